@@ -1,0 +1,67 @@
+# Targets in the order of the flow; `make` alone lists them. Each calls one `tailorbird` sub-command.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TAILORBIRD := $(BIN)/tailorbird
+DATA ?= shop
+DATA_PATH ?=
+ARGS ?=
+WORKSPACE := --workspace $(DATA)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test demo ingest features train tune evaluate promote rollback serve mlflow bench
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## Create the environment from the lock
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import sys; sys.exit("Tailorbird needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+check: setup ## Format, lint, types, import contracts, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+test: setup ## Run every test; warnings are errors
+	$(BIN)/pytest $(ARGS)
+
+demo: setup ## From raw events to answers over HTTP, then serve until Ctrl-C (DATA=, DATA_PATH=)
+	@$(TAILORBIRD) demo --data $(DATA) $(if $(DATA_PATH),--path $(DATA_PATH)) $(ARGS)
+
+ingest: setup ## Validate events, items and users into the workspace
+	@$(TAILORBIRD) ingest $(WORKSPACE) $(ARGS)
+
+features: setup ## Apply the Feast repository, build and materialize features
+	@$(TAILORBIRD) features $(WORKSPACE) $(ARGS)
+
+train: setup ## Fit one recipe, track and register it
+	@$(TAILORBIRD) train $(WORKSPACE) $(ARGS)
+
+tune: setup ## Search a recipe's space with Optuna on Ray
+	@$(TAILORBIRD) tune $(WORKSPACE) $(ARGS)
+
+evaluate: setup ## Evaluate a registered model on the newest events
+	@$(TAILORBIRD) evaluate $(WORKSPACE) $(ARGS)
+
+promote: setup ## Move an alias to a version that passes the gates
+	@$(TAILORBIRD) promote $(WORKSPACE) $(ARGS)
+
+rollback: setup ## Return an alias to the version it had before
+	@$(TAILORBIRD) rollback $(WORKSPACE) $(ARGS)
+
+serve: setup ## Answer HTTP requests with the champion
+	@$(TAILORBIRD) serve $(WORKSPACE) $(ARGS)
+
+mlflow: setup ## Open the MLflow pages
+	@$(TAILORBIRD) mlflow $(WORKSPACE) $(ARGS)
+
+bench: setup ## Measure speed: requests per second, latencies, ratios
+	@$(TAILORBIRD) bench serving $(ARGS)

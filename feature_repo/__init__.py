@@ -1,0 +1,1 @@
+"""The Feast repository: definitions, online store, offline snapshots, the live profile updater."""

@@ -1,0 +1,1 @@
+"""The bundle: one immutable, checksummed directory that is a model."""

@@ -1,0 +1,94 @@
+"""The front door: one ``tailorbird`` command whose sub-commands stand in the order of the flow.
+
+Each room owns its commands; they are named here by string and imported when called, so ``--help`` answers at once
+and the import contract (tailorbird imports no other room) holds.
+"""
+
+import importlib
+import signal
+import sys
+from typing import NoReturn
+
+import click
+
+from tailorbird import __version__
+from tailorbird.errors import TailorbirdError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("tailorbird.demo:demo", "Run everything, from raw events to answers over HTTP."),
+    "simulate": ("tailorbird.simulator.command:simulate", "Make a simulated shop: items, users, events."),
+    "ingest": ("tailorbird.ingest.command:ingest", "Validate events, items and users into the workspace."),
+    "features": (
+        "feature_repo.command:features",
+        "Apply the Feast repository, build and materialize features.",
+    ),
+    "train": ("training.commands:train", "Fit one recipe, track it in MLflow and register the bundle."),
+    "tune": ("training.commands:tune", "Search a recipe's space with Optuna on Ray; register the best."),
+    "evaluate": ("training.commands:evaluate", "Evaluate a registered model on the newest events."),
+    "benchmark": (
+        "training.benchmark:benchmark",
+        "Run a published protocol on a data set and write the rankings.",
+    ),
+    "promote": ("training.commands:promote", "Move an alias to a version that passes the gates."),
+    "rollback": ("training.commands:rollback", "Return an alias to the version it had before."),
+    "serve": ("serving.command:serve", "Answer HTTP requests with the champion."),
+    "mlflow": ("training.commands:mlflow_pages", "Open the MLflow pages of this workspace."),
+    "bench": ("serving.bench:bench", "Measure speed: requests per second, latencies, ratios."),
+}
+
+
+class FlowGroup(click.Group):
+    """A group that lists its commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands in the order of the flow."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the room that owns ``cmd_name``."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the summaries from the table above."""
+        with formatter.section("Commands, in the order of the flow"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(cls=FlowGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tailorbird")
+def tailorbird() -> None:
+    r"""Tailorbird: events in, a live profile, recommendations that fit this person now.
+
+    \b
+    Examples:
+        tailorbird demo
+        tailorbird ingest --events e.parquet --items i.parquet --mapping m.toml
+        tailorbird serve --port 8000
+    """
+
+
+def main() -> NoReturn:
+    """Run the command; a known failure prints what, the value and the remedy, never a traceback."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = tailorbird.main(standalone_mode=False, prog_name="tailorbird")
+    except TailorbirdError as error:
+        click.echo(f"error: {error.what}", err=True)
+        if error.remedy:
+            click.echo(f"remedy: {error.remedy}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupt(signum: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt

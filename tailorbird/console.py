@@ -1,0 +1,82 @@
+"""What a command shows a person: progress and tables on stderr, results on stdout, JSON on request."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+stderr = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def progress(description: str, total: float | None = None) -> Iterator["Step"]:
+    """Show a progress bar on stderr while the block runs; ``step.advance(n)`` moves it."""
+    with Progress(
+        TextColumn("{task.description:<34}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=stderr,
+        transient=not stderr.is_terminal,
+    ) as bar:
+        yield Step(bar, bar.add_task(description, total=total))
+
+
+class Step:
+    """One bar on the screen."""
+
+    def __init__(self, bar: Progress, task: object) -> None:
+        self._bar, self._task = bar, task
+
+    def advance(self, amount: float = 1) -> None:
+        """Move the bar by ``amount``."""
+        self._bar.advance(self._task, amount)  # type: ignore[arg-type]
+
+    def update(self, *, total: float | None = None, description: str | None = None) -> None:
+        """Change the bar's total or its words."""
+        self._bar.update(self._task, total=total, description=description)  # type: ignore[arg-type]
+
+
+def say(message: str) -> None:
+    """One line for the person, on stderr."""
+    stderr.print(message)
+
+
+def table(rows: Sequence[Mapping[str, object]], *, title: str = "") -> None:
+    """Print rows with equal keys as a table on stderr."""
+    if not rows:
+        return
+    grid = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for column in rows[0]:
+        grid.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
+    for row in rows:
+        grid.add_row(*(_cell(value) for value in row.values()))
+    stderr.print(grid)
+
+
+def emit(result: Mapping[str, object], *, as_json: bool) -> None:
+    """Write the command's result to stdout: one JSON object, or ``key: value`` lines."""
+    if as_json:
+        sys.stdout.write(json.dumps(result, indent=2, default=str) + "\n")
+    else:
+        for key, value in result.items():
+            sys.stdout.write(f"{key}: {_cell(value)}\n")
+    sys.stdout.flush()
+
+
+def _cell(value: object) -> str:
+    return (
+        f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    )

@@ -1,0 +1,1 @@
+"""Metrics, intervals and protocols: what a number means."""

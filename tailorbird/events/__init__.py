@@ -1,0 +1,1 @@
+"""The event log: one schema, durable appends, day-partitioned Parquet."""

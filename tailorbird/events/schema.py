@@ -1,0 +1,82 @@
+"""The event: what somebody did, when it happened and when we heard of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+EVENT_TYPES: tuple[str, ...] = (
+    "impression",
+    "view",
+    "click",
+    "hover",
+    "scroll",
+    "search",
+    "add_to_cart",
+    "purchase",
+    "rating",
+    "like",
+    "hide",
+    "slate",
+)
+"""The types we know; any other lower-case name is a custom type. ``slate`` is what serving showed (one per answer)."""
+
+STRENGTH: Mapping[str, float] = {
+    "view": 1.0,
+    "click": 1.0,
+    "add_to_cart": 3.0,
+    "purchase": 5.0,
+    "rating": 1.0,
+    "like": 3.0,
+}
+"""How much an event says for its item. Types that are absent (impression, hide, search, slate …) say nothing for it."""
+
+SCHEMA = pa.schema(
+    [
+        pa.field("message_id", pa.string(), nullable=False),
+        pa.field("type", pa.string(), nullable=False),
+        pa.field("user_id", pa.string()),
+        pa.field("anonymous_id", pa.string()),
+        pa.field("session_id", pa.string()),
+        pa.field("item_id", pa.string()),
+        pa.field("recommendation_id", pa.string()),
+        pa.field("position", pa.int32()),
+        pa.field("value", pa.float64()),
+        pa.field("event_time", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("received_time", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("context", pa.string()),  # JSON object: device, referrer, consent, …
+        pa.field("properties", pa.string()),  # JSON object
+    ]
+)
+"""The event log's columns, in Parquet and in every table that carries events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. Times are epoch seconds, UTC."""
+
+    message_id: str
+    type: str
+    event_time: float
+    received_time: float
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    session_id: str | None = None
+    item_id: str | None = None
+    recommendation_id: str | None = None
+    position: int | None = None
+    value: float | None = None
+    context: Mapping[str, object] = field(default_factory=dict)
+    properties: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def user_key(self) -> str:
+        """The one name of the profile this event belongs to."""
+        return user_key(user_id=self.user_id, anonymous_id=self.anonymous_id)
+
+
+def user_key(*, user_id: str | None, anonymous_id: str | None) -> str:
+    """Name a profile: the user's id, or ``anon:`` and the anonymous id."""
+    if user_id:
+        return user_id
+    return f"anon:{anonymous_id}"

@@ -1,0 +1,1 @@
+"""The feature table and the pure functions that compute it, the same offline and online."""

@@ -1,0 +1,1 @@
+"""From anybody's tables to the event log and the catalogue: mapping, validation, quarantine."""

@@ -1,0 +1,1 @@
+"""Retrievers, the ranker that stacks them, and the hybrid they make."""

@@ -1,0 +1,83 @@
+"""The only place that reads the environment: where things are kept and which engine keeps them."""
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Everything an operator may choose, each overridable by ``TAILORBIRD_<NAME>`` (docs/settings.md lists them)."""
+
+    model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
+
+    home: Path = Field(Path(".tailorbird"), description="Folder of every workspace.")
+    workspace: str = Field(
+        "shop", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="One shop, one data set."
+    )
+    mlruns: Path = Field(Path("mlruns"), description="MLflow's SQLite database and artifacts.")
+    tracking_uri: str = Field("", description="MLflow server address; empty means SQLite in `mlruns`.")
+    host: str = Field("127.0.0.1", description="Address that serving binds to.")
+    port: int = Field(8000, ge=1, le=65535, description="HTTP port of serving.")
+    mlflow_port: int = Field(5000, ge=1, le=65535, description="HTTP port of the MLflow pages.")
+    replicas: int = Field(1, ge=1, description="Replicas of the recommend application.")
+    history_length: int = Field(128, ge=8, le=1024, description="Events kept in a live profile.")
+    max_body_bytes: int = Field(1_000_000, ge=1024, description="Largest HTTP body accepted.")
+    alias_poll_seconds: float = Field(2.0, gt=0, description="How often serving looks for a moved alias.")
+    item_refresh_seconds: float = Field(30.0, gt=0, description="How often serving reloads item features.")
+
+    @field_validator("home", "mlruns")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().resolve()
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder of this workspace."""
+        return self.home / self.workspace
+
+    @property
+    def event_db(self) -> Path:
+        """SQLite database of the event log."""
+        return self.folder / "events.db"
+
+    @property
+    def log_folder(self) -> Path:
+        """Day-partitioned Parquet of the event log."""
+        return self.folder / "log"
+
+    @property
+    def catalog_folder(self) -> Path:
+        """Items and users: ``items.parquet`` and ``users.parquet``."""
+        return self.folder / "catalog"
+
+    @property
+    def quarantine_folder(self) -> Path:
+        """Rejected rows with their reasons."""
+        return self.folder / "quarantine"
+
+    @property
+    def feature_folder(self) -> Path:
+        """Feast registry, online store and offline snapshots."""
+        return self.folder / "features"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """Tracking and registry address, absolute."""
+        return self.tracking_uri or f"sqlite:///{self.mlruns / 'mlflow.db'}"
+
+    @property
+    def artifact_folder(self) -> Path:
+        """Root of MLflow's artifacts when SQLite tracks them."""
+        return self.mlruns / "artifacts"
+
+    @property
+    def model_name(self) -> str:
+        """Name of this workspace's registered model."""
+        return f"tailorbird-{self.workspace}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment once; ``overrides`` win (None means: not given)."""
+    return Settings(**{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""The simulated shop: people with tastes we know, so a test can say the platform found them."""

@@ -1,0 +1,1 @@
+"""From a profile to a slate: retrieve, filter, score, select, one small class a stage."""

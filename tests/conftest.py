@@ -1,0 +1,24 @@
+"""What every test may ask for: the real data, where it is found, and a workspace of its own."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tailorbird.settings import Settings, load_settings
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of published data sets: TAILORBIRD_DATA, or ../shared/data beside the project."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("TAILORBIRD_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no published data at {folder}; set TAILORBIRD_DATA to a folder that holds movielens-1m, ...")
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of an empty workspace in a temporary folder."""
+    return load_settings(home=tmp_path / "home", mlruns=tmp_path / "mlruns", workspace="test")

@@ -1,0 +1,1 @@
+"""Launching experiments: load, fit, tune, evaluate, register, promote."""
