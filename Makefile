@@ -11,7 +11,7 @@ WORKSPACE := --workspace $(DATA)
 .DEFAULT_GOAL := help
 .PHONY: help setup check test demo ingest features train tune evaluate promote rollback serve mlflow bench
 
-help: ## List the targets
+help:
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## Create the environment from the lock

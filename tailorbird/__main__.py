@@ -1,0 +1,5 @@
+"""``python -m tailorbird`` is the ``tailorbird`` command."""
+
+from tailorbird.cli import main
+
+main()
