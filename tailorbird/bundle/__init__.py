@@ -1,1 +1,15 @@
-"""The bundle: one immutable, checksummed directory that is a model."""
+"""The bundle: the model as one immutable, verified folder."""
+
+from tailorbird.bundle.bundle import Bundle, Fallbacks, Model, Origin, open_bundle, write_bundle
+from tailorbird.bundle.manifest import BundleError, Manifest
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "Fallbacks",
+    "Manifest",
+    "Model",
+    "Origin",
+    "open_bundle",
+    "write_bundle",
+]
