@@ -1,0 +1,88 @@
+"""The documentation is true: its Python runs, its commands exist, and nothing a user may set is left out."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from tailorbird.cli import COMMANDS, tailorbird
+from tailorbird.events.schema import EVENT_TYPES
+from tailorbird.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path, program: str) -> list[list[str]]:
+    lines = "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
+    words = (shlex.split(line, comments=True) for line in lines if line.strip())
+    return [parts[1:] for parts in words if parts and parts[0] == program]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_the_pages_exist_with_their_options(page: Path) -> None:
+    for words in commands(page, "tailorbird"):
+        context = click.Context(tailorbird, resilient_parsing=False)
+        name, command, rest = tailorbird.resolve_command(context, words)
+        while isinstance(command, click.Group):
+            name, command, rest = command.resolve_command(context, rest)
+        assert command is not None, words
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        used = [word.split("=")[0] for word in rest if word.startswith("--")]
+        assert set(used) <= known, f"`tailorbird {' '.join(words)}`: {set(used) - known} not in {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_make_targets_in_the_pages_exist(page: Path) -> None:
+    for words in commands(page, "make"):
+        assert {word for word in words if "=" not in word} <= set(TARGETS), words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_setting_is_documented() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    assert [name for name in Settings.model_fields if f"`TAILORBIRD_{name.upper()}`" not in page] == []
+
+
+def test_every_event_type_is_documented() -> None:
+    page = (ROOT / "docs" / "events.md").read_text()
+    assert [name for name in EVENT_TYPES if f"`{name}`" not in page] == []
+
+
+def test_every_command_is_documented() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    assert [name for name in COMMANDS if f"tailorbird {name}" not in page] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_examples(name: str) -> None:
+    command = tailorbird.get_command(click.Context(tailorbird), name)
+    assert command is not None
+    members = command.commands.values() if isinstance(command, click.Group) else [command]
+    for member in members:
+        assert "Examples:" in (member.help or ""), name
+
+
+def test_make_targets_stand_in_the_order_of_the_flow() -> None:
+    wanted = "setup check test demo ingest features train tune evaluate promote rollback serve mlflow bench"
+    assert [target for target in TARGETS if target != "help"] == wanted.split()
