@@ -1,0 +1,55 @@
+"""A bundle as an MLflow model folder: models-from-code, no pickle, nothing but the bundle and the code that opens it."""
+
+import importlib.metadata
+import warnings
+from pathlib import Path
+
+REQUIREMENTS = (
+    "tailorbird",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "torch",
+    "faiss-cpu",
+    "scikit-learn",
+    "safetensors",
+)
+
+
+def save_model_folder(bundle: Path, folder: Path, *, run_id: str, model_id: str) -> None:
+    """Write the new ``folder`` that ``mlflow.pyfunc.load_model`` opens; the bundle lies in ``artifacts/bundle``."""
+    import mlflow.pyfunc
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    ids = Array(DataType.string)
+    signature = ModelSignature(
+        inputs=Schema(
+            [ColSpec(DataType.string, "user_id", required=False), ColSpec(ids, "history", required=False)]
+        ),
+        outputs=Schema(
+            [
+                ColSpec(DataType.string, "user_id"),
+                ColSpec(ids, "item_ids"),
+                ColSpec(Array(DataType.double), "scores"),
+            ]
+        ),
+        params=ParamSchema([ParamSpec("num_results", DataType.long, 10)]),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow advises type hints; the signature above says more
+        mlflow.pyfunc.save_model(
+            path=str(folder),
+            python_model=str(Path(__file__).with_name("pyfunc.py")),
+            artifacts={"bundle": str(bundle)},
+            signature=signature,
+            pip_requirements=[_pinned(name) for name in REQUIREMENTS],
+            mlflow_model=Model(run_id=run_id, model_uuid=model_id, model_id=model_id),
+        )
+
+
+def _pinned(name: str) -> str:
+    try:
+        return f"{name}=={importlib.metadata.version(name).split('+')[0]}"
+    except importlib.metadata.PackageNotFoundError:
+        return name

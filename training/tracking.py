@@ -1,0 +1,253 @@
+"""Writing to MLflow: one experiment per workspace, runs with parents, figures, dataset identity. Never the fluent API."""
+
+import fcntl
+import logging
+import math
+import os
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tailorbird.settings import Settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+
+_BATCH = 1000  # MLflow's limit of metrics in one call
+
+
+@dataclass(frozen=True)
+class DataIdentity:
+    """Which data a run saw: its name, a digest of its content and what it measures."""
+
+    name: str
+    digest: str
+    source: str
+    profile: Mapping[str, Any]
+
+
+class Tracker:
+    """One workspace's MLflow experiment. All its writes go through the process that owns this object."""
+
+    def __init__(self, client: "MlflowClient", experiment_id: str, *, uri: str) -> None:
+        self.client = client
+        self.experiment_id = experiment_id
+        self.uri = uri
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Open the workspace's experiment; the database and its schema are created once, under a lock."""
+        client = open_client(settings)
+        experiment = client.get_experiment_by_name(settings.model_name)
+        if experiment is not None:
+            return cls(client, experiment.experiment_id, uri=settings.mlflow_uri)
+        with locked(settings):
+            experiment = client.get_experiment_by_name(settings.model_name)
+            if experiment is not None:
+                return cls(client, experiment.experiment_id, uri=settings.mlflow_uri)
+            where = (
+                (settings.artifact_folder / settings.model_name).as_uri()
+                if not settings.tracking_uri
+                else None
+            )
+            made = client.create_experiment(settings.model_name, artifact_location=where)
+        return cls(client, made, uri=settings.mlflow_uri)
+
+    def start(
+        self, name: str, *, parent: "Run | None" = None, tags: Mapping[str, str] | None = None
+    ) -> "Run":
+        """Start a run. Use it as a context: an exception marks it FAILED, an interrupt KILLED."""
+        commit = git_commit()
+        own = {
+            "mlflow.source.name": "tailorbird",
+            **({"mlflow.source.git.commit": commit} if commit else {}),
+            **({"mlflow.parentRunId": parent.run_id} if parent else {}),
+            **(tags or {}),
+        }
+        run = self.client.create_run(self.experiment_id, run_name=name, tags=own)
+        return Run(self.client, run.info.run_id)
+
+    def resume(self, run_id: str) -> "Run":
+        """Go on with a run that an earlier process began."""
+        self.client.update_run(run_id, status="RUNNING")
+        return Run(self.client, run_id)
+
+
+class Run:
+    """One MLflow run."""
+
+    def __init__(self, client: "MlflowClient", run_id: str) -> None:
+        self.client = client
+        self.run_id = run_id
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if kind is None:
+            self.finish("FINISHED")
+            return
+        self.tags({"error": f"{kind.__name__}: {error}"})
+        self.finish("KILLED" if issubclass(kind, (KeyboardInterrupt, SystemExit)) else "FAILED")
+
+    def finish(self, status: str) -> None:
+        """Close the run as FINISHED, FAILED or KILLED."""
+        self.client.set_terminated(self.run_id, status=status)
+
+    def tags(self, tags: Mapping[str, object]) -> None:
+        """Set tags; values become text."""
+        from mlflow.entities import RunTag
+
+        self._log(tags=[RunTag(key, str(value)[:5000]) for key, value in tags.items()])
+
+    def params(self, params: Mapping[str, object]) -> None:
+        """Record parameters; nested mappings become dotted keys."""
+        from mlflow.entities import Param
+
+        self._log(params=[Param(key, str(value)[:6000]) for key, value in flat(params).items()])
+
+    def metrics(self, metrics: Mapping[str, object], *, step: int = 0) -> None:
+        """Record figures (numbers only; the rest of the mapping is skipped); nested mappings become dotted keys."""
+        from mlflow.entities import Metric
+
+        now = time.time_ns() // 1_000_000
+        rows = [
+            Metric(metric_name(key), float(value), now, step)
+            for key, value in flat(metrics).items()
+            if isinstance(value, (int, float)) and math.isfinite(value)
+        ]
+        for start in range(0, len(rows), _BATCH):
+            self._log(metrics=rows[start : start + _BATCH])
+
+    def curve(self, name: str, values: Sequence[float]) -> None:
+        """Record one figure's course, one value a step."""
+        from mlflow.entities import Metric
+
+        now = time.time_ns() // 1_000_000
+        rows = [
+            Metric(metric_name(name), float(value), now, step)
+            for step, value in enumerate(values)
+            if math.isfinite(value)
+        ]
+        for start in range(0, len(rows), _BATCH):
+            self._log(metrics=rows[start : start + _BATCH])
+
+    def data(self, identity: DataIdentity, *, context: str) -> None:
+        """Record which data the run saw, for ``context`` (training, validation, testing)."""
+        import json
+
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(
+            name=identity.name,
+            digest=identity.digest[:36],
+            source_type="local",
+            source=json.dumps({"uri": identity.source}),
+            profile=json.dumps(dict(identity.profile), default=str),
+        )
+        self.client.log_inputs(
+            self.run_id, [DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])]
+        )
+
+    def figure(self, figure: "Figure", name: str) -> None:
+        """Store a plot as a PNG artifact and release it."""
+        import matplotlib.pyplot as plt
+
+        self.client.log_figure(self.run_id, figure, name)
+        plt.close(figure)
+
+    def text(self, text: str, name: str) -> None:
+        """Store a text artifact."""
+        self.client.log_text(self.run_id, text, name)
+
+    def file(self, path: Path, folder: str = "") -> None:
+        """Store a file as an artifact."""
+        self.client.log_artifact(self.run_id, str(path), folder or None)
+
+    def download(self, name: str) -> Path:
+        """Fetch one of the run's artifacts; a local path."""
+        from mlflow.artifacts import download_artifacts
+
+        run = self.client.get_run(self.run_id)
+        return Path(download_artifacts(artifact_uri=f"{run.info.artifact_uri}/{name}"))
+
+    def _log(self, **what: Any) -> None:
+        self.client.log_batch(self.run_id, **what)
+
+
+def open_client(settings: Settings) -> "MlflowClient":
+    """Connect to the workspace's MLflow; with SQLite the schema is created by one process while others wait."""
+    quiet_mlflow()
+    from mlflow import MlflowClient
+
+    if not settings.tracking_uri:
+        settings.mlruns.mkdir(parents=True, exist_ok=True)
+        with locked(settings):
+            return MlflowClient(tracking_uri=settings.mlflow_uri, registry_uri=settings.mlflow_uri)
+    return MlflowClient(tracking_uri=settings.mlflow_uri, registry_uri=settings.mlflow_uri)
+
+
+def git_commit() -> str:
+    """The commit of this code, with ``-dirty`` where files differ; empty outside of a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        commit = _git(here, "rev-parse", "HEAD")
+        return f"{commit}-dirty" if _git(here, "status", "--porcelain", "--untracked-files=no") else commit
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def flat(nested: Mapping[str, object], *, prefix: str = "") -> dict[str, object]:
+    """Turn nested mappings into one level of dotted keys."""
+    rows: dict[str, object] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            rows |= flat(value, prefix=f"{prefix}{key}.")
+        else:
+            rows[f"{prefix}{key}"] = value
+    return rows
+
+
+def metric_name(name: str) -> str:
+    """Spell a figure's name as MLflow accepts it: ``ndcg@10`` becomes ``ndcg_at_10``."""
+    name = name.replace("@", "_at_")
+    return "".join(c if c.isalnum() or c in "_-./ :" else "_" for c in name)[:250]
+
+
+def quiet_mlflow() -> None:
+    """Import MLflow without its announcements: every table it makes, and its libraries' deprecations."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow.pyfunc
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@contextmanager
+def locked(settings: Settings) -> Iterator[None]:
+    """Hold the store's file lock, so that one process at a time makes schemas or moves aliases."""
+    folder = settings.mlruns if not settings.tracking_uri else Path(tempfile.gettempdir())
+    with (folder / ".tailorbird.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(  # noqa: S603
+        ["git", "-C", str(folder), *arguments],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    )
+    return done.stdout.strip()
