@@ -1,0 +1,71 @@
+"""Baselines that every model is shown beside: what everybody takes, ever and lately."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tailorbird.evaluation.answers import Answers, answer_by_scores
+from tailorbird.evaluation.cases import Batch, Cases
+from tailorbird.evaluation.metrics import ndcg
+from tailorbird.evaluation.protocols import Split
+from tailorbird.interactions import Interactions
+
+HALF_LIVES: tuple[float, ...] = (1.0, 3.0, 7.0, 30.0, 90.0)
+"""Half-lives that recent popularity may choose from: days, or events from the end of each sequence."""
+
+
+@dataclass(frozen=True)
+class CountedPopularity:
+    """One list for everybody: ``counts`` (n_items,) decide the order."""
+
+    counts: np.ndarray
+
+    @classmethod
+    def ever(cls, interactions: Interactions) -> "CountedPopularity":
+        """Count the events of each item."""
+        return cls(np.bincount(interactions.items, minlength=interactions.item_count).astype(np.float32))
+
+    @classmethod
+    def recent(
+        cls, interactions: Interactions, *, half_life: float, ordered_only: bool = False
+    ) -> "CountedPopularity":
+        """Count events, each weighing half as much for every ``half_life`` days of age.
+
+        Where data has an order but no times (``ordered_only``), age counts events from the end of the user's sequence.
+        """
+        if ordered_only:
+            age = interactions.indptr[1:][interactions.users] - 1.0 - np.arange(len(interactions))
+        else:
+            age = (interactions.times.max(initial=0.0) - interactions.times) / 86_400
+        weights = np.exp2(-age / half_life)
+        return cls(np.bincount(interactions.items, weights, interactions.item_count).astype(np.float32))
+
+    def __call__(self, batch: Batch) -> np.ndarray:
+        """Score the catalogue for each question of a batch: (b, n_items), all rows alike."""
+        return np.broadcast_to(self.counts, (len(batch), len(self.counts)))
+
+    def answer(self, cases: Cases) -> Answers:
+        """Rank the whole catalogue for every question."""
+        return answer_by_scores(self, cases)
+
+
+def tuned_recency(
+    validation: Split,
+    *,
+    half_lives: Sequence[float] = HALF_LIVES,
+    ordered_only: bool = False,
+    most: int = 5000,
+) -> float:
+    """Choose the half-life of recent popularity whose NDCG@10 on at most ``most`` validation cases is best."""
+    cases = validation.cases
+    if len(cases) > most:
+        mask = np.zeros(len(cases), bool)
+        mask[np.random.default_rng(0).choice(len(cases), most, replace=False)] = True
+        cases = cases.take(mask)
+
+    def quality(half_life: float) -> float:
+        model = CountedPopularity.recent(validation.fit, half_life=half_life, ordered_only=ordered_only)
+        return float(ndcg(model.answer(cases).ranks, 10).mean())
+
+    return max(half_lives, key=quality)

@@ -1,0 +1,202 @@
+"""Protocols: which events a model may learn from and which cases it must then answer.
+
+Each protocol gives two splits of the same form: ``validation`` to tune on and ``test`` to report. A validation split
+never sees a test event, neither in its training part nor in its histories.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tailorbird.errors import UsageError
+from tailorbird.evaluation.cases import Cases
+from tailorbird.interactions import Interactions
+
+
+@dataclass(frozen=True)
+class Split:
+    """What may be learned and what is asked afterwards.
+
+    ``fit_mask`` (n,) bool over the rows of ``cases.known``: the training part; the other rows appear in histories only.
+    """
+
+    fit_mask: np.ndarray
+    cases: Cases
+
+    @cached_property
+    def fit(self) -> Interactions:
+        """The interactions to learn from."""
+        return self.cases.known.where(self.fit_mask)
+
+    @property
+    def until(self) -> float:
+        """Last instant of the training part, epoch seconds."""
+        return float(self.fit.times.max(initial=0.0))
+
+    @cached_property
+    def popularity(self) -> np.ndarray:
+        """(n_items,) how many users had each item in the training part."""
+        return np.asarray(self.fit.matrix().sum(axis=0)).ravel()
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A named way to measure: tune on ``validation``, report ``test``."""
+
+    name: str
+    validation: Split
+    test: Split
+
+
+def leave_one_out(
+    interactions: Interactions, *, part: np.ndarray | None = None, exclude_seen: bool = True
+) -> Protocol:
+    """Fit on all but the last two events of each user, tune on the last but one, test on the last.
+
+    ``part`` (n,) gives the split of each row where it is published: 0 train, 1 validation, 2 test. Without it the last two rows of
+    users with at least three are taken. The validation event is in the test histories but not in the training part.
+    """
+    if part is None:
+        part = _last_two(interactions)
+    early = part < 2
+    known = interactions.where(early)
+    return Protocol(
+        name="loo",
+        validation=Split(
+            (part == 0)[early], _ask(known, np.flatnonzero(part[early] == 1), exclude_seen=exclude_seen)
+        ),
+        test=Split(part == 0, _ask(interactions, np.flatnonzero(part == 2), exclude_seen=exclude_seen)),
+    )
+
+
+def global_time_split(
+    interactions: Interactions,
+    *,
+    quantile: float = 0.9,
+    targets: str = "successive",
+    cold: np.ndarray | None = None,
+    asked: np.ndarray | None = None,
+    exclude_seen: bool = True,
+) -> Protocol:
+    """Train on what happened up to one instant, test on what users with a training event did later.
+
+    The instant is the ``quantile`` of event times (in whole seconds); validation cuts the training part once more in the same way.
+    ``targets``: ``successive`` asks for every later event, the history growing as it goes and the model standing still; ``last``
+    asks for each user's last event only. ``cold`` (n_items,) bool: nobody's training events of these items exist, and only they are asked for.
+    ``asked`` (n,) bool: the events that make a case, all by default.
+
+    Raises:
+        UsageError: ``targets`` or ``quantile`` has no meaning, or no case is left.
+    """
+    if targets not in ("successive", "last"):
+        raise UsageError(f"unknown targets {targets!r}", remedy="choose successive or last")
+    if not 0 < quantile < 1:
+        raise UsageError(f"the quantile is {quantile}", remedy="give a number between 0 and 1")
+    seconds = np.floor(interactions.times)
+    cut = np.floor(np.quantile(seconds, quantile)) if len(seconds) else 0.0
+    inner = np.floor(np.quantile(seconds[seconds <= cut], quantile)) if len(seconds) else 0.0
+    asked = np.ones(len(interactions), bool) if asked is None else asked
+
+    def split(start: float, end: float) -> Split:
+        """Train up to ``start``, ask until ``end``; nothing later is known."""
+        visible = seconds <= end
+        fit_mask = seconds <= start
+        if cold is not None:
+            visible &= ~(fit_mask & cold[interactions.items])
+        known, fit_mask, may_ask = interactions.where(visible), fit_mask[visible], asked[visible]
+        trained = np.bincount(known.users[fit_mask], minlength=known.user_count) > 0
+        mask = ~fit_mask & trained[known.users] & may_ask
+        if cold is not None:
+            mask &= cold[known.items]
+        rows = np.flatnonzero(mask)
+        if targets == "last" and len(rows):
+            rows = rows[np.append(np.diff(known.users[rows]) != 0, True)]
+        cases = _ask(known, rows, exclude_seen=exclude_seen)
+        if not len(cases):
+            raise UsageError(
+                f"no user has events both before and after {start:.0f} (epoch seconds)",
+                remedy="bring more events, or cut earlier with --quantile",
+            )
+        return Split(fit_mask, cases)
+
+    return Protocol(
+        name="cold" if cold is not None else f"gts-{targets}",
+        validation=split(inner, cut),
+        test=split(cut, np.inf),
+    )
+
+
+def retail(interactions: Interactions, *, validate_from: float, test_from: float) -> Protocol:
+    """Train before ``validate_from``, validate before ``test_from``, test from then on (epoch seconds); repeats count.
+
+    A case is a distinct item of a basket; its history is all that the customer bought before that basket. Both splits learn
+    from the same training part. A customer's first basket is not asked: nothing tells newcomers apart.
+    """
+    fitted = interactions.times < validate_from
+
+    def split(start: float, end: float) -> Split:
+        visible = interactions.times < end
+        known = interactions.where(visible)
+        seconds = np.floor(known.times)
+        opening = np.full(known.user_count, np.inf)
+        np.minimum.at(opening, known.users, seconds)
+        rows = np.flatnonzero((known.times >= start) & (seconds > opening[known.users]))
+        if not len(rows):
+            raise UsageError(
+                f"no customer buys again between {start:.0f} and {end:.0f} (epoch seconds)",
+                remedy="choose dates inside the data",
+            )
+        return Split(fitted[visible], Cases.of_baskets(known, rows, exclude_seen=False))
+
+    return Protocol("retail", validation=split(validate_from, test_from), test=split(test_from, np.inf))
+
+
+def sessions(interactions: Interactions, *, part: np.ndarray, asked: np.ndarray | None = None) -> Protocol:
+    """Predict the next item of a session from its beginning, in sessions that no model was fitted on; repeats count.
+
+    Users are sessions. ``part`` (n_users,) 0 train, 1 validation, 2 test; ``asked`` (n,) bool: the rows that are targets (by default every
+    row but the first of its session). The test model learns from the training and the validation sessions.
+    """
+    follows = np.ones(len(interactions), bool)
+    follows[interactions.indptr[:-1][np.diff(interactions.indptr) > 0]] = False
+    asked = follows if asked is None else asked & follows
+    row_part = part[interactions.users]
+    visible = row_part <= 1
+    early = interactions.where(visible)
+    return Protocol(
+        name="sessions",
+        validation=Split(
+            (row_part == 0)[visible],
+            Cases.of_rows(early, np.flatnonzero((asked & (row_part == 1))[visible]), exclude_seen=False),
+        ),
+        test=Split(
+            visible,
+            Cases.of_rows(interactions, np.flatnonzero(asked & (row_part == 2)), exclude_seen=False),
+        ),
+    )
+
+
+def newest_sessions(interactions: Interactions, *, shares: Sequence[float] = (0.8, 0.1, 0.1)) -> np.ndarray:
+    """Divide sessions by the time of their last event into train, validation and test: (n_users,) int8."""
+    last = np.full(interactions.user_count, -np.inf)
+    np.maximum.at(last, interactions.users, interactions.times)
+    place = np.empty(len(last))
+    place[np.argsort(last, kind="stable")] = np.arange(len(last))
+    edges = np.cumsum(shares)[:-1] * len(last)
+    return np.searchsorted(edges, place, side="right").astype(np.int8)
+
+
+def _ask(known: Interactions, rows: np.ndarray, *, exclude_seen: bool) -> Cases:
+    """Ask for the items of ``rows``; where seen items are excluded, one that the user had before cannot be the answer."""
+    cases = Cases.of_rows(known, rows, exclude_seen=exclude_seen)
+    return cases.take(~cases.repeats) if exclude_seen else cases
+
+
+def _last_two(interactions: Interactions) -> np.ndarray:
+    ends, lengths = interactions.indptr[1:], np.diff(interactions.indptr)
+    part = np.zeros(len(interactions), np.int8)
+    part[ends[lengths >= 3] - 1] = 2
+    part[ends[lengths >= 3] - 2] = 1
+    return part
