@@ -1,0 +1,31 @@
+"""The features of a request's context: the clock, the device, the referrer."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from tailorbird.features.table import CONTEXT_FEATURES, DEVICES, REFERRERS
+
+_AT = {name: position for position, name in enumerate(CONTEXT_FEATURES)}
+_DAY = 86_400.0
+
+
+def context_vector(context: Mapping[str, object] | None, *, now: float) -> np.ndarray:
+    """Compute (len(CONTEXT_FEATURES),) float32; ``context`` may name ``device`` and ``referrer``."""
+    x = np.zeros(len(CONTEXT_FEATURES), np.float32)
+    days = now / _DAY
+    hour = 2 * math.pi * (days % 1.0)
+    weekday = (int(days // 1) + 3) % 7  # the epoch was a Thursday; Monday is 0
+    circle = 2 * math.pi * weekday / 7
+    x[:4] = (math.sin(hour), math.cos(hour), math.sin(circle), math.cos(circle))
+    x[_AT["weekend"]] = weekday >= 5
+    if context:
+        _mark(x, "device", context.get("device"), DEVICES)
+        _mark(x, "referrer", context.get("referrer"), REFERRERS)
+    return x
+
+
+def _mark(x: np.ndarray, name: str, value: object, known: tuple[str, ...]) -> None:
+    if isinstance(value, str) and value.lower() in known:
+        x[_AT[f"{name}_{value.lower()}"]] = 1.0

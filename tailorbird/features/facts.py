@@ -1,0 +1,85 @@
+"""What a profile needs to know of an item when an event on it arrives: key, buckets of category and brand, price."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from tailorbird.catalog import Catalog
+
+BUCKETS = 65_536
+"""Categories live in buckets 1..65535, brands in 65537..131071; 0 means none.
+
+Hashing bounds a profile and keeps its sums order-independent: nothing is ever evicted (Weinberger et al. 2009).
+"""
+
+
+def stable_key(text: str | None) -> int:
+    """Hash a name to a signed 64-bit key that is the same in every process; 0 stands for none."""
+    if not text:
+        return 0
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
+
+
+def stable_keys(names: Iterable[str | None]) -> np.ndarray:
+    """(n,) int64 keys of ``names``."""
+    return np.fromiter((stable_key(name) for name in names), dtype=np.int64)
+
+
+@lru_cache(maxsize=65_536)
+def bucket(name: str) -> int:
+    """Put a category or brand into a bucket 1..65535; the empty name into 0."""
+    return 1 + stable_key(name) % (BUCKETS - 1) if name else 0
+
+
+@dataclass(frozen=True)
+class ItemFacts:
+    """Arrays over catalogue rows, with one more row at the end (-1) for every unknown item.
+
+    ``keys`` (n + 1,) int64; ``log_prices`` (n + 1,) float32, NaN unknown; ``categories`` and ``brands`` (n + 1,) uint16
+    buckets, of the most specific category; ``affinity_keys``/``affinity_indptr``: all buckets of each row, ascending.
+    """
+
+    row_of: dict[str, int]
+    keys: np.ndarray
+    log_prices: np.ndarray
+    categories: np.ndarray
+    brands: np.ndarray
+    affinity_indptr: np.ndarray
+    affinity_keys: np.ndarray
+
+    @classmethod
+    def of(cls, catalog: Catalog) -> "ItemFacts":
+        """Derive the facts of every item."""
+        lists = catalog.items["categories"].tolist()
+        brands = np.array([bucket(brand) for brand in catalog.items["brand"]] + [0], np.int64)
+        specific = [bucket(categories[-1]) if len(categories) else 0 for categories in lists]
+        affinity = [
+            sorted({bucket(c) for c in categories if c} | ({BUCKETS + brand} if brand else set()))
+            for categories, brand in zip(lists, brands.tolist(), strict=False)
+        ]
+        price = catalog.items["price"].to_numpy(np.float64)
+        known = np.where(np.isfinite(price) & (price >= 0), price, np.nan)
+        return cls(
+            row_of=dict(catalog.row_of),
+            keys=np.append(stable_keys(catalog.item_ids), np.int64(0)),
+            log_prices=np.append(np.log1p(known), np.nan).astype(np.float32),
+            categories=np.array([*specific, 0], np.uint16),
+            brands=brands.astype(np.uint16),
+            affinity_indptr=np.concatenate([[0], np.cumsum([len(keys) for keys in affinity] + [0])]).astype(
+                np.int64
+            ),
+            affinity_keys=np.array([key for keys in affinity for key in keys], np.int32),
+        )
+
+    def rows(self, item_ids: Iterable[str | None]) -> np.ndarray:
+        """(n,) int64 rows of ``item_ids``, -1 where unknown or None."""
+        return np.fromiter((self.row_of.get(item_id or "", -1) for item_id in item_ids), dtype=np.int64)
+
+    def affinity_of(self, row: int) -> np.ndarray:
+        """The buckets of one row's categories and brand."""
+        if row < 0:
+            return self.affinity_keys[:0]
+        return self.affinity_keys[self.affinity_indptr[row] : self.affinity_indptr[row + 1]]

@@ -1,0 +1,247 @@
+"""The items' features: arrays aligned with the catalogue, and the matrix they give at an instant."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tailorbird.catalog import Catalog
+from tailorbird.features.facts import BUCKETS, ItemFacts
+from tailorbird.features.records import MICROSECONDS, behaviour, microseconds, records_of_frame
+from tailorbird.features.sums import (
+    ITEM_COUNTS,
+    ITEM_RATES,
+    ITEM_SUMS,
+    ITEM_VALUE,
+    RATING,
+    TYPE_CODE,
+    TYPE_STRENGTH,
+)
+from tailorbird.features.table import COUNTED_TYPES, ITEM_FEATURES, ITEM_HALF_LIVES
+
+_AT = {name: position for position, name in enumerate(ITEM_FEATURES)}
+_HORIZONS = {name: position for position, name in enumerate(ITEM_HALF_LIVES)}
+_STRONG = np.flatnonzero(TYPE_STRENGTH > 0)
+NEW_DAYS = 14.0
+_ARRAYS = (
+    "keys",
+    "log_prices",
+    "stock",
+    "launched_at",
+    "codes",
+    "primary",
+    "brands",
+    "buckets",
+    "sums",
+    "seen",
+    "totals",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ItemTable:
+    """Arrays over the n items of a catalogue, in its order.
+
+    ``keys`` (n,) int64 stable keys; ``log_prices`` (n,) float32, NaN unknown; ``stock`` (n,), ``launched_at`` (n,) float64,
+    NaN unknown; ``codes`` (n, c) int32 indices into ``buckets`` of an item's categories, padded with len(buckets) - 1;
+    ``primary``, ``brands`` (n,) int32 likewise; ``buckets`` (b + 1,) int32 affinity keys, the last 0 for none;
+    ``sums`` (n, ITEM_SUMS) decayed sums at ``seen`` (n,) int64 epoch microseconds; ``totals`` (n,) int64 events.
+    """
+
+    keys: np.ndarray
+    log_prices: np.ndarray
+    stock: np.ndarray
+    launched_at: np.ndarray
+    codes: np.ndarray
+    primary: np.ndarray
+    brands: np.ndarray
+    buckets: np.ndarray
+    sums: np.ndarray
+    seen: np.ndarray
+    totals: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        catalog: Catalog,
+        *,
+        sums: np.ndarray,
+        seen: np.ndarray,
+        totals: np.ndarray,
+        max_categories: int = 8,
+    ) -> "ItemTable":
+        """Join the catalogue's static attributes with given counters."""
+        facts = ItemFacts.of(catalog)
+        n = len(catalog)
+        buckets = np.append(np.unique(facts.affinity_keys), 0).astype(np.int32)
+        none = len(buckets) - 1
+        code_of = {int(bucket): code for code, bucket in enumerate(buckets[:-1])}
+        lists = [[key for key in facts.affinity_of(row).tolist() if key < BUCKETS] for row in range(n)]
+        width = max(1, min(max_categories, max((len(keys) for keys in lists), default=1)))
+        codes = np.full((n, width), none, np.int32)
+        for row, keys in enumerate(lists):
+            codes[row, : min(width, len(keys))] = [code_of[key] for key in keys[:width]]
+        return cls(
+            keys=facts.keys[:-1],
+            log_prices=facts.log_prices[:-1],
+            stock=catalog.items["stock"].to_numpy(np.float64),
+            launched_at=catalog.items["launched_at"].to_numpy(np.float64),
+            codes=codes,
+            primary=np.array([code_of.get(c, none) for c in facts.categories[:-1].tolist()], np.int32),
+            brands=np.array([code_of.get(BUCKETS + b, none) for b in facts.brands[:-1].tolist()], np.int32),
+            buckets=buckets,
+            sums=sums,
+            seen=seen,
+            totals=totals,
+        )
+
+    @classmethod
+    def build(cls, catalog: Catalog, events: pd.DataFrame, now: float) -> "ItemTable":
+        """Count what happened to each item strictly before ``now`` (epoch seconds); ``events`` is a log's frame."""
+        facts = ItemFacts.of(catalog)
+        records = records_of_frame(behaviour(events), facts)
+        instant = microseconds(now)
+        records = records.take((records.rows >= 0) & (records.packed["time"] < instant))
+        seen = np.zeros(len(catalog), np.int64)
+        np.maximum.at(seen, records.rows, records.packed["time"])
+        return cls.of(
+            catalog,
+            sums=_sums(records.packed, records.rows, seen),
+            seen=seen,
+            totals=np.bincount(records.rows, minlength=len(catalog)).astype(np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def save(self, folder: Path) -> None:
+        """Write one npy file an array."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in _ARRAYS:
+            np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> "ItemTable":
+        """Map what ``save`` wrote into memory."""
+        return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS})
+
+    @cached_property
+    def code_of_bucket(self) -> np.ndarray:
+        """(2 * BUCKETS,) int32: an affinity key's code, len(buckets) - 1 where no item has it."""
+        codes = np.full(2 * BUCKETS, len(self.buckets) - 1, np.int32)
+        codes[self.buckets[:-1]] = np.arange(len(self.buckets) - 1)
+        return codes
+
+    @cached_property
+    def _by_key(self) -> tuple[np.ndarray, np.ndarray]:
+        order = np.argsort(self.keys, kind="stable")
+        return np.ascontiguousarray(self.keys[order]), order
+
+    def rows_of_keys(self, keys: np.ndarray) -> np.ndarray:
+        """(n,) int64 catalogue rows of item keys, -1 where no item has the key."""
+        ordered, order = self._by_key
+        if not len(ordered):
+            return np.full(len(keys), -1, np.int64)
+        where = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
+        return np.where(ordered[where] == keys, order[where], -1)
+
+    @cached_property
+    def _static(self) -> np.ndarray:
+        """(n, len(ITEM_FEATURES)) what does not depend on the instant."""
+        x = np.zeros((len(self), len(ITEM_FEATURES)), np.float32)
+        known = np.isfinite(self.log_prices)
+        x[:, _AT["log_price"]] = np.where(known, self.log_prices, 0.0)
+        x[:, _AT["has_price"]] = known
+        x[:, _AT["price_rank"]] = np.where(known, ranks(self.log_prices), 0.5)
+        in_category = pd.Series(self.log_prices).groupby(self.primary).rank(pct=True).fillna(0.5)
+        x[:, _AT["price_rank_in_category"]] = in_category.to_numpy()
+        x[:, _AT["in_stock"]] = ~(self.stock <= 0)
+        none = len(self.buckets) - 1
+        for name, codes in (("category_size", self.primary), ("brand_size", self.brands)):
+            sizes = np.bincount(codes, minlength=none + 1).astype(np.float32)
+            sizes[none] = 0.0
+            x[:, _AT[name]] = np.log1p(sizes[codes])
+        return x
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """(n,) percentiles in (0, 1), ties share the middle; NaN stays NaN."""
+    ranked: np.ndarray = pd.Series(values).rank(pct=True).to_numpy()
+    return ranked
+
+
+def item_matrix(table: ItemTable, *, now: float) -> np.ndarray:
+    """Compute (n_items, len(ITEM_FEATURES)) float32 at ``now`` (epoch seconds)."""
+    x = table._static.copy()
+    if not len(table):
+        return x
+    instant = microseconds(now)
+    elapsed = np.maximum(0.0, (instant - table.seen) / MICROSECONDS)  # (n,)
+    factors = np.exp2(-elapsed[:, None] * ITEM_RATES[: len(_HORIZONS)])  # (n, horizons)
+    counts = table.sums[:, :ITEM_COUNTS].reshape(len(table), len(COUNTED_TYPES), len(_HORIZONS))
+    counts = counts * factors[:, None, :]  # (n, types, horizons)
+    strength = np.einsum("nth,t->nh", counts[:, _STRONG], TYPE_STRENGTH[_STRONG])  # (n, horizons)
+    for name, horizon in _HORIZONS.items():
+        x[:, _AT[f"popularity_{name}"]] = np.log1p(strength[:, horizon])
+    for name in ("week", "ever"):
+        x[:, _AT[f"popularity_{name}_rank"]] = ranks(strength[:, _HORIZONS[name]])
+    # A decayed count with half-life h holds about 1.44 h of steady traffic: divide by h for a daily rate.
+    day, week, month = (
+        strength[:, _HORIZONS[h]] / (ITEM_HALF_LIVES[h] / 86_400.0) for h in ("day", "week", "month")
+    )
+    x[:, _AT["trend_day"]] = np.log((day + 0.1) / (week + 0.1))
+    x[:, _AT["trend_week"]] = np.log((week + 0.1) / (month + 0.1))
+    _rates_of(x, counts)
+    values = table.sums[:, ITEM_VALUE]  # (n, 2) count and sum
+    average = values[:, 1].sum() / values[:, 0].sum() if values[:, 0].sum() > 0 else 0.0
+    x[:, _AT["value_mean"]] = (values[:, 1] - average * values[:, 0]) / (values[:, 0] + 5.0)
+    touched = table.totals > 0
+    x[:, _AT["since_last"]] = np.where(touched, np.log1p(elapsed), 20.0)
+    age_days = np.where(
+        np.isfinite(table.launched_at), np.maximum(0.0, now - table.launched_at) / 86_400.0, 365.0
+    )
+    x[:, _AT["age"]] = np.log1p(age_days)
+    x[:, _AT["is_new"]] = age_days < NEW_DAYS
+    return x
+
+
+def _rates_of(x: np.ndarray, counts: np.ndarray) -> None:
+    month, ever = _HORIZONS["month"], _HORIZONS["ever"]
+    of = {name: counts[:, code, month] for name, code in TYPE_CODE.items()}
+    looked = of["view"] + of["click"]
+    x[:, _AT["click_rate"]] = smoothed(of["click"], of["impression"])
+    x[:, _AT["cart_rate"]] = smoothed(of["add_to_cart"], looked)
+    x[:, _AT["purchase_rate"]] = smoothed(of["purchase"], looked)
+    x[:, _AT["hide_rate"]] = smoothed(counts[:, TYPE_CODE["hide"], ever], counts[:, :, ever].sum(axis=1))
+
+
+def smoothed(hits: np.ndarray, trials: np.ndarray, *, prior: float = 20.0) -> np.ndarray:
+    """Rates drawn to the catalogue's by ``prior`` trials; 0 where there are no trials at all."""
+    total = trials.sum()
+    if total <= 1e-9:
+        return np.zeros(len(hits))
+    rate = min(1.0, hits.sum() / total)
+    estimate: np.ndarray = np.minimum(5.0, (hits + prior * rate) / (trials + prior))
+    return estimate
+
+
+def _sums(packed: np.ndarray, rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(n_items, ITEM_SUMS) decayed sums at each item's ``seen``."""
+    sums = np.zeros((len(seen), ITEM_SUMS))
+    elapsed = (seen[rows] - packed["time"]) / MICROSECONDS
+    types = packed["type"].astype(np.int64)
+    cells = rows * len(COUNTED_TYPES) + types
+    for horizon in range(len(_HORIZONS)):
+        counted = np.bincount(
+            cells,
+            weights=np.exp2(-elapsed * ITEM_RATES[horizon]),
+            minlength=len(seen) * len(COUNTED_TYPES),
+        )
+        sums[:, horizon : ITEM_COUNTS : len(_HORIZONS)] = counted.reshape(len(seen), len(COUNTED_TYPES))
+    value = packed["value"].astype(np.float64)
+    rated = (types == RATING) & (value == value)
+    sums[:, ITEM_VALUE.start] = np.bincount(rows[rated], minlength=len(seen))
+    sums[:, ITEM_VALUE.start + 1] = np.bincount(rows[rated], weights=value[rated], minlength=len(seen))
+    return sums

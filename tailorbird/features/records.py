@@ -1,0 +1,120 @@
+"""Events as packed records: what a history keeps of each, from Event objects or from a log's frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tailorbird.events.schema import Event
+from tailorbird.features.facts import ItemFacts, stable_key, stable_keys
+from tailorbird.features.sums import TYPE_CODE, type_code
+from tailorbird.features.table import IGNORED_TYPES, PASSIVE_TYPES
+
+RECORD = np.dtype(
+    [
+        ("time", "<i8"),  # epoch microseconds
+        ("message", "<i8"),  # key of message_id: breaks ties and finds duplicates
+        ("item", "<i8"),  # key of item_id, 0 for none
+        ("session", "<i8"),  # key of session_id, 0 for none
+        ("value", "<f4"),  # NaN for none
+        ("log_price", "<f4"),  # of the item when the event arrived, NaN for unknown
+        ("category", "<u2"),  # bucket of the most specific category, 0 for none
+        ("brand", "<u2"),  # bucket of the brand, 0 for none
+        ("type", "u1"),  # index into COUNTED_TYPES
+        ("kept", "u1"),  # 1 where the history keeps it, 0 where it is only counted
+    ]
+)
+MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Records:
+    """Events ready to be folded: ``packed`` (n,) RECORD and ``rows`` (n,) catalogue rows, -1 unknown."""
+
+    packed: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def take(self, which: np.ndarray) -> "Records":
+        """Select by index, mask or order."""
+        return Records(self.packed[which], self.rows[which])
+
+    def sorted(self) -> "Records":
+        """Order by (time, message)."""
+        return self.take(np.lexsort((self.packed["message"], self.packed["time"])))
+
+
+def microseconds(instant: float) -> int:
+    """Epoch seconds to whole microseconds."""
+    return round(instant * MICROSECONDS)
+
+
+def frame_microseconds(column: pd.Series) -> np.ndarray:
+    """(n,) int64 epoch microseconds of a column of timestamps or of epoch seconds."""
+    if pd.api.types.is_numeric_dtype(column):
+        return np.rint(column.to_numpy(np.float64) * MICROSECONDS).astype(np.int64)
+    return pd.DatetimeIndex(pd.to_datetime(column, utc=True)).as_unit("us").asi8
+
+
+def records_of(events: Sequence[Event], facts: ItemFacts) -> Records:
+    """Pack events in the order given. Ignored types must be left out before."""
+    rows = [facts.row_of.get(event.item_id or "", -1) for event in events]
+    packed = np.array(
+        [
+            (
+                microseconds(event.event_time),
+                stable_key(event.message_id),
+                facts.keys[row] if row >= 0 else stable_key(event.item_id),
+                stable_key(event.session_id),
+                np.nan if event.value is None else event.value,
+                facts.log_prices[row],
+                facts.categories[row],
+                facts.brands[row],
+                type_code(event.type),
+                event.type not in PASSIVE_TYPES,
+            )
+            for event, row in zip(events, rows, strict=True)
+        ],
+        dtype=RECORD,
+    )
+    return Records(packed, np.array(rows, np.int64))
+
+
+def records_of_frame(frame: pd.DataFrame, facts: ItemFacts) -> Records:
+    """Pack the rows of an event log's frame in their order. Ignored types must be left out before."""
+    rows = _map_unique(
+        frame["item_id"], lambda names: np.array([facts.row_of.get(n or "", -1) for n in names], np.int64)
+    )
+    keys = facts.keys[rows]
+    unknown = rows < 0
+    if unknown.any():
+        keys[unknown] = _map_unique(frame["item_id"][unknown], stable_keys)
+    packed = np.zeros(len(frame), RECORD)
+    packed["time"] = frame_microseconds(frame["event_time"])
+    packed["message"] = stable_keys(frame["message_id"])
+    packed["item"] = keys
+    packed["session"] = _map_unique(frame["session_id"], stable_keys) if "session_id" in frame else 0
+    packed["value"] = pd.to_numeric(frame["value"]).to_numpy(np.float32) if "value" in frame else np.nan
+    packed["log_price"] = facts.log_prices[rows]
+    packed["category"] = facts.categories[rows]
+    packed["brand"] = facts.brands[rows]
+    types = frame["type"]
+    packed["type"] = types.map(TYPE_CODE).fillna(type_code("other")).to_numpy(np.uint8)
+    packed["kept"] = ~types.isin(PASSIVE_TYPES).to_numpy()
+    return Records(packed, rows)
+
+
+def behaviour(frame: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows that are part of a profile, each message once."""
+    frame = frame[~frame["type"].isin(IGNORED_TYPES)]
+    return frame.drop_duplicates("message_id") if frame["message_id"].duplicated().any() else frame
+
+
+def _map_unique(column: pd.Series, to_numbers) -> np.ndarray:  # type: ignore[no-untyped-def]
+    """Translate each distinct name once."""
+    codes, names = pd.factorize(column, use_na_sentinel=True)
+    numbers = np.append(to_numbers([str(name) for name in names]), to_numbers([None]))
+    return numbers[codes]  # code -1 (missing) reads the last entry

@@ -1,0 +1,213 @@
+"""The live profile of one user: a bounded history and decayed sums, to which events are folded in any order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tailorbird.events.schema import Event
+from tailorbird.features.facts import ItemFacts, stable_key
+from tailorbird.features.records import MICROSECONDS, RECORD, Records, records_of
+from tailorbird.features.sums import AFFINITY_RATE, TYPE_STRENGTH, USER_RATES, USER_SUMS, user_contribution
+from tailorbird.features.table import HISTORY_LENGTH, IGNORED_TYPES
+
+APPLIED_BEYOND = 64
+"""Offsets that may be folded in ahead of a missing one before the gap counts as applied."""
+
+
+@dataclass(frozen=True, eq=False)
+class UserState:
+    """Everything the platform knows of what one user did.
+
+    ``history`` (n,) RECORD, oldest first; ``sums`` (USER_SUMS,) and ``affinity`` (m,) are decayed sums at ``last_seen``;
+    ``affinity_keys`` (m,) int32 buckets, ascending; times are epoch microseconds, 0 where there is no event.
+    """
+
+    user_key: str
+    history: np.ndarray
+    sums: np.ndarray
+    affinity_keys: np.ndarray
+    affinity: np.ndarray
+    first_seen: int
+    last_seen: int
+    total: int
+    applied_through: int
+    applied_beyond: np.ndarray
+
+    @classmethod
+    def empty(cls, user_key: str) -> "UserState":
+        """The profile of somebody who has done nothing yet."""
+        return cls(
+            user_key=user_key,
+            history=np.zeros(0, RECORD),
+            sums=np.zeros(USER_SUMS),
+            affinity_keys=np.zeros(0, np.int32),
+            affinity=np.zeros(0),
+            first_seen=0,
+            last_seen=0,
+            total=0,
+            applied_through=-1,
+            applied_beyond=np.zeros(0, np.int64),
+        )
+
+    @property
+    def version(self) -> str:
+        """Changes with every event folded in: the key of cached answers."""
+        return f"{self.total}-{self.first_seen:x}-{self.last_seen:x}"
+
+    @property
+    def item_keys(self) -> np.ndarray:
+        """(n,) int64 keys of the history's items (``facts.stable_key``), 0 where an event has none."""
+        keys: np.ndarray = self.history["item"]
+        return keys
+
+    @property
+    def times(self) -> np.ndarray:
+        """(n,) float64 epoch seconds of the history."""
+        seconds: np.ndarray = self.history["time"] / MICROSECONDS
+        return seconds
+
+    @property
+    def strengths(self) -> np.ndarray:
+        """(n,) float64 how much each event of the history says for its item; 0 for search, hide and the like."""
+        return np.where(self.history["item"] != 0, TYPE_STRENGTH[self.history["type"]], 0.0)
+
+    def fold(
+        self,
+        events: Sequence[Event],
+        items: ItemFacts,
+        *,
+        offsets: Sequence[int] | None = None,
+        length: int = HISTORY_LENGTH,
+    ) -> "UserState":
+        """Return the profile with ``events`` of this user added, each once, in whatever order they come.
+
+        With ``offsets`` (of the event log) an event is applied exactly once; without, duplicates are recognised by message
+        among the last ``length`` events. Returns self where nothing is new.
+        """
+        fresh, (through, beyond) = self._fresh(events, offsets)
+        if not fresh:
+            if beyond is self.applied_beyond:
+                return self
+            return replace(self, applied_through=through, applied_beyond=beyond)
+        records = records_of(fresh, items).sorted()
+        sums, keys, affinity, last_seen = self._add(records, items)
+        merged = np.concatenate([self.history, records.packed[records.packed["kept"] == 1]])
+        if len(self.history) and records.packed["time"][0] <= self.history["time"][-1]:
+            merged = merged[np.lexsort((merged["message"], merged["time"]))]
+        earliest = int(records.packed["time"][0])
+        return replace(
+            self,
+            history=merged[-length:],
+            sums=sums,
+            affinity_keys=keys,
+            affinity=affinity,
+            first_seen=min(self.first_seen, earliest) if self.total else earliest,
+            last_seen=last_seen,
+            total=self.total + len(records),
+            applied_through=through,
+            applied_beyond=beyond,
+        )
+
+    def to_row(self) -> dict[str, object]:
+        """The stored features (table.STORED_USER) as plain values."""
+        return {
+            "history": self.history.tobytes(),
+            "sums": self.sums.tolist(),
+            "affinity_keys": self.affinity_keys.tolist(),
+            "affinity": self.affinity.tolist(),
+            "first_seen": self.first_seen,
+            "last_seen": self.last_seen,
+            "total": self.total,
+            "applied_through": self.applied_through,
+            "applied_beyond": self.applied_beyond.tolist(),
+        }
+
+    @classmethod
+    def from_row(cls, user_key: str, row: Mapping[str, object]) -> "UserState":
+        """Read the stored features back; a missing row (``total`` None or NaN) is the empty profile."""
+        total = row.get("total")
+        if total is None or total != total:
+            return cls.empty(user_key)
+        return cls(
+            user_key=user_key,
+            history=np.frombuffer(row["history"], RECORD),  # type: ignore[call-overload]
+            sums=np.array(row["sums"], np.float64),
+            affinity_keys=np.array(row["affinity_keys"], np.int32),
+            affinity=np.array(row["affinity"], np.float64),
+            first_seen=int(row["first_seen"]),  # type: ignore[call-overload]
+            last_seen=int(row["last_seen"]),  # type: ignore[call-overload]
+            total=int(total),  # type: ignore[call-overload]
+            applied_through=int(row["applied_through"]),  # type: ignore[call-overload]
+            applied_beyond=np.array(row["applied_beyond"], np.int64),
+        )
+
+    def _fresh(
+        self, events: Sequence[Event], offsets: Sequence[int] | None
+    ) -> tuple[list[Event], tuple[int, np.ndarray]]:
+        """The events not yet folded in, and the marks of applied offsets."""
+        applied = self.applied_through, self.applied_beyond
+        chosen = list(events)
+        if offsets is not None:
+            beyond = set(self.applied_beyond.tolist())
+            chosen = []
+            for event, offset in zip(events, offsets, strict=True):
+                if offset > self.applied_through and offset not in beyond:
+                    beyond.add(offset)
+                    chosen.append(event)
+            if len(beyond) > len(self.applied_beyond):
+                applied = _applied(self.applied_through, beyond)
+        known = set(self.history["message"].tolist()) if chosen else set()
+        messages = dict.fromkeys(event.message_id for event in chosen)
+        fresh: list[Event] = []
+        for event in chosen:
+            if event.message_id not in messages or event.type in IGNORED_TYPES:
+                continue
+            del messages[event.message_id]
+            if not known or stable_key(event.message_id) not in known:
+                fresh.append(event)
+        return fresh, applied
+
+    def _add(self, records: Records, items: ItemFacts) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        sums, keys, affinity = self.sums, self.affinity_keys, self.affinity
+        now = self.last_seen if self.total else int(records.packed["time"][0])
+        for record, row in zip(records.packed.tolist(), records.rows.tolist(), strict=True):
+            time, _, _, _, value, log_price, _, _, code, _ = record
+            add = user_contribution(code, log_price=log_price, value=value)
+            strength = TYPE_STRENGTH[code]
+            if time >= now:
+                elapsed = (time - now) / MICROSECONDS
+                sums = sums * np.exp2(USER_RATES * -elapsed) + add
+                affinity = affinity * 2.0 ** (-elapsed * AFFINITY_RATE)
+                now = time
+            else:
+                elapsed = (now - time) / MICROSECONDS
+                sums = sums + np.exp2(USER_RATES * -elapsed) * add
+                strength = strength * 2.0 ** (-elapsed * AFFINITY_RATE)
+            if strength > 0 and row >= 0:
+                keys, affinity = _add_affinity(keys, affinity, items.affinity_of(row), strength)
+        return sums, keys, affinity, now
+
+
+def _applied(through: int, beyond: set[int]) -> tuple[int, np.ndarray]:
+    """Advance the mark over consecutive offsets, and past a gap when too many wait beyond it."""
+    waiting = sorted(beyond)
+    while waiting and (waiting[0] == through + 1 or len(waiting) > APPLIED_BEYOND):
+        through = waiting.pop(0)
+    return through, np.array(waiting, np.int64)
+
+
+def _add_affinity(
+    keys: np.ndarray, affinity: np.ndarray, add: np.ndarray, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    where = np.searchsorted(keys, add)
+    known = where < len(keys)
+    known[known] = keys[where[known]] == add[known]
+    if not known.all():
+        keys = np.insert(keys, where[~known], add[~known])
+        affinity = np.insert(affinity, where[~known], 0.0)
+        where = np.searchsorted(keys, add)
+    else:
+        affinity = affinity.copy()
+    affinity[where] += strength
+    return keys, affinity

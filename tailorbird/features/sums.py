@@ -1,0 +1,72 @@
+"""Exponentially decayed sums that do not care in which order their events arrive.
+
+A sum is kept at a reference instant, the latest event's. An event of weight w at time t adds w 2^(-(ref - t)/h); a later
+event first moves the reference. Both steps commute up to rounding, so late events leave the sums of punctual ones.
+"""
+
+import numpy as np
+
+from tailorbird.events.schema import STRENGTH
+from tailorbird.features.table import (
+    AFFINITY_HALF_LIFE_S,
+    COUNTED_TYPES,
+    ITEM_HALF_LIVES,
+    USER_HALF_LIVES,
+)
+
+TYPE_CODE = {name: code for code, name in enumerate(COUNTED_TYPES)}
+OTHER = TYPE_CODE["other"]
+RATING = TYPE_CODE["rating"]
+TYPE_STRENGTH = np.array([STRENGTH.get(name, 0.0) for name in COUNTED_TYPES])  # (types,)
+
+USER_COUNTS = len(COUNTED_TYPES) * len(USER_HALF_LIVES)
+PRICE = slice(USER_COUNTS, USER_COUNTS + 3)  # weight, weighted log price, weighted square
+VALUE = slice(USER_COUNTS + 3, USER_COUNTS + 6)  # count, sum, sum of squares of ratings
+USER_SUMS = USER_COUNTS + 6
+ITEM_COUNTS = len(COUNTED_TYPES) * len(ITEM_HALF_LIVES)
+ITEM_VALUE = slice(ITEM_COUNTS, ITEM_COUNTS + 2)  # count and sum of ratings
+ITEM_SUMS = ITEM_COUNTS + 2
+
+AFFINITY_RATE = 1.0 / AFFINITY_HALF_LIFE_S  # halvings a second
+
+
+def _rates(half_lives: dict[str, float], rest: list[float]) -> np.ndarray:
+    return np.concatenate([np.tile([1.0 / h for h in half_lives.values()], len(COUNTED_TYPES)), rest])
+
+
+USER_RATES = _rates(dict(USER_HALF_LIVES), [AFFINITY_RATE] * 3 + [0.0] * 3)  # (USER_SUMS,) halvings a second
+ITEM_RATES = _rates(dict(ITEM_HALF_LIVES), [0.0] * 2)  # (ITEM_SUMS,)
+
+
+def type_code(event_type: str) -> int:
+    """Number of an event type's counter."""
+    return TYPE_CODE.get(event_type, OTHER)
+
+
+def decay(rates: np.ndarray, seconds: float) -> np.ndarray:
+    """Factors by which sums with ``rates`` (halvings a second) shrink in ``seconds``."""
+    factors: np.ndarray = np.exp2(rates * -seconds)
+    return factors
+
+
+def user_contribution(code: int, *, log_price: float, value: float) -> np.ndarray:
+    """(USER_SUMS,) what one event adds at its own instant."""
+    add = np.zeros(USER_SUMS)
+    width = len(USER_HALF_LIVES)
+    add[code * width : (code + 1) * width] = 1.0
+    strength = TYPE_STRENGTH[code]
+    if strength > 0 and log_price == log_price:
+        add[PRICE] = (strength, strength * log_price, strength * log_price * log_price)
+    if code == RATING and value == value:
+        add[VALUE] = (1.0, value, value * value)
+    return add
+
+
+def item_contribution(code: int, *, value: float) -> np.ndarray:
+    """(ITEM_SUMS,) what one event adds to its item at its own instant."""
+    add = np.zeros(ITEM_SUMS)
+    width = len(ITEM_HALF_LIVES)
+    add[code * width : (code + 1) * width] = 1.0
+    if code == RATING and value == value:
+        add[ITEM_VALUE] = (1.0, value)
+    return add
