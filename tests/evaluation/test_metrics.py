@@ -35,9 +35,7 @@ def test_every_metric_equals_ir_measures(answers: int) -> None:
     ranks = ranks_in(rankings, targets, question=question)
     ours = per_question(grouped(ranks, question))
 
-    qrels = [
-        ir_measures.Qrel(str(q), str(item), 1) for q, item in zip(question, targets, strict=True)
-    ]
+    qrels = [ir_measures.Qrel(str(q), str(item), 1) for q, item in zip(question, targets, strict=True)]
     run = [
         ir_measures.ScoredDoc(str(q), str(item), float(100 - place))
         for q, row in enumerate(rankings)

@@ -19,9 +19,7 @@ def interactions(sequences: list[list[tuple[int, float]]], *, items: int) -> Int
     )
 
 
-def last_item_cases(
-    sequences: list[list[int]], *, items: int, exclude_seen: bool = False
-) -> Cases:
+def last_item_cases(sequences: list[list[int]], *, items: int, exclude_seen: bool = False) -> Cases:
     """Ask for the last item of each sequence."""
     known = interactions([[(item, float(t)) for t, item in enumerate(s)] for s in sequences], items=items)
     return Cases.of_rows(known, known.indptr[1:] - 1, exclude_seen=exclude_seen)
