@@ -138,10 +138,10 @@ def test_recency_without_times_counts_from_the_end_of_each_sequence() -> None:
 
 
 def test_the_half_life_is_chosen_on_validation() -> None:
-    """Half of the users take today's fashion, the other half follow a day later, so the shortest half-life wins."""
+    """A classic was taken by all but the ten who follow fashion, half of them a day late: yesterday tells them more."""
     day = 86_400.0
-    sequences = [[(d, (d + user % 2) * day) for d in range(30)] for user in range(10)]
-    split = global_time_split(interactions(sequences, items=30)).validation
+    followers = [[(d, (d + user % 2) * day) for d in range(30)] for user in range(10)]
+    split = global_time_split(interactions([*followers, *[[(30, 0.0)]] * 100], items=31)).validation
     assert tuned_recency(split, half_lives=(90.0, 1.0)) == 1.0
 
 
