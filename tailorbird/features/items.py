@@ -128,6 +128,17 @@ class ItemTable:
         return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS})
 
     @cached_property
+    def codes_by_slot(self) -> np.ndarray:
+        """(c, n) ``codes`` laid out so that a candidate set reads whole rows."""
+        return np.ascontiguousarray(self.codes.T)
+
+    @cached_property
+    def filled_prices(self) -> np.ndarray:
+        """(2, n) float32: log prices with 0 for unknown, and 1 where known."""
+        known = np.isfinite(self.log_prices)
+        return np.stack([np.where(known, self.log_prices, 0.0), known]).astype(np.float32)
+
+    @cached_property
     def code_of_bucket(self) -> np.ndarray:
         """(2 * BUCKETS,) int32: an affinity key's code, len(buckets) - 1 where no item has it."""
         codes = np.full(2 * BUCKETS, len(self.buckets) - 1, np.int32)
