@@ -59,6 +59,8 @@ def tuned_recency(
 ) -> float:
     """Choose the half-life of recent popularity whose NDCG@10 on at most ``most`` validation cases is best."""
     cases = validation.cases
+    if not len(cases):
+        return 30.0  # nothing to choose on: the models' own default
     if len(cases) > most:
         mask = np.zeros(len(cases), bool)
         mask[np.random.default_rng(0).choice(len(cases), most, replace=False)] = True

@@ -19,11 +19,13 @@ from tailorbird.interactions import Interactions
 class Split:
     """What may be learned and what is asked afterwards.
 
-    ``fit_mask`` (n,) bool over the rows of ``cases.known``: the training part; the other rows appear in histories only.
+    ``fit_mask`` bool over the rows of ``cases.known``: the training part; the other rows appear in histories only.
+    ``visible`` bool over the rows of the protocol's interactions: those that exist in this split, ``cases.known``.
     """
 
     fit_mask: np.ndarray
     cases: Cases
+    visible: np.ndarray
 
     @cached_property
     def fit(self) -> Interactions:
@@ -62,12 +64,11 @@ def leave_one_out(
         part = _last_two(interactions)
     early = part < 2
     known = interactions.where(early)
+    asked, asked_early = np.flatnonzero(part == 2), np.flatnonzero(part[early] == 1)
     return Protocol(
         name="loo",
-        validation=Split(
-            (part == 0)[early], _ask(known, np.flatnonzero(part[early] == 1), exclude_seen=exclude_seen)
-        ),
-        test=Split(part == 0, _ask(interactions, np.flatnonzero(part == 2), exclude_seen=exclude_seen)),
+        validation=Split((part == 0)[early], _ask(known, asked_early, exclude_seen=exclude_seen), early),
+        test=Split(part == 0, _ask(interactions, asked, exclude_seen=exclude_seen), np.ones(len(part), bool)),
     )
 
 
@@ -113,19 +114,16 @@ def global_time_split(
         rows = np.flatnonzero(mask)
         if targets == "last" and len(rows):
             rows = rows[np.append(np.diff(known.users[rows]) != 0, True)]
-        cases = _ask(known, rows, exclude_seen=exclude_seen)
-        if not len(cases):
-            raise UsageError(
-                f"no user has events both before and after {start:.0f} (epoch seconds)",
-                remedy="bring more events, or cut earlier with --quantile",
-            )
-        return Split(fit_mask, cases)
+        return Split(fit_mask, _ask(known, rows, exclude_seen=exclude_seen), visible)
 
-    return Protocol(
-        name="cold" if cold is not None else f"gts-{targets}",
-        validation=split(inner, cut),
-        test=split(cut, np.inf),
-    )
+    test = split(cut, np.inf)
+    if not len(test.cases):
+        raise UsageError(
+            f"no user has events both before and after {cut:.0f} (epoch seconds)",
+            remedy="bring more events, or cut at another quantile",
+        )
+    name = "cold" if cold is not None else f"gts-{targets}"
+    return Protocol(name, validation=split(inner, cut), test=test)
 
 
 def retail(interactions: Interactions, *, validate_from: float, test_from: float) -> Protocol:
@@ -143,14 +141,15 @@ def retail(interactions: Interactions, *, validate_from: float, test_from: float
         opening = np.full(known.user_count, np.inf)
         np.minimum.at(opening, known.users, seconds)
         rows = np.flatnonzero((known.times >= start) & (seconds > opening[known.users]))
-        if not len(rows):
-            raise UsageError(
-                f"no customer buys again between {start:.0f} and {end:.0f} (epoch seconds)",
-                remedy="choose dates inside the data",
-            )
-        return Split(fitted[visible], Cases.of_baskets(known, rows, exclude_seen=False))
+        return Split(fitted[visible], Cases.of_baskets(known, rows, exclude_seen=False), visible)
 
-    return Protocol("retail", validation=split(validate_from, test_from), test=split(test_from, np.inf))
+    test = split(test_from, np.inf)
+    if not len(test.cases):
+        raise UsageError(
+            f"no customer of before comes back after {test_from:.0f} (epoch seconds)",
+            remedy="choose dates inside the data",
+        )
+    return Protocol("retail", validation=split(validate_from, test_from), test=test)
 
 
 def sessions(interactions: Interactions, *, part: np.ndarray, asked: np.ndarray | None = None) -> Protocol:
@@ -163,18 +162,15 @@ def sessions(interactions: Interactions, *, part: np.ndarray, asked: np.ndarray 
     follows[interactions.indptr[:-1][np.diff(interactions.indptr) > 0]] = False
     asked = follows if asked is None else asked & follows
     row_part = part[interactions.users]
-    visible = row_part <= 1
-    early = interactions.where(visible)
+    early = row_part <= 1
+    known, all_rows = interactions.where(early), np.ones(len(interactions), bool)
+    asked_early = np.flatnonzero((asked & (row_part == 1))[early])
+    validation = Cases.of_rows(known, asked_early, exclude_seen=False)
+    test = Cases.of_rows(interactions, np.flatnonzero(asked & (row_part == 2)), exclude_seen=False)
     return Protocol(
         name="sessions",
-        validation=Split(
-            (row_part == 0)[visible],
-            Cases.of_rows(early, np.flatnonzero((asked & (row_part == 1))[visible]), exclude_seen=False),
-        ),
-        test=Split(
-            visible,
-            Cases.of_rows(interactions, np.flatnonzero(asked & (row_part == 2)), exclude_seen=False),
-        ),
+        validation=Split((row_part == 0)[early], validation, early),
+        test=Split(early, test, all_rows),
     )
 
 
