@@ -35,7 +35,7 @@ _SELECT = f'SELECT {_NAMES} FROM events WHERE "offset" > ? ORDER BY "offset" LIM
 _VERSION = 1
 
 # `messages` keeps every id ever accepted, so that an id stays unique after compaction has moved its event to Parquet.
-_TABLES = f"""
+_TABLES = """
 CREATE TABLE IF NOT EXISTS messages (message_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (
     "offset" INTEGER PRIMARY KEY, message_id TEXT NOT NULL, type TEXT NOT NULL, user_id TEXT, anonymous_id TEXT,
@@ -46,7 +46,6 @@ CREATE TABLE IF NOT EXISTS state (
     one INTEGER PRIMARY KEY CHECK (one = 1), last_offset INTEGER NOT NULL, compacted_offset INTEGER NOT NULL
 );
 INSERT OR IGNORE INTO state VALUES (1, 0, 0);
-PRAGMA user_version = {_VERSION};
 """
 
 Answer = TypeVar("Answer")
@@ -199,7 +198,9 @@ class SqliteEventLog:
                 remedy="use the newer program, or another workspace",
             )
         if version < _VERSION:
-            self._writer.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
+            self._writer.executescript(
+                f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;"
+            )
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -1,1 +1,1 @@
-"""From anybody's tables to the event log and the catalogue: mapping, validation, quarantine."""
+"""Ingest: any tabular data through a mapping into validated events, items and users."""

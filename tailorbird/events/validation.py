@@ -1,0 +1,235 @@
+"""Validation: which rows are events, which go to quarantine and why, and what looks odd without being wrong."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import orjson
+import pandas as pd
+import pandera.pandas as pandera
+from pandera.errors import SchemaErrors
+
+from tailorbird.events.anomalies import Anomaly, find_anomalies
+from tailorbird.events.rows import user_keys
+from tailorbird.events.schema import SCHEMA
+
+ITEM_TYPES = ("impression", "view", "click", "add_to_cart", "purchase", "rating", "like", "hide")
+"""Types that mean nothing without an item."""
+
+TYPE_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
+LONGEST_ID = 256
+EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")
+CLOCK_SKEW_SECONDS = 300.0
+"""How far ahead of our clock a sender's may be."""
+
+
+@dataclass(frozen=True)
+class Validated:
+    """Every input row once: ``accepted`` with SCHEMA's columns and types, or ``quarantined`` with its ``reason``.
+
+    Both keep the input's index. ``quarantined`` has the columns ``row`` (the index), ``reason`` (all reasons, joined by
+    "; ") and ``raw`` (the row as JSON text).
+    """
+
+    accepted: pd.DataFrame
+    quarantined: pd.DataFrame
+    anomalies: list[Anomaly] = field(default_factory=list)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Rows by their first reason without its value, the most frequent first."""
+        first = self.quarantined["reason"].str.split("; ").str[0].str.split(":").str[0]
+        return {str(reason): int(count) for reason, count in first.value_counts().items()}
+
+
+def validate(
+    df: pd.DataFrame,
+    *,
+    catalog_ids: Collection[str],
+    now: float,
+    max_events_per_minute: int = 600,
+    raw: pd.DataFrame | None = None,
+) -> Validated:
+    """Part the rows of an event frame (SCHEMA's columns, any dtypes) into accepted and quarantined.
+
+    Args:
+        df: Events as a mapping made them. Absent optional columns count as empty.
+        catalog_ids: Items that exist; an event of any other item is quarantined.
+        now: The clock, epoch seconds; what happened later than now plus five minutes is quarantined.
+        max_events_per_minute: A user with more events in any 60 seconds is a robot and those events are quarantined;
+            0 switches the rule off.
+        raw: The source's rows, with the same index, to keep beside the reason; by default ``df`` itself.
+    """
+    typed, reasons = _typed(df)
+    _add(reasons, _schema_failures(typed, catalog_ids=catalog_ids, now=now))
+    reasons = reasons.where(reasons != "", _duplicates(typed))
+    if max_events_per_minute:
+        good = typed[reasons == ""]
+        reasons.loc[good.index[_too_fast(good, limit=max_events_per_minute)]] = (
+            f"impossible rate: more than {max_events_per_minute} events of one user in a minute"
+        )
+    bad = reasons != ""
+    accepted = typed[~bad]
+    source = df if raw is None else raw
+    quarantined = pd.DataFrame(
+        {
+            "row": df.index[bad],
+            "reason": reasons[bad].to_numpy(),
+            "raw": _raw_texts(source.loc[df.index[bad]]),
+        }
+    )
+    return Validated(accepted, quarantined, find_anomalies(accepted, catalog_ids=catalog_ids))
+
+
+def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """The frame with SCHEMA's dtypes, and the reason of each row that has a value of a wrong type ("" for none)."""
+    typed = pd.DataFrame(index=df.index)
+    fit: pd.Series
+    reasons = pd.Series("", index=df.index, dtype=object)
+    for kind in SCHEMA:
+        values = df[kind.name] if kind.name in df else pd.Series(None, index=df.index, dtype=object)
+        if kind.name in ("event_time", "received_time"):
+            fit = pd.to_datetime(values, utc=True, errors="coerce").astype("datetime64[us, UTC]")
+            _name_lost(reasons, values, fit, f"bad time: {kind.name}")
+        elif kind.name in ("position", "value"):
+            fit = pd.to_numeric(values, errors="coerce").astype(float)
+            _name_lost(reasons, values, fit, f"wrong type: {kind.name}")
+        else:
+            text = values.astype(object).where(values.notna(), None)
+            fit = text.where(text.map(lambda value: isinstance(value, str)), None)
+            _name_lost(reasons, text, fit, f"wrong type: {kind.name}")
+        typed[kind.name] = fit
+    return typed, reasons
+
+
+def _name_lost(reasons: pd.Series, before: pd.Series, after: pd.Series, what: str) -> None:
+    lost = before.notna() & after.isna()
+    if lost.any():
+        _add(
+            reasons,
+            pd.Series([f"{what} {_short(value)}" for value in before[lost]], index=before.index[lost]),
+        )
+
+
+def _schema_failures(typed: pd.DataFrame, *, catalog_ids: Collection[str], now: float) -> pd.Series:
+    """The reasons of the rows that break a rule of the schema, by index."""
+    # Rules of several columns become columns of their own, so that every rule is one vectorised pandera check.
+    needs_item = typed["type"].isin(ITEM_TYPES)
+    view = typed.assign(
+        user=typed["user_id"].notna() | typed["anonymous_id"].notna(),
+        item=typed["item_id"].notna() | ~needs_item,
+    )
+    schema = pandera.DataFrameSchema(
+        {
+            "message_id": _text("missing message_id", nullable=False),
+            "type": pandera.Column(
+                checks=pandera.Check.str_matches(TYPE_PATTERN, error="bad type"), nullable=False
+            ),
+            "user": pandera.Column(checks=pandera.Check.eq(True, error="missing user_id and anonymous_id")),
+            "item": pandera.Column(checks=pandera.Check.eq(True, error="missing item_id")),
+            "user_id": _text("long user_id"),
+            "anonymous_id": _text("long anonymous_id"),
+            "session_id": _text("long session_id"),
+            "item_id": pandera.Column(
+                checks=pandera.Check.isin(list(catalog_ids), error="unknown item"), nullable=True
+            ),
+            "position": pandera.Column(
+                checks=pandera.Check(
+                    lambda column: (column >= 0) & (column < 2**31) & (column % 1 == 0), error="bad position"
+                ),
+                nullable=True,
+            ),
+            "value": pandera.Column(checks=pandera.Check(np.isfinite, error="bad value"), nullable=True),
+            "event_time": pandera.Column(
+                checks=[
+                    pandera.Check.ge(EARLIEST, error="bad time: before 1990"),
+                    pandera.Check.le(
+                        pd.Timestamp(now + CLOCK_SKEW_SECONDS, unit="s", tz="UTC"), error="future time"
+                    ),
+                ],
+                nullable=False,
+            ),
+            "context": _json("bad context"),
+            "properties": _json("bad properties"),
+        }
+    )
+    try:
+        schema.validate(view, lazy=True)
+    except SchemaErrors as errors:
+        return _reasons(errors.failure_cases)
+    return pd.Series(dtype=object)
+
+
+def _text(error: str, *, nullable: bool = True) -> pandera.Column:
+    return pandera.Column(
+        checks=pandera.Check(lambda column: column.str.len() <= LONGEST_ID, error=error), nullable=nullable
+    )
+
+
+def _json(error: str) -> pandera.Column:
+    return pandera.Column(checks=pandera.Check(_are_objects, error=error), nullable=True)
+
+
+def _are_objects(column: pd.Series) -> pd.Series:
+    values = pd.Series({text: _is_object(text) for text in column.unique()}, dtype=bool)
+    return column.map(values).astype(bool)
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _reasons(cases: pd.DataFrame) -> pd.Series:
+    """Pandera's failure cases as one reason a row."""
+    missing = cases["check"] == "not_nullable"
+    names = cases["check"].astype(str).where(~missing, "missing " + cases["column"].astype(str))
+    silent = names.str.startswith("missing")
+    values = [
+        name if quiet else f"{name}: {_short(value)}"
+        for name, quiet, value in zip(names, silent, cases["failure_case"], strict=True)
+    ]
+    return pd.Series(values, index=cases["index"]).groupby(level=0, sort=False).agg("; ".join)
+
+
+def _add(reasons: pd.Series, more: pd.Series) -> None:
+    if len(more):
+        before = reasons.loc[more.index]
+        reasons.loc[more.index] = (before + "; " + more).where(before != "", more)
+
+
+def _duplicates(typed: pd.DataFrame) -> pd.Series:
+    again = typed["message_id"].duplicated()
+    return ("duplicate message_id: " + typed["message_id"].astype(str)).where(again, "")
+
+
+def _too_fast(events: pd.DataFrame, *, limit: int) -> np.ndarray:
+    """(n,) whether the event lies in a stretch of more than ``limit`` events of one user within 60 seconds."""
+    users = pd.factorize(user_keys(events))[0]
+    seconds = (
+        events["event_time"].dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6
+    )
+    order = np.lexsort((seconds, users))
+    users, seconds = users[order], seconds[order]
+    fast = np.zeros(len(order), bool)
+    if len(order) > limit:
+        starts = np.flatnonzero(
+            (users[limit:] == users[:-limit]) & (seconds[limit:] - seconds[:-limit] < 60.0)
+        )
+        marks = np.zeros(len(order) + 1, np.int64)
+        np.add.at(marks, starts, 1)
+        np.add.at(marks, starts + limit + 1, -1)
+        fast[order] = np.cumsum(marks[:-1]) > 0
+    return fast
+
+
+def _raw_texts(rows: pd.DataFrame) -> Sequence[str]:
+    option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+    return [orjson.dumps(row, default=str, option=option).decode() for row in rows.to_dict("records")]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…'"

@@ -1,0 +1,292 @@
+"""How one schema column is made from a source's columns: the right-hand sides of a mapping file.
+
+Every expression is lossless: a value that does not fit (a time that is no time) stays as it was found, so that
+validation can quarantine the row and name the value.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from tailorbird.errors import UsageError
+
+Evaluate = Callable[[pd.DataFrame, Mapping[str, object]], pd.Series]
+TIME_UNITS = ("s", "ms", "us", "ns")
+
+
+@dataclass(frozen=True)
+class Expression:
+    """One right-hand side: its ``kind`` (the key that names it), that key's value, and the further options."""
+
+    kind: str
+    value: object
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    def evaluate(self, frame: pd.DataFrame) -> pd.Series:
+        """Compute the column; raises UsageError when the source lacks a column it needs."""
+        for name in self.sources:
+            if name not in frame:
+                raise UsageError(
+                    f"the source has no column {name!r}; it has {', '.join(map(str, frame.columns))}",
+                    remedy="correct the mapping",
+                )
+        series = _EVALUATE[self.kind](frame, {"value": self.value, **self.options})
+        if unless := self.options.get("unless"):
+            series = series.astype(object).where(frame[str(unless)].isna(), None)
+        return series
+
+    @property
+    def sources(self) -> list[str]:
+        """The source's columns that this expression reads."""
+        names: list[object] = [self.options["unless"]] if "unless" in self.options else []
+        if self.kind in ("column", "split", "time") or (self.kind == "order" and self.value != "row"):
+            names.append(self.value)
+        elif self.kind in ("join", "product"):
+            names.extend(self.value)  # type: ignore[arg-type]
+        elif self.kind == "json":
+            names.extend(_fields(self.value).values())
+        elif self.kind == "cases":
+            names.extend(case["column"] for case in self.value)  # type: ignore[attr-defined]
+        return [str(name) for name in names]
+
+
+def parse_expression(value: object, *, where: str) -> Expression:
+    """Read one right-hand side; a plain text names a column. Raises UsageError on anything unknown."""
+    if isinstance(value, str):
+        return Expression("column", value)
+    if not isinstance(value, dict):
+        raise UsageError(
+            f"{where} = {value!r} is no expression", remedy="name a column, or write { constant = … }"
+        )
+    kinds = [key for key in value if key in _EVALUATE]
+    if len(kinds) != 1:
+        raise UsageError(
+            f"{where} = {value!r} needs exactly one of {', '.join(_EVALUATE)}", remedy="correct the mapping"
+        )
+    kind = kinds[0]
+    options = {key: option for key, option in value.items() if key != kind}
+    for key in options:
+        if key not in _OPTIONS[kind] and key not in _COMMON:
+            known = ", ".join([*_OPTIONS[kind], *_COMMON])
+            raise UsageError(f"{where}: unknown key {key!r} beside {kind}", remedy=f"known keys: {known}")
+    _check(kind, value[kind], options, where=where)
+    return Expression(kind, value[kind], options)
+
+
+def texts(series: pd.Series) -> pd.Series:
+    """Identifiers and names as text: whole numbers without a decimal point, missing and empty values as None."""
+    codes, values = pd.factorize(
+        series.map(_hashable) if series.dtype == object else series, use_na_sentinel=True
+    )
+    names = np.array([_text(value) for value in values] + [None], dtype=object)
+    return pd.Series(names[codes], index=series.index, dtype=object)
+
+
+def numbers(series: pd.Series) -> pd.Series:
+    """Numbers as float64; if any value is not a number, the column stays as found."""
+    if series.dtype == object:
+        parsed = pd.to_numeric(series, errors="coerce")
+        return series if (parsed.isna() & series.notna()).any() else parsed.astype(float)
+    return series.astype(float)
+
+
+def json_texts(series: pd.Series) -> pd.Series:
+    """Objects as JSON text; text stays as it is, and nothing is None."""
+    found = [_json_text(value) for value in series] if series.notna().any() else [None] * len(series)
+    return pd.Series(found, index=series.index, dtype=object)
+
+
+def times(series: pd.Series, *, unit: str | None = None, form: str | None = None) -> pd.Series:
+    """Instants as UTC timestamps with microseconds; values that are no time stay as found."""
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        return series.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
+    if pd.api.types.is_datetime64_dtype(series):
+        return series.dt.tz_localize("UTC").astype("datetime64[us, UTC]")
+    if unit is not None:
+        parsed = _epoch(pd.to_numeric(series, errors="coerce"), unit)
+    elif pd.api.types.is_numeric_dtype(series) and series.notna().any():
+        raise UsageError(
+            f"column {series.name!r} holds numbers, not times",
+            remedy='say their unit: { time = "…", unit = "s" }',
+        )
+    else:
+        parsed = pd.to_datetime(series, format=form or "ISO8601", utc=True, errors="coerce")
+    parsed = parsed.astype("datetime64[us, UTC]")
+    lost = parsed.isna() & series.notna()
+    return parsed.astype(object).where(~lost, series) if lost.any() else parsed
+
+
+def _epoch(numeric: pd.Series, unit: str) -> pd.Series:
+    microseconds = numeric.astype(float) * {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}[unit]
+    # Beyond the year 2262 a timestamp overflows; such a number is no time.
+    sane = microseconds.abs() < 9.2e15
+    instants = np.full(len(numeric), np.datetime64("NaT", "us"))
+    instants[sane.to_numpy()] = (
+        microseconds[sane].round().astype(np.int64).to_numpy().astype("datetime64[us]")
+    )
+    return pd.Series(instants, index=numeric.index).dt.tz_localize("UTC")
+
+
+def _column(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
+    series = frame[str(options["value"])]
+    renamed = options.get("map")
+    if isinstance(renamed, dict):
+        # A value that the map does not name stays, so that validation can report it.
+        names = texts(series)
+        series = names.map(renamed).where(names.isin(list(renamed)), series)
+    default = options.get("default")
+    return series if default is None else series.astype(object).where(series.notna(), default)
+
+
+def _constant(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
+    return pd.Series([options["value"]] * len(frame), index=frame.index, dtype=object)
+
+
+def _join(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
+    by, prefix = str(options.get("by", " ")), str(options.get("prefix", ""))
+    columns = [texts(frame[name]) for name in options["value"]]  # type: ignore[attr-defined]
+    joined = [
+        prefix + by.join(part for part in parts if part is not None) if any(parts) else None
+        for parts in zip(*columns, strict=True)
+    ]
+    return pd.Series(joined, index=frame.index, dtype=object)
+
+
+def _split(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
+    by = str(options.get("by", "|"))
+
+    def parts(value: object) -> list[str]:
+        if value is None or (isinstance(value, float) and np.isnan(value)):
+            return []
+        pieces = value.split(by) if isinstance(value, str) else list(value)  # type: ignore[call-overload]
+        return [str(piece).strip() for piece in pieces if str(piece).strip()]
+
+    return frame[str(options["value"])].map(parts)
+
+
+def _time(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
+    unit, form = options.get("unit"), options.get("format")
+    return times(
+        frame[str(options["value"])],
+        unit=None if unit is None else str(unit),
+        form=None if form is None else str(form),
+    )
+
+
+def _order(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
+    # Positions only; the reader of tables turns them into instants, for it knows the users.
+    if options["value"] == "row":
+        return pd.Series(np.arange(len(frame), dtype=float), index=frame.index)
+    return numbers(frame[str(options["value"])])
+
+
+def _cases(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
+    result = pd.Series([options["otherwise"]] * len(frame), index=frame.index, dtype=object)
+    for case in reversed(options["value"]):  # type: ignore[call-overload]
+        column = frame[case["column"]]
+        if "below" in case:
+            hit = pd.to_numeric(column, errors="coerce") < case["below"]
+        elif "at_most" in case:
+            hit = pd.to_numeric(column, errors="coerce") <= case["at_most"]
+        else:
+            hit = texts(column) == str(case["equals"])
+        result[hit] = case["then"]
+    return result
+
+
+def _product(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
+    factors = [pd.to_numeric(frame[name], errors="coerce") for name in options["value"]]  # type: ignore[attr-defined]
+    return pd.Series(np.prod(factors, axis=0), index=frame.index)
+
+
+def _json(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
+    fields = _fields(options["value"])
+    rows = zip(*(frame[source].to_numpy() for source in fields.values()), strict=True)
+    return pd.Series(
+        [_object(dict(zip(fields, row, strict=True))) for row in rows], index=frame.index, dtype=object
+    )
+
+
+def _json_text(value: object) -> object:
+    if isinstance(value, dict):
+        return orjson.dumps(
+            value, default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS
+        ).decode()
+    return None if value is None or value != value else value
+
+
+def _object(values: dict[str, object]) -> str:
+    present = {key: value for key, value in values.items() if value is not None and value == value}
+    return orjson.dumps(
+        present, default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS
+    ).decode()
+
+
+def _fields(value: object) -> dict[str, str]:
+    return dict(value) if isinstance(value, dict) else {str(name): str(name) for name in value}  # type: ignore[attr-defined]
+
+
+def _hashable(value: object) -> object:
+    return " ".join(map(str, value)) if isinstance(value, list | np.ndarray) else value
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value) or None
+
+
+def _check(kind: str, value: object, options: Mapping[str, object], *, where: str) -> None:
+    if kind == "time" and options.get("unit") not in (None, *TIME_UNITS):
+        raise UsageError(f"{where}: unit {options['unit']!r}", remedy=f"use one of {', '.join(TIME_UNITS)}")
+    if kind == "cases" and (
+        "otherwise" not in options or not isinstance(value, list) or any(not _is_case(case) for case in value)
+    ):
+        raise UsageError(
+            f"{where}: cases {value!r}",
+            remedy='write cases = [{ column = "…", below = 0, then = "…" }], otherwise = "…"; '
+            "a test is below, at_most or equals",
+        )
+    if kind in ("join", "product") and not _is_names(value):
+        raise UsageError(f"{where}: {kind} = {value!r}", remedy="give a list of column names")
+
+
+def _is_case(case: object) -> bool:
+    tests: Sequence[str] = ("below", "at_most", "equals")
+    return (
+        isinstance(case, dict)
+        and {"column", "then"} <= set(case)
+        and sum(test in case for test in tests) == 1
+    )
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+
+
+_EVALUATE: dict[str, Evaluate] = {
+    "column": _column,
+    "constant": _constant,
+    "join": _join,
+    "split": _split,
+    "time": _time,
+    "order": _order,
+    "cases": _cases,
+    "product": _product,
+    "json": _json,
+}
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "column": ("map", "default"),
+    "constant": (),
+    "join": ("by", "prefix"),
+    "split": ("by",),
+    "time": ("unit", "format"),
+    "order": (),
+    "cases": ("otherwise",),
+    "product": (),
+    "json": (),
+}
+_COMMON = ("unless", "aggregate")

@@ -1,0 +1,260 @@
+"""Reads a data set through its mapping: events with SCHEMA's columns, the catalogue and the users."""
+
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tailorbird.catalog import ITEM_COLUMNS, USER_COLUMNS, Catalog, Users
+from tailorbird.errors import UsageError
+from tailorbird.events.rows import user_keys
+from tailorbird.events.schema import SCHEMA
+from tailorbird.ingest.expressions import Expression, json_texts, numbers, texts, times
+from tailorbird.ingest.files import Source, read_source
+from tailorbird.ingest.mapping import Mapping, TableMapping
+
+ORDER_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+"""Where the synthetic clock of data without times starts: one second per position."""
+
+_TEXT_COLUMNS = (
+    "message_id",
+    "type",
+    "user_id",
+    "anonymous_id",
+    "session_id",
+    "item_id",
+    "recommendation_id",
+)
+_IDENTITY = ("type", "user_id", "anonymous_id", "session_id", "item_id", "value", "event_time", "properties")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A data set as it was read, before validation.
+
+    ``events`` has SCHEMA's columns, one row for each row of its source and in its order. A column of clean data has its
+    schema type; one that holds a value that does not fit keeps all values as found, for validation to name them.
+    ``ordered_only`` says that times are synthetic. ``sources`` are the raw tables by ``events``, ``items``, ``users``.
+    """
+
+    events: pd.DataFrame
+    items: Catalog
+    users: Users
+    ordered_only: bool
+    has_item_table: bool = False
+    items_read: pd.DataFrame = field(default_factory=pd.DataFrame)
+    users_read: pd.DataFrame = field(default_factory=pd.DataFrame)
+    sources: MappingType[str, Source] = field(default_factory=dict)
+
+
+def read_tables(
+    mapping: Mapping,
+    *,
+    path: Path | None = None,
+    events: Path | None = None,
+    items: Path | None = None,
+    users: Path | None = None,
+) -> Tables:
+    """Read the files that ``mapping`` names in the folder ``path``, or the files given.
+
+    Raises:
+        UsageError: A file or a column that the mapping needs is not there.
+        TailorbirdError: A file is half written or damaged.
+    """
+    if path is not None and not path.is_dir():
+        raise UsageError(
+            f"no folder {path}", remedy="--path wants the folder that holds the data set's files"
+        )
+    source = read_source(_file(mapping.events, given=events, path=path, what="events"))
+    sources = {"events": source}
+    frame = _events(source, mapping)
+    item_rows = _rows("items", mapping.items, given=items, path=path, sources=sources, events=frame)
+    user_rows = _rows("users", mapping.users, given=users, path=path, sources=sources, events=frame)
+    if item_rows.empty and "item_id" not in item_rows:
+        item_rows = pd.DataFrame({"item_id": frame["item_id"].dropna().unique()}, dtype=object)
+    if "user_id" not in user_rows:
+        user_rows = pd.DataFrame({"user_id": []}, dtype=object)
+    return Tables(
+        events=frame,
+        items=Catalog.from_frame(item_rows.dropna(subset=["item_id"])),
+        users=Users.from_frame(user_rows.dropna(subset=["user_id"])),
+        ordered_only=mapping.ordered_only,
+        has_item_table="items" in sources,
+        items_read=item_rows,
+        users_read=user_rows,
+        sources=sources,
+    )
+
+
+def file_paths(
+    mapping: Mapping, *, path: Path | None, events: Path | None, items: Path | None, users: Path | None
+) -> list[Path]:
+    """The files that :func:`read_tables` would read."""
+    wanted = [(mapping.events, events), (mapping.items, items), (mapping.users, users)]
+    found = [_optional_file(table, given=given, path=path) for table, given in wanted]
+    return [file for file in found if file is not None]
+
+
+def _events(source: Source, mapping: Mapping) -> pd.DataFrame:
+    raw = source.frame
+    columns = _evaluated(raw, mapping.events, allowed=SCHEMA.names)
+    events = pd.DataFrame(
+        {name: columns.get(name, pd.Series(None, index=raw.index, dtype=object)) for name in SCHEMA.names}
+    )
+    for name in _TEXT_COLUMNS:
+        events[name] = texts(events[name])
+    for name in ("position", "value"):
+        events[name] = numbers(events[name])
+    for name in ("context", "properties"):
+        events[name] = json_texts(events[name])
+    if mapping.ordered_only:
+        events["event_time"] = _clock(events["event_time"], events, by_row=_by_row(mapping))
+    else:
+        events["event_time"] = times(events["event_time"])
+    if "message_id" not in columns:
+        events["message_id"] = _content_ids(events, name=mapping.name)
+    events["event_time"] = without_ties(events["event_time"], user_keys(events))
+    received = times(events["received_time"]) if "received_time" in columns else events["event_time"]
+    events["received_time"] = received.where(received.notna(), events["event_time"])
+    return events
+
+
+def without_ties(instants: pd.Series, keys: pd.Series) -> pd.Series:
+    """Move equal instants of one user apart by 1 µs each, in the order of the rows, so that "before" has one meaning."""
+    if not isinstance(instants.dtype, pd.DatetimeTZDtype):
+        fit = pd.to_datetime(instants, utc=True, errors="coerce").astype("datetime64[us, UTC]")
+        moved = without_ties(fit, keys)
+        return moved.astype(object).where(fit.notna(), instants)
+    valid = instants.notna()
+    micro = instants[valid].dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
+    codes = pd.factorize(keys[valid])[0]
+    order = np.lexsort((micro, codes))  # stable: equal instants keep the order of the rows
+    sorted_codes = codes[order]
+    place = np.arange(len(order))
+    # t'_i = max over j <= i of t_j + (i - j): the least times that increase strictly and keep the order.
+    lifted = pd.Series(micro[order] - place).groupby(sorted_codes).cummax().to_numpy() + place
+    result = np.empty_like(micro)
+    result[order] = lifted
+    instants = instants.copy()
+    instants[valid] = pd.to_datetime(result, unit="us", utc=True).astype("datetime64[us, UTC]")
+    return instants
+
+
+def _clock(positions: pd.Series, events: pd.DataFrame, *, by_row: bool) -> pd.Series:
+    if by_row:
+        positions = events.groupby(user_keys(events), sort=False).cumcount().astype(float)
+    seconds = pd.to_numeric(positions, errors="coerce")
+    clock = times(seconds + ORDER_EPOCH.timestamp(), unit="s")
+    lost = seconds.isna() & positions.notna()
+    return clock.astype(object).where(~lost, positions) if lost.any() else clock
+
+
+def _by_row(mapping: Mapping) -> bool:
+    return mapping.events.columns["event_time"].value == "row"
+
+
+def _content_ids(events: pd.DataFrame, *, name: str) -> pd.Series:
+    """An id that follows from the row's content, so that ingesting a file again, or a longer one, repeats the ids.
+
+    Equal rows are told apart by their number of occurrence.
+    """
+    content = events[list(_IDENTITY)].copy()
+    for column in ("value", "event_time"):
+        content[column] = content[column].astype(object).astype(str)
+    hashes = pd.util.hash_pandas_object(content.fillna(""), index=False)
+    nth = hashes.groupby(hashes).cumcount()
+    ids = [f"{name}-{code:016x}" + (f"-{n}" if n else "") for code, n in zip(hashes, nth, strict=True)]
+    return pd.Series(ids, index=events.index, dtype=object)
+
+
+def _rows(
+    what: str,
+    table: TableMapping | None,
+    *,
+    given: Path | None,
+    path: Path | None,
+    sources: dict[str, Source],
+    events: pd.DataFrame,
+) -> pd.DataFrame:
+    """The item or user rows, ids as text, not yet made unique; an empty frame when there is no such table."""
+    allowed, key = (ITEM_COLUMNS, "item_id") if what == "items" else (USER_COLUMNS, "user_id")
+    if table is not None and table.from_events and given is None:
+        return _derived(sources["events"].frame, table, key=key, allowed=allowed, types=events["type"])
+    file = _optional_file(table, given=given, path=path)
+    if file is None:
+        return pd.DataFrame()
+    sources[what] = read_source(file)
+    table = table if table is not None and not table.from_events else TableMapping(same_names=True)
+    rows = pd.DataFrame(
+        _evaluated(sources[what].frame, table, allowed=allowed), index=sources[what].frame.index
+    )
+    if key not in rows:
+        raise UsageError(
+            f"{file.name} has no column {key!r}", remedy=f'map it: [{what}.columns] {key} = "<your column>"'
+        )
+    rows[key] = texts(rows[key])
+    return _with_instants(rows)
+
+
+def _derived(
+    raw: pd.DataFrame, table: TableMapping, *, key: str, allowed: tuple[str, ...], types: pd.Series
+) -> pd.DataFrame:
+    if table.types:
+        raw = raw[types.isin(table.types)]
+    rows = pd.DataFrame(_evaluated(raw, table, allowed=allowed), index=raw.index)
+    if key not in rows:
+        raise UsageError(f"a table from events needs {key!r}", remedy="map it in the mapping file")
+    rows[key] = texts(rows[key])
+    how = {name: str(_aggregate(table.columns.get(name))) for name in rows.columns if name != key}
+    groups = rows.dropna(subset=[key]).groupby(key, sort=False)
+    if not how:
+        return pd.DataFrame({key: list(groups.groups)}, dtype=object)
+    return _with_instants(groups.agg(how).reset_index())
+
+
+def _aggregate(expression: Expression | None) -> object:
+    return "first" if expression is None else expression.options.get("aggregate", "first")
+
+
+def _with_instants(rows: pd.DataFrame) -> pd.DataFrame:
+    """The catalogue keeps ``launched_at`` as epoch seconds, whatever the source had."""
+    if "launched_at" in rows and not pd.api.types.is_numeric_dtype(rows["launched_at"]):
+        instants = pd.to_datetime(times(rows["launched_at"]), utc=True, errors="coerce")
+        seconds = instants.dt.tz_localize(None).astype("datetime64[us]").astype(np.int64) / 1e6
+        rows = rows.assign(launched_at=seconds.where(instants.notna()))
+    if "attributes" in rows:
+        rows = rows.assign(attributes=json_texts(rows["attributes"]))
+    return rows
+
+
+def _evaluated(
+    raw: pd.DataFrame, table: TableMapping, *, allowed: tuple[str, ...] | list[str]
+) -> dict[str, pd.Series]:
+    columns = {name: raw[name] for name in allowed if name in raw} if table.same_names else {}
+    columns.update({name: expression.evaluate(raw) for name, expression in table.columns.items()})
+    return columns
+
+
+def _file(table: TableMapping, *, given: Path | None, path: Path | None, what: str) -> Path:
+    file = _optional_file(table, given=given, path=path)
+    if file is None:
+        raise UsageError(
+            f"no {what} given", remedy=f"give --{what} FILE, or --path with the folder of the data set"
+        )
+    return file
+
+
+def _optional_file(table: TableMapping | None, *, given: Path | None, path: Path | None) -> Path | None:
+    if given is not None:
+        return given
+    if path is None or table is None or not table.file:
+        return None
+    file = path / table.file
+    # The same table in another format is as good: events.csv for events.parquet.
+    if not file.exists():
+        others = [other for other in sorted(path.glob(f"{file.stem}.*")) if other.is_file()]
+        file = others[0] if others else file
+    return file

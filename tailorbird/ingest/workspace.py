@@ -1,0 +1,188 @@
+"""Brings a data set into the workspace: validate, quarantine, catalogue, event log, compaction. Safe to repeat."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from tailorbird.catalog import Catalog, Users
+from tailorbird.events.anomalies import Anomaly
+from tailorbird.events.compaction import compact
+from tailorbird.events.log import SqliteEventLog
+from tailorbird.events.validation import Validated, validate
+from tailorbird.ingest.mapping import Mapping
+from tailorbird.ingest.quarantine import parted_table, source_quarantine, write_quarantine
+from tailorbird.ingest.sources import Tables
+from tailorbird.settings import Settings
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What happened to every row; ``rows_in`` = ``accepted`` + ``quarantined``, of each table."""
+
+    mapping: str
+    workspace: str
+    rows_in: int
+    accepted: int
+    quarantined: int
+    stored: int
+    already_stored: int
+    reasons: dict[str, int]
+    items_in: int
+    items_quarantined: int
+    items: int
+    users_in: int
+    users_quarantined: int
+    users: int
+    first_event: str
+    last_event: str
+    ordered_only: bool
+    anomalies: list[Anomaly] = field(default_factory=list)
+    quarantine_files: list[str] = field(default_factory=list)
+    last_offset: int = 0
+    skipped: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        """The report as plain values."""
+        return asdict(self)
+
+
+def ingest_tables(
+    tables: Tables,
+    mapping: Mapping,
+    *,
+    settings: Settings,
+    now: float,
+    on_stage: Callable[[str, int], object] = lambda name, rows: None,
+    on_rows: Callable[[int], object] = lambda rows: None,
+) -> IngestReport:
+    """Store a data set in the workspace of ``settings``.
+
+    The catalogue is written first, then the quarantine, then the log: events in the log always have their items, and an
+    interrupted run is finished by running it again.
+    """
+    items_read, bad_items = parted_table(tables.items_read, key="item_id", table="items")
+    users_read, bad_users = parted_table(tables.users_read, key="user_id", table="users")
+    catalog = _merged_catalog(tables, settings=settings)
+    users = _merged_users(tables.users, settings=settings)
+    on_stage("validate", len(tables.events))
+    source = tables.sources["events"]
+    validated = validate(
+        tables.events,
+        catalog_ids=set(catalog.item_ids),
+        now=now,
+        max_events_per_minute=mapping.max_events_per_minute,
+        raw=source.frame,
+    )
+    broken = {name: source_quarantine(found, table=name) for name, found in tables.sources.items()}
+    events_out = pd.concat(
+        [validated.quarantined.assign(table="events"), broken["events"]], ignore_index=True
+    )
+    bad_items = pd.concat([bad_items, broken.get("items", bad_items.head(0))], ignore_index=True)
+    bad_users = pd.concat([bad_users, broken.get("users", bad_users.head(0))], ignore_index=True)
+    catalog.write(settings.catalog_folder)
+    users.write(settings.catalog_folder)
+    files = write_quarantine([events_out, bad_items, bad_users], folder=settings.quarantine_folder, now=now)
+    on_stage("store", len(validated.accepted))
+    with SqliteEventLog(settings.event_db, archive=settings.log_folder) as log:
+        appended = log.append_frame(validated.accepted, on_rows=on_rows)
+        on_stage("compact", 0)
+        compact(log, settings.log_folder)
+        last_offset = log.last_offset()
+    times = validated.accepted["event_time"]
+    return IngestReport(
+        mapping=mapping.name,
+        workspace=settings.workspace,
+        rows_in=source.row_count,
+        accepted=len(validated.accepted),
+        quarantined=len(events_out),
+        stored=appended.accepted,
+        already_stored=appended.duplicates,
+        reasons=_reasons(validated, events_out),
+        items_in=len(items_read) + len(bad_items),
+        items_quarantined=len(bad_items),
+        items=len(catalog),
+        users_in=len(users_read) + len(bad_users),
+        users_quarantined=len(bad_users),
+        users=len(users.users),
+        first_event="" if times.empty else times.min().isoformat(),
+        last_event="" if times.empty else times.max().isoformat(),
+        ordered_only=tables.ordered_only,
+        anomalies=validated.anomalies,
+        quarantine_files=[str(file) for file in files],
+        last_offset=last_offset,
+    )
+
+
+def fingerprint(files: list[Path], mapping: Mapping) -> str:
+    """Identity of what would be ingested: the mapping and the bytes of the files."""
+    digest = hashlib.sha256(repr(mapping).encode())
+    for file in files:
+        digest.update(file.name.encode() + b"\0")
+        with file.open("rb") as handle:
+            digest.update(hashlib.file_digest(handle, "sha256").digest())
+    return digest.hexdigest()
+
+
+def earlier_report(settings: Settings, *, identity: str) -> IngestReport | None:
+    """The report of the run that ingested exactly this, if the workspace still holds its outcome."""
+    path = _report_path(settings, identity)
+    if not path.exists() or not (settings.catalog_folder / "items.parquet").exists():
+        return None
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values["anomalies"] = [Anomaly(**anomaly) for anomaly in values["anomalies"]]
+    report = IngestReport(**{**values, "skipped": True})
+    if not settings.event_db.exists():
+        return None
+    with SqliteEventLog(settings.event_db, archive=settings.log_folder) as log:
+        whole = log.last_offset() >= report.last_offset
+    return report if whole and "future time" not in report.reasons else None
+
+
+def keep_report(report: IngestReport, settings: Settings, *, identity: str) -> None:
+    """Remember that exactly this was ingested."""
+    path = _report_path(settings, identity)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_suffix(".tmp")
+    staged.write_text(json.dumps(report.to_json(), indent=2), encoding="utf-8")
+    staged.replace(path)
+
+
+def _report_path(settings: Settings, identity: str) -> Path:
+    return settings.folder / "ingested" / f"{identity[:32]}.json"
+
+
+def _merged_catalog(tables: Tables, *, settings: Settings) -> Catalog:
+    """The workspace's items with the newly read ones: known items keep their row, new ones follow."""
+    if not (settings.catalog_folder / "items.parquet").exists():
+        return tables.items
+    known = Catalog.read(settings.catalog_folder)
+    described = bool((known.items["title"] != "").any()) or bool(known.items["categories"].map(len).any())
+    if not tables.has_item_table and tables.items_read.columns.tolist() == ["item_id"] and described:
+        # Events alone do not add to a catalogue that came with its own table: an id it lacks is unknown.
+        return known
+    return Catalog(_merged(known.items, tables.items.items, key="item_id"))
+
+
+def _merged_users(users: Users, *, settings: Settings) -> Users:
+    known = Users.read(settings.catalog_folder)
+    return Users(_merged(known.users, users.users, key="user_id"))
+
+
+def _merged(known: pd.DataFrame, new: pd.DataFrame, *, key: str) -> pd.DataFrame:
+    if known.empty:
+        return new
+    if new.empty:
+        return known
+    order = pd.concat([known[key], new[key]]).drop_duplicates()
+    newest = pd.concat([known, new]).drop_duplicates(key, keep="last").set_index(key)
+    return newest.loc[order].reset_index()[list(known.columns)]
+
+
+def _reasons(validated: Validated, events_out: pd.DataFrame) -> dict[str, int]:
+    reasons = dict(validated.reasons)
+    extra = len(events_out) - len(validated.quarantined)
+    return {**reasons, "broken line": extra} if extra else reasons
