@@ -18,6 +18,7 @@ class Settings(BaseSettings):
     )
     mlruns: Path = Field(Path("mlruns"), description="MLflow's SQLite database and artifacts.")
     tracking_uri: str = Field("", description="MLflow server address; empty means SQLite in `mlruns`.")
+    ray_address: str = Field("", description="Ray cluster for tuning; empty means one on this machine.")
     host: str = Field("127.0.0.1", description="Address that serving binds to.")
     port: int = Field(8000, ge=1, le=65535, description="HTTP port of serving.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="HTTP port of the MLflow pages.")
