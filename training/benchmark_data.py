@@ -249,10 +249,8 @@ def _with_test_prefixes(name: str, tables: Tables, *, path: Path) -> BenchmarkDa
     flags = pd.Series(np.concatenate([np.ones(len(tables.events), bool), asked]))
     data = BenchmarkData.of(name, replace(tables, events=events), asked=flags)
     is_test = np.array([str(user).startswith("test-") for user in data.interactions.user_ids])
-    trained = np.flatnonzero(~is_test)
     part = np.where(is_test, 2, 0).astype(np.int8)
     newest = newest_sessions(data.interactions.where(~is_test[data.interactions.users]), shares=(0.95, 0.05))
-    del trained
     part[~is_test & (newest == 1)] = 1
     return replace(data, parts={**data.parts, "users": part})
 

@@ -1,0 +1,176 @@
+"""One benchmark run: every row of the table (popularity, each retriever alone, the hybrid) on the same cases."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tailorbird.console import Step, progress, say
+from tailorbird.evaluation.answers import Answers, answer_by_model, answer_by_retriever, answer_by_scores
+from tailorbird.evaluation.baselines import CountedPopularity, tuned_recency
+from tailorbird.evaluation.cases import Cases
+from tailorbird.evaluation.protocols import Protocol, Split
+from tailorbird.evaluation.report import Report, Yardstick, compare, evaluate_rankings
+from tailorbird.features.replay import ReplayProfiles
+from tailorbird.models.base import Retriever
+from tailorbird.models.hybrid import FittedHybrid, fit_hybrid
+from tailorbird.recipe import Recipe
+from training.benchmark_data import BenchmarkData, cold_items
+
+HYBRID = "hybrid"
+ALONE = "only "
+"""Rows of one retriever alone are named ``only`` and its name."""
+
+
+@dataclass
+class Bench:
+    """The rows measured so far, in the order of the table, with what each cost."""
+
+    data: BenchmarkData
+    split: Split
+    cases: Cases
+    yardstick: Yardstick
+    reports: dict[str, Report] = field(default_factory=dict)
+    answers: dict[str, Answers] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def row(self, name: str, answer: Callable[[Callable[[int], object]], Answers]) -> None:
+        """Compute one row with its progress bar."""
+        started = time.perf_counter()
+        with progress(f"rank: {name}", total=self.cases.question_count) as bar:
+            answers = answer(bar.advance)
+        self.seconds[f"rank {name}"] = time.perf_counter() - started
+        self.add(name, answers)
+
+    def add(self, name: str, answers: Answers) -> None:
+        """Take the answers of one row and compute its figures."""
+        self.answers[name] = answers
+        self.reports[name] = evaluate_rankings(
+            answers.rankings, self.cases, yardstick=self.yardstick, ranks=answers.ranks
+        )
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Record how long a step takes."""
+        started = time.perf_counter()
+        yield
+        self.seconds[step] = time.perf_counter() - started
+
+    def lead(self, *, metric: str = "ndcg@10", seed: int = 0) -> dict[str, dict[str, float]]:
+        """How much better the hybrid is than each other row on the same cases, with intervals over users."""
+        if HYBRID not in self.reports:
+            return {}
+        return {
+            name: compare(self.reports[HYBRID], report, metric=metric, seed=seed).to_dict()
+            for name, report in self.reports.items()
+            if name != HYBRID
+        }
+
+
+def open_bench(
+    data: BenchmarkData, protocol: Protocol, *, part: str = "test", most_cases: int | None = None, seed: int = 0
+) -> Bench:
+    """Choose the split and at most ``most_cases`` of its cases, drawn by ``seed``; prepare what figures are measured with."""
+    split = protocol.validation if part == "validation" else protocol.test
+    cases = split.cases
+    if most_cases is not None and most_cases < len(cases):
+        mask = np.zeros(len(cases), bool)
+        mask[np.random.default_rng(seed).choice(len(cases), most_cases, replace=False)] = True
+        cases = cases.take(mask)
+    yardstick = Yardstick.of(
+        split.popularity,
+        data.catalog,
+        user_count=len(np.unique(split.fit.users)),
+        segments=user_segments(data, cases),
+        seed=seed,
+    )
+    return Bench(data, split, cases, yardstick)
+
+
+def measure_baselines(bench: Bench, protocol: Protocol) -> None:
+    """Add the rows of popularity ever, and lately with the half-life that is best on validation."""
+    fit, ordered_only = bench.split.fit, bench.data.ordered_only
+    ever = CountedPopularity.ever(fit)
+    bench.row("popularity", lambda advance: answer_by_scores(ever, bench.cases, advance=advance))
+    with bench.timed("tune recent popularity"):
+        half_life = tuned_recency(protocol.validation, ordered_only=ordered_only)
+    say(f"recent popularity: half-life {half_life:g} {'events' if ordered_only else 'days'}, chosen on validation")
+    recent = CountedPopularity.recent(fit, half_life=half_life, ordered_only=ordered_only)
+    bench.row("recent popularity", lambda advance: answer_by_scores(recent, bench.cases, advance=advance))
+
+
+def fit_model(bench: Bench, recipe: Recipe, *, seed: int) -> FittedHybrid:
+    """Fit the hybrid on the training part alone; nothing of the cases is in reach."""
+    events = bench.data.fit_events(bench.split)
+    with bench.timed("fit"), progress(f"fit: {recipe.name}") as bar:
+        return fit_hybrid(
+            bench.split.fit,
+            bench.data.catalog,
+            bench.data.users,
+            ReplayProfiles(events, bench.data.catalog),
+            events,
+            recipe,
+            seed=seed,
+            on_progress=lambda *news: _show(bar, news),
+        )
+
+
+def measure_model(bench: Bench, fitted: FittedHybrid, *, cold: bool = False) -> None:
+    """Add the rows of each retriever alone, among cold items alone too where ``cold``, and of the hybrid."""
+    for name, retriever in fitted.model.retrievers.items():
+        bench.row(f"{ALONE}{name}", _alone(retriever, bench.cases, offered=None))
+        if cold:
+            offered = cold_items(bench.data.catalog)
+            bench.row(f"{ALONE}{name}, cold items", _alone(retriever, bench.cases, offered=offered))
+    profiles = ReplayProfiles(bench.data.known_events(bench.split), bench.data.catalog)
+    bench.row(
+        HYBRID,
+        lambda advance: answer_by_model(
+            fitted.model, bench.cases, profiles=profiles, batch_size=512, advance=advance
+        ),
+    )
+
+
+def user_segments(data: BenchmarkData, cases: Cases) -> dict[str, np.ndarray]:
+    """Return labels of each case by what users said of themselves: gender, country (the ten largest) and age."""
+    users = data.users.users.set_index("user_id")
+    if users.empty:
+        return {}
+    known = users.reindex(cases.user_ids)
+    ages = known["age"].to_numpy(float)
+    decade = np.array([f"{int(age // 10 * 10)}s" if np.isfinite(age) else "" for age in ages])
+    countries = known["country"].fillna("")
+    largest = [name for name in countries.value_counts().index if name][:10]
+    labels = {
+        "gender": known["gender"].fillna("").to_numpy(),
+        "age": decade,
+        "country": countries.where(countries.isin(largest), "").to_numpy(),
+    }
+    return {name: values for name, values in labels.items() if len(np.unique(values)) > 1}
+
+
+def peak_memory_mb() -> float:
+    """Return the largest resident memory this process ever had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _alone(
+    retriever: Retriever, cases: Cases, *, offered: np.ndarray | None
+) -> Callable[[Callable[[int], object]], Answers]:
+    return lambda advance: answer_by_retriever(retriever, cases, offered=offered, advance=advance)
+
+
+def _show(bar: Step, news: tuple[object, ...]) -> None:
+    """Show whatever the fit reports: a stage's name, numbers, or both."""
+    bar.update(description="fit: " + " ".join(_word(part) for part in news)[:28])
+
+
+def _word(part: object) -> str:
+    if isinstance(part, Mapping):
+        return " ".join(f"{key} {_word(value)}" for key, value in part.items())
+    return f"{part:.3f}" if isinstance(part, float) else str(part)
