@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -9,6 +10,8 @@ import pytest
 
 from tailorbird.cli import COMMANDS, tailorbird
 from tailorbird.events.schema import EVENT_TYPES
+from tailorbird.features.table import FEATURES
+from tailorbird.recipe import Recipe
 from tailorbird.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +70,21 @@ def test_every_setting_is_documented() -> None:
 def test_every_event_type_is_documented() -> None:
     page = (ROOT / "docs" / "events.md").read_text()
     assert [name for name in EVENT_TYPES if f"`{name}`" not in page] == []
+
+
+def test_every_feature_is_documented() -> None:
+    page = (ROOT / "docs" / "features.md").read_text()
+    assert [feature.name for feature in FEATURES if f"| `{feature.name}` |" not in page] == []
+
+
+def test_every_recipe_key_is_documented() -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    keys = [
+        f"{section}.{key}" if isinstance(values, dict) else section
+        for section, values in asdict(Recipe()).items()
+        for key in (values if isinstance(values, dict) else [section])
+    ]
+    assert [key for key in keys if f"| `{key}` |" not in page] == []
 
 
 def test_every_command_is_documented() -> None:
