@@ -16,20 +16,20 @@ HALF_LIVES: tuple[float, ...] = (1.0, 3.0, 7.0, 30.0, 90.0)
 
 
 @dataclass(frozen=True)
-class CountedPopularity:
+class Popularity:
     """One list for everybody: ``counts`` (n_items,) decide the order."""
 
     counts: np.ndarray
 
     @classmethod
-    def ever(cls, interactions: Interactions) -> "CountedPopularity":
+    def ever(cls, interactions: Interactions) -> "Popularity":
         """Count the events of each item."""
         return cls(np.bincount(interactions.items, minlength=interactions.item_count).astype(np.float32))
 
     @classmethod
     def recent(
         cls, interactions: Interactions, *, half_life: float, ordered_only: bool = False
-    ) -> "CountedPopularity":
+    ) -> "Popularity":
         """Count events, each weighing half as much for every ``half_life`` days of age.
 
         Where data has an order but no times (``ordered_only``), age counts events from the end of the user's sequence.
@@ -67,7 +67,7 @@ def tuned_recency(
         cases = cases.take(mask)
 
     def quality(half_life: float) -> float:
-        model = CountedPopularity.recent(validation.fit, half_life=half_life, ordered_only=ordered_only)
+        model = Popularity.recent(validation.fit, half_life=half_life, ordered_only=ordered_only)
         return float(ndcg(model.answer(cases).ranks, 10).mean())
 
     return max(half_lives, key=quality)

@@ -5,7 +5,7 @@ import pytest
 
 from tailorbird.catalog import Catalog
 from tailorbird.evaluation.answers import answer_by_model, answer_by_scores
-from tailorbird.evaluation.baselines import CountedPopularity, tuned_recency
+from tailorbird.evaluation.baselines import Popularity, tuned_recency
 from tailorbird.evaluation.metrics import ndcg
 from tailorbird.evaluation.protocols import global_time_split, retail
 from tailorbird.evaluation.rankings import write_rankings
@@ -119,7 +119,7 @@ def test_learning_curves_are_a_long_table() -> None:
 
 def test_popularity_answers_with_what_is_most_taken_and_not_seen() -> None:
     cases = last_item_cases([[2, 0], [2, 1], [2, 0], [0, 3]], items=5, exclude_seen=True)
-    answers = CountedPopularity(np.array([9.0, 5.0, 7.0, 1.0, 0.0], np.float32)).answer(cases)
+    answers = Popularity(np.array([9.0, 5.0, 7.0, 1.0, 0.0], np.float32)).answer(cases)
     assert answers.rankings[0, :4].tolist() == [0, 1, 3, 4]
     assert answers.ranks.tolist() == [1, 2, 1, 3]
 
@@ -128,13 +128,13 @@ def test_recent_popularity_follows_what_is_taken_lately() -> None:
     day = 86_400.0
     old, new = [(0, float(t)) for t in range(9)], [(1, 100 * day + t) for t in range(3)]
     world = interactions([old, new], items=2)
-    assert CountedPopularity.ever(world).counts.argmax() == 0
-    assert CountedPopularity.recent(world, half_life=7).counts.argmax() == 1
+    assert Popularity.ever(world).counts.argmax() == 0
+    assert Popularity.recent(world, half_life=7).counts.argmax() == 1
 
 
 def test_recency_without_times_counts_from_the_end_of_each_sequence() -> None:
     world = interactions([[(0, 0), (0, 1), (0, 2), (1, 3)]] * 3, items=2)
-    assert CountedPopularity.recent(world, half_life=0.5, ordered_only=True).counts.argmax() == 1
+    assert Popularity.recent(world, half_life=0.5, ordered_only=True).counts.argmax() == 1
 
 
 def test_the_half_life_is_chosen_on_validation() -> None:
