@@ -1,1 +1,1 @@
-"""The simulated shop: people with tastes we know, so a test can say the platform found them."""
+"""The simulated shop: a world that knows its own truth, for the demo, the benchmark and the end-to-end test."""
