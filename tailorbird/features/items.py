@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 
 from tailorbird.catalog import Catalog
+from tailorbird.features.counters import ItemCounters
 from tailorbird.features.facts import BUCKETS, ItemFacts
 from tailorbird.features.records import MICROSECONDS, behaviour, microseconds, records_of_frame
 from tailorbird.features.sums import (
     ITEM_COUNTS,
     ITEM_RATES,
-    ITEM_SUMS,
     ITEM_VALUE,
-    RATING,
     TYPE_CODE,
     TYPE_STRENGTH,
 )
@@ -25,6 +24,7 @@ _AT = {name: position for position, name in enumerate(ITEM_FEATURES)}
 _HORIZONS = {name: position for position, name in enumerate(ITEM_HALF_LIVES)}
 _STRONG = np.flatnonzero(TYPE_STRENGTH > 0)
 NEW_DAYS = 14.0
+MAX_CATEGORIES = 8
 _ARRAYS = (
     "keys",
     "log_prices",
@@ -63,15 +63,7 @@ class ItemTable:
     totals: np.ndarray
 
     @classmethod
-    def of(
-        cls,
-        catalog: Catalog,
-        *,
-        sums: np.ndarray,
-        seen: np.ndarray,
-        totals: np.ndarray,
-        max_categories: int = 8,
-    ) -> "ItemTable":
+    def of(cls, catalog: Catalog, counters: ItemCounters) -> "ItemTable":
         """Join the catalogue's static attributes with given counters."""
         facts = ItemFacts.of(catalog)
         n = len(catalog)
@@ -79,7 +71,7 @@ class ItemTable:
         none = len(buckets) - 1
         code_of = {int(bucket): code for code, bucket in enumerate(buckets[:-1])}
         lists = [[key for key in facts.affinity_of(row).tolist() if key < BUCKETS] for row in range(n)]
-        width = max(1, min(max_categories, max((len(keys) for keys in lists), default=1)))
+        width = max(1, min(MAX_CATEGORIES, max((len(keys) for keys in lists), default=1)))
         codes = np.full((n, width), none, np.int32)
         for row, keys in enumerate(lists):
             codes[row, : min(width, len(keys))] = [code_of[key] for key in keys[:width]]
@@ -92,9 +84,9 @@ class ItemTable:
             primary=np.array([code_of.get(c, none) for c in facts.categories[:-1].tolist()], np.int32),
             brands=np.array([code_of.get(BUCKETS + b, none) for b in facts.brands[:-1].tolist()], np.int32),
             buckets=buckets,
-            sums=sums,
-            seen=seen,
-            totals=totals,
+            sums=counters.sums,
+            seen=counters.seen,
+            totals=counters.totals,
         )
 
     @classmethod
@@ -104,14 +96,9 @@ class ItemTable:
         records = records_of_frame(behaviour(events), facts)
         instant = microseconds(now)
         records = records.take((records.rows >= 0) & (records.packed["time"] < instant))
-        seen = np.zeros(len(catalog), np.int64)
-        np.maximum.at(seen, records.rows, records.packed["time"])
-        return cls.of(
-            catalog,
-            sums=_sums(records.packed, records.rows, seen),
-            seen=seen,
-            totals=np.bincount(records.rows, minlength=len(catalog)).astype(np.int64),
-        )
+        counters = ItemCounters.empty(len(catalog))
+        counters.fold(records.packed, records.rows)
+        return cls.of(catalog, counters)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -238,21 +225,18 @@ def smoothed(hits: np.ndarray, trials: np.ndarray, *, prior: float = 20.0) -> np
     return estimate
 
 
-def _sums(packed: np.ndarray, rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """(n_items, ITEM_SUMS) decayed sums at each item's ``seen``."""
-    sums = np.zeros((len(seen), ITEM_SUMS))
-    elapsed = (seen[rows] - packed["time"]) / MICROSECONDS
-    types = packed["type"].astype(np.int64)
-    cells = rows * len(COUNTED_TYPES) + types
-    for horizon in range(len(_HORIZONS)):
-        counted = np.bincount(
-            cells,
-            weights=np.exp2(-elapsed * ITEM_RATES[horizon]),
-            minlength=len(seen) * len(COUNTED_TYPES),
-        )
-        sums[:, horizon : ITEM_COUNTS : len(_HORIZONS)] = counted.reshape(len(seen), len(COUNTED_TYPES))
-    value = packed["value"].astype(np.float64)
-    rated = (types == RATING) & (value == value)
-    sums[:, ITEM_VALUE.start] = np.bincount(rows[rated], minlength=len(seen))
-    sums[:, ITEM_VALUE.start + 1] = np.bincount(rows[rated], weights=value[rated], minlength=len(seen))
-    return sums
+def static_rows(catalog: Catalog) -> pd.DataFrame:
+    """The stored features of items that events do not change (table.STORED_ITEM), in the catalogue's order."""
+    items = catalog.items
+    bands = pd.Series(np.ceil(pd.Series(items["price"]).rank(pct=True) * 5) - 1)
+    return pd.DataFrame(
+        {
+            "item_id": items["item_id"],
+            "category": [categories[-1] if len(categories) else "" for categories in items["categories"]],
+            "brand": items["brand"],
+            "price": items["price"],
+            "price_band": bands.fillna(-1).astype(np.int64).to_numpy(),
+            "launched_at": items["launched_at"],
+            "content_row": np.arange(len(items), dtype=np.int64),
+        }
+    )

@@ -109,6 +109,10 @@ class UserState:
             applied_beyond=beyond,
         )
 
+    def unapplied(self, events: Sequence[Event], *, offsets: Sequence[int] | None = None) -> list[Event]:
+        """Of ``events``, those that :meth:`fold` would add."""
+        return self._fresh(events, offsets)[0]
+
     def to_row(self) -> dict[str, object]:
         """The stored features (table.STORED_USER) as plain values."""
         return {

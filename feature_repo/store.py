@@ -1,0 +1,217 @@
+"""The feature store of one workspace: apply, build, materialize, and the reads and writes of live profiles."""
+
+import contextlib
+import io
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from feast import FeatureStore
+from feast.infra.passthrough_provider import PassthroughProvider
+from feast.infra.provider import get_provider
+
+from feature_repo.config import layout_digest, repo_config
+from feature_repo.definitions import ITEM_KEY, ITEM_VIEW, USER_KEY, USER_VIEW, definitions, snapshot_file
+from feature_repo.online_store import FeatureStoreAwayError, LiveOnlineStore, Row
+from feature_repo.snapshots import Built, build_snapshots
+from feature_repo.values import entity_key, from_values, to_values
+from tailorbird.catalog import Catalog
+from tailorbird.errors import TailorbirdError
+from tailorbird.features.counters import ItemCounters
+from tailorbird.features.items import ItemTable
+from tailorbird.features.state import UserState
+from tailorbird.features.table import STORED_ITEM, STORED_USER
+from tailorbird.settings import Settings
+
+APPLIED = "applied_offset"
+"""The mark beside the online rows: every event of the log up to this offset is in them."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class FeatureStoreRoom:
+    """One workspace's features. Opening reads nothing; a store that is away raises FeatureStoreAwayError."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.folder = settings.feature_folder
+        self.config = repo_config(settings)
+        self.definitions = definitions(self.folder)
+
+    @cached_property
+    def feast(self) -> FeatureStore:
+        """Feast's own front: registry, get_online_features, get_historical_features."""
+        return FeatureStore(config=self.config)
+
+    @cached_property
+    def provider(self) -> PassthroughProvider:
+        """Feast's way to the stores without the registry: what a request uses."""
+        provider = get_provider(self.config)
+        if not isinstance(provider, PassthroughProvider):
+            raise TypeError(f"Feast gave a {type(provider).__name__}; set `provider: local`")
+        return provider
+
+    @property
+    def online(self) -> LiveOnlineStore:
+        """The plug-in that holds the online rows."""
+        store = self.provider.online_store
+        if not isinstance(store, LiveOnlineStore):
+            raise TypeError(
+                f"Feast opened a {type(store).__name__}; set online_store.type to LiveOnlineStore"
+            )
+        return store
+
+    def apply(self) -> bool:
+        """Register the definitions and create the stores; whether rows of another layout had to be dropped."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        snapshot_file(self.folder, USER_VIEW).parent.mkdir(exist_ok=True)
+        digest, file = layout_digest(self.settings), self.folder / "layout"
+        stale = file.exists() and file.read_text() != digest
+        with contextlib.redirect_stdout(
+            io.StringIO()
+        ):  # Feast reports on stdout, which belongs to the result
+            self.feast.apply(self.definitions.all())
+        if stale:
+            with self.online.transaction(self.config):
+                for view in (self.definitions.user_profile, self.definitions.item_profile):
+                    self.online.clear(self.config, view)
+                self.online.set_mark(self.config, APPLIED, 0)
+            for name in (USER_VIEW, ITEM_VIEW):
+                snapshot_file(self.folder, name).unlink(missing_ok=True)
+        file.write_text(digest)
+        return stale
+
+    def build(
+        self,
+        events: pd.DataFrame,
+        catalog: Catalog,
+        *,
+        on_events: Callable[[int], object] = lambda count: None,
+    ) -> Built:
+        """Write offline snapshots of a log's frame (SCHEMA's columns, ``user_key`` and ``offset``)."""
+        through = int(events["offset"].max()) if "offset" in events and len(events) else 0
+        return build_snapshots(
+            self.folder,
+            events,
+            catalog,
+            history_length=self.settings.history_length,
+            applied_through=through,
+            on_events=on_events,
+        )
+
+    def materialize(self) -> int:
+        """Bring the newest snapshots online; a row that is newer online stays. Returns the offset they reach."""
+        file = snapshot_file(self.folder, USER_VIEW)
+        if not file.exists():
+            raise TailorbirdError(
+                f"no offline snapshots at {file}", remedy="run `tailorbird features`, which builds them"
+            )
+        through, newest = _reach(file)
+        end = max(newest, datetime.now(UTC)) + timedelta(seconds=1)
+        views = [USER_VIEW, ITEM_VIEW]
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            self.feast.materialize(_EPOCH, end, feature_views=views)
+        with self.online.transaction(self.config):
+            self.online.set_mark(self.config, APPLIED, max(through, self.online.mark(self.config, APPLIED)))
+        return through
+
+    def online_read(self, user_keys: Sequence[str]) -> list[UserState]:
+        """The live profiles, in the order asked; an unknown user has the empty one."""
+        rows = self._read(self.definitions.user_profile, USER_KEY, user_keys)
+        return [
+            UserState.empty(key)
+            if values is None
+            else UserState.from_row(key, from_values(values, STORED_USER))
+            for key, (_, values) in zip(user_keys, rows, strict=True)
+        ]
+
+    def online_write(self, states: Sequence[UserState]) -> None:
+        """Store live profiles; one that is older than the stored one changes nothing."""
+        rows: list[Row] = [
+            (
+                entity_key(USER_KEY, state.user_key),
+                to_values(state.to_row(), STORED_USER),
+                instant_of(state.last_seen),
+                instant_of(state.total),
+            )
+            for state in states
+        ]
+        self.provider.online_write_batch(self.config, self.definitions.user_profile, rows, None)
+
+    def item_counters(self, item_ids: Sequence[str]) -> ItemCounters:
+        """The live counters of items, in the order asked; zero where nothing is known."""
+        counters = ItemCounters.empty(len(item_ids))
+        for place, (_, values) in enumerate(self._read(self.definitions.item_profile, ITEM_KEY, item_ids)):
+            if values is not None:
+                counters.sums[place] = values["item_sums"].double_list_val.val
+                counters.seen[place] = values["item_seen"].int64_val
+                counters.totals[place] = values["item_total"].int64_val
+        return counters
+
+    def write_items(self, rows: Sequence[dict[str, object]]) -> None:
+        """Store item rows: ``item_id`` and the stored features of table.STORED_ITEM."""
+        data: list[Row] = [
+            (
+                entity_key(ITEM_KEY, str(row["item_id"])),
+                to_values(row, STORED_ITEM),
+                instant_of(int(row["item_seen"])),  # type: ignore[call-overload]
+                instant_of(int(row["item_total"])),  # type: ignore[call-overload]
+            )
+            for row in rows
+        ]
+        self.provider.online_write_batch(self.config, self.definitions.item_profile, data, None)
+
+    def item_table(self, catalog: Catalog) -> ItemTable:
+        """The items' features as they are now, aligned with ``catalog``."""
+        return ItemTable.of(catalog, self.item_counters(catalog.item_ids.tolist()))
+
+    def applied_offset(self) -> int:
+        """Every event of the log up to here is in the online rows."""
+        return self.online.mark(self.config, APPLIED)
+
+    def delete_user(self, user_key: str) -> bool:
+        """Forget a user online and in the offline snapshots; whether there was anything. The event log is not touched."""
+        view, key = self.definitions.user_profile, entity_key(USER_KEY, user_key)
+        known = self.online.delete_entity(self.config, view, key)
+        return _drop_rows(snapshot_file(self.folder, USER_VIEW), user_key) or known
+
+    def _read(self, view: Any, join_key: str, names: Sequence[str]) -> list[Any]:
+        keys = [entity_key(join_key, name) for name in names]
+        return self.provider.online_read(self.config, view, keys)
+
+
+def instant_of(microseconds: int) -> datetime:
+    """Epoch microseconds as a datetime."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _reach(file: Path) -> tuple[int, datetime]:
+    """The log offset that the snapshots reach, and the newest event's instant, from the file's statistics."""
+    metadata = pq.ParquetFile(file).metadata
+    if metadata.num_rows == 0:
+        return 0, _EPOCH
+    table = pq.read_table(file, columns=["applied_through", "event_timestamp"])
+    return int(pc.max(table["applied_through"]).as_py()), pc.max(table["event_timestamp"]).as_py()
+
+
+def _drop_rows(file: Path, user_key: str) -> bool:
+    if not file.exists():
+        return False
+    source = pq.ParquetFile(file)
+    keys = pq.read_table(file, columns=[USER_KEY])[USER_KEY]
+    if not pc.any(pc.equal(keys, user_key)).as_py():
+        return False
+    partial = file.with_suffix(".partial")
+    with pq.ParquetWriter(partial, source.schema_arrow, compression="zstd", compression_level=1) as writer:
+        for batch in source.iter_batches(batch_size=16_384):
+            writer.write_batch(batch.filter(pc.not_equal(batch[USER_KEY], user_key)))
+    partial.replace(file)
+    return True
+
+
+__all__ = ["APPLIED", "FeatureStoreAwayError", "FeatureStoreRoom", "instant_of"]

@@ -1,0 +1,145 @@
+"""Keeps profiles live: folds events into the online rows the moment they are in the log, each exactly once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from feature_repo.store import APPLIED, FeatureStoreRoom
+from tailorbird.catalog import Catalog
+from tailorbird.events.log import EventLog
+from tailorbird.events.schema import Event
+from tailorbird.features.facts import ItemFacts
+from tailorbird.features.items import static_rows
+from tailorbird.features.records import records_of
+from tailorbird.features.state import UserState
+from tailorbird.settings import Settings
+
+Batch = Sequence[tuple[int, Event]]
+_CATCH_UP_AT_ONCE = 2_000
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What an update changed: profiles, events folded in (duplicates and serving's own left out), and the mark."""
+
+    users: int
+    events: int
+    through: int
+
+
+class ProfileUpdater:
+    """Folds logged events into user and item rows, in one transaction a batch.
+
+    The mark ``applied_offset`` commits with the rows it speaks of. A batch that does not follow the mark (another process
+    logged events and has not applied them yet) is preceded by the missing ones, read from ``log``; without a log it is
+    applied and the mark stays, so that ``catch_up`` finds the gap.
+    """
+
+    def __init__(
+        self, settings: Settings, *, room: FeatureStoreRoom | None = None, log: EventLog | None = None
+    ) -> None:
+        self._settings = settings
+        self._room = room or FeatureStoreRoom(settings)
+        self._log = log
+        self._stamp: int | None = None
+        self._load_catalog()
+
+    def apply(self, batch: Batch) -> Applied:
+        """Fold in events with their log offsets. Raises FeatureStoreAwayError; nothing is half applied then."""
+        config, online = self._room.config, self._room.online
+        self._load_catalog()
+        with online.transaction(config):
+            mark = online.mark(config, APPLIED)
+            todo = sorted((entry for entry in batch if entry[0] > mark), key=lambda entry: entry[0])
+            if not todo:
+                return Applied(0, 0, mark)
+            if self._log is not None and todo[0][0] > mark + 1:
+                todo = [*self._missing(mark, todo[0][0]), *todo]
+            through = _consecutive(mark, [offset for offset, _ in todo])
+            users, events = self._fold(todo)
+            if through > mark:
+                online.set_mark(config, APPLIED, through)
+        return Applied(users, events, through)
+
+    def catch_up(self, log: EventLog) -> Applied:
+        """Fold in whatever the log holds past the mark."""
+        users = events = 0
+        mark = self._room.applied_offset()
+        while batch := log.read(mark, _CATCH_UP_AT_ONCE):
+            applied = self.apply(batch)
+            users, events = users + applied.users, events + applied.events
+            # Another process may have moved the mark past this batch; a hole in the log must not stop us.
+            mark = max(applied.through, batch[-1][0])
+            if applied.through < mark:
+                self._room.online.set_mark(self._room.config, APPLIED, mark)
+        return Applied(users, events, mark)
+
+    def _missing(self, mark: int, before: int) -> list[tuple[int, Event]]:
+        assert self._log is not None
+        missing: list[tuple[int, Event]] = []
+        while mark + 1 < before:
+            chunk = self._log.read(mark, min(_CATCH_UP_AT_ONCE, before - mark - 1))
+            chunk = [entry for entry in chunk if entry[0] < before]
+            if not chunk:
+                break
+            missing += chunk
+            mark = chunk[-1][0]
+        return missing
+
+    def _fold(self, batch: Batch) -> tuple[int, int]:
+        by_user: dict[str, list[tuple[int, Event]]] = {}
+        for offset, event in batch:
+            by_user.setdefault(event.user_key, []).append((offset, event))
+        changed: list[UserState] = []
+        fresh: list[Event] = []
+        for state, entries in zip(self._room.online_read(list(by_user)), by_user.values(), strict=True):
+            offsets, events = [offset for offset, _ in entries], [event for _, event in entries]
+            folded = state.fold(events, self._facts, offsets=offsets, length=self._settings.history_length)
+            if folded is not state:
+                changed.append(folded)
+                fresh += state.unapplied(events, offsets=offsets)
+        if changed:
+            self._room.online_write([state for state in changed if state.total])
+        if fresh:
+            self._count_items(fresh)
+        return len(changed), len(fresh)
+
+    def _count_items(self, events: Sequence[Event]) -> None:
+        records = records_of(events, self._facts)
+        known = records.take(records.rows >= 0)
+        if not len(known):
+            return
+        rows, local = np.unique(known.rows, return_inverse=True)
+        static = self._static.iloc[rows].to_dict("records")
+        counters = self._room.item_counters([str(row["item_id"]) for row in static])
+        counters.fold(known.packed, local)
+        self._room.write_items(
+            [
+                {
+                    **{str(name): value for name, value in row.items()},
+                    "item_sums": counters.sums[place].tolist(),
+                    "item_seen": int(counters.seen[place]),
+                    "item_total": int(counters.totals[place]),
+                }
+                for place, row in enumerate(static)
+            ]
+        )
+
+    def _load_catalog(self) -> None:
+        """Read the catalogue again when its file has changed; without one, events count but say nothing of items."""
+        file = self._settings.catalog_folder / "items.parquet"
+        stamp = file.stat().st_mtime_ns if file.exists() else 0
+        if stamp == self._stamp:
+            return
+        catalog = Catalog.read(self._settings.catalog_folder) if stamp else Catalog.of_ids([])
+        self._facts, self._static, self._stamp = ItemFacts.of(catalog), static_rows(catalog), stamp
+
+
+def _consecutive(mark: int, offsets: Sequence[int]) -> int:
+    """The last offset that follows the mark without a hole."""
+    for offset in offsets:
+        if offset > mark + 1:
+            break
+        mark = max(mark, offset)
+    return mark

@@ -1,0 +1,71 @@
+"""Feature rows as Feast's protobuf values, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import DoubleList, Int64List, Map, Value
+
+from tailorbird.features.table import Dtype, Feature
+
+
+def entity_key(join_key: str, name: str) -> EntityKey:
+    """The key of one user or item."""
+    return EntityKey(join_keys=[join_key], entity_values=[Value(string_val=name)])
+
+
+def to_values(row: Mapping[str, object], features: tuple[Feature, ...]) -> dict[str, Value]:
+    """Wrap the stored features of one entity."""
+    return {feature.name: _wrap(row[feature.name], feature.dtype) for feature in features}
+
+
+def from_values(values: Mapping[str, Value], features: tuple[Feature, ...]) -> dict[str, object]:
+    """Unwrap the stored features of one entity; a feature that is missing becomes None."""
+    return {feature.name: _unwrap(values, feature) for feature in features}
+
+
+def to_blob(values: Mapping[str, Value]) -> bytes:
+    """One row as one message."""
+    return bytes(Map(val=dict(values)).SerializeToString())
+
+
+def from_blob(blob: bytes) -> Mapping[str, Value]:
+    """Read ``to_blob``'s message."""
+    row = Map()
+    row.ParseFromString(blob)
+    return row.val
+
+
+def _wrap(value: Any, dtype: Dtype) -> Value:
+    match dtype:
+        case "bytes":
+            return Value(bytes_val=value)
+        case "string":
+            return Value(string_val=value)
+        case "int64":
+            return Value(int64_val=value)
+        case "float64s":
+            return Value(double_list_val=DoubleList(val=value))
+        case "int64s":
+            return Value(int64_list_val=Int64List(val=value))
+        case _:
+            return Value(double_val=value)
+
+
+def _unwrap(values: Mapping[str, Value], feature: Feature) -> object:
+    value = values.get(feature.name)
+    if value is None:
+        return None
+    match feature.dtype:
+        case "bytes":
+            return value.bytes_val
+        case "string":
+            return value.string_val
+        case "int64":
+            return value.int64_val
+        case "float64s":
+            return value.double_list_val.val
+        case "int64s":
+            return value.int64_list_val.val
+        case _:
+            return value.double_val
