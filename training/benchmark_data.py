@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tailorbird.catalog import Catalog, Users
+from tailorbird.console import say
 from tailorbird.errors import UsageError
 from tailorbird.evaluation.protocols import (
     Protocol,
@@ -23,6 +24,7 @@ from tailorbird.evaluation.protocols import (
 )
 from tailorbird.events.rows import user_keys
 from tailorbird.events.schema import STRENGTH
+from tailorbird.events.validation import validate
 from tailorbird.ingest.mapping import load_mapping
 from tailorbird.ingest.sources import ORDER_EPOCH, Tables, read_tables
 from tailorbird.interactions import Interactions
@@ -141,11 +143,28 @@ def read_published(name: str, question: Question, *, path: Path) -> BenchmarkDat
 
 
 def read_own(
-    *, mapping: str, path: Path | None, events: Path | None, items: Path | None, users: Path | None
+    name: str,
+    *,
+    mapping: str,
+    path: Path | None = None,
+    events: Path | None = None,
+    items: Path | None = None,
+    users: Path | None = None,
+    now: float,
 ) -> BenchmarkData:
-    """Read anybody's files through a mapping."""
-    tables = read_tables(load_mapping(mapping), path=path, events=events, items=items, users=users)
-    name = events.stem if events else mapping
+    """Read anybody's files through a mapping; rows that ingest would quarantine at ``now`` are left out, and said so."""
+    chosen = load_mapping(mapping)
+    tables = read_tables(chosen, path=path, events=events, items=items, users=users)
+    checked = validate(
+        tables.events,
+        catalog_ids=set(tables.items.item_ids),
+        now=now,
+        max_events_per_minute=chosen.max_events_per_minute,
+    )
+    if len(checked.quarantined):
+        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in checked.reasons.items())
+        say(f"left out {len(checked.quarantined):,} of {len(tables.events):,} rows: {reasons}")
+    tables = replace(tables, events=checked.accepted.reset_index(drop=True))
     return BenchmarkData.of(name, ending_together(tables) if tables.ordered_only else tables)
 
 
@@ -163,7 +182,7 @@ def cut(data: BenchmarkData, question: Question) -> Protocol:
         )
     if question.protocol == "gts":
         cold = cold_items(data.catalog) if question.cold else None
-        return global_time_split(world, targets=question.targets, cold=cold)
+        return global_time_split(world, targets=question.targets, cold=cold, asked=data.parts.get("asked"))
     if question.protocol == "loo":
         return leave_one_out(world, part=data.parts.get("rows"))
     if question.protocol == "retail":
@@ -175,7 +194,9 @@ def cut(data: BenchmarkData, question: Question) -> Protocol:
         return sessions(
             world, part=newest_sessions(world) if part is None else part, asked=data.parts.get("asked")
         )
-    raise UsageError(f"unknown protocol {question.protocol!r}", remedy=f"choose one of {', '.join(PROTOCOLS)}")
+    raise UsageError(
+        f"unknown protocol {question.protocol!r}", remedy=f"choose one of {', '.join(PROTOCOLS)}"
+    )
 
 
 def cold_items(catalog: Catalog) -> np.ndarray:
@@ -206,7 +227,9 @@ def one_after_another(tables: Tables) -> Tables:
 
 
 def _clocked(tables: Tables, seconds: np.ndarray) -> Tables:
-    times = pd.to_datetime(seconds + ORDER_EPOCH.timestamp(), unit="s", utc=True).astype("datetime64[us, UTC]")
+    times = pd.to_datetime(seconds + ORDER_EPOCH.timestamp(), unit="s", utc=True).astype(
+        "datetime64[us, UTC]"
+    )
     return replace(tables, events=tables.events.assign(event_time=times, received_time=times))
 
 
@@ -222,7 +245,9 @@ def _with_test_prefixes(name: str, tables: Tables, *, path: Path) -> BenchmarkDa
     Rows that shorten one session click by click are one session, asked several times.
     """
     if not path.is_file():
-        raise UsageError(f"no {path}", remedy="the sessions protocol needs the test prefixes beside train.parquet")
+        raise UsageError(
+            f"no {path}", remedy="the sessions protocol needs the test prefixes beside train.parquet"
+        )
     prefixes = pd.read_parquet(path)
     sequences, places, names = _sessions_of(prefixes)
     lengths = [len(sequence) for sequence in sequences]

@@ -3,23 +3,30 @@
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from tailorbird.console import Step, progress, say
-from tailorbird.evaluation.answers import Answers, answer_by_model, answer_by_retriever, answer_by_scores
-from tailorbird.evaluation.baselines import CountedPopularity, tuned_recency
+from tailorbird.evaluation.answers import (
+    BATCH_SCORES,
+    Answers,
+    answer_by_model,
+    answer_by_retriever,
+    answer_by_scores,
+)
+from tailorbird.evaluation.baselines import Popularity, tuned_recency
 from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.protocols import Protocol, Split
 from tailorbird.evaluation.report import Report, Yardstick, compare, evaluate_rankings
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.models.base import Retriever
-from tailorbird.models.hybrid import FittedHybrid, fit_hybrid
+from tailorbird.models.fitting import FittedHybrid, Progress, fit_hybrid
 from tailorbird.recipe import Recipe
 from training.benchmark_data import BenchmarkData, cold_items
+from training.measure import user_segments
 
 HYBRID = "hybrid"
 ALONE = "only "
@@ -72,7 +79,12 @@ class Bench:
 
 
 def open_bench(
-    data: BenchmarkData, protocol: Protocol, *, part: str = "test", most_cases: int | None = None, seed: int = 0
+    data: BenchmarkData,
+    protocol: Protocol,
+    *,
+    part: str = "test",
+    most_cases: int | None = None,
+    seed: int = 0,
 ) -> Bench:
     """Choose the split and at most ``most_cases`` of its cases, drawn by ``seed``; prepare what figures are measured with."""
     split = protocol.validation if part == "validation" else protocol.test
@@ -85,7 +97,7 @@ def open_bench(
         split.popularity,
         data.catalog,
         user_count=len(np.unique(split.fit.users)),
-        segments=user_segments(data, cases),
+        segments=user_segments(data.users, list(cases.user_ids)),
         seed=seed,
     )
     return Bench(data, split, cases, yardstick)
@@ -94,12 +106,14 @@ def open_bench(
 def measure_baselines(bench: Bench, protocol: Protocol) -> None:
     """Add the rows of popularity ever, and lately with the half-life that is best on validation."""
     fit, ordered_only = bench.split.fit, bench.data.ordered_only
-    ever = CountedPopularity.ever(fit)
+    ever = Popularity.ever(fit)
     bench.row("popularity", lambda advance: answer_by_scores(ever, bench.cases, advance=advance))
     with bench.timed("tune recent popularity"):
         half_life = tuned_recency(protocol.validation, ordered_only=ordered_only)
-    say(f"recent popularity: half-life {half_life:g} {'events' if ordered_only else 'days'}, chosen on validation")
-    recent = CountedPopularity.recent(fit, half_life=half_life, ordered_only=ordered_only)
+    say(
+        f"recent popularity: half-life {half_life:g} {'events' if ordered_only else 'days'}, chosen on validation"
+    )
+    recent = Popularity.recent(fit, half_life=half_life, ordered_only=ordered_only)
     bench.row("recent popularity", lambda advance: answer_by_scores(recent, bench.cases, advance=advance))
 
 
@@ -115,7 +129,7 @@ def fit_model(bench: Bench, recipe: Recipe, *, seed: int) -> FittedHybrid:
             events,
             recipe,
             seed=seed,
-            on_progress=lambda *news: _show(bar, news),
+            on_progress=lambda news: _show(bar, news),
         )
 
 
@@ -127,30 +141,13 @@ def measure_model(bench: Bench, fitted: FittedHybrid, *, cold: bool = False) -> 
             offered = cold_items(bench.data.catalog)
             bench.row(f"{ALONE}{name}, cold items", _alone(retriever, bench.cases, offered=offered))
     profiles = ReplayProfiles(bench.data.known_events(bench.split), bench.data.catalog)
+    size = max(32, min(512, BATCH_SCORES // (4 * len(bench.data.catalog))))
     bench.row(
         HYBRID,
         lambda advance: answer_by_model(
-            fitted.model, bench.cases, profiles=profiles, batch_size=512, advance=advance
+            fitted.model, bench.cases, profiles=profiles, batch_size=size, advance=advance
         ),
     )
-
-
-def user_segments(data: BenchmarkData, cases: Cases) -> dict[str, np.ndarray]:
-    """Return labels of each case by what users said of themselves: gender, country (the ten largest) and age."""
-    users = data.users.users.set_index("user_id")
-    if users.empty:
-        return {}
-    known = users.reindex(cases.user_ids)
-    ages = known["age"].to_numpy(float)
-    decade = np.array([f"{int(age // 10 * 10)}s" if np.isfinite(age) else "" for age in ages])
-    countries = known["country"].fillna("")
-    largest = [name for name in countries.value_counts().index if name][:10]
-    labels = {
-        "gender": known["gender"].fillna("").to_numpy(),
-        "age": decade,
-        "country": countries.where(countries.isin(largest), "").to_numpy(),
-    }
-    return {name: values for name, values in labels.items() if len(np.unique(values)) > 1}
 
 
 def peak_memory_mb() -> float:
@@ -165,12 +162,7 @@ def _alone(
     return lambda advance: answer_by_retriever(retriever, cases, offered=offered, advance=advance)
 
 
-def _show(bar: Step, news: tuple[object, ...]) -> None:
-    """Show whatever the fit reports: a stage's name, numbers, or both."""
-    bar.update(description="fit: " + " ".join(_word(part) for part in news)[:28])
-
-
-def _word(part: object) -> str:
-    if isinstance(part, Mapping):
-        return " ".join(f"{key} {_word(value)}" for key, value in part.items())
-    return f"{part:.3f}" if isinstance(part, float) else str(part)
+def _show(bar: Step, news: Progress) -> None:
+    figures = " ".join(f"{name} {value:.3f}" for name, value in list(news.figures.items())[-1:])
+    place = f" {news.step}/{news.total}" if news.total else ""
+    bar.update(description=f"fit: {news.stage}{place} {figures}"[:34])

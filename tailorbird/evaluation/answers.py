@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from tailorbird.evaluation.cases import Batch, Cases
 from tailorbird.evaluation.ranks import DEPTH, best_items, mid_ranks, ranks_in
+from tailorbird.features.profiles import ProfileSource
+from tailorbird.features.state import UserState
+from tailorbird.interactions import Histories
 from tailorbird.models.base import Retrieved, Retriever
 
 BATCH_SCORES = 2**24
@@ -25,18 +28,18 @@ class Answers:
     ranks: np.ndarray
 
 
-class Profiles(Protocol):
-    """Where live profiles come from: what each user had done strictly before an instant."""
+class Model(Protocol):
+    """A model that retrieves and orders by itself, such as the hybrid."""
 
-    def states_at(self, user_keys: Sequence[str], instants: Sequence[float]) -> list[Any]:
-        """Return one profile for each pair."""
-
-
-class Ranker(Protocol):
-    """A model that answers with its best items, such as the hybrid."""
-
-    def rank(self, histories: Any, states: Any, *, k: int, exclude: Any, context: Any) -> Retrieved:
-        """Return the ``k`` best items of each history."""
+    def rank(
+        self,
+        histories: Histories,
+        states: Sequence[UserState],
+        *,
+        k: int,
+        exclude: Sequence[np.ndarray] | None = None,
+    ) -> Retrieved:
+        """Find the ``k`` best items of each history with its profile, ``exclude`` left out."""
 
 
 def answer_by_scores(
@@ -83,10 +86,10 @@ def answer_by_retriever(
 
 
 def answer_by_model(
-    model: Ranker,
+    model: Model,
     cases: Cases,
     *,
-    profiles: Profiles,
+    profiles: ProfileSource,
     k: int = DEPTH,
     batch_size: int = 256,
     advance: Callable[[int], object] = lambda questions: None,
@@ -96,9 +99,9 @@ def answer_by_model(
     scores = np.full((cases.question_count, k), -np.inf, np.float32)
     for batch in cases.batches(batch_size):
         histories = batch.histories()
-        states = profiles.states_at(list(batch.user_ids), list(batch.now))
+        states = profiles.states_at(list(batch.user_ids), batch.now)
         exclude = [histories.seen(row) for row in range(len(batch))] if cases.exclude_seen else None
-        found = model.rank(histories, states, k=k, exclude=exclude, context=None)
+        found = model.rank(histories, states, k=k, exclude=exclude)
         width = min(k, found.rows.shape[1])
         rankings[batch.start : batch.stop, :width] = found.rows[:, :width]
         scores[batch.start : batch.stop, :width] = found.scores[:, :width]

@@ -156,7 +156,7 @@ def test_only_offered_items_are_ranked() -> None:
 class Echo:
     """Answers with the last item of the history, then what the profile says."""
 
-    def rank(self, histories, states, *, k, exclude, context) -> Retrieved:
+    def rank(self, histories, states, *, k, exclude=None) -> Retrieved:
         rows = [[histories.seen(row)[-1], int(state)] for row, state in enumerate(states)]
         return Retrieved(np.array(rows), np.tile([[2.0, 1.0]], (len(rows), 1)))
 
