@@ -13,6 +13,7 @@ from typing import Any, get_args
 from tailorbird.errors import UsageError
 
 FOLDER = Path(__file__).parent / "recipes"
+_WORDS = {bool: "true or false", int: "a whole number, 0 or more", float: "a number, 0 or more", str: "text"}
 SOURCES = ("cooccurrence", "sequence", "content", "popularity")
 
 
@@ -76,7 +77,7 @@ class RankerRecipe:
     hidden: int = 0  # 0: half the recipe's width
     share: float = 0.1  # newest share of the events, on which the ranker learns (out of time)
     cases: int = 8000  # at most
-    negatives: int = 60  # candidates drawn per case beside the target
+    negatives: int = 100  # candidates drawn per case beside the target
     epochs: int = 12
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
@@ -90,6 +91,7 @@ class Recipe:
     name: str = "default"
     width: int = 64
     candidates: int = 200  # ranked per request
+    exclude_seen: bool = True  # whether items of the history are never answered; false where repeats count
     sources: tuple[str, ...] = SOURCES
     popularity: PopularityRecipe = field(default_factory=PopularityRecipe)
     cooccurrence: CooccurrenceRecipe = field(default_factory=CooccurrenceRecipe)
@@ -197,6 +199,8 @@ def _build(cls: Any, values: Mapping[str, Any], *, path: str) -> Any:
 
 
 def _typed(kind: Any, value: Any, *, key: str) -> Any:
+    if kind is bool and isinstance(value, bool):
+        return value
     if get_args(kind):  # tuple[str, ...]
         if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
             return tuple(value)
@@ -208,7 +212,7 @@ def _typed(kind: Any, value: Any, *, key: str) -> Any:
             return value
     elif kind is str and isinstance(value, str):
         return value
-    wanted = "a list of strings" if get_args(kind) else f"a {getattr(kind, '__name__', kind)}, 0 or more"
+    wanted = "a list of strings" if get_args(kind) else _WORDS[kind]
     raise UsageError(f"recipe key {key} is {value!r}", remedy=f"give {wanted}")
 
 
