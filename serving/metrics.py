@@ -1,0 +1,58 @@
+"""Prometheus metrics of all replicas together: each process writes its own files, a scrape adds them up.
+
+``PROMETHEUS_MULTIPROC_DIR`` must name a folder before this module is imported in a replica (serving/cluster.py sets it).
+"""
+
+import os
+from functools import lru_cache
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+LATENCY_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 4.0)
+
+requests = Counter("tailorbird_requests", "HTTP requests answered.", ("route", "status"))
+request_seconds = Histogram(
+    "tailorbird_request_seconds", "Time in the replica.", ("route",), buckets=LATENCY_SECONDS
+)
+fallbacks = Counter("tailorbird_fallbacks", "Answers where a list stood in for the model.", ("fallback",))
+failures = Counter("tailorbird_failures", "Parts that failed while an answer was made.", ("part",))
+cache_hits = Counter("tailorbird_cache_hits", "Answers whose ranking came from the result cache.")
+exposures = Counter("tailorbird_exposures", "Slates handed to the event log.", ("outcome",))
+events = Counter("tailorbird_events", "Events sent to collect.", ("outcome",))
+bundle_swaps = Counter(
+    "tailorbird_bundle_swaps", "Bundles that started serving or were refused.", ("outcome",)
+)
+bundle_version = Gauge(
+    "tailorbird_bundle_version", "Registry version a replica serves.", multiprocess_mode="livemin"
+)
+
+
+@lru_cache(maxsize=1024)
+def _series(route: str, status: int) -> tuple[Counter, Histogram]:
+    return requests.labels(route, str(status)), request_seconds.labels(route)
+
+
+def observe_request(route: str, status: int, seconds: float) -> None:
+    """Count one answer."""
+    counter, histogram = _series(route, status)
+    counter.inc()
+    histogram.observe(seconds)
+
+
+def exposition() -> bytes:
+    """Every replica's metrics in Prometheus' text format."""
+    if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return generate_latest(registry)

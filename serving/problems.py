@@ -1,0 +1,117 @@
+"""Problem details (RFC 9457): every refusal says what, the value and the remedy, and never shows a traceback."""
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+MEDIA_TYPE = b"application/problem+json"
+SHOWN_ERRORS = 20
+SHOWN_CHARACTERS = 120
+
+
+class ProblemError(Exception):
+    """A refusal with its status; ``slug`` names the kind of problem."""
+
+    def __init__(
+        self,
+        status: int,
+        slug: str,
+        detail: str,
+        *,
+        remedy: str = "",
+        errors: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.slug, self.detail, self.remedy = status, slug, detail, remedy
+        self.errors = list(errors)
+
+    def body(self) -> bytes:
+        """The problem as JSON."""
+        problem: dict[str, Any] = {
+            "type": f"urn:tailorbird:problem:{self.slug}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.remedy:
+            problem["remedy"] = self.remedy
+        if self.errors:
+            problem["errors"] = self.errors
+        return orjson.dumps(problem, default=str)
+
+
+def invalid(error: ValidationError) -> ProblemError:
+    """Turn pydantic's findings into one problem: 400 when the JSON does not parse, 422 when it breaks the schema."""
+    findings = error.errors(include_url=False, include_context=False)
+    first = findings[0]
+    if first["type"] == "json_invalid":
+        return ProblemError(
+            HTTPStatus.BAD_REQUEST,
+            "malformed-json",
+            f"the body is not JSON: {first['msg']}",
+            remedy="send one JSON object, UTF-8",
+        )
+    return ProblemError(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid-request",
+        reason(error),
+        remedy="see /openapi.json for the schema",
+        errors=[
+            {"pointer": pointer(finding["loc"]), "detail": finding["msg"], "value": shown(finding["input"])}
+            for finding in findings[:SHOWN_ERRORS]
+        ],
+    )
+
+
+def reason(error: ValidationError) -> str:
+    """The first finding in one line: where, what and the value."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = pointer(first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where or 'the body'}: {message}" + (
+        "" if isinstance(first["input"], dict) else f", got {shown(first['input'])}"
+    )
+
+
+def pointer(location: Iterable[int | str]) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)
+
+
+def shown(value: object) -> str:
+    """A value as JSON, cut where it gets long."""
+    try:
+        text = orjson.dumps(value, default=repr).decode()
+    except (orjson.JSONEncodeError, UnicodeError):
+        text = ascii(value)
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+
+
+def not_found(path: str) -> ProblemError:
+    """No such path."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND, "not-found", f"nothing at {path}", remedy="see /openapi.json for what there is"
+    )
+
+
+def method_not_allowed(method: str, path: str, allowed: Iterable[str]) -> ProblemError:
+    """The path exists, the method does not."""
+    return ProblemError(
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        f"{path} does not answer {method}",
+        remedy=f"use {' or '.join(sorted(allowed))}",
+    )
+
+
+def too_large(limit: int) -> ProblemError:
+    """The body is larger than we read."""
+    return ProblemError(
+        413,
+        "body-too-large",
+        f"the body is larger than {limit:,} bytes",
+        remedy="send less at once, or raise TAILORBIRD_MAX_BODY_BYTES",
+    )

@@ -1,0 +1,184 @@
+"""The HTTP contract: every body that comes in or goes out, in camelCase. Unknown keys are errors, so typing slips show."""
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic.alias_generators import to_camel
+
+Identifier = Annotated[str, Field(min_length=1, max_length=256)]
+ItemIds = Annotated[list[Identifier], Field(max_length=10_000)]
+Results = Annotated[StrictInt, Field(ge=1, description="How many items to answer; more than exist is fine.")]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _storable(value: dict[str, Any]) -> dict[str, Any]:
+    """The log keeps JSON: refuse here what it could not keep (numbers beyond 64 bits, endless nesting)."""
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"cannot be stored: {error}") from None
+    return value
+
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
+
+
+class Body(BaseModel):
+    """A JSON object of the API."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, serialize_by_alias=True
+    )
+
+
+class ItemFilter(Body):
+    """What every answered item must fulfil."""
+
+    categories: list[Identifier] = Field(default=[], description="Any of these.")
+    brands: list[Identifier] = Field(default=[], description="Any of these.")
+    min_price: Price | None = None
+    max_price: Price | None = None
+    seen: Literal["exclude", "keep", "default"] = Field(
+        default="default", description="What the user already had; by default the model's recipe decides."
+    )
+
+
+class Asker(Body):
+    """Who asks. Without an id the answer is made for an unknown visitor."""
+
+    user_id: Identifier | None = None
+    anonymous_id: Identifier | None = None
+    session_id: Identifier | None = None
+    context: JsonObject = Field(default={}, description="device, referrer, consent …")
+
+
+class RecommendationRequest(Asker):
+    """Ask for items that fit this person now."""
+
+    scenario: Identifier = "home"
+    num_results: Results = 20
+    item_id: Identifier | None = Field(default=None, description="The item the person is looking at.")
+    filter: ItemFilter = ItemFilter()
+    exclude_item_ids: ItemIds = []
+    explain: StrictBool = False
+    cursor: str | None = Field(
+        default=None, max_length=100_000, description="From the answer before, for the next page."
+    )
+
+
+class RankRequest(Asker):
+    """Ask for the best order of given items."""
+
+    item_ids: ItemIds = Field(min_length=1)
+    explain: StrictBool = False
+
+
+class RecommendedItem(Body):
+    """One answered item, best first."""
+
+    item_id: str
+    score: float
+    sources: list[str] = Field(description="Who proposed it.")
+    reasons: list[str] = []
+
+
+class ModelName(Body):
+    """The model that answered; version "" when none is there."""
+
+    name: str
+    version: str
+
+
+class Experiment(Body):
+    """An experiment this answer takes part in."""
+
+    key: str
+    variant: str
+
+
+class Recommendations(Body):
+    """The answer to a recommendation request."""
+
+    recommendation_id: str
+    items: list[RecommendedItem]
+    model: ModelName
+    experiments: list[Experiment] = []
+    fallback: str | None = Field(
+        default=None, description="The list that stood in for the model, if one did."
+    )
+    partial: bool = Field(description="Fewer items than asked for, or part of the profile was away.")
+    cursor: str | None = Field(default=None, description="Send it back to get the next page.")
+    took_ms: float
+
+
+class EventIn(Body):
+    """One thing that happened."""
+
+    message_id: Identifier
+    type: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
+    user_id: Identifier | None = None
+    anonymous_id: Identifier | None = None
+    session_id: Identifier | None = None
+    item_id: Identifier | None = None
+    recommendation_id: Identifier | None = None
+    position: Annotated[StrictInt, Field(ge=0, le=2**31 - 1)] | None = None
+    value: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    timestamp: dt.datetime | None = Field(
+        default=None, description="When it happened, UTC; absent means now."
+    )
+    context: JsonObject = {}
+    properties: JsonObject = {}
+
+    @model_validator(mode="after")
+    def _someone(self) -> "EventIn":
+        if self.user_id is None and self.anonymous_id is None:
+            raise ValueError("needs userId or anonymousId")
+        return self
+
+
+class EventBatch(Body):
+    """Things that happened, in any order."""
+
+    batch: list[Any] = Field(min_length=1, max_length=5_000, description="Objects of EventIn.")
+
+
+class Note(Body):
+    """A remark on one event of a batch: ``index`` is its place there."""
+
+    index: int
+    reason: str
+
+
+class Collected(Body):
+    """What became of a batch: everything counted in ``accepted`` is on disk."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[Note]
+    warnings: list[Note] = Field(default=[], description="Stored, but worth a look.")
+    profile_delayed: bool = Field(
+        default=False, description="Stored; the live profile follows when the feature store is back."
+    )
+    took_ms: float
+
+
+class Health(Body):
+    """How a replica is."""
+
+    status: str
+    workspace: str
+    model: ModelName
+    problems: list[str] = []
+
+
+class Problem(Body):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    remedy: str = ""
+    errors: list[dict[str, Any]] = []

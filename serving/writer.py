@@ -1,0 +1,152 @@
+"""Writes events to the log from one thread, many callers' events in one durable commit (group commit)."""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from tailorbird.errors import TailorbirdError
+from tailorbird.events.log import EventLog
+from tailorbird.events.schema import Event
+
+log = logging.getLogger("ray.serve.tailorbird")
+BATCH_EVENTS = 5_000
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of one caller's events. ``folded`` is False while the live profiles lag behind the log."""
+
+    accepted: int
+    duplicates: int
+    folded: bool = True
+
+
+@dataclass(frozen=True)
+class _Job:
+    events: Sequence[Event]
+    done: "Future[Written]" = field(default_factory=Future)
+
+
+Fold = Callable[[Sequence[tuple[int, Event]]], bool]
+"""Bring stored events into the live profiles; False when that has to wait."""
+
+
+class GroupWriter:
+    """A thread that takes everything waiting, stores it in one commit, folds it, then answers each caller."""
+
+    def __init__(self, event_log: EventLog, *, fold: Fold) -> None:
+        self._log, self._fold = event_log, fold
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="group-writer", daemon=True)
+        self._thread.start()
+
+    def write(self, events: Sequence[Event]) -> "Future[Written]":
+        """Store ``events``; the future completes once they are durable and folded, or fails with the log's error."""
+        job = _Job(events)
+        self._jobs.put(job)
+        return job.done
+
+    def close(self) -> None:
+        """Write what waits, then end the thread."""
+        self._jobs.put(None)
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        while True:
+            job = self._jobs.get()
+            jobs, size, last = [], 0, job is None
+            while job is not None:
+                jobs.append(job)
+                size += len(job.events)
+                if size >= BATCH_EVENTS:
+                    break
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                last = job is None
+            if jobs:
+                self._commit(jobs)
+            if last:
+                return
+
+    def _commit(self, jobs: Sequence[_Job]) -> None:
+        try:
+            appended = self._log.append([event for job in jobs for event in job.events])
+            folded = self._fold(list(zip(appended.offsets, appended.accepted, strict=True)))
+        except Exception as error:
+            if len(jobs) == 1:
+                jobs[0].done.set_exception(error)
+            else:  # one caller's trouble must not become another's
+                for job in jobs:
+                    self._commit([job])
+            return
+        fresh = {event.message_id for event in appended.accepted}
+        for job in jobs:
+            mine = {event.message_id for event in job.events} & fresh
+            fresh -= mine
+            job.done.set_result(Written(len(mine), len(job.events) - len(mine), folded))
+
+
+class ExposureWriter:
+    """A bounded queue of slates and a thread that stores them in batches; an answer never waits for it."""
+
+    def __init__(
+        self,
+        event_log: EventLog,
+        *,
+        capacity: int = 20_000,
+        pause_seconds: float = 0.1,
+        on_outcome: Callable[[str, int], object] = lambda outcome, count: None,
+    ) -> None:
+        self._log, self._pause = event_log, pause_seconds
+        self._outcome = on_outcome
+        self._queue: queue.Queue[Callable[[], Event]] = queue.Queue(capacity)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="exposure-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, make: Callable[[], Event]) -> None:
+        """Take one exposure; ``make`` builds the event in the writer's thread. A full queue drops it and counts it."""
+        try:
+            self._queue.put_nowait(make)
+        except queue.Full:
+            self._outcome("dropped", 1)
+
+    def close(self) -> None:
+        """Store what waits, then end the thread."""
+        self._closing.set()
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        while not (self._closing.is_set() and self._queue.empty()):
+            batch = self._take()
+            if batch:
+                self._store(batch)
+            if not self._closing.is_set():
+                self._closing.wait(self._pause)
+
+    def _take(self) -> list[Callable[[], Event]]:
+        batch: list[Callable[[], Event]] = []
+        while len(batch) < BATCH_EVENTS:
+            try:
+                batch.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return batch
+
+    def _store(self, batch: list[Callable[[], Event]]) -> None:
+        events = [make() for make in batch]
+        for attempt in range(3):
+            try:
+                self._log.append(events)
+                self._outcome("logged", len(events))
+                return
+            except TailorbirdError as error:
+                log.warning("exposures wait for the event log (attempt %d): %s", attempt + 1, error)
+                time.sleep(0.2 * 2**attempt)
+        self._outcome("dropped", len(events))

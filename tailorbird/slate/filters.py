@@ -1,0 +1,131 @@
+"""Filters: each names the items that must not be shown; together they split the catalogue, with the reason for each item."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from tailorbird.slate.query import Query, Removed
+from tailorbird.slate.shelf import Shelf
+
+
+@dataclass(frozen=True)
+class Known:
+    """The query's item ids as catalogue rows, looked up once for all filters."""
+
+    seen: np.ndarray
+    hidden: np.ndarray
+    excluded: np.ndarray
+    shown: np.ndarray
+    keep_seen: bool
+
+
+NO_ROWS = np.zeros(0, np.int64)
+
+
+class Filter(Protocol):
+    """One reason to leave an item out."""
+
+    reason: str
+
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
+        """The rows (m,) that must not be shown."""
+
+
+class HiddenItemsFilter:
+    """Leaves out what the user has hidden."""
+
+    reason = "hidden"
+
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
+        """The hidden items."""
+        return known.hidden
+
+
+class SeenItemsFilter:
+    """Leaves out what the user already had, unless repeats are wanted."""
+
+    reason = "seen"
+
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
+        """The items of the history."""
+        return NO_ROWS if known.keep_seen else known.seen
+
+
+class OutOfStockFilter:
+    """Leaves out what cannot be bought; an unknown stock is no reason."""
+
+    reason = "out_of_stock"
+
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
+        """The items whose stock is used up."""
+        return shelf.sold_out
+
+
+class ExcludedItemsFilter:
+    """Leaves out what the caller named, and the item being looked at."""
+
+    reason = "excluded"
+
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
+        """The named items."""
+        return known.excluded
+
+
+class ShownItemsFilter:
+    """Leaves out what earlier pages showed."""
+
+    reason = "shown_before"
+
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
+        """The items of earlier pages."""
+        return known.shown
+
+
+class RulesFilter:
+    """Leaves out what breaks the caller's rules."""
+
+    reason = "rule"
+
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
+        """The items that break a rule."""
+        return np.flatnonzero(~shelf.allowed(query.rules)) if query.rules else NO_ROWS
+
+
+FILTERS: tuple[Filter, ...] = (
+    HiddenItemsFilter(),
+    SeenItemsFilter(),
+    OutOfStockFilter(),
+    ExcludedItemsFilter(),
+    ShownItemsFilter(),
+    RulesFilter(),
+)
+"""In the order in which their reasons win."""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """The catalogue split for one query: ``allowed`` (n,) bool, and every other item with its first reason."""
+
+    allowed: np.ndarray
+    removed: tuple[Removed, ...]
+
+    @classmethod
+    def of(cls, query: Query, known: Known, shelf: Shelf, *, filters: Sequence[Filter] = FILTERS) -> "Screen":
+        """Ask every filter once: allowed + removed = the catalogue."""
+        allowed = np.ones(len(shelf), bool)
+        removed = []
+        for each in filters:
+            rows = each.removes(query, known, shelf)
+            if len(rows):
+                rows = np.unique(rows[allowed[rows]])
+                if len(rows):
+                    allowed[rows] = False
+                    removed.append(Removed(each.reason, rows))
+        return cls(allowed, tuple(removed))
+
+    @property
+    def size(self) -> int:
+        """How many items may be shown."""
+        return len(self.allowed) - sum(len(part.rows) for part in self.removed)

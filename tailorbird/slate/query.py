@@ -1,0 +1,119 @@
+"""What goes through the stages: the query, its candidates, what was removed and the slate that answers it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tailorbird.features.functions import NOBODY, Demographics
+from tailorbird.features.state import UserState
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the caller demands of every item; the default demands nothing."""
+
+    categories: tuple[str, ...] = ()
+    brands: tuple[str, ...] = ()
+    min_price: float | None = None
+    max_price: float | None = None
+
+    def __bool__(self) -> bool:
+        return self != NO_RULES
+
+
+NO_RULES = Rules()
+
+
+@dataclass(frozen=True)
+class Query:
+    """Who asks for what, and when. ``now`` is epoch seconds, ``segment`` names the user's group where one is known."""
+
+    state: UserState
+    now: float
+    k: int = 20
+    context: Mapping[str, object] = field(default_factory=dict)
+    demographics: Demographics = NOBODY
+    rules: Rules = NO_RULES
+    exclude: frozenset[str] = frozenset()
+    """Items the caller does not want."""
+    shown: tuple[str, ...] = ()
+    """Items of the pages before this one."""
+    item_id: str | None = None
+    """The item the user is looking at: it counts as the newest event of the history."""
+    keep_seen: bool | None = None
+    """Whether items the user already had may return; None leaves it to the policy."""
+    explain: bool = False
+    segment: str = ""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Items under consideration: ``rows`` (c,) int64 catalogue rows without repeats, and who proposed them.
+
+    ``ranks`` (c, s) int32: the place in each source's list, 0 the best, -1 where the source did not propose it.
+    ``signals`` (c, ...) float32 is what the ranker reads of the sources.
+    """
+
+    rows: np.ndarray
+    source_names: tuple[str, ...]
+    ranks: np.ndarray
+    signals: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def where(self, keep: np.ndarray) -> "Candidates":
+        """Keep the candidates of a boolean mask or an index array."""
+        return Candidates(
+            rows=self.rows[keep],
+            source_names=self.source_names,
+            ranks=self.ranks[keep],
+            signals=None if self.signals is None else self.signals[keep],
+        )
+
+
+@dataclass(frozen=True)
+class Removed:
+    """Items that a filter took out, and why."""
+
+    reason: str
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Candidates in the order of their scores, best first: what the result cache keeps."""
+
+    candidates: Candidates
+    scores: np.ndarray  # (c,) float32, descending
+    user_vector: np.ndarray  # (u,) float32, the features the ranker saw
+
+
+@dataclass(frozen=True)
+class SlateItem:
+    """One answer: ``sources`` proposed it, ``reasons`` say at which place."""
+
+    item_id: str
+    score: float
+    sources: tuple[str, ...]
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Slate:
+    """The answer. ``fallback`` names the list that stood in for the model, "" when the model filled every place."""
+
+    items: tuple[SlateItem, ...]
+    model_name: str
+    model_version: str
+    fallback: str = ""
+    partial: bool = False
+    """Fewer items than asked for."""
+    more: bool = False
+    """Another page exists."""
+    removed: tuple[Removed, ...] = ()
+    user_vector: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    failure: str = ""
+    """Why the model did not answer, for the operator."""
+    cached: bool = False

@@ -1,0 +1,233 @@
+"""The recommender: retrieve ▸ filter ▸ score ▸ select, with an answer whatever happens."""
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+
+from tailorbird.catalog import Catalog
+from tailorbird.features.table import COUNTED_TYPES
+from tailorbird.slate.fallback import EVERYONE, FallbackChain
+from tailorbird.slate.filters import FILTERS, Filter, Known, Screen
+from tailorbird.slate.query import Candidates, Query, Ranking, Removed, Slate, SlateItem
+from tailorbird.slate.select import VarietySelector
+from tailorbird.slate.shelf import Shelf
+
+COLD_START = "cold_start"
+"""The model answered, but knows nothing of this user."""
+HIDE = COUNTED_TYPES.index("hide")
+PAGE_LIMIT = 1_000
+"""Items of one answer at most; the cursor leads to the others."""
+
+
+class Stages(Protocol):
+    """The model's part of the work, over the rows of one catalogue."""
+
+    def retrieve(self, query: Query, *, depth: int, removed: Sequence[Removed]) -> Candidates:
+        """Find ``depth`` candidates that are not among the ``removed``; each remembers its sources."""
+
+    def admit(self, query: Query, rows: np.ndarray) -> Candidates:
+        """Make candidates of given rows."""
+
+    def score(self, query: Query, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
+        """Score candidates: (c,) float32, and the (u,) user features used."""
+
+    def neighbours(self, row: int, *, depth: int) -> tuple[Candidates, np.ndarray]:
+        """The items most like one item, with their (c,) float32 scores, best first."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What holds for every request of one model."""
+
+    depth: int = 200
+    """Candidates that are ranked."""
+    keep_seen: bool = False
+    max_category_share: float = 0.6
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """Answers queries with one version of one model. Everything in it is immutable; a new version is a new object."""
+
+    name: str
+    version: str
+    shelf: Shelf
+    chain: FallbackChain
+    stages: Stages | None = None
+    """None where no model can be loaded: the fallback chain answers alone."""
+    policy: Policy = Policy()
+    filters: Sequence[Filter] = FILTERS
+    trouble: str = field(default="no model is loaded", compare=False)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The items whose rows everything here is about."""
+        return self.shelf.catalog
+
+    def recommend(self, query: Query) -> Slate:
+        """Answer a query; never raises for want of a model, a history or candidates."""
+        screen = self.screen(query)
+        ranking, failure = self.tried(lambda: self.rank(query, screen))
+        return self.page(query, ranking, screen=screen, failure=failure)
+
+    def screen(self, query: Query) -> Screen:
+        """What may be shown for this query, over the whole catalogue."""
+        return Screen.of(query, self._known(query), self.shelf, filters=self.filters)
+
+    def rank(self, query: Query, screen: Screen) -> Ranking:
+        """Retrieve, filter and score; raises what the model raises."""
+        if self.stages is None:
+            raise LookupError(self.trouble)
+        depth = min(max(self.policy.depth, min(query.k, PAGE_LIMIT)), screen.size)
+        found = self.stages.retrieve(query, depth=depth, removed=screen.removed)
+        return self._scored(query, found.where(screen.allowed[found.rows]))
+
+    def rerank(self, query: Query, item_ids: Sequence[str]) -> Slate:
+        """Put given items in the best order for this user; unknown ids come last, in the order given."""
+        rows = self.catalog.rows(dict.fromkeys(item_ids)).astype(np.int64)
+        unknown = [item_id for item_id, row in zip(dict.fromkeys(item_ids), rows, strict=True) if row < 0]
+        known = rows[rows >= 0]
+        ranking, failure = self.tried(lambda: self._scored(query, self._admitted(query, known)))
+        if ranking is None:
+            places = {row: place for place, row in enumerate(self.chain.everyone.tolist())}
+            known = np.asarray(sorted(known.tolist(), key=lambda row: places.get(row, len(places))), np.int64)
+            items = [SlateItem(str(self.catalog.item_ids[row]), 0.0, ()) for row in known]
+        else:
+            items = [self._item(ranking, place, query) for place in range(len(ranking.scores))]
+        items += [SlateItem(item_id, 0.0, ()) for item_id in unknown]
+        return Slate(
+            items=tuple(items),
+            model_name=self.name,
+            model_version=self.version,
+            fallback="" if ranking is not None else EVERYONE,
+            partial=bool(unknown),
+            user_vector=ranking.user_vector if ranking is not None else np.zeros(0, np.float32),
+            failure=failure,
+        )
+
+    def similar(self, query: Query) -> Slate:
+        """Answer with the neighbours of ``query.item_id``, for nobody in particular."""
+        screen = self.screen(query)
+        ranking, failure = self.tried(lambda: self._neighbours(query, screen))
+        alike = replace(self, policy=replace(self.policy, max_category_share=1.0))
+        return alike.page(query, ranking, screen=screen, failure=failure)
+
+    def page(
+        self,
+        query: Query,
+        ranking: Ranking | None,
+        *,
+        screen: Screen,
+        failure: str = "",
+        cached: bool = False,
+    ) -> Slate:
+        """Select one page from a ranking, filtered once more, and fill what is missing from the fallback chain."""
+        k = min(query.k, PAGE_LIMIT)
+        items: list[SlateItem] = []
+        rows = np.zeros(0, np.int64)
+        waiting = 0
+        if ranking is not None:
+            places = np.flatnonzero(screen.allowed[ranking.candidates.rows])
+            shelves = self.shelf.shelf_of[ranking.candidates.rows[places]]
+            chosen = places[VarietySelector(self.policy.max_category_share).select(shelves, k)]
+            items = [self._item(ranking, place, query) for place in chosen.tolist()]
+            rows = ranking.candidates.rows[chosen]
+            waiting = len(places) - len(chosen)
+        fallback = "" if query.state.total or query.item_id else COLD_START
+        if len(items) < k:
+            filled, name = self._filled(query, screen, k - len(items), rows)
+            items += filled
+            fallback = name or fallback
+        return Slate(
+            items=tuple(items),
+            model_name=self.name,
+            model_version=self.version,
+            fallback=fallback,
+            partial=len(items) < query.k,
+            more=waiting > 0 or screen.size > len(items),
+            removed=screen.removed,
+            user_vector=ranking.user_vector if ranking is not None else np.zeros(0, np.float32),
+            failure=failure,
+            cached=cached,
+        )
+
+    def _scored(self, query: Query, candidates: Candidates) -> Ranking:
+        if self.stages is None:
+            raise LookupError(self.trouble)
+        scores, user_vector = self.stages.score(query, candidates)
+        order = np.argsort(-scores, kind="stable")
+        return Ranking(candidates.where(order), scores[order], user_vector)
+
+    def _neighbours(self, query: Query, screen: Screen) -> Ranking:
+        if self.stages is None:
+            raise LookupError(self.trouble)
+        row = self.catalog.row_of[query.item_id or ""]
+        depth = min(max(self.policy.depth, min(query.k, PAGE_LIMIT)), len(self.shelf))
+        found, scores = self.stages.neighbours(row, depth=depth)
+        keep = screen.allowed[found.rows]
+        return Ranking(found.where(keep), scores[keep], np.zeros(0, np.float32))
+
+    def _admitted(self, query: Query, rows: np.ndarray) -> Candidates:
+        if self.stages is None:
+            raise LookupError(self.trouble)
+        return self.stages.admit(query, rows)
+
+    def _filled(
+        self, query: Query, screen: Screen, missing: int, taken: np.ndarray
+    ) -> tuple[list[SlateItem], str]:
+        """Up to ``missing`` items from the chain, and the name of the first list that gave one."""
+        items: list[SlateItem] = []
+        used = set(taken.tolist())
+        for name, rows in self.chain.lists(query.segment):
+            for row in rows[screen.allowed[rows]].tolist():
+                if len(items) == missing:
+                    break
+                if row not in used:
+                    used.add(row)
+                    items.append(SlateItem(str(self.catalog.item_ids[row]), 0.0, (name,)))
+        return items, items[0].sources[0] if items else ""
+
+    def _item(self, ranking: Ranking, place: int, query: Query) -> SlateItem:
+        found = ranking.candidates
+        ranks = found.ranks[place].tolist()
+        sources = tuple(name for name, rank in zip(found.source_names, ranks, strict=True) if rank >= 0)
+        reasons: tuple[str, ...] = ()
+        if query.explain:
+            reasons = tuple(
+                f"number {rank + 1} of {name}"
+                for name, rank in zip(found.source_names, ranks, strict=True)
+                if rank >= 0
+            )
+        return SlateItem(
+            str(self.catalog.item_ids[found.rows[place]]), float(ranking.scores[place]), sources, reasons
+        )
+
+    def _known(self, query: Query) -> Known:
+        excluded = list(query.exclude) + ([query.item_id] if query.item_id else [])
+        state = query.state
+        rows = self.shelf.rows_of_keys(state.item_keys)
+        return Known(
+            seen=rows[(state.strengths > 0) & (rows >= 0)],
+            hidden=rows[(state.history["type"] == HIDE) & (rows >= 0)],
+            excluded=self._rows(excluded),
+            shown=self._rows(query.shown),
+            keep_seen=self.policy.keep_seen if query.keep_seen is None else query.keep_seen,
+        )
+
+    def _rows(self, item_ids: Sequence[str]) -> np.ndarray:
+        if not item_ids:
+            return np.zeros(0, np.int64)
+        rows = self.catalog.rows(item_ids)
+        return rows[rows >= 0]
+
+    def tried(self, work: Callable[[], Ranking]) -> tuple[Ranking | None, str]:
+        """Run the model; what it raises becomes a reason, because an answer is due in any case."""
+        try:
+            return work(), ""
+        except LookupError as error:
+            return None, str(error)
+        except Exception:
+            return None, traceback.format_exc()

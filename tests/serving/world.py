@@ -1,0 +1,163 @@
+"""A replica's parts without Ray: the real front, service, writers and event log around the toy shop's model."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from serving.cache import RankingCache
+from serving.champion import Champion, Release
+from serving.collect import CollectService
+from serving.fold import ProfileFolder
+from serving.front import Front, Route
+from serving.hydrate import Hydrator
+from serving.pages import build_pages
+from serving.service import RecommendService
+from serving.writer import ExposureWriter, GroupWriter
+from tailorbird.errors import TailorbirdError
+from tailorbird.events.log import SqliteEventLog
+from tailorbird.features.state import UserState
+from tailorbird.slate.recommender import Recommender
+from tests.slate import toy
+
+
+@dataclass
+class Shelves:
+    """Profiles kept in a dictionary: the online store of the toy world."""
+
+    states: dict[str, UserState] = field(default_factory=dict)
+    away: bool = False
+
+    def online_read(self, user_keys):
+        if self.away:
+            raise OSError("online store is away")
+        return [self.states.get(key, UserState.empty(key)) for key in user_keys]
+
+    def apply(self, stored):
+        if self.away:
+            raise OSError("online store is away")
+        for offset, event in stored:
+            before = self.states.get(event.user_key, UserState.empty(event.user_key))
+            self.states[event.user_key] = before.fold([event], toy.FACTS, offsets=[offset])
+
+    def catch_up(self, event_log):
+        self.apply(event_log.read(0))
+
+
+@dataclass
+class ToyWorkspace:
+    """Makes toy recommenders; a folder named `broken` holds a damaged bundle."""
+
+    stages: object = field(default_factory=toy.RowStages)
+
+    def with_bundle(self, folder: Path, *, version: str) -> Recommender:
+        if folder.name == "broken":
+            raise TailorbirdError("bundle is damaged", remedy="publish it again")
+        return toy.recommender(self.stages, version=version)
+
+    def without_model(self, why: str) -> Recommender:
+        return toy.recommender(None)
+
+    def refreshed(self, recommender: Recommender) -> Recommender:
+        return recommender
+
+    def sample_queries(self, recommender: Recommender):
+        return [toy.query()]
+
+
+@dataclass
+class Alias:
+    """An alias that the test moves."""
+
+    release: Release | None = None
+    away: bool = False
+
+    def current(self):
+        if self.away:
+            raise OSError("registry is away")
+        return self.release
+
+    def point_at(self, version: str, folder: str = "whole") -> None:
+        self.release = Release(version, Path(folder))
+
+
+class World:
+    """Both applications over one event log; ``client`` talks to both like the proxy does."""
+
+    def __init__(
+        self, folder: Path, *, stages: object = None, cache_seconds: float = 0.0, body: int = 10_000
+    ) -> None:
+        self.log = SqliteEventLog(folder / "events.db")
+        self.shelves = Shelves()
+        self.alias = Alias()
+        self.alias.point_at("1")
+        self.swaps: list[tuple[str, str]] = []
+        self.workspace = ToyWorkspace(stages or toy.RowStages())
+        self.champion = Champion(
+            self.alias,
+            self.workspace,  # type: ignore[arg-type]
+            poll_seconds=0.01,
+            refresh_seconds=60,
+            on_swap=lambda outcome, version: self.swaps.append((outcome, version)),
+        )
+        self.champion.check()
+        self.outcomes: list[tuple[str, int]] = []
+        self.exposures = ExposureWriter(
+            self.log,
+            pause_seconds=0.01,
+            on_outcome=lambda outcome, count: self.outcomes.append((outcome, count)),
+        )
+        cache = RankingCache(seconds=cache_seconds) if cache_seconds else None
+        self.clock = toy.NOW
+        self.service = RecommendService(
+            self.champion,
+            Hydrator(self.shelves, clock=lambda: self.clock),
+            self.exposures,
+            workspace="toy",
+            cache=cache,
+            clock=lambda: self.clock,
+        )
+        self.folder = ProfileFolder(self.shelves, self.log, retry_seconds=0.02)
+        self.writer = GroupWriter(self.log, fold=self.folder.fold)
+        collect = CollectService(
+            self.writer, known_items=lambda: frozenset(toy.CATALOG.item_ids), clock=lambda: self.clock
+        )
+        service = self.service
+        self.front = Front(
+            [
+                Route("recommend", "POST", "/v1/recommendations", service.recommend),
+                Route("recommend", "GET", "/v1/recommendations/", service.recommend_user, suffix=""),
+                Route("rank", "POST", "/v1/rank", service.rank),
+                Route("similar", "GET", "/v1/items/", service.similar, suffix="/similar"),
+                Route("events", "POST", "/v1/events", collect.collect),
+            ],
+            rest=build_pages(service, noop=True),
+            max_body_bytes=body,
+        )
+
+    def client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app=self.front), base_url="http://toy")
+
+    def call(self, method: str, path: str, **arguments: object) -> httpx.Response:
+        import asyncio
+
+        async def once() -> httpx.Response:
+            async with self.client() as client:
+                return await client.request(method, path, **arguments)  # type: ignore[arg-type]
+
+        return asyncio.run(once())
+
+    def post(self, path: str, body: object) -> httpx.Response:
+        return self.call("POST", path, json=body)
+
+    def slates(self) -> list:
+        """The exposures in the log, once everything that waits is stored."""
+        self.exposures.close()
+        return [event for _, event in self.log.read(0) if event.type == "slate"]
+
+    def close(self) -> None:
+        self.champion.close()
+        self.exposures.close()
+        self.writer.close()
+        self.folder.close()
+        self.log.close()

@@ -1,0 +1,93 @@
+"""A toy shop with a known answer: twelve items in three categories, a model that ranks by row number."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tailorbird.catalog import Catalog
+from tailorbird.events.schema import Event
+from tailorbird.features.facts import ItemFacts
+from tailorbird.features.state import UserState
+from tailorbird.slate.fallback import FallbackChain
+from tailorbird.slate.query import Candidates, Query, Removed
+from tailorbird.slate.recommender import Policy, Recommender
+from tailorbird.slate.shelf import Shelf
+
+NOW = 1_700_000_000.0
+CATALOG = Catalog.from_frame(
+    pd.DataFrame(
+        {
+            "item_id": [f"i{n}" for n in range(12)],
+            "categories": [[["tea", "cups", "pots"][n // 4]] for n in range(12)],
+            "brand": ["north" if n % 2 else "south" for n in range(12)],
+            "price": [float(n) for n in range(12)],
+            "stock": [0.0 if n == 3 else 5.0 for n in range(12)],
+        }
+    )
+)
+FACTS = ItemFacts.of(CATALOG)
+
+
+@dataclass(frozen=True)
+class RowStages:
+    """Proposes the lowest rows and likes them in that order; ``first`` and ``second`` share the even rows."""
+
+    catalog: Catalog = CATALOG
+    reach: int = 12
+
+    def retrieve(self, query: Query, *, depth: int, removed: Sequence[Removed]) -> Candidates:
+        out = {row for part in removed for row in part.rows.tolist()}
+        rows = np.array([row for row in range(self.reach) if row not in out][:depth], np.int64)
+        ranks = np.stack([rows, np.where(rows % 2 == 0, rows // 2, -1)], axis=1).astype(np.int32)
+        return Candidates(rows, ("first", "second"), ranks)
+
+    def admit(self, query: Query, rows: np.ndarray) -> Candidates:
+        return Candidates(rows, ("first", "second"), np.full((len(rows), 2), -1, np.int32))
+
+    def score(self, query: Query, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
+        return -candidates.rows.astype(np.float32), np.array([1.0, 2.0], np.float32)
+
+    def neighbours(self, row: int, *, depth: int) -> tuple[Candidates, np.ndarray]:
+        rows = np.array(
+            [r for r in sorted(range(12), key=lambda r: abs(r - row)) if r != row][:depth], np.int64
+        )
+        return Candidates(rows, ("near",), np.arange(len(rows), dtype=np.int32)[:, None]), -np.abs(rows - row)
+
+
+class BrokenStages(RowStages):
+    """A model that fails at every request."""
+
+    def retrieve(self, query: Query, *, depth: int, removed: Sequence[Removed]) -> Candidates:
+        raise RuntimeError("index is broken")
+
+    def score(self, query: Query, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
+        raise RuntimeError("ranker is broken")
+
+
+def recommender(
+    stages: RowStages | None = RowStages(), *, version: str = "1", **policy: object
+) -> Recommender:
+    settings = {"max_category_share": 1.0, **policy}
+    return Recommender(
+        name="toy",
+        version=version if stages is not None else "",
+        shelf=Shelf.of(CATALOG),
+        chain=FallbackChain.of(CATALOG, everyone=["i7", "i5", "gone"], segments={"tea-lovers": ["i2"]}),
+        stages=stages,
+        policy=Policy(**settings),  # type: ignore[arg-type]
+    )
+
+
+def state(*acts: tuple[str, str], user: str = "ann") -> UserState:
+    """The profile of somebody who did ``acts``: (type, item)."""
+    events = [
+        Event(f"{user}-{n}", kind, NOW - 100 + n, NOW - 100 + n, user_id=user, item_id=item)
+        for n, (kind, item) in enumerate(acts)
+    ]
+    return UserState.empty(user).fold(events, FACTS)
+
+
+def query(*acts: tuple[str, str], **wishes: object) -> Query:
+    return Query(state(*acts), NOW, **wishes)  # type: ignore[arg-type]
