@@ -81,8 +81,8 @@ class Dataset:
         )
 
 
-def load_dataset(settings: Settings) -> Dataset:
-    """Read a workspace.
+def load_dataset(settings: Settings, *, through: int | None = None) -> Dataset:
+    """Read a workspace; with ``through``, events up to that offset of the log.
 
     Raises:
         TailorbirdError: nothing was ingested, or too little to learn from.
@@ -94,6 +94,8 @@ def load_dataset(settings: Settings) -> Dataset:
         )
     catalog, users = Catalog.read(settings.catalog_folder), Users.read(settings.catalog_folder)
     events = read_log(settings)
+    if through is not None:
+        events = events[events["offset"] <= through]
     interactions = interactions_of(events, catalog)
     if len(interactions) < LEAST_EVENTS:
         raise TailorbirdError(
@@ -121,18 +123,23 @@ def interactions_of(events: pd.DataFrame, catalog: Catalog) -> Interactions:
     )
 
 
-def split(dataset: Dataset, *, most_cases: int, quantile: float = 0.9) -> Protocol:
-    """Divide by time: learn before one instant, ask about what people took for the first time after it.
+def split(dataset: Dataset, *, most_cases: int, exclude_seen: bool = True, quantile: float = 0.9) -> Protocol:
+    """Divide by time: learn before one instant, ask about what people took after it.
 
-    ``test`` is the newest part, ``validation`` the part before it; items a user had are not asked again, as serving does
-    not offer them again. At most ``most_cases`` cases each, the same ones for the same data.
+    ``test`` is the newest part, ``validation`` the part before it. With ``exclude_seen`` items that a user had are neither
+    asked nor answered again. At most ``most_cases`` cases each, the same ones for the same data.
     """
-    protocol = global_time_split(dataset.interactions, quantile=quantile, exclude_seen=True)
+    protocol = global_time_split(dataset.interactions, quantile=quantile, exclude_seen=exclude_seen)
     validation, test = (
         replace(part, cases=limited(part.cases, most_cases, catalog=dataset.catalog))
         for part in (protocol.validation, protocol.test)
     )
     return replace(protocol, validation=validation, test=test)
+
+
+def offered_columns(events: pd.DataFrame) -> pd.DataFrame:
+    """The columns that item features are made of: what a plan carries to the cluster."""
+    return events[["message_id", "type", "item_id", "value", "event_time"]]
 
 
 def limited(cases: Cases, most: int, *, catalog: Catalog) -> Cases:
