@@ -108,7 +108,7 @@ def _where(*, start: float | None, end: float | None, types: Sequence[str] | Non
     if end is not None:
         conditions.append(ds.field("event_time") < _instant(end))
     if types is not None:
-        conditions.append(ds.field("type").isin(list(types)))
+        conditions.append(ds.field("type").isin(pa.array(types, pa.string())))
     if not conditions:
         return None
     where = conditions[0]

@@ -62,7 +62,7 @@ def validate(
     """
     typed, reasons = _typed(df)
     _add(reasons, _schema_failures(typed, catalog_ids=catalog_ids, now=now))
-    reasons = reasons.where(reasons != "", _duplicates(typed))
+    _add(reasons, _duplicates(typed[reasons == ""]))
     if max_events_per_minute:
         good = typed[reasons == ""]
         reasons.loc[good.index[_too_fast(good, limit=max_events_per_minute)]] = (
@@ -89,7 +89,9 @@ def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     for kind in SCHEMA:
         values = df[kind.name] if kind.name in df else pd.Series(None, index=df.index, dtype=object)
         if kind.name in ("event_time", "received_time"):
-            fit = pd.to_datetime(values, utc=True, errors="coerce").astype("datetime64[us, UTC]")
+            fit = pd.to_datetime(values, format="ISO8601", utc=True, errors="coerce").astype(
+                "datetime64[us, UTC]"
+            )
             _name_lost(reasons, values, fit, f"bad time: {kind.name}")
         elif kind.name in ("position", "value"):
             fit = pd.to_numeric(values, errors="coerce").astype(float)
@@ -99,6 +101,9 @@ def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
             fit = text.where(text.map(lambda value: isinstance(value, str)), None)
             _name_lost(reasons, text, fit, f"wrong type: {kind.name}")
         typed[kind.name] = fit
+    # Whoever does not say when an event arrived gets it as prompt.
+    prompt = typed["received_time"].isna() & (reasons == "")
+    typed["received_time"] = typed["received_time"].mask(prompt, typed["event_time"])
     return typed, reasons
 
 
@@ -121,7 +126,7 @@ def _schema_failures(typed: pd.DataFrame, *, catalog_ids: Collection[str], now: 
     )
     schema = pandera.DataFrameSchema(
         {
-            "message_id": _text("missing message_id", nullable=False),
+            "message_id": _text("long message_id", nullable=False),
             "type": pandera.Column(
                 checks=pandera.Check.str_matches(TYPE_PATTERN, error="bad type"), nullable=False
             ),
@@ -200,9 +205,10 @@ def _add(reasons: pd.Series, more: pd.Series) -> None:
         reasons.loc[more.index] = (before + "; " + more).where(before != "", more)
 
 
-def _duplicates(typed: pd.DataFrame) -> pd.Series:
-    again = typed["message_id"].duplicated()
-    return ("duplicate message_id: " + typed["message_id"].astype(str)).where(again, "")
+def _duplicates(good: pd.DataFrame) -> pd.Series:
+    """Reasons of the rows whose id a good row before them has; a bad row takes no id away."""
+    again = good.loc[good["message_id"].duplicated(), "message_id"]
+    return "duplicate message_id: " + again.astype(str)
 
 
 def _too_fast(events: pd.DataFrame, *, limit: int) -> np.ndarray:
