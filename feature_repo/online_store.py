@@ -6,14 +6,14 @@ one plugs into Feast by ``online_store.type`` in feature_store.yaml.
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from feast import Entity, FeatureView
-from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.infra.key_encoding_utils import deserialize_entity_key, serialize_entity_key
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
@@ -60,12 +60,14 @@ class LiveOnlineStore(OnlineStore):
             for key, values, at, created in data
         ]
         upsert = (
-            f'INSERT INTO "{name}" VALUES (?, ?, ?, ?) ON CONFLICT (entity_key) DO UPDATE SET '  # noqa: S608
-            "event_ts = excluded.event_ts, created_ts = excluded.created_ts, features = excluded.features "
+            f'INSERT INTO "{name}" VALUES (?, ?, ?, ?, ?) ON CONFLICT (entity_key) DO UPDATE SET '  # noqa: S608
+            "event_ts = excluded.event_ts, created_ts = excluded.created_ts, features = excluded.features, "
+            "written = excluded.written "
             "WHERE (excluded.event_ts, excluded.created_ts) >= (event_ts, created_ts)"
         )
         with self.transaction(config) as connection:
-            connection.executemany(upsert, rows)
+            last = connection.execute(f'SELECT MAX(written) FROM "{name}"').fetchone()[0] or 0  # noqa: S608
+            connection.executemany(upsert, [(*row, last + 1) for row in rows])
         if progress:
             progress(len(rows))
 
@@ -99,7 +101,7 @@ class LiveOnlineStore(OnlineStore):
         partial: bool,
     ) -> None:
         """Create the database and one table a view; drop the tables of removed views."""
-        Path(config.online_store.path).parent.mkdir(parents=True, exist_ok=True)
+        _path(config).parent.mkdir(parents=True, exist_ok=True)
         with self._mended_errors(config):
             connection = self._connection(config, create=True)
             connection.execute("PRAGMA journal_mode = WAL")
@@ -110,7 +112,12 @@ class LiveOnlineStore(OnlineStore):
             for view in tables_to_keep:
                 connection.execute(
                     f'CREATE TABLE IF NOT EXISTS "{_table(config, view)}" (entity_key BLOB PRIMARY KEY, '
-                    "event_ts INTEGER NOT NULL, created_ts INTEGER NOT NULL, features BLOB NOT NULL)"
+                    "event_ts INTEGER NOT NULL, created_ts INTEGER NOT NULL, features BLOB NOT NULL, "
+                    "written INTEGER NOT NULL)"
+                )
+                connection.execute(
+                    f'CREATE INDEX IF NOT EXISTS "{_table(config, view)}_written" '
+                    f'ON "{_table(config, view)}" (written)'
                 )
             for view in tables_to_delete:
                 connection.execute(f'DROP TABLE IF EXISTS "{_table(config, view)}"')
@@ -120,6 +127,20 @@ class LiveOnlineStore(OnlineStore):
         with self.transaction(config) as connection:
             for view in tables:
                 connection.execute(f'DROP TABLE IF EXISTS "{_table(config, view)}"')
+
+    def read_changed(
+        self, config: RepoConfig, table: FeatureView, *, after: int
+    ) -> tuple[int, list[tuple[EntityKey, Mapping[str, Value]]]]:
+        """Rows written after write number ``after`` (0: all rows), and the number to ask with next time."""
+        query = f'SELECT entity_key, features, written FROM "{_table(config, table)}" WHERE written > ?'  # noqa: S608
+        with self._mended_errors(config):
+            rows = self._connection(config).execute(query, (after,)).fetchall()
+        version = config.entity_key_serialization_version
+        changed = [
+            (deserialize_entity_key(key, entity_key_serialization_version=version), from_blob(blob))
+            for key, blob, _ in rows
+        ]
+        return max((written for _, _, written in rows), default=after), changed
 
     def delete_entity(self, config: RepoConfig, table: FeatureView, entity_key: EntityKey) -> bool:
         """Forget one entity of a view; whether it was there."""
@@ -173,7 +194,7 @@ class LiveOnlineStore(OnlineStore):
     def _connection(self, config: RepoConfig, *, create: bool = False) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            path = Path(config.online_store.path)
+            path = _path(config)
             connection = sqlite3.connect(
                 f"{path.as_uri()}?mode={'rwc' if create else 'rw'}",
                 uri=True,
@@ -193,7 +214,7 @@ class LiveOnlineStore(OnlineStore):
         except sqlite3.Error as error:
             self.disconnect()
             raise FeatureStoreAwayError(
-                f"online feature store {config.online_store.path}: {error}", remedy=_remedy(str(error))
+                f"online feature store {_path(config)}: {error}", remedy=_remedy(str(error))
             ) from error
 
 
@@ -213,6 +234,11 @@ def _read(
     values = from_blob(row[1])
     names = values if requested is None else [name for name in requested if name in values]
     return datetime.fromtimestamp(row[0] / 1e6, UTC), {name: values[name] for name in names}
+
+
+def _path(config: RepoConfig) -> Path:
+    """Absolute, or beside feature_store.yaml."""
+    return (Path(config.repo_path or ".") / config.online_store.path).resolve()
 
 
 def _table(config: RepoConfig, view: FeatureView) -> str:

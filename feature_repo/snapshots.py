@@ -190,11 +190,15 @@ def _write(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> int:
     partial = path.with_suffix(".partial")
     rows = 0
     # Neighbouring histories are nearly equal: zstd's window turns a gigabyte of them into a few dozen megabytes.
-    with pq.ParquetWriter(
-        partial, schema, compression="zstd", compression_level=1, use_dictionary=[schema.names[0]]
-    ) as writer:
-        for table in tables:
-            writer.write_table(table, row_group_size=_ROWS_AT_ONCE)
-            rows += len(table)
+    try:
+        with pq.ParquetWriter(
+            partial, schema, compression="zstd", compression_level=1, use_dictionary=[schema.names[0]]
+        ) as writer:
+            for table in tables:
+                writer.write_table(table, row_group_size=_ROWS_AT_ONCE)
+                rows += len(table)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     partial.replace(path)
     return rows

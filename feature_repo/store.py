@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from feast.infra.provider import get_provider
 
 from feature_repo.config import layout_digest, repo_config
 from feature_repo.definitions import ITEM_KEY, ITEM_VIEW, USER_KEY, USER_VIEW, definitions, snapshot_file
-from feature_repo.online_store import FeatureStoreAwayError, LiveOnlineStore, Row
+from feature_repo.online_store import LiveOnlineStore, Row
 from feature_repo.snapshots import Built, build_snapshots
 from feature_repo.values import entity_key, from_values, to_values
 from tailorbird.catalog import Catalog
@@ -42,6 +42,7 @@ class FeatureStoreRoom:
         self.folder = settings.feature_folder
         self.config = repo_config(settings)
         self.definitions = definitions(self.folder)
+        self._items: tuple[Catalog, ItemTable, int] | None = None
 
     @cached_property
     def feast(self) -> FeatureStore:
@@ -104,6 +105,10 @@ class FeatureStoreRoom:
             on_events=on_events,
         )
 
+    def has_snapshots(self) -> bool:
+        """Whether both views have been built."""
+        return all(snapshot_file(self.folder, view).exists() for view in (USER_VIEW, ITEM_VIEW))
+
     def materialize(self) -> int:
         """Bring the newest snapshots online; a row that is newer online stays. Returns the offset they reach."""
         file = snapshot_file(self.folder, USER_VIEW)
@@ -148,9 +153,7 @@ class FeatureStoreRoom:
         counters = ItemCounters.empty(len(item_ids))
         for place, (_, values) in enumerate(self._read(self.definitions.item_profile, ITEM_KEY, item_ids)):
             if values is not None:
-                counters.sums[place] = values["item_sums"].double_list_val.val
-                counters.seen[place] = values["item_seen"].int64_val
-                counters.totals[place] = values["item_total"].int64_val
+                _set_counters(counters, place, values)
         return counters
 
     def write_items(self, rows: Sequence[dict[str, object]]) -> None:
@@ -167,8 +170,20 @@ class FeatureStoreRoom:
         self.provider.online_write_batch(self.config, self.definitions.item_profile, data, None)
 
     def item_table(self, catalog: Catalog) -> ItemTable:
-        """The items' features as they are now, aligned with ``catalog``."""
-        return ItemTable.of(catalog, self.item_counters(catalog.item_ids.tolist()))
+        """The items' features as they are now, aligned with ``catalog``; a repeated call reads only what changed."""
+        if self._items is None or self._items[0] is not catalog:
+            self._items = catalog, ItemTable.of(catalog, ItemCounters.empty(len(catalog))), 0
+        _, table, after = self._items
+        after, changed = self.online.read_changed(self.config, self.definitions.item_profile, after=after)
+        rows = [(catalog.row_of.get(key.entity_values[0].string_val, -1), values) for key, values in changed]
+        if rows:
+            counters = ItemCounters(table.sums.copy(), table.seen.copy(), table.totals.copy())
+            for row, values in rows:
+                if row >= 0:
+                    _set_counters(counters, row, values)
+            table = table.with_counters(counters)
+        self._items = catalog, table, after
+        return table
 
     def applied_offset(self) -> int:
         """Every event of the log up to here is in the online rows."""
@@ -183,6 +198,12 @@ class FeatureStoreRoom:
     def _read(self, view: Any, join_key: str, names: Sequence[str]) -> list[Any]:
         keys = [entity_key(join_key, name) for name in names]
         return self.provider.online_read(self.config, view, keys)
+
+
+def _set_counters(counters: ItemCounters, row: int, values: Mapping[str, Any]) -> None:
+    counters.sums[row] = values["item_sums"].double_list_val.val
+    counters.seen[row] = values["item_seen"].int64_val
+    counters.totals[row] = values["item_total"].int64_val
 
 
 def instant_of(microseconds: int) -> datetime:
@@ -212,6 +233,3 @@ def _drop_rows(file: Path, user_key: str) -> bool:
             writer.write_batch(batch.filter(pc.not_equal(batch[USER_KEY], user_key)))
     partial.replace(file)
     return True
-
-
-__all__ = ["APPLIED", "FeatureStoreAwayError", "FeatureStoreRoom", "instant_of"]

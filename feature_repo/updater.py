@@ -1,13 +1,13 @@
 """Keeps profiles live: folds events into the online rows the moment they are in the log, each exactly once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from feature_repo.store import APPLIED, FeatureStoreRoom
 from tailorbird.catalog import Catalog
-from tailorbird.events.log import EventLog
+from tailorbird.events.log import EventLog, SqliteEventLog
 from tailorbird.events.schema import Event
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import static_rows
@@ -32,8 +32,8 @@ class ProfileUpdater:
     """Folds logged events into user and item rows, in one transaction a batch.
 
     The mark ``applied_offset`` commits with the rows it speaks of. A batch that does not follow the mark (another process
-    logged events and has not applied them yet) is preceded by the missing ones, read from ``log``; without a log it is
-    applied and the mark stays, so that ``catch_up`` finds the gap.
+    logged events and has not applied them yet) is preceded by the missing ones, read from ``log`` (by default the
+    workspace's): the rows always hold every event up to the mark and none beyond it.
     """
 
     def __init__(
@@ -54,36 +54,36 @@ class ProfileUpdater:
             todo = sorted((entry for entry in batch if entry[0] > mark), key=lambda entry: entry[0])
             if not todo:
                 return Applied(0, 0, mark)
-            if self._log is not None and todo[0][0] > mark + 1:
-                todo = [*self._missing(mark, todo[0][0]), *todo]
-            through = _consecutive(mark, [offset for offset, _ in todo])
+            todo = [*self._missing(mark, todo), *todo]
             users, events = self._fold(todo)
-            if through > mark:
-                online.set_mark(config, APPLIED, through)
+            through = todo[-1][0]
+            online.set_mark(config, APPLIED, through)
         return Applied(users, events, through)
 
-    def catch_up(self, log: EventLog) -> Applied:
+    def catch_up(self, log: EventLog, *, on_events: Callable[[int], object] = lambda count: None) -> Applied:
         """Fold in whatever the log holds past the mark."""
         users = events = 0
         mark = self._room.applied_offset()
         while batch := log.read(mark, _CATCH_UP_AT_ONCE):
             applied = self.apply(batch)
             users, events = users + applied.users, events + applied.events
-            # Another process may have moved the mark past this batch; a hole in the log must not stop us.
-            mark = max(applied.through, batch[-1][0])
-            if applied.through < mark:
-                self._room.online.set_mark(self._room.config, APPLIED, mark)
+            mark = applied.through
+            on_events(len(batch))
         return Applied(users, events, mark)
 
-    def _missing(self, mark: int, before: int) -> list[tuple[int, Event]]:
-        assert self._log is not None
+    def _missing(self, mark: int, batch: Batch) -> list[tuple[int, Event]]:
+        """What the log holds between the mark and the batch, and in holes of the batch."""
+        known = {offset for offset, _ in batch}
+        last = batch[-1][0]
+        if last - mark == len(known):
+            return []
+        if self._log is None:
+            if not self._settings.event_db.exists():
+                return []
+            self._log = SqliteEventLog(self._settings.event_db, archive=self._settings.log_folder)
         missing: list[tuple[int, Event]] = []
-        while mark + 1 < before:
-            chunk = self._log.read(mark, min(_CATCH_UP_AT_ONCE, before - mark - 1))
-            chunk = [entry for entry in chunk if entry[0] < before]
-            if not chunk:
-                break
-            missing += chunk
+        while mark < last and (chunk := self._log.read(mark, _CATCH_UP_AT_ONCE)):
+            missing += [entry for entry in chunk if entry[0] < last and entry[0] not in known]
             mark = chunk[-1][0]
         return missing
 
@@ -134,12 +134,3 @@ class ProfileUpdater:
             return
         catalog = Catalog.read(self._settings.catalog_folder) if stamp else Catalog.of_ids([])
         self._facts, self._static, self._stamp = ItemFacts.of(catalog), static_rows(catalog), stamp
-
-
-def _consecutive(mark: int, offsets: Sequence[int]) -> int:
-    """The last offset that follows the mark without a hole."""
-    for offset in offsets:
-        if offset > mark + 1:
-            break
-        mark = max(mark, offset)
-    return mark

@@ -53,7 +53,7 @@ def _sums(packed: np.ndarray, rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
         counted = np.bincount(cells, weights=weights, minlength=len(seen) * _TYPES)
         sums[:, horizon:ITEM_COUNTS:_HORIZONS] = counted.reshape(len(seen), _TYPES)
     value = packed["value"].astype(np.float64)
-    rated = (types == RATING) & (value == value)
+    rated = (types == RATING) & np.isfinite(value)
     sums[:, ITEM_VALUE.start] = np.bincount(rows[rated], minlength=len(seen))
     sums[:, ITEM_VALUE.start + 1] = np.bincount(rows[rated], weights=value[rated], minlength=len(seen))
     return sums

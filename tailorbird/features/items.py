@@ -1,6 +1,6 @@
 """The items' features: arrays aligned with the catalogue, and the matrix they give at an instant."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -99,6 +99,13 @@ class ItemTable:
         counters = ItemCounters.empty(len(catalog))
         counters.fold(records.packed, records.rows)
         return cls.of(catalog, counters)
+
+    def with_counters(self, counters: ItemCounters) -> "ItemTable":
+        """The same items after more has happened; what does not depend on events is shared, not computed again."""
+        table = replace(self, sums=counters.sums, seen=counters.seen, totals=counters.totals)
+        derived = {name: value for name, value in self.__dict__.items() if name not in _ARRAYS}
+        table.__dict__.update(derived)
+        return table
 
     def __len__(self) -> int:
         return len(self.keys)

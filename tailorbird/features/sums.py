@@ -4,6 +4,8 @@ A sum is kept at a reference instant, the latest event's. An event of weight w a
 event first moves the reference. Both steps commute up to rounding, so late events leave the sums of punctual ones.
 """
 
+from math import isfinite
+
 import numpy as np
 
 from tailorbird.events.schema import STRENGTH
@@ -55,9 +57,9 @@ def user_contribution(code: int, *, log_price: float, value: float) -> np.ndarra
     width = len(USER_HALF_LIVES)
     add[code * width : (code + 1) * width] = 1.0
     strength = TYPE_STRENGTH[code]
-    if strength > 0 and log_price == log_price:
+    if strength > 0 and isfinite(log_price):
         add[PRICE] = (strength, strength * log_price, strength * log_price * log_price)
-    if code == RATING and value == value:
+    if code == RATING and isfinite(value):
         add[VALUE] = (1.0, value, value * value)
     return add
 
@@ -67,6 +69,6 @@ def item_contribution(code: int, *, value: float) -> np.ndarray:
     add = np.zeros(ITEM_SUMS)
     width = len(ITEM_HALF_LIVES)
     add[code * width : (code + 1) * width] = 1.0
-    if code == RATING and value == value:
+    if code == RATING and isfinite(value):
         add[ITEM_VALUE] = (1.0, value)
     return add

@@ -1,0 +1,113 @@
+"""``tailorbird features``: apply the Feast repository, build the offline snapshots, bring them online."""
+
+import fcntl
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from feature_repo.store import FeatureStoreRoom
+from feature_repo.updater import ProfileUpdater
+from tailorbird.catalog import Catalog
+from tailorbird.console import emit, progress, say
+from tailorbird.errors import TailorbirdError
+from tailorbird.events.compaction import read_log
+from tailorbird.events.log import SqliteEventLog
+from tailorbird.settings import Settings, load_settings
+
+
+@click.command()
+@click.option("--workspace", metavar="NAME", help="Which workspace.  [default: shop]")
+@click.option("--force", is_flag=True, help="Build again although nothing has changed.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def features(workspace: str | None, force: bool, as_json: bool) -> None:
+    r"""Apply the Feast repository, build and materialize features.
+
+    Reads the event log and the catalogue, writes a snapshot of every profile after each of its events (for training)
+    and brings the newest of each online (for serving). Nothing is built again while log and catalogue stay the same.
+
+    \b
+    Examples:
+        tailorbird features
+        tailorbird features --workspace movielens-1m --json
+        tailorbird features --force
+    """
+    emit(build_features(load_settings(workspace=workspace), force=force), as_json=as_json)
+
+
+def build_features(settings: Settings, *, force: bool = False) -> dict[str, object]:
+    """Do what the command does; returns its result. Raises TailorbirdError where data or stores are missing."""
+    started = time.monotonic()
+    if not (settings.catalog_folder / "items.parquet").exists() or not settings.event_db.exists():
+        raise TailorbirdError(
+            f"workspace {settings.workspace} has no data in {settings.folder}",
+            remedy="run `tailorbird ingest` first, or name another --workspace",
+        )
+    room = FeatureStoreRoom(settings)
+    with _alone(settings.feature_folder), SqliteEventLog(settings.event_db) as log:
+        stale = room.apply()
+        done = settings.feature_folder / "built.json"
+        source = {
+            "catalog": _digest(settings.catalog_folder / "items.parquet"),
+            "offset": log.last_offset(),
+        }
+        before = json.loads(done.read_text()) if done.exists() else {}
+        skipped = not (force or stale) and before.get("source") == source and room.has_snapshots()
+        result = before["result"] if skipped else _build(settings, room, log)
+        if skipped:
+            say("features are up to date; --force builds them again")
+        else:
+            done.write_text(json.dumps({"source": source, "result": result}))
+        if skipped and room.applied_offset() < int(str(result["through_offset"])):
+            room.materialize()
+        caught = ProfileUpdater(settings, room=room, log=log).catch_up(log)
+    return {
+        **result,
+        "through_offset": caught.through,
+        "skipped": skipped,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def _build(settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog) -> dict[str, object]:
+    events = read_log(settings)
+    catalog = Catalog.read(settings.catalog_folder)
+    with progress("Snapshots of profiles", total=len(events)) as bar:
+        built = room.build(events, catalog, on_events=bar.advance)
+        bar.update(total=built.user_rows)
+    with progress("Bringing them online", total=1) as bar:
+        through = room.materialize()
+        bar.advance()
+    return {
+        "workspace": settings.workspace,
+        "events": len(events),
+        "users": built.users,
+        "user_snapshots": built.user_rows,
+        "items": built.items,
+        "item_snapshots": built.item_rows,
+        "through_offset": through,
+        "folder": str(settings.feature_folder),
+    }
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One build at a time in a workspace; the lock goes with the process that holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "build.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TailorbirdError(
+                f"features of {folder} are being built by another process",
+                remedy="wait until it has finished",
+            ) from error
+        yield

@@ -1,0 +1,148 @@
+"""The profile: decayed sums with known answers, and the laws of folding."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tailorbird.features.facts import ItemFacts, stable_key
+from tailorbird.features.records import records_of, records_of_frame
+from tailorbird.features.state import UserState
+from tailorbird.features.sums import PRICE, TYPE_CODE, VALUE
+from tailorbird.features.table import USER_HALF_LIVES
+from tests.features.toy import CATALOG, DAY, FACTS, NOON, event, frame, random_shop
+
+ANN = UserState.empty("ann")
+HORIZONS = list(USER_HALF_LIVES)
+
+
+def count(state: UserState, type_: str, horizon: str) -> float:
+    return float(state.sums[TYPE_CODE[type_] * len(HORIZONS) + HORIZONS.index(horizon)])
+
+
+def assert_same(left: UserState, right: UserState) -> None:
+    assert left.history.tobytes() == right.history.tobytes()
+    np.testing.assert_allclose(left.sums, right.sums, rtol=1e-9, atol=1e-9)
+    assert left.affinity_keys.tolist() == right.affinity_keys.tolist()
+    np.testing.assert_allclose(left.affinity, right.affinity, rtol=1e-9, atol=1e-9)
+    assert (left.first_seen, left.last_seen, left.total) == (right.first_seen, right.last_seen, right.total)
+
+
+def test_a_click_one_half_life_old_counts_half() -> None:
+    state = ANN.fold([event("1", "click", "kettle", NOON), event("2", "click", "drill", NOON + DAY)], FACTS)
+    assert count(state, "click", "day") == pytest.approx(1.5)
+    assert count(state, "click", "week") == pytest.approx(1 + 2 ** (-1 / 7))
+    assert count(state, "click", "ever") == pytest.approx(2.0)
+
+
+def test_affinity_follows_strength_and_knows_category_path_and_brand() -> None:
+    state = ANN.fold([event("1", "purchase", "kettle", NOON), event("2", "view", "saw", NOON)], FACTS)
+    held = dict(zip(state.affinity_keys.tolist(), state.affinity.tolist(), strict=True))
+    kettle, saw = (FACTS.affinity_of(CATALOG.row_of[name]).tolist() for name in ("kettle", "saw"))
+    assert len(kettle) == 3  # home, kitchen, acme
+    assert len(saw) == 1  # tools, no brand
+    assert [held[key] for key in kettle] == [5.0, 5.0, 5.0]
+    assert [held[key] for key in saw] == [1.0]
+
+
+def test_price_and_rating_sums_take_only_what_is_known() -> None:
+    events = [event("1", "view", "novel", NOON), event("2", "rating", "saw", NOON, value=4.0)]
+    state = ANN.fold(events, FACTS)
+    log_price = float(np.float32(np.log1p(15.0)))
+    assert state.sums[PRICE].tolist() == pytest.approx([1.0, log_price, log_price**2])
+    assert state.sums[VALUE].tolist() == [1.0, 4.0, 16.0]
+
+
+def test_passive_events_count_but_leave_the_history_and_slates_do_neither() -> None:
+    passive = [event(str(n), "impression", "kettle", NOON + n) for n in range(5)]
+    state = ANN.fold([*passive, event("h", "hover", "kettle", NOON)], FACTS)
+    assert len(state.history) == 0
+    assert count(state, "impression", "ever") == 5.0
+    assert count(state, "other", "ever") == 1.0
+    assert state.fold([event("s", "slate", None, NOON)], FACTS) is state
+
+
+def test_history_keeps_the_newest_by_the_time_they_happened() -> None:
+    events = [event(str(n), "view", "kettle", NOON + n) for n in range(12)]
+    state = ANN.fold(events[4:], FACTS, length=8).fold(events[:4], FACTS, length=8)
+    assert state.times.tolist() == [NOON + n for n in range(4, 12)]
+    assert state.total == 12
+    assert count(state, "view", "ever") == 12.0
+
+
+def test_an_unknown_item_is_remembered_by_key_without_affinity() -> None:
+    state = ANN.fold([event("1", "click", "unheard-of", NOON)], FACTS)
+    assert state.item_keys.tolist() == [stable_key("unheard-of")]
+    assert len(state.affinity) == 0
+
+
+def test_version_changes_with_every_event_even_a_late_one() -> None:
+    first = ANN.fold([event("1", "view", "kettle", NOON), event("2", "view", "saw", NOON + 9)], FACTS)
+    late = first.fold([event("3", "view", "drill", NOON + 5)], FACTS)
+    assert len({ANN.version, first.version, late.version}) == 3
+
+
+def test_folding_leaves_the_profile_it_started_from_alone() -> None:
+    first = ANN.fold([event("1", "purchase", "kettle", NOON)], FACTS)
+    before = (first.sums.copy(), first.affinity.copy(), first.history.copy())
+    first.fold([event("2", "purchase", "teapot", NOON + 5), event("3", "view", "novel", NOON - 5)], FACTS)
+    for kept, now in zip(before, (first.sums, first.affinity, first.history), strict=True):
+        assert kept.tobytes() == now.tobytes()
+
+
+def test_rows_round_trip_and_a_missing_row_is_an_empty_profile() -> None:
+    state = ANN.fold([event("1", "purchase", "kettle", NOON, value=2.0)], FACTS, offsets=[7])
+    again = UserState.from_row("ann", state.to_row())
+    assert_same(again, state)
+    assert again.applied_through == state.applied_through
+    assert again.applied_beyond.tolist() == state.applied_beyond.tolist() == [7]
+    assert UserState.from_row("ann", {"total": None}).total == 0
+
+
+def test_an_offset_is_applied_once_even_when_it_comes_after_later_ones() -> None:
+    state = ANN.fold([event("9", "impression", "kettle", NOON)], FACTS, offsets=[9])
+    state = state.fold([event("3", "impression", "kettle", NOON)], FACTS, offsets=[3])
+    again = state.fold(
+        [event("9", "impression", "kettle", NOON), event("3", "impression", "saw", NOON)],
+        FACTS,
+        offsets=[9, 3],
+    )
+    assert again is state
+    assert count(state, "impression", "ever") == 2.0
+
+
+def test_the_applied_marks_stay_bounded() -> None:
+    state = ANN
+    for offset in range(0, 1000, 2):
+        state = state.fold([event(str(offset), "impression", None, NOON)], FACTS, offsets=[offset])
+    assert len(state.applied_beyond) == 64
+    assert count(state, "impression", "ever") == 500.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), data=st.data())
+def test_order_batches_and_duplicates_do_not_matter(seed: int, data: st.DataObject) -> None:
+    catalog, events = random_shop(users=1, items=6, events=30, days=20, seed=seed)
+    facts = ItemFacts.of(catalog)
+    numbered = list(enumerate(events, start=1))
+    punctual = UserState.empty("x").fold(sorted(events, key=lambda e: e.event_time), facts, length=16)
+    shuffled = data.draw(st.permutations(numbered))
+    doubled = shuffled + data.draw(st.lists(st.sampled_from(numbered), max_size=8))
+    cut = data.draw(st.integers(0, len(doubled)))
+    state = UserState.empty("x")
+    for batch in (doubled[:cut], doubled[cut:]):
+        state = state.fold([e for _, e in batch], facts, offsets=[n for n, _ in batch], length=16)
+    assert_same(state, punctual)
+
+
+def test_keys_are_the_same_in_every_process() -> None:
+    assert stable_key("kettle") == -6267887250103930856
+    assert stable_key(None) == stable_key("") == 0
+
+
+def test_frames_and_events_give_the_same_records() -> None:
+    _, events = random_shop(users=3, items=6, events=50, days=2, seed=1)
+    ordered = sorted(events, key=lambda e: e.event_time)
+    one, other = records_of(ordered, FACTS), records_of_frame(frame(ordered), FACTS)
+    assert one.packed.tobytes() == other.packed.tobytes()
+    assert one.rows.tolist() == other.rows.tolist()
