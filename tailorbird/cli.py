@@ -50,7 +50,7 @@ class FlowGroup(click.Group):
             return None
         module, name = COMMANDS[cmd_name][0].split(":")
         command: click.Command = getattr(importlib.import_module(module), name)
-        return command
+        return _unwrapped(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the summaries from the table above."""
@@ -69,6 +69,17 @@ def tailorbird() -> None:
         tailorbird ingest --events e.parquet --items i.parquet --mapping m.toml
         tailorbird serve --port 8000
     """
+
+
+def _unwrapped(command: click.Command) -> click.Command:
+    r"""Let click see the ``\b`` marks before blocks of examples, which raw docstrings spell as two characters."""
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    for part in command.commands.values() if isinstance(command, click.Group) else ():
+        _unwrapped(part)
+    return command
+
+
+_unwrapped(tailorbird)
 
 
 def main() -> NoReturn:

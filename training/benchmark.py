@@ -161,8 +161,6 @@ def _check(question: Question, *, out: Path) -> None:
         raise UsageError(
             f"--cold with protocol {question.protocol}", remedy="cold items are measured with --protocol gts"
         )
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file", remedy="give a folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -58,9 +58,9 @@ class Question:
 class BenchmarkData:
     """A data set ready to be measured.
 
-    ``events`` (columns of the event schema and ``user_key``) are sorted by (user, time); ``rows`` (n,) is the row of ``events``
-    that each of ``interactions`` came from. ``parts`` holds what the publisher fixed: ``rows`` (n,) or ``users`` (n_users,), 0 train, 1 validation,
-    2 test, and ``asked`` (n,) bool.
+    ``events`` (columns of the event schema and ``user_key``) are sorted by (user, time); ``rows`` (n,) is
+    the row of ``events`` that each of ``interactions`` came from. ``parts`` holds what the publisher fixed:
+    ``rows`` (n,) or ``users`` (n_users,), 0 train, 1 validation, 2 test, and ``asked`` (n,) bool.
     """
 
     name: str
@@ -83,7 +83,8 @@ class BenchmarkData:
     ) -> "BenchmarkData":
         """Sort events by (user, time) and number what speaks for an item.
 
-        ``published`` is an event property that holds train, valid or test; ``asked`` (per event) names the events that are targets.
+        ``published`` is an event property that holds train, valid or test; ``asked`` (per event) names the
+        events that are targets.
         """
         events = tables.events.assign(user_key=user_keys(tables.events))
         if asked is not None:

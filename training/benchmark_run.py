@@ -86,7 +86,7 @@ def open_bench(
     most_cases: int | None = None,
     seed: int = 0,
 ) -> Bench:
-    """Choose the split and at most ``most_cases`` of its cases, drawn by ``seed``; prepare what figures are measured with."""
+    """Choose the split and at most ``most_cases`` of its cases, drawn by ``seed``, and the yardstick for them."""
     split = protocol.validation if part == "validation" else protocol.test
     cases = split.cases
     if most_cases is not None and most_cases < len(cases):

@@ -25,7 +25,7 @@ def simulated(size: int, *, seed: int) -> tuple[Shop, BenchmarkData]:
 
 
 def measure_oracle(bench: Bench, shop: Shop) -> None:
-    """Add the row of the true preferences, the intent of the running session among them: nothing can do better on average."""
+    """Add the row of the true preferences, the running session's intent among them: nothing does better on average."""
 
     def wants(batch: Batch) -> np.ndarray:
         return shop.preferences(list(batch.user_ids), batch.now)

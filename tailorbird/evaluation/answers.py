@@ -52,8 +52,8 @@ def answer_by_scores(
 ) -> Answers:
     """Rank the whole catalogue by ``score``; ranks are exact mid-ranks.
 
-    ``offered`` (n_items,) bool restricts the answers to some items; seen items are left out where the protocol says so.
-    ``advance`` hears how many questions each batch finished.
+    ``offered`` (n_items,) bool restricts the answers to some items; seen items are left out where the
+    protocol says so. ``advance`` hears how many questions each batch finished.
     """
     items = cases.known.item_count
     rankings = np.full((cases.question_count, k), -1, np.int32)
@@ -94,7 +94,7 @@ def answer_by_model(
     batch_size: int = 256,
     advance: Callable[[int], object] = lambda questions: None,
 ) -> Answers:
-    """Rank by a model that retrieves candidates and orders them, as serving does; a target it does not answer with has rank inf."""
+    """Rank by a model that retrieves and orders, as serving does; a target that it leaves out has rank inf."""
     rankings = np.full((cases.question_count, k), -1, np.int32)
     scores = np.full((cases.question_count, k), -np.inf, np.float32)
     for batch in cases.batches(batch_size):

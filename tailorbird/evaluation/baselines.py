@@ -32,7 +32,8 @@ class Popularity:
     ) -> "Popularity":
         """Count events, each weighing half as much for every ``half_life`` days of age.
 
-        Where data has an order but no times (``ordered_only``), age counts events from the end of the user's sequence.
+        Where data has an order but no times (``ordered_only``), age counts events from the end of the
+        user's sequence.
         """
         if ordered_only:
             age = interactions.indptr[1:][interactions.users] - 1.0 - np.arange(len(interactions))

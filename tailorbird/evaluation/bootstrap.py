@@ -26,8 +26,9 @@ def clustered_intervals(
 ) -> list[Interval]:
     """Compute the mean of each column and its percentile interval, drawing clusters with replacement.
 
-    ``values`` (n, m) one row a case, NaN where a case has no value; ``clusters`` (n,) the user of each case, any
-    labels ▸ m intervals. Users with more cases weigh more, as they do in the mean. Needs O(n + draws * users) time.
+    ``values`` (n, m) one row a case, NaN where a case has no value; ``clusters`` (n,) the user of each
+    case, any labels ▸ m intervals. Users with more cases weigh more, as they do in the mean. Needs O(n +
+    draws * users) time.
     """
     values = np.asarray(values, float)
     if not len(values):

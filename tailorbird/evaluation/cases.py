@@ -13,13 +13,14 @@ from tailorbird.interactions import Histories, Interactions
 class Cases:
     """Questions and their targets.
 
-    A question is a user at an instant with everything the user had done before; a case is one right answer to it. Most
-    protocols ask one case a question; a basket asks several.
+    A question is a user at an instant with everything the user had done before; a case is one right answer
+    to it. Most protocols ask one case a question; a basket asks several.
 
     ``known`` holds whatever histories may reveal, rows sorted by (user, time). ``users`` (q,) int rows of
-    ``known.user_ids``; ``starts``, ``ends`` (q,) int64 rows of ``known``: the history of the question; ``now`` (q,) epoch
-    seconds; ``question`` (n,) int64, not decreasing: the question of each case; ``targets`` (n,) int32 catalogue rows.
-    ``exclude_seen`` says whether items of the history may be answered again.
+    ``known.user_ids``; ``starts``, ``ends`` (q,) int64 rows of ``known``: the history of the question;
+    ``now`` (q,) epoch seconds; ``question`` (n,) int64, not decreasing: the question of each case;
+    ``targets`` (n,) int32 catalogue rows. ``exclude_seen`` says whether items of the history may be
+    answered again.
     """
 
     known: Interactions
@@ -50,8 +51,9 @@ class Cases:
     def of_baskets(cls, known: Interactions, rows: np.ndarray, *, exclude_seen: bool) -> "Cases":
         """Ask for the distinct items that each user took at once, knowing what came before that.
 
-        ``rows`` are those of ``known`` that belong to the baskets, in order; rows of one basket share the user and the
-        second (ties of event times are told apart by microseconds, which do not make a new basket).
+        ``rows`` are those of ``known`` that belong to the baskets, in order; rows of one basket share the
+        user and the second (ties of event times are told apart by microseconds, which do not make a new
+        basket).
         """
         rows = np.asarray(rows, np.int64)
         users, times = known.users[rows], np.floor(known.times[rows])

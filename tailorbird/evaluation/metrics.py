@@ -39,7 +39,7 @@ def reciprocal_rank(ranks: np.ndarray, k: int) -> np.ndarray:
 
 
 def average_precision(ranks: np.ndarray, k: int) -> np.ndarray:
-    """Mean over the right answers of the precision at their place, 0 beyond ``k``: (n, m) ranks ▸ (n,); its mean is MAP."""
+    """Mean precision at the places of the right answers, 0 beyond ``k``: (n, m) ranks ▸ (n,); its mean is MAP."""
     table = np.sort(_table(ranks), axis=1)  # NaN sorts last
     order = np.arange(1, table.shape[1] + 1)
     return np.where(table <= k, order / table, 0.0).sum(axis=1) / _answers(table)
@@ -59,8 +59,8 @@ METRICS: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {
 def per_question(ranks: np.ndarray, *, cuts: Sequence[int] = CUTS) -> dict[str, np.ndarray]:
     """Compute every metric at every cut: (n,) or (n, m) ranks ▸ ``{"hr@10": (n,), ...}``.
 
-    A row holds the ranks of one question's right answers (1 is best, inf is not found, NaN pads rows that have fewer).
-    Ranks may be fractions: that is how ties count.
+    A row holds the ranks of one question's right answers (1 is best, inf is not found, NaN pads rows that
+    have fewer). Ranks may be fractions: that is how ties count.
     """
     return {f"{name}@{k}": metric(ranks, k) for name, metric in METRICS.items() for k in cuts}
 

@@ -1,7 +1,7 @@
 """Protocols: which events a model may learn from and which cases it must then answer.
 
-Each protocol gives two splits of the same form: ``validation`` to tune on and ``test`` to report. A validation split
-never sees a test event, neither in its training part nor in its histories.
+Each protocol gives two splits of the same form: ``validation`` to tune on and ``test`` to report. A
+validation split never sees a test event, neither in its training part nor in its histories.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,9 @@ from tailorbird.interactions import Interactions
 class Split:
     """What may be learned and what is asked afterwards.
 
-    ``fit_mask`` bool over the rows of ``cases.known``: the training part; the other rows appear in histories only.
-    ``visible`` bool over the rows of the protocol's interactions: those that exist in this split, ``cases.known``.
+    ``fit_mask`` bool over the rows of ``cases.known``: the training part; the other rows appear in
+    histories only. ``visible`` bool over the rows of the protocol's interactions: those that exist in this
+    split, ``cases.known``.
     """
 
     fit_mask: np.ndarray
@@ -57,8 +58,9 @@ def leave_one_out(
 ) -> Protocol:
     """Fit on all but the last two events of each user, tune on the last but one, test on the last.
 
-    ``part`` (n,) gives the split of each row where it is published: 0 train, 1 validation, 2 test. Without it the last two rows of
-    users with at least three are taken. The validation event is in the test histories but not in the training part.
+    ``part`` (n,) gives the split of each row where it is published: 0 train, 1 validation, 2 test. Without
+    it the last two rows of users with at least three are taken. The validation event is in the test
+    histories but not in the training part.
     """
     if part is None:
         part = _last_two(interactions)
@@ -83,10 +85,11 @@ def global_time_split(
 ) -> Protocol:
     """Train on what happened up to one instant, test on what users with a training event did later.
 
-    The instant is the ``quantile`` of event times (in whole seconds); validation cuts the training part once more in the same way.
-    ``targets``: ``successive`` asks for every later event, the history growing as it goes and the model standing still; ``last``
-    asks for each user's last event only. ``cold`` (n_items,) bool: nobody's training events of these items exist, and only they are asked for.
-    ``asked`` (n,) bool: the events that make a case, all by default.
+    The instant is the ``quantile`` of event times (in whole seconds); validation cuts the training part
+    once more in the same way. ``targets``: ``successive`` asks for every later event, the history growing
+    as it goes and the model standing still; ``last`` asks for each user's last event only. ``cold``
+    (n_items,) bool: nobody's training events of these items exist, and only they are asked for. ``asked``
+    (n,) bool: the events that make a case, all by default.
 
     Raises:
         UsageError: ``targets`` or ``quantile`` has no meaning, or no case is left.
@@ -129,8 +132,9 @@ def global_time_split(
 def retail(interactions: Interactions, *, validate_from: float, test_from: float) -> Protocol:
     """Train before ``validate_from``, validate before ``test_from``, test from then on (epoch seconds); repeats count.
 
-    A case is a distinct item of a basket; its history is all that the customer bought before that basket. Both splits learn
-    from the same training part. A customer's first basket is not asked: nothing tells newcomers apart.
+    A case is a distinct item of a basket; its history is all that the customer bought before that basket.
+    Both splits learn from the same training part. A customer's first basket is not asked: nothing tells
+    newcomers apart.
     """
     fitted = interactions.times < validate_from
 
@@ -155,8 +159,9 @@ def retail(interactions: Interactions, *, validate_from: float, test_from: float
 def sessions(interactions: Interactions, *, part: np.ndarray, asked: np.ndarray | None = None) -> Protocol:
     """Predict the next item of a session from its beginning, in sessions that no model was fitted on; repeats count.
 
-    Users are sessions. ``part`` (n_users,) 0 train, 1 validation, 2 test; ``asked`` (n,) bool: the rows that are targets (by default every
-    row but the first of its session). The test model learns from the training and the validation sessions.
+    Users are sessions. ``part`` (n_users,) 0 train, 1 validation, 2 test; ``asked`` (n,) bool: the rows
+    that are targets (by default every row but the first of its session). The test model learns from the
+    training and the validation sessions.
     """
     follows = np.ones(len(interactions), bool)
     follows[interactions.indptr[:-1][np.diff(interactions.indptr) > 0]] = False
@@ -185,7 +190,7 @@ def newest_sessions(interactions: Interactions, *, shares: Sequence[float] = (0.
 
 
 def _ask(known: Interactions, rows: np.ndarray, *, exclude_seen: bool) -> Cases:
-    """Ask for the items of ``rows``; where seen items are excluded, one that the user had before cannot be the answer."""
+    """Ask for the items of ``rows``; where seen items are excluded, those that the user had before are not asked."""
     cases = Cases.of_rows(known, rows, exclude_seen=exclude_seen)
     return cases.take(~cases.repeats) if exclude_seen else cases
 

@@ -15,8 +15,9 @@ def write_rankings(
 ) -> None:
     """Write ``case_id, user_id, target, items, question, rank``: ids as strings, items best first.
 
-    ``rankings`` (q, k) catalogue rows of each question, -1 where empty; ``ranks`` (n,) mid-rank of each target, null where it was
-    not offered. Written aside and moved into place, so that a broken run leaves no half file.
+    ``rankings`` (q, k) catalogue rows of each question, -1 where empty; ``ranks`` (n,) mid-rank of each
+    target, null where it was not offered. Written aside and moved into place, so that a broken run leaves
+    no half file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     ids = pa.array(catalog.item_ids, pa.string())

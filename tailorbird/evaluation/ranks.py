@@ -9,9 +9,10 @@ DEPTH = 100
 def mid_ranks(scores: np.ndarray, targets: np.ndarray, *, question: np.ndarray | None = None) -> np.ndarray:
     """Find the rank of each target in the whole catalogue, from 1; inf where the target was not offered.
 
-    ``scores`` (b, n_items), -inf or NaN where an item is not offered; ``targets`` (n,) catalogue rows; ``question`` (n,)
-    the row of ``scores`` each target belongs to (by default target i belongs to row i) ▸ (n,) float64. Items of equal score share the mean of the
-    places they occupy, so a model that scores everything alike earns what chance earns.
+    ``scores`` (b, n_items), -inf or NaN where an item is not offered; ``targets`` (n,) catalogue rows;
+    ``question`` (n,) the row of ``scores`` each target belongs to (by default target i belongs to row i) ▸
+    (n,) float64. Items of equal score share the mean of the places they occupy, so a model that scores
+    everything alike earns what chance earns.
     """
     rows = np.arange(len(targets)) if question is None else question
     own = scores[rows, targets]
@@ -29,7 +30,8 @@ def mid_ranks(scores: np.ndarray, targets: np.ndarray, *, question: np.ndarray |
 def best_items(scores: np.ndarray, k: int = DEPTH, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Find the ``k`` best items of each row, best first, ties in an order drawn once from ``seed``.
 
-    ``scores`` (b, n_items) ▸ rows (b, k) int32, -1 where fewer are offered, and their scores (b, k) float32. The drawn order keeps a catalogue's own order (often by age or fame) from deciding ties.
+    ``scores`` (b, n_items) ▸ rows (b, k) int32, -1 where fewer are offered, and their scores (b, k)
+    float32. The drawn order keeps a catalogue's own order (often by age or fame) from deciding ties.
     """
     items = scores.shape[1]
     order = np.random.default_rng(seed).permutation(items)
@@ -57,8 +59,8 @@ def ranks_in(
 ) -> np.ndarray:
     """Find the rank of each target in given rankings, from 1; inf where it is absent.
 
-    ``rankings`` (b, k) catalogue rows, best first, -1 where empty; ``targets`` (n,); ``scores`` (b, k) lets equal scores share
-    the mean of their places; ``question`` (n,) as in :func:`mid_ranks` ▸ (n,) float64.
+    ``rankings`` (b, k) catalogue rows, best first, -1 where empty; ``targets`` (n,); ``scores`` (b, k) lets
+    equal scores share the mean of their places; ``question`` (n,) as in :func:`mid_ranks` ▸ (n,) float64.
     """
     rows = np.arange(len(targets)) if question is None else question
     found = (rankings[rows] == targets[:, None]) & (targets[:, None] >= 0)  # (n, k)

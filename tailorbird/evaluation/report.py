@@ -14,8 +14,10 @@ from tailorbird.evaluation.ranks import ranks_in
 from tailorbird.evaluation.slices import standard_slices
 from tailorbird.evaluation.variety import ListDiversity, coverage, exposure_gini, novelty, popularity_bias
 
-HEADLINE: tuple[str, ...] = ("hr@10", "ndcg@10", "mrr@20", "hr@20", "recall@100", "coverage@10")
-"""The columns of a table on the screen; ``metrics.json`` holds all."""
+HEADLINE: tuple[str, ...] = ("hr@10", "ndcg@10")
+"""The columns of a table on the screen that carry their interval."""
+ASIDE: tuple[str, ...] = ("hr@20", "mrr@20", "recall@100", "coverage@10")
+"""Further columns, means only; ``metrics.json`` holds all."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class Figures:
 class Report:
     """All figures of one set of rankings.
 
-    ``overall`` counts every case alike; ``slices`` does so within each slice; ``questions`` scores questions that have several right
-    answers as one list (None where each has one). ``ranks`` (n,) is where each case's target stood; ``tied`` is
-    the share of cases whose target shared its score with other items.
+    ``overall`` counts every case alike; ``slices`` does so within each slice; ``questions`` scores
+    questions that have several right answers as one list (None where each has one). ``ranks`` (n,) is where
+    each case's target stood; ``tied`` is the share of cases whose target shared its score with other items.
     """
 
     overall: Figures
@@ -69,7 +71,8 @@ class Report:
 class Yardstick:
     """What figures are measured with: training popularity, the catalogue's texts, segments, the bootstrap.
 
-    ``popularity`` (n_items,) training users of each item of ``user_count``; ``segments`` maps a name to (n,) labels of the cases.
+    ``popularity`` (n_items,) training users of each item of ``user_count``; ``segments`` maps a name to
+    (n,) labels of the cases.
     """
 
     popularity: np.ndarray
@@ -98,8 +101,9 @@ def evaluate_rankings(
 ) -> Report:
     """Compute every figure of ``rankings``.
 
-    ``rankings`` (q, k) catalogue rows, best first, -1 where empty, one row a question of ``cases``; ``ranks`` (n,) of the targets among all
-    items where they are known (mid-ranks), else they are read from the rankings, ties shared where ``scores`` (q, k) are given.
+    ``rankings`` (q, k) catalogue rows, best first, -1 where empty, one row a question of ``cases``;
+    ``ranks`` (n,) of the targets among all items where they are known (mid-ranks), else they are read from
+    the rankings, ties shared where ``scores`` (q, k) are given.
     """
     listed = ranks_in(rankings, cases.targets, question=cases.question)
     if ranks is None:
@@ -150,11 +154,15 @@ def compare(challenger: Report, champion: Report, *, metric: str = "ndcg@10", se
 
 
 def comparison_rows(
-    reports: Mapping[str, Report], *, metrics: Sequence[str] = HEADLINE
+    reports: Mapping[str, Report], *, metrics: Sequence[str] = HEADLINE, means: Sequence[str] = ASIDE
 ) -> list[dict[str, object]]:
-    """Lay reports side by side, one row a model, ``mean [low, high]`` where there is an interval."""
+    """Lay reports side by side, one row a model: ``mean [low, high]`` of ``metrics``, then the ``means``."""
     return [
-        {"model": name, **{metric: _cell(report.overall.metrics[metric]) for metric in metrics}}
+        {
+            "model": name,
+            **{metric: _cell(report.overall.metrics[metric]) for metric in metrics},
+            **{metric: _plain(report.mean(metric)) for metric in means},
+        }
         for name, report in reports.items()
     ]
 
@@ -181,7 +189,8 @@ def source_frame(
 ) -> pd.DataFrame:
     """Tabulate the recall of each source of candidates and of all together: columns ``source, k, recall, only_here``.
 
-    ``sources`` maps a name to (q, k) catalogue rows, -1 where empty. ``only_here`` is the share of cases that no other source finds in its first k.
+    ``sources`` maps a name to (q, k) catalogue rows, -1 where empty. ``only_here`` is the share of cases
+    that no other source finds in its first k.
     """
     ranks = {name: ranks_in(rows, cases.targets, question=cases.question) for name, rows in sources.items()}
     table = []
@@ -233,6 +242,8 @@ def _question_figures(ranks: np.ndarray, cases: Cases, *, yardstick: Yardstick) 
 
 
 def _cell(interval: Interval) -> str:
-    if interval.low == interval.high:
-        return f"{interval.mean:.3f}"
-    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    return f"{_plain(interval.mean)} [{_plain(interval.low)}, {_plain(interval.high)}]"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")

@@ -22,9 +22,10 @@ def standard_slices(
 ) -> dict[str, np.ndarray]:
     """Name the slices of some cases: ``{name: (n,) bool}``; those without a case are left out.
 
-    ``items:cold`` are targets without a training user, ``items:rare`` those with few; ``repeat`` and ``novel`` say whether the user had the item
-    before (absent where repeats cannot happen); ``history:…`` counts what was known of the user. ``segments`` maps a name to
-    (n,) labels, each label a slice ``name:label``. ``popularity`` (n_items,) training users of each item.
+    ``items:cold`` are targets without a training user, ``items:rare`` those with few; ``repeat`` and
+    ``novel`` say whether the user had the item before (absent where repeats cannot happen); ``history:…``
+    counts what was known of the user. ``segments`` maps a name to (n,) labels, each label a slice
+    ``name:label``. ``popularity`` (n_items,) training users of each item.
     """
     seen = popularity[cases.targets]
     slices = {"items:cold": seen == 0, "items:rare": (seen > 0) & (seen < RARE_BELOW)}

@@ -28,8 +28,8 @@ def exposure_gini(rankings: np.ndarray, k: int, *, item_count: int) -> float:
 def novelty(rankings: np.ndarray, k: int, *, popularity: np.ndarray, user_count: int) -> np.ndarray:
     """Mean self-information -log2 p(item) of the first ``k`` in bits (Zhou et al. 2010): (q,).
 
-    ``popularity`` (n_items,) how many of the ``user_count`` users had each item in training; one more user is counted
-    everywhere, so that a cold item is the most novel one and not infinitely so.
+    ``popularity`` (n_items,) how many of the ``user_count`` users had each item in training; one more user
+    is counted everywhere, so that a cold item is the most novel one and not infinitely so.
     """
     share = (popularity + 1.0) / (user_count + 1.0)
     return _mean_of_shown(-np.log2(share), rankings[:, :k])
