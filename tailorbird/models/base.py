@@ -48,6 +48,11 @@ class Retriever(ABC):
     def scores(self, queries: Any) -> np.ndarray:
         """Score the whole catalogue: (b, n_items) float32. Offline use."""
 
+    def scores_of_one(self, history: Histories) -> np.ndarray:
+        """Score the whole catalogue for one history without runs: (n_items,) float32, the path of a request."""
+        scores: np.ndarray = self.scores(self.encode(history))[0]
+        return scores
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write everything ``load`` needs into ``folder`` (safetensors, npy, json, faiss; never pickle)."""

@@ -14,6 +14,8 @@ from tailorbird.models.index import VectorIndex
 from tailorbird.models.recency import recency_matrix, without_runs
 from tailorbird.recipe import ContentRecipe
 
+WORD = r"(?u)\b\w+\b"
+
 
 class Content(Retriever):
     """TF-IDF ▸ truncated SVD ▸ unit vectors; a query is the decayed mean of the history's vectors."""
@@ -22,6 +24,7 @@ class Content(Retriever):
 
     def __init__(self, recipe: ContentRecipe | None = None) -> None:
         self.recipe = recipe or ContentRecipe(dimensions=64)
+        self._by_lag = (self.recipe.query_decay ** np.arange(self.recipe.history)).astype(np.float32)
         self.index = VectorIndex.build(np.zeros((0, 1), np.float32))
 
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
@@ -31,8 +34,7 @@ class Content(Retriever):
 
     def encode(self, histories: Histories) -> np.ndarray:
         """(b, d) decayed means, unit length; zero for an empty history."""
-        by_lag = self.recipe.query_decay ** np.arange(self.recipe.history)
-        weights = recency_matrix(without_runs(histories), by_lag, item_count=len(self.index))
+        weights = recency_matrix(without_runs(histories), self._by_lag, item_count=len(self.index))
         return _unit(np.asarray(weights @ self.index.vectors, np.float32))
 
     def retrieve(self, queries: Any, k: int) -> Retrieved:
@@ -47,6 +49,16 @@ class Content(Retriever):
         """(b, n_items) cosines."""
         return np.asarray(queries @ self.index.vectors.T)
 
+    def scores_of_one(self, history: Histories) -> np.ndarray:
+        """(n_items,) cosines."""
+        items = history.items[-self.recipe.history :]
+        if not len(items):
+            return np.zeros(len(self.index), np.float32)
+        weights = self._by_lag[: len(items)][::-1]
+        query = weights @ self.index.vectors[items]
+        scores: np.ndarray = self.index.vectors @ (query / max(float(np.sqrt(query @ query)), 1e-12))
+        return scores
+
     def save(self, folder: Path) -> None:
         """Write the index and the query's decay."""
         self.index.save(folder)
@@ -58,9 +70,7 @@ class Content(Retriever):
         index = VectorIndex.load(folder)
         history, decay = np.load(folder / "query.npy")
         loaded = cls(
-            ContentRecipe(
-                dimensions=index.vectors.shape[1], history=int(history), query_decay=float(decay)
-            )
+            ContentRecipe(dimensions=index.vectors.shape[1], history=int(history), query_decay=float(decay))
         )
         loaded.index = index
         return loaded
@@ -73,7 +83,7 @@ def text_vectors(catalog: Catalog, recipe: ContentRecipe) -> np.ndarray:
     if not any(text.strip() for text in texts):
         return empty
     vectorizer = TfidfVectorizer(
-        max_features=recipe.vocabulary, sublinear_tf=True, stop_words="english", token_pattern=r"(?u)\b\w+\b"
+        max_features=recipe.vocabulary, sublinear_tf=True, stop_words="english", token_pattern=WORD
     )
     try:
         matrix = vectorizer.fit_transform(texts)  # (n_items, words)

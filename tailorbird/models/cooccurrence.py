@@ -16,6 +16,7 @@ from tailorbird.models.ranking import best, take
 from tailorbird.models.recency import interactions_without_runs, recency_matrix, without_runs
 from tailorbird.recipe import CooccurrenceRecipe
 
+
 class Cooccurrence(Retriever):
     """A query weights the history's items, the latest most; scores are linear in it."""
 
@@ -50,9 +51,9 @@ class Cooccurrence(Retriever):
         """(b, n_items) float32."""
         return np.asarray((queries @ self._links).toarray(), np.float32)
 
-    def scores_of_one(self, items: np.ndarray) -> np.ndarray:
-        """(n_items,) scores of one history without runs, oldest first: the online path, no sparse matrices."""
-        items = items[-len(self._by_lag) :][::-1]
+    def scores_of_one(self, history: Histories) -> np.ndarray:
+        """(n_items,) without sparse matrices, whose overhead is larger than the work."""
+        items = history.items[-len(self._by_lag) :][::-1]
         starts, ends = self._links.indptr[items], self._links.indptr[items + 1]
         counts = ends - starts
         total = int(counts.sum())

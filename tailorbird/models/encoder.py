@@ -109,7 +109,9 @@ class RMSNorm(nn.Module):
         return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6) * self.gain
 
 
-def softmax_loss(queries: Tensor, vectors: Tensor, targets: Tensor, *, offsets: Tensor | None = None) -> Tensor:
+def softmax_loss(
+    queries: Tensor, vectors: Tensor, targets: Tensor, *, offsets: Tensor | None = None
+) -> Tensor:
     """Mean cross-entropy of ``targets`` (t,) under ``queries`` (t, d) @ ``vectors`` (m, d).T + ``offsets`` (m,)."""
     loss: Tensor = _SoftmaxLoss.apply(queries, vectors, targets, offsets)
     return loss
@@ -125,7 +127,7 @@ class _SoftmaxLoss(torch.autograd.Function):
     CHUNK = 512
 
     @staticmethod
-    def forward(ctx, queries, vectors, targets, offsets):  # type: ignore[no-untyped-def] # noqa: ANN
+    def forward(ctx, queries, vectors, targets, offsets):  # type: ignore[no-untyped-def]
         """Loss and both gradients."""
         low = torch.bfloat16 if _fast_bfloat16(queries) else torch.float32
         q_low, v_low = queries.detach().to(low), vectors.detach().to(low)
@@ -149,7 +151,7 @@ class _SoftmaxLoss(torch.autograd.Function):
         return total / count
 
     @staticmethod
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def] # noqa: ANN
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         """Scale what forward found."""
         d_queries, d_vectors = ctx.saved_tensors
         return gradient * d_queries, gradient * d_vectors, None, None

@@ -105,9 +105,7 @@ def fit_hybrid(
     )
     cases = newer_cases(older, newer, recipe=recipe, seed=seed)
     shares, metrics = _recalls(model, cases)
-    model = _assembled(
-        catalog, sources, recipe, people, table=model.item_table, items_at=cut, shares=shares
-    )
+    model = _assembled(catalog, sources, recipe, people, table=model.item_table, items_at=cut, shares=shares)
     report(Progress("ranker"))
     ranker, curves = _fit_ranker(model, cases, profiles, seed=seed, report=report)
     if "validation_ndcg_at_10" in curves:
@@ -222,14 +220,18 @@ def _sizes(sources: int) -> dict[str, int]:
     }
 
 
-def _recalls(model: HybridModel, cases: Cases, *, at_most: int = 2000) -> tuple[dict[str, float], dict[str, float]]:
+def _recalls(
+    model: HybridModel, cases: Cases, *, at_most: int = 2000
+) -> tuple[dict[str, float], dict[str, float]]:
     """Each source's recall among as many as are ranked, and the turns that follow from it."""
     step = max(1, len(cases) // at_most)
     chosen = range(0, len(cases), step)
     hits = np.zeros(len(model.source_names))
     union = 0
     for i in chosen:
-        found = model.candidates(cases.histories[i : i + 1], model.recipe.candidates, exclude=_seen(model, cases, i))
+        found = model.candidates(
+            cases.histories[i : i + 1], model.recipe.candidates, exclude=_seen(model, cases, i)
+        )
         place = np.flatnonzero(found[0].rows == cases.targets[i])
         if len(place):
             union += 1
@@ -237,7 +239,8 @@ def _recalls(model: HybridModel, cases: Cases, *, at_most: int = 2000) -> tuple[
     recall = hits / max(len(chosen), 1)
     best = max(float(recall.max(initial=0.0)), 1e-9)
     shares = {
-        name: max(LEAST_SHARE, float(value) / best) for name, value in zip(model.source_names, recall, strict=True)
+        name: max(LEAST_SHARE, float(value) / best)
+        for name, value in zip(model.source_names, recall, strict=True)
     }
     at = f"recall_at_{model.recipe.candidates}"
     metrics = {f"{at}.{name}": float(value) for name, value in zip(model.source_names, recall, strict=True)}

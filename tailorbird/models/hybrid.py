@@ -20,10 +20,11 @@ from tailorbird.models.content import Content
 from tailorbird.models.cooccurrence import Cooccurrence
 from tailorbird.models.popularity import Popularity
 from tailorbird.models.ranker import Ranker
+from tailorbird.models.ranking import top_rows
 from tailorbird.models.recency import without_runs
 from tailorbird.models.segments import segment_of
 from tailorbird.models.sequence import Sequence as SequenceRetriever
-from tailorbird.models.shortlist import Shortlist, merge, signals_of, top_rows
+from tailorbird.models.shortlist import NO_ROWS, Shortlist, merge, signals_of
 from tailorbird.recipe import Recipe, load_recipe
 
 RETRIEVERS: Mapping[str, type[Retriever]] = {
@@ -31,7 +32,7 @@ RETRIEVERS: Mapping[str, type[Retriever]] = {
 }
 DENSE_UP_TO = 50_000
 """Up to this many items a request scores the whole catalogue by every source; beyond, the indexes search."""
-NO_ROWS = np.zeros(0, np.int64)
+_NOTHING = np.float32(-np.inf)
 
 
 class HybridModel:
@@ -119,8 +120,8 @@ class HybridModel:
         k = max(0, min(k, len(self.catalog)))
         if len(self.catalog) > DENSE_UP_TO:
             return self._searched(history, k, exclude)
-        dense = [self._scores_of_one(name, history) for name in self.source_names]  # each (n,)
-        return self._merged(dense, k, exclude)
+        dense = {name: source.scores_of_one(history) for name, source in self.retrievers.items()}  # each (n,)
+        return self._merged(dense, history, k, exclude)
 
     def signals(self, history: Histories, rows: np.ndarray) -> Shortlist:
         """Given rows as a shortlist that no source proposed: for putting a caller's list in order."""
@@ -158,12 +159,10 @@ class HybridModel:
     def similar(self, row: int, k: int) -> Retrieved:
         """The ``k`` items that go with one item, itself left out: (1, k)."""
         alone = Histories.of([[row]], now=self.items_at)
-        sources = [name for name in self.source_names if name != Popularity.name] or list(self.source_names)
-        dense = [self._scores_of_one(name, alone) for name in sources]
-        found = self._merged(
-            dense, 4 * k, np.array([row]), turns=np.array([self.shares[name] for name in sources])
-        )
-        strength = found.signals[:, : len(sources)].mean(axis=1)
+        sources = {name: source for name, source in self.retrievers.items() if name != Popularity.name}
+        dense = {name: source.scores_of_one(alone) for name, source in (sources or self.retrievers).items()}
+        found = self._merged(dense, alone, 4 * k, np.array([row]))
+        strength = found.signals[:, : len(dense)].mean(axis=1)
         order = np.argsort(-strength, kind="stable")[:k]
         rows, scores = np.full((1, k), -1, np.int64), np.full((1, k), -np.inf, np.float32)
         rows[0, : len(order)], scores[0, : len(order)] = found.rows[order], strength[order]
@@ -178,10 +177,11 @@ class HybridModel:
         out = [NO_ROWS] * len(histories) if exclude is None else exclude
         if len(self.catalog) > DENSE_UP_TO:
             return [self._searched(histories[i : i + 1], k, out[i]) for i in range(len(histories))]
-        dense = [
-            retriever.scores(retriever.encode(histories)) for retriever in self.retrievers.values()
-        ]  # each (b, n)
-        return [self._merged([scores[i] for scores in dense], k, out[i]) for i in range(len(histories))]
+        dense = {name: source.scores(source.encode(histories)) for name, source in self.retrievers.items()}
+        return [
+            self._merged({name: scores[i] for name, scores in dense.items()}, histories[i : i + 1], k, out[i])
+            for i in range(len(histories))
+        ]
 
     def rank(
         self,
@@ -221,9 +221,12 @@ class HybridModel:
         (folder / "hybrid.json").write_text(
             json.dumps({"items_at": self.items_at, "shares": self.shares}), encoding="utf-8"
         )
-        for name, part in (*self.retrievers.items(), ("ranker", self.ranker), ("items", self.item_table)):
+        for name in (*self.retrievers, "ranker", "items"):
             (folder / name).mkdir(exist_ok=True)
-            part.save(folder / name)
+        for name, retriever in self.retrievers.items():
+            retriever.save(folder / name)
+        self.ranker.save(folder / "ranker")
+        self.item_table.save(folder / "items")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -240,16 +243,25 @@ class HybridModel:
         )
 
     def _merged(
-        self, dense: Sequence[np.ndarray], k: int, exclude: np.ndarray, *, turns: np.ndarray | None = None
+        self, dense: Mapping[str, np.ndarray], history: Histories, k: int, exclude: np.ndarray
     ) -> Shortlist:
-        lists = []
-        for scores in dense:
-            proposed = np.where(scores == 0, -np.inf, scores)  # exactly zero: the source has nothing to say
-            proposed[exclude] = -np.inf
-            lists.append(top_rows(proposed, k))
-        rows, ranks = merge(lists, self._turns if turns is None else turns, k)
-        chosen = np.stack([scores[rows] for scores in dense], axis=1)  # (c, s)
+        lists = [self._listed(name, scores, history, k, exclude) for name, scores in dense.items()]
+        turns = self._turns if len(dense) == len(self._turns) else np.ones(len(dense))
+        rows, ranks = merge(lists, turns, k)
+        chosen = np.stack([scores[rows] for scores in dense.values()], axis=1)  # (c, s)
         return Shortlist(rows, ranks, signals_of(chosen, ranks))
+
+    def _listed(
+        self, name: str, scores: np.ndarray, history: Histories, k: int, exclude: np.ndarray
+    ) -> np.ndarray:
+        retriever = self.retrievers[name]
+        if isinstance(retriever, Popularity):  # sorted beforehand
+            rows = retriever.sorted_rows(history)[: k + len(exclude)]
+            unsold = scores[rows] == 0
+            return rows[~(np.isin(rows, exclude) | unsold)][:k] if len(exclude) else rows[~unsold][:k]
+        proposed = np.where(scores == 0, _NOTHING, scores)  # exactly zero: the source has nothing to say
+        proposed[exclude] = -np.inf
+        return top_rows(proposed, k)
 
     def _searched(self, history: Histories, k: int, exclude: np.ndarray) -> Shortlist:
         queries = [retriever.encode(history) for retriever in self.retrievers.values()]
@@ -263,14 +275,6 @@ class HybridModel:
             for retriever, query in zip(self.retrievers.values(), queries, strict=True)
         ]
         return Shortlist(rows, ranks, signals_of(np.stack(chosen, axis=1), ranks))
-
-    def _scores_of_one(self, name: str, history: Histories) -> np.ndarray:
-        retriever = self.retrievers[name]
-        if isinstance(retriever, Cooccurrence):
-            scores = retriever.scores_of_one(history.items)
-        else:
-            scores = retriever.scores(retriever.encode(history))[0]
-        return np.asarray(scores)
 
     def _with_segments(self, histories: Histories, people: Sequence[Demographics]) -> Histories:
         return Histories(

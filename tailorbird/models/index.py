@@ -1,6 +1,7 @@
 """The vector index: FAISS inner product, flat for small catalogues, HNSW above, memory-mapped when loaded."""
 
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -8,13 +9,13 @@ import numpy as np
 from tailorbird.models.base import Retrieved
 
 FLAT_UP_TO = 50_000
-"""Flat answers 10,000 × 64 in 0.14 ms on one thread and is exact; graphs pay off above this."""
+"""Flat answers 10,000 x 64 in 0.14 ms on one thread and is exact; graphs pay off above this."""
 
 
 class VectorIndex:
     """The nearest item vectors by inner product; rows of the index are rows of the catalogue."""
 
-    def __init__(self, index: faiss.Index, vectors: np.ndarray) -> None:
+    def __init__(self, index: Any, vectors: np.ndarray) -> None:
         self._index = index
         self.vectors = vectors  # (n_items, d) float32, C order
 
@@ -23,6 +24,7 @@ class VectorIndex:
         """Index ``vectors`` (n_items, d)."""
         vectors = np.ascontiguousarray(vectors, np.float32)
         n, d = vectors.shape
+        index: Any
         if n <= flat_up_to:
             index = faiss.IndexFlatIP(d)
         else:

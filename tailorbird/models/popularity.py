@@ -37,7 +37,8 @@ class Popularity(Retriever):
         n, latest = len(catalog), interactions.times.max(initial=0.0)
         weights = 0.5 ** ((latest - interactions.times) / DAY / self.recipe.half_life_days)
         everybody = np.bincount(interactions.items, weights=weights, minlength=n)
-        everybody += 1e-6 * np.bincount(interactions.items, minlength=n)  # order what decayed to nothing
+        counts = np.bincount(interactions.items, minlength=n)
+        everybody = everybody + 1e-6 * counts  # so that what decayed to nothing keeps its order
         everybody = everybody / max(everybody.sum(), 1e-12)
         self.segments, tables = {GLOBAL: 0}, [everybody]
         for name, mask in self._by_segment(interactions):
@@ -72,6 +73,14 @@ class Popularity(Retriever):
     def scores(self, queries: Any) -> np.ndarray:
         """(b, n_items) shares."""
         return self.table[queries]
+
+    def scores_of_one(self, history: Histories) -> np.ndarray:
+        """(n_items,) shares."""
+        return self.table[int(self.encode(history)[0])]
+
+    def sorted_rows(self, history: Histories) -> np.ndarray:
+        """(n_items,) every row, the most popular of the history's segment first."""
+        return self._lists[int(self.encode(history)[0])]
 
     def top(self, k: int, *, segment: str = GLOBAL) -> np.ndarray:
         """The rows of a segment's most popular items, or of everybody's where the segment is unknown."""

@@ -38,10 +38,14 @@ class Ranker:
         """An untrained ranker: the mean of the sources' z-scores."""
         blend = np.zeros(sizes["signals"], np.float32)
         blend[:count] = 1.0 / max(count, 1)
-        weights = {f"in.{name}": np.zeros((size, 1), np.float32) for name, size in sizes.items()}
+        weights: dict[str, np.ndarray] = {
+            f"in.{name}": np.zeros((size, 1), np.float32) for name, size in sizes.items()
+        }
         for name, size in sizes.items():
             weights[f"low.{name}"] = weights[f"high.{name}"] = np.zeros(size, np.float32)
-        return cls({"blend": blend, "bias": np.zeros(1, np.float32), "out": np.zeros(1, np.float32), **weights})
+        return cls(
+            {"blend": blend, "bias": np.zeros(1, np.float32), "out": np.zeros(1, np.float32), **weights}
+        )
 
     @property
     def blend(self) -> np.ndarray:

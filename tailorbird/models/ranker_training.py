@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,9 +69,11 @@ def _fit(
     rng = np.random.default_rng(seed)
     correction = [parameter for name, parameter in net.named_parameters() if name != "blend"]
     rates = [BLEND_RATE * recipe.learning_rate, recipe.learning_rate]
-    optimizer = torch.optim.AdamW(
-        [{"params": [net.blend], "weight_decay": 0.0}, {"params": correction}], weight_decay=recipe.weight_decay
-    )
+    groups: list[dict[str, Any]] = [
+        {"params": [net.blend], "weight_decay": 0.0},
+        {"params": correction, "weight_decay": recipe.weight_decay},
+    ]
+    optimizer = torch.optim.AdamW(groups)
     batches = max(1, len(slates) // 64)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=rates, total_steps=recipe.epochs * batches, pct_start=0.2
@@ -155,7 +158,9 @@ class _Net(nn.Module):
         for start in range(0, len(slates), 512):
             part = slates.where(np.arange(start, min(start + 512, len(slates))))
             scores = self(part)
-            losses.append(F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long), reduction="none"))
+            losses.append(
+                F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long), reduction="none")
+            )
             rank = 1 + (scores[:, 1:] >= scores[:, :1]).sum(1)
             gains.append(torch.where(rank <= 10, 1 / torch.log2(rank + 1.0), 0.0))
         return {

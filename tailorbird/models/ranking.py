@@ -1,6 +1,7 @@
 """Turning scores into the best few: top-k with -1 where there are fewer."""
 
 import numpy as np
+import torch
 
 from tailorbird.models.base import Retrieved
 
@@ -9,19 +10,20 @@ def best(scores: np.ndarray, k: int) -> Retrieved:
     """The ``k`` highest of each row of ``scores`` (b, n), best first; -inf and NaN never appear."""
     b, n = scores.shape
     k_here = min(k, n)
-    usable = np.where(np.isnan(scores), -np.inf, scores)
+    usable = np.where(np.isnan(scores), np.float32(-np.inf), scores).astype(np.float32, copy=False)
     if k_here == 0:
         return nothing(b, k)
-    if k_here < n:
-        top = np.argpartition(usable, n - k_here, axis=1)[:, n - k_here :]
-    else:
-        top = np.broadcast_to(np.arange(n), (b, n))
-    values = np.take_along_axis(usable, top, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    rows = np.take_along_axis(top, order, axis=1).astype(np.int64)
-    values = np.take_along_axis(values, order, axis=1).astype(np.float32)
+    # numpy's argpartition takes milliseconds when many scores are equal (-inf), torch's topk does not.
+    values, rows = (found.numpy() for found in torch.topk(torch.from_numpy(usable), k_here, dim=1))
     rows[np.isneginf(values)] = -1
     return padded(Retrieved(rows, values), k)
+
+
+def top_rows(scores: np.ndarray, k: int) -> np.ndarray:
+    """(≤ k,) int64 rows of the highest of ``scores`` (n,) float32, best first; -inf is never among them."""
+    values, rows = torch.topk(torch.from_numpy(scores), min(k, len(scores)))
+    found: np.ndarray = rows.numpy()
+    return found[: len(found) - int(np.isneginf(values.numpy()).sum())]
 
 
 def padded(found: Retrieved, k: int) -> Retrieved:

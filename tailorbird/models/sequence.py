@@ -75,8 +75,6 @@ class Sequence(Retriever):
         """(b, d); zero for an empty history."""
         assert self._encoder is not None, "fit or load first"
         histories = without_runs(histories)
-        if len(histories) == 1 and self._quick is not None:
-            return self._quick.encode(histories)
         return encode(self._encoder, histories, self._vectors)
 
     def retrieve(self, queries: Any, k: int) -> Retrieved:
@@ -93,6 +91,12 @@ class Sequence(Retriever):
     def scores(self, queries: Any) -> np.ndarray:
         """(b, n_items) inner products."""
         return np.asarray(queries @ self.index.vectors.T)
+
+    def scores_of_one(self, history: Histories) -> np.ndarray:
+        """(n_items,) inner products."""
+        assert self._quick is not None, "fit or load first"
+        scores: np.ndarray = self.index.vectors @ self._quick.encode(history)[0]
+        return scores
 
     def save(self, folder: Path) -> None:
         """Write weights, content vectors, the index and the recipe."""

@@ -144,11 +144,15 @@ def batch_of(histories: Histories, *, length: int, item_count: int) -> tuple[Ten
     return tables[0], tables[1], tables[2]
 
 
-def _batches(data: Interactions, history: int, batch_events: int, rng: np.random.Generator) -> Iterator[Batch]:
+def _batches(
+    data: Interactions, history: int, batch_events: int, rng: np.random.Generator
+) -> Iterator[Batch]:
     """Each epoch cuts every user's events anew at a random offset, so no event is always a window's first."""
     windows = _cut(data.indptr, history, rng)
     order = rng.permutation(len(windows.starts))
-    order = order[np.argsort((windows.ends - windows.starts)[order] // 8, kind="stable")]  # like lengths together
+    order = order[
+        np.argsort((windows.ends - windows.starts)[order] // 8, kind="stable")
+    ]  # like lengths together
     sizes = (windows.ends - windows.starts)[order]
     groups, first = [], 0
     for last in range(1, len(order) + 1):
@@ -163,7 +167,9 @@ def _batches(data: Interactions, history: int, batch_events: int, rng: np.random
         length = int((ends - starts).max())
         items, gaps, strengths = batch_of(inputs, length=length, item_count=data.item_count)
         wanted = items < data.item_count
-        targets = torch.from_numpy(data.slices(starts + 1, ends + 1, now=data.times[ends]).items.astype(np.int64))
+        targets = torch.from_numpy(
+            data.slices(starts + 1, ends + 1, now=data.times[ends]).items.astype(np.int64)
+        )
         yield Batch(items, gaps, strengths, wanted, targets)
 
 
@@ -213,7 +219,9 @@ class _Softmax:
 
 
 @torch.no_grad()
-def encode(encoder: SequenceEncoder, histories: Histories, vectors: Tensor, *, batch: int = 1024) -> np.ndarray:
+def encode(
+    encoder: SequenceEncoder, histories: Histories, vectors: Tensor, *, batch: int = 1024
+) -> np.ndarray:
     """(b, d) query of each history (without runs); zeros where a history is empty."""
     queries = np.zeros((len(histories), encoder.shape.dimensions), np.float32)
     length = encoder.shape.history

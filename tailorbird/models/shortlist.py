@@ -8,6 +8,9 @@ import numpy as np
 SIGNALS = 3
 """Columns per source: z-score among the candidates, reciprocal rank, 1 if the source proposed it."""
 
+NO_ROWS = np.zeros(0, np.int64)
+_PLACES = np.arange(1024)
+
 
 @dataclass(frozen=True)
 class Shortlist:
@@ -29,47 +32,43 @@ class Shortlist:
         return Shortlist(self.rows[keep], self.ranks[keep], self.signals[keep])
 
 
-def top_rows(scores: np.ndarray, k: int) -> np.ndarray:
-    """(≤ k,) int64 rows of the highest of ``scores`` (n,), best first; -inf is never among them."""
-    n = len(scores)
-    if k < n:
-        chosen = np.argpartition(scores, n - k)[n - k :] if k > 0 else np.zeros(0, np.int64)
-    else:
-        chosen = np.arange(n)
-    values = scores[chosen]
-    chosen = chosen[np.argsort(-values, kind="stable")]
-    return chosen[: len(values) - int(np.isneginf(values).sum())]
-
-
 def merge(lists: Sequence[np.ndarray], shares: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Unite the sources' lists (rows, best first): ``k`` rows (c,) and their ranks (c, s).
 
     Sources take turns in proportion to their ``shares`` (s,); a row counts at its best turn.
     """
-    sizes = np.array([len(rows) for rows in lists])
-    rows = np.concatenate([np.zeros(0, np.int64), *lists]).astype(np.int64)
-    source = np.repeat(np.arange(len(lists)), sizes)
-    rank = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    turn = np.argsort((rank + 1) / shares[source], kind="stable")
-    distinct, first = np.unique(rows[turn], return_index=True)  # ascending rows, place of their best turn
-    kept = np.sort(np.argsort(first, kind="stable")[:k])  # still ascending by row
-    chosen = distinct[kept]
-    ranks = np.full((len(chosen), len(lists)), -1, np.int32)
-    if len(chosen):
-        where = np.minimum(np.searchsorted(chosen, rows), len(chosen) - 1)
-        held = chosen[where] == rows
-        ranks[where[held], source[held]] = rank[held]
-    order = np.argsort(first[kept], kind="stable")
-    return chosen[order], ranks[order]
+    sizes = [len(rows) for rows in lists]
+    rows = np.concatenate([NO_ROWS, *lists])
+    rank = np.concatenate(
+        [NO_ROWS, *(_PLACES[:size] if size <= len(_PLACES) else np.arange(size) for size in sizes)]
+    )
+    turn = (rank + 1.0) / np.repeat(shares, sizes)
+    by_row = np.lexsort((turn, rows))
+    ordered = rows[by_row]
+    first = np.ones(len(rows), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    best_turn = turn[by_row[first]]
+    order = np.argsort(best_turn, kind="stable")[:k]
+    place = np.full(len(best_turn), -1, np.int64)  # of each distinct row in the shortlist
+    place[order] = np.arange(len(order))
+    where = np.empty(len(rows), np.int64)
+    where[by_row] = place[np.cumsum(first) - 1]
+    ranks = np.full((len(order), len(lists)), -1, np.int32)
+    held = where >= 0
+    ranks[where[held], np.repeat(np.arange(len(lists)), sizes)[held]] = rank[held]
+    return ordered[first][order], ranks
 
 
 def signals_of(scores: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     """(c, 3 * s) float32 from the candidates' ``scores`` (c, s) by each source and their ``ranks`` (c, s)."""
-    z = np.zeros(scores.shape, np.float32)
-    if len(scores):
-        finite = np.where(np.isfinite(scores), scores, 0.0)
-        spread = finite.std(axis=0)
-        np.divide(finite - finite.mean(axis=0), spread, out=z, where=spread > 1e-9)
-    proposed = ranks >= 0
-    reciprocal = np.where(proposed, 1.0 / (ranks + 1.0 + ~proposed), 0.0)
-    return np.concatenate([z, reciprocal, proposed], axis=1, dtype=np.float32, casting="unsafe")
+    count, sources = scores.shape
+    signals = np.zeros((count, SIGNALS * sources), np.float32)
+    if not count:
+        return signals
+    centred = scores - scores.mean(axis=0)
+    spread = np.sqrt(np.einsum("cs,cs->s", centred, centred) / count)
+    np.divide(centred, spread, out=signals[:, :sources], where=spread > 1e-7)
+    proposed = signals[:, 2 * sources :]
+    np.greater_equal(ranks, 0, out=proposed, casting="unsafe")
+    np.divide(proposed, ranks + 1, out=signals[:, sources : 2 * sources], where=ranks >= 0)
+    return signals
