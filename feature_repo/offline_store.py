@@ -51,7 +51,7 @@ class AsofOfflineStore(DuckDBOfflineStore):
                 f"entity_df is a {type(entity_df).__name__}; give a DataFrame with keys and timestamps"
             )
         clock = infer_event_timestamp_from_entity_df(dict(entity_df.dtypes))
-        entities = entity_df.assign(**{clock: pd.to_datetime(entity_df[clock], utc=True)})
+        entities = entity_df.assign(**{clock: pd.to_datetime(entity_df[clock], utc=True).dt.as_unit("us")})
         connection = _connect(config)
         connection.register("entities", pa.Table.from_pandas(entities.assign(__row=range(len(entities)))))
         matches, columns, joins = [], [f'e."{column}"' for column in entity_df.columns], []

@@ -4,6 +4,7 @@ The stock SQLite store keeps one row per feature, lets an older row overwrite a 
 one plugs into Feast by ``online_store.type`` in feature_store.yaml.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -192,19 +193,23 @@ class LiveOnlineStore(OnlineStore):
             self._local.connection = None
 
     def _connection(self, config: RepoConfig, *, create: bool = False) -> sqlite3.Connection:
+        """This thread's connection to the file that is there now: a store that was rebuilt is opened anew."""
+        path = _path(config)
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            path = _path(config)
-            connection = sqlite3.connect(
-                f"{path.as_uri()}?mode={'rwc' if create else 'rw'}",
-                uri=True,
-                isolation_level=None,
-                timeout=config.online_store.busy_timeout_ms / 1000,
-                check_same_thread=False,
-            )
-            # The event log is what must survive a power cut; profiles catch up from it, mark and rows together.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            self._local.connection = connection
+        if connection is not None:
+            if connection.in_transaction or self._local.file == _identity(path):
+                return connection
+            self.disconnect()
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?mode={'rwc' if create else 'rw'}",
+            uri=True,
+            isolation_level=None,
+            timeout=config.online_store.busy_timeout_ms / 1000,
+            check_same_thread=False,
+        )
+        # The event log is what must survive a power cut; profiles catch up from it, mark and rows together.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        self._local.connection, self._local.file = connection, _identity(path)
         return connection
 
     @contextmanager
@@ -238,7 +243,16 @@ def _read(
 
 def _path(config: RepoConfig) -> Path:
     """Absolute, or beside feature_store.yaml."""
-    return (Path(config.repo_path or ".") / config.online_store.path).resolve()
+    path = Path(config.online_store.path)
+    return path if path.is_absolute() else (Path(config.repo_path or ".") / path).resolve()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - runs in every read
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _table(config: RepoConfig, view: FeatureView) -> str:

@@ -1,5 +1,6 @@
 """Offline snapshots: the profile after each event, as Parquet that Feast's point-in-time joins read."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,8 +158,8 @@ def _item_tables(events: pd.DataFrame, catalog: Catalog, facts: ItemFacts) -> It
     everything = np.arange(len(catalog))
     yield _item_table(static, counters, everything, at=np.full(len(catalog), min(0, first)))
     days = records.packed["time"] // _DAY_US
-    starts = np.flatnonzero(np.append(True, days[1:] != days[:-1])) if len(days) else np.zeros(0, np.int64)
-    for start, end in zip(starts, np.append(starts[1:], len(days)), strict=True):
+    bounds = np.flatnonzero(np.diff(days)) + 1
+    for start, end in itertools.pairwise([0, *bounds.tolist(), len(days)]):
         touched = counters.fold(records.packed[start:end], records.rows[start:end])
         yield _item_table(static, counters, touched, at=counters.seen[touched])
 

@@ -1,0 +1,105 @@
+"""The features command: builds once, heals what is missing, keeps stdout for the result."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from feature_repo.command import build_features, features
+from feature_repo.store import FeatureStoreRoom
+from feature_repo.updater import ProfileUpdater
+from tailorbird.catalog import Catalog
+from tailorbird.errors import TailorbirdError
+from tailorbird.events.log import SqliteEventLog
+from tailorbird.events.schema import Event
+from tailorbird.settings import Settings, load_settings
+
+Shop = tuple[Catalog, list[Event]]
+
+
+@pytest.fixture
+def workspace(settings: Settings, shop: Shop) -> Settings:
+    """The shop ingested: catalogue and log."""
+    shop[0].write(settings.catalog_folder)
+    with SqliteEventLog(settings.event_db, archive=settings.log_folder) as log:
+        log.append(shop[1])
+    return settings
+
+
+def test_it_builds_materializes_and_then_has_nothing_to_do(workspace: Settings, shop: Shop) -> None:
+    first = build_features(workspace)
+    assert (first["events"], first["through_offset"], first["skipped"]) == (2_500, 2_500, False)
+    users = sorted({event.user_key for event in shop[1]})
+    assert first["users"] == len(users)
+    assert sum(s.total for s in FeatureStoreRoom(workspace).online_read(users)) == 2_500
+    assert build_features(workspace)["skipped"] is True
+    assert build_features(workspace, force=True)["skipped"] is False
+
+
+def test_new_events_are_built(workspace: Settings, shop: Shop) -> None:
+    build_features(workspace)
+    extra = Event("more", "click", 1.75e9, 1.75e9, user_id="u1", item_id="i1")
+    with SqliteEventLog(workspace.event_db, archive=workspace.log_folder) as log:
+        log.append([extra])
+    again = build_features(workspace)
+    assert (again["skipped"], again["events"], again["through_offset"]) == (False, 2_501, 2_501)
+
+
+def test_a_lost_online_store_is_filled_again(workspace: Settings) -> None:
+    build_features(workspace)
+    for part in workspace.feature_folder.glob("online.db*"):
+        part.unlink()
+    assert build_features(workspace)["skipped"] is True
+    room = FeatureStoreRoom(workspace)
+    assert room.applied_offset() == 2_500
+    assert room.online_read(["u1"])[0].total > 0
+
+
+def test_another_history_length_drops_the_old_rows(workspace: Settings) -> None:
+    build_features(workspace)
+    shorter = load_settings(
+        home=workspace.home, mlruns=workspace.mlruns, workspace=workspace.workspace, history_length=16
+    )
+    assert build_features(shorter)["skipped"] is False
+    state = max(FeatureStoreRoom(shorter).online_read(["u1", "u2", "u3"]), key=lambda s: s.total)
+    assert len(state.history) == 16
+    assert state.total > 16
+
+
+def test_no_data_names_the_remedy(settings: Settings) -> None:
+    with pytest.raises(TailorbirdError, match="workspace test has no data") as caught:
+        build_features(settings)
+    assert "tailorbird ingest" in caught.value.remedy
+
+
+def test_two_builds_at_once_are_refused(workspace: Settings) -> None:
+    import fcntl
+
+    workspace.feature_folder.mkdir(parents=True)
+    with (workspace.feature_folder / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(TailorbirdError, match="being built by another process"):
+            build_features(workspace)
+
+
+def test_json_is_all_that_stands_on_stdout(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAILORBIRD_HOME", str(workspace.home))
+    done = CliRunner().invoke(features, ["--workspace", "test", "--json"])
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["events"] == 2_500
+
+
+def test_live_updates_go_on_from_what_was_built(workspace: Settings, shop: Shop) -> None:
+    build_features(workspace)
+    room = FeatureStoreRoom(workspace)
+    before = room.online_read(["u1"])[0]
+    with SqliteEventLog(workspace.event_db, archive=workspace.log_folder) as log:
+        appended = log.append([Event("live", "purchase", 1.76e9, 1.76e9, user_id="u1", item_id="i3")])
+        ProfileUpdater(workspace, room=room, log=log).apply(
+            list(zip(appended.offsets, appended.accepted, strict=True))
+        )
+    after = room.online_read(["u1"])[0]
+    assert after.total == before.total + 1
+    assert after.times[-1] == pytest.approx(1.76e9)
+    assert np.exp2(-(1.76e9 - before.last_seen / 1e6) / 86_400) < 1

@@ -1,0 +1,155 @@
+"""The updater: every logged event is folded in exactly once, whoever logged it and whenever it is applied."""
+
+import multiprocessing
+
+import numpy as np
+import pytest
+
+from feature_repo.online_store import FeatureStoreAwayError
+from feature_repo.store import FeatureStoreRoom
+from feature_repo.updater import ProfileUpdater
+from tailorbird.catalog import Catalog
+from tailorbird.events.compaction import read_log
+from tailorbird.events.log import SqliteEventLog
+from tailorbird.events.schema import Event
+from tailorbird.features.items import ItemTable
+from tailorbird.features.replay import ReplayProfiles
+from tailorbird.settings import Settings, load_settings
+
+Shop = tuple[Catalog, list[Event]]
+
+
+def entries(log: SqliteEventLog, events: list[Event]) -> list[tuple[int, Event]]:
+    appended = log.append(events)
+    return list(zip(appended.offsets, appended.accepted, strict=True))
+
+
+def assert_live(settings: Settings, room: FeatureStoreRoom, catalog: Catalog) -> None:
+    """The online rows are what the log says."""
+    frame = read_log(settings)
+    users = sorted(set(frame["user_key"]))
+    expected = ReplayProfiles(frame, catalog).states_at(users, np.full(len(users), 9e9))
+    for state, wanted in zip(room.online_read(users), expected, strict=True):
+        assert state.total == wanted.total
+        assert state.history.tobytes() == wanted.history.tobytes()
+        np.testing.assert_allclose(state.sums, wanted.sums, atol=1e-6)
+    table = ItemTable.build(catalog, frame, 9e9)
+    assert room.item_table(catalog).totals.tolist() == table.totals.tolist()
+    np.testing.assert_allclose(room.item_table(catalog).sums, table.sums, atol=1e-6)
+
+
+def test_an_event_shows_at_once(
+    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+) -> None:
+    updater = ProfileUpdater(settings, room=room, log=log)
+    applied = updater.apply(entries(log, shop[1][:1]))
+    assert (applied.users, applied.events, applied.through) == (1, 1, 1)
+    assert room.online_read([shop[1][0].user_key])[0].total == 1
+
+
+def test_applying_twice_changes_nothing(
+    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+) -> None:
+    updater = ProfileUpdater(settings, room=room, log=log)
+    batch = entries(log, shop[1][:50])
+    updater.apply(batch)
+    again = updater.apply(batch)
+    assert (again.users, again.events, again.through) == (0, 0, 50)
+    assert_live(settings, room, shop[0])
+
+
+def test_what_another_process_logged_first_is_folded_in_first(
+    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+) -> None:
+    theirs, ours = entries(log, shop[1][:20]), entries(log, shop[1][20:25])
+    one, other = ProfileUpdater(settings, room=room), ProfileUpdater(settings, room=room)
+    assert one.apply(ours).events == 25
+    assert other.apply(theirs).events == 0
+    assert_live(settings, room, shop[0])
+
+
+def test_a_crash_between_log_and_profile_is_caught_up(
+    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+) -> None:
+    log.append(shop[1][:300])
+    caught = ProfileUpdater(settings, room=room).catch_up(log)
+    assert (caught.events, caught.through, room.applied_offset()) == (300, 300, 300)
+    assert ProfileUpdater(settings, room=room).catch_up(log).events == 0
+    assert_live(settings, room, shop[0])
+
+
+def test_live_events_survive_a_build_that_started_before_them(
+    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+) -> None:
+    updater = ProfileUpdater(settings, room=room, log=log)
+    updater.apply(entries(log, shop[1][:200]))
+    frame = read_log(settings)
+    updater.apply(entries(log, shop[1][200:260]))
+    room.build(frame, shop[0])
+    room.materialize()
+    assert room.applied_offset() == 260
+    assert_live(settings, room, shop[0])
+
+
+def test_events_after_a_build_are_folded_onto_it(
+    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+) -> None:
+    log.append(shop[1][:500])
+    room.build(read_log(settings), shop[0])
+    assert room.materialize() == 500
+    updater = ProfileUpdater(settings, room=room, log=log)
+    assert updater.apply(entries(log, shop[1][500:600])).through == 600
+    assert_live(settings, room, shop[0])
+
+
+def test_without_a_store_the_batch_is_refused_and_caught_up_later(settings: Settings, shop: Shop) -> None:
+    shop[0].write(settings.catalog_folder)
+    room = FeatureStoreRoom(settings)
+    with SqliteEventLog(settings.event_db) as log:
+        updater = ProfileUpdater(settings, room=room, log=log)
+        batch = entries(log, shop[1][:10])
+        with pytest.raises(FeatureStoreAwayError):
+            updater.apply(batch)
+        room.apply()
+        assert updater.apply(entries(log, shop[1][10:12])).events == 12
+    assert_live(settings, room, shop[0])
+
+
+def test_a_new_catalogue_is_read_without_a_restart(
+    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+) -> None:
+    updater = ProfileUpdater(settings, room=room, log=log)
+    (event,) = [event for event in shop[1] if event.item_id == "gone" and event.type == "view"][:1]
+    updater.apply(entries(log, [event]))
+    assert len(room.online_read([event.user_key])[0].affinity) == 0
+    frame = shop[0].items.copy()
+    frame.loc[0, "item_id"] = "gone"
+    Catalog.from_frame(frame).write(settings.catalog_folder)
+    (other,) = [e for e in shop[1] if e.item_id == "gone" and e.type == "view" and e != event][:1]
+    updater.apply(entries(log, [other]))
+    assert len(room.online_read([other.user_key])[0].affinity) > 0
+
+
+def write_share(home: str, part: int, of: int) -> None:
+    from tests.features.toy import random_shop
+
+    settings = load_settings(home=home, workspace="test")
+    _, events = random_shop(users=40, items=60, events=2_500, days=30, seed=11)
+    with SqliteEventLog(settings.event_db, archive=settings.log_folder) as log:
+        updater = ProfileUpdater(settings, log=log)
+        for start in range(part * 5, 300, of * 5):
+            updater.apply(entries(log, events[start : start + 5]))
+
+
+def test_two_processes_write_the_same_users_and_lose_nothing(
+    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=write_share, args=(str(settings.home), part, 2)) for part in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert room.applied_offset() == log.last_offset() == 300
+    assert_live(settings, room, shop[0])
