@@ -57,7 +57,9 @@ class Workspace:
                 editorial=self._editorial(),
             ),
             stages=HybridStages(bundle.model),
-            policy=Policy(depth=bundle.model.recipe.candidates),
+            policy=Policy(
+                depth=bundle.model.recipe.candidates, keep_seen=not bundle.model.recipe.exclude_seen
+            ),
         )
         return self.refreshed(recommender, always=True)
 

@@ -90,7 +90,7 @@ def serving_environment(settings: Settings, folder: Path) -> dict[str, str]:
     wrapper = folder / "haproxy"
     wrapper.write_text(HAPROXY_WRAPPER.replace("{binary}", str(get_haproxy_binary())), "utf-8")
     wrapper.chmod(0o700)
-    stats, exported = _free_ports(2)
+    stats, exported = free_ports(2)
     environment = {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -185,7 +185,8 @@ def end_leftovers(folder: Path) -> int:
     return len(found)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that nobody uses at the moment."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
