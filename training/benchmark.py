@@ -12,11 +12,11 @@ import numpy as np
 
 from tailorbird.console import emit, say, table
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.evaluation.report import comparison_rows
+from tailorbird.evaluation.report import comparison_rows, slice_rows
 from tailorbird.recipe import load_recipe
 from training.benchmark_data import PROTOCOLS, PUBLISHED, Question, cut, read_own, read_published
 from training.benchmark_files import summary, write_files
-from training.benchmark_run import Bench, fit_model, measure_baselines, measure_model, open_bench
+from training.benchmark_run import HYBRID, Bench, fit_model, measure_baselines, measure_model, open_bench
 from training.benchmark_shop import measure_oracle, simulated, verdict
 
 
@@ -153,6 +153,8 @@ def benchmark(
         result["verdict"] = verdict(bench)
     write_files(bench, result, out=out)
     table(comparison_rows(bench.reports), title=f"{data.name}, {plan.name}, {part}")
+    best = HYBRID if HYBRID in bench.reports else "popularity"
+    table(slice_rows(bench.reports[best]), title=f"{best}, by kind of case")
     emit(result if as_json else _short(result, out=out), as_json=as_json)
 
 

@@ -17,7 +17,7 @@ from tailorbird.evaluation.answers import (
     answer_by_retriever,
     answer_by_scores,
 )
-from tailorbird.evaluation.baselines import Popularity, tuned_recency
+from tailorbird.evaluation.baselines import Habit, Popularity, tuned_recency
 from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.protocols import Protocol, Split
 from tailorbird.evaluation.report import Report, Yardstick, compare, evaluate_rankings
@@ -104,7 +104,7 @@ def open_bench(
 
 
 def measure_baselines(bench: Bench, protocol: Protocol) -> None:
-    """Add the rows of popularity ever, and lately with the half-life that is best on validation."""
+    """Add the rows of popularity ever, lately (the half-life is the best on validation) and of own habits."""
     fit, ordered_only = bench.split.fit, bench.data.ordered_only
     ever = Popularity.ever(fit)
     bench.row("popularity", lambda advance: answer_by_scores(ever, bench.cases, advance=advance))
@@ -115,6 +115,9 @@ def measure_baselines(bench: Bench, protocol: Protocol) -> None:
     )
     recent = Popularity.recent(fit, half_life=half_life, ordered_only=ordered_only)
     bench.row("recent popularity", lambda advance: answer_by_scores(recent, bench.cases, advance=advance))
+    if not bench.cases.exclude_seen:
+        habit = Habit(ever.counts)
+        bench.row("own habit", lambda advance: answer_by_scores(habit, bench.cases, advance=advance))
 
 
 def fit_model(bench: Bench, recipe: Recipe, *, seed: int) -> FittedHybrid:

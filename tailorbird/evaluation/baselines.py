@@ -51,6 +51,27 @@ class Popularity:
         return answer_by_scores(self, cases)
 
 
+@dataclass(frozen=True)
+class Habit:
+    """What the user took most and latest, then what everybody takes; for protocols where repeats count.
+
+    Each event of the history weighs 0.9 to the number of events since: the personal frequency baseline of next-basket
+    prediction (Hu et al. 2020) with recency. ``counts`` (n_items,) order the items that the user never had.
+    """
+
+    counts: np.ndarray
+
+    def __call__(self, batch: Batch) -> np.ndarray:
+        """Score the catalogue for each question of a batch: (b, n_items)."""
+        histories = batch.histories()
+        shape = len(batch), len(self.counts)
+        own = np.repeat(np.arange(len(batch)), histories.lengths)
+        lag = np.repeat(histories.indptr[1:], histories.lengths) - 1 - np.arange(len(own))
+        weights = np.maximum(0.9**lag, 1e-6)  # what was had long ago still comes before what never was
+        habit = np.bincount(own * shape[1] + histories.items, weights, shape[0] * shape[1]).reshape(shape)
+        return habit + self.counts * (1e-7 / max(float(self.counts.max(initial=0.0)), 1.0))
+
+
 def tuned_recency(
     validation: Split,
     *,

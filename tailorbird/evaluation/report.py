@@ -167,6 +167,19 @@ def comparison_rows(
     ]
 
 
+def slice_rows(report: Report, *, metrics: Sequence[str] = HEADLINE) -> list[dict[str, object]]:
+    """Lay the slices of one report out for the screen, overall first."""
+    return [
+        {
+            "cases of": name,
+            "cases": figures.cases,
+            "users": figures.users,
+            **{metric: _cell(figures.metrics[metric]) for metric in metrics},
+        }
+        for name, figures in {"all": report.overall, **report.slices}.items()
+    ]
+
+
 def segment_frame(report: Report, *, metrics: Sequence[str] = ("hr@10", "ndcg@10")) -> pd.DataFrame:
     """Tabulate the slices: columns ``slice, cases, users, metric, mean, low, high``, overall first."""
     return pd.DataFrame(

@@ -5,7 +5,7 @@ import pytest
 
 from tailorbird.catalog import Catalog
 from tailorbird.evaluation.answers import answer_by_model, answer_by_scores
-from tailorbird.evaluation.baselines import Popularity, tuned_recency
+from tailorbird.evaluation.baselines import Habit, Popularity, tuned_recency
 from tailorbird.evaluation.metrics import ndcg
 from tailorbird.evaluation.protocols import global_time_split, retail
 from tailorbird.evaluation.rankings import write_rankings
@@ -16,6 +16,7 @@ from tailorbird.evaluation.report import (
     evaluate_rankings,
     learning_frame,
     segment_frame,
+    slice_rows,
     source_frame,
 )
 from tailorbird.models.base import Retrieved
@@ -56,6 +57,15 @@ def test_segments_become_slices() -> None:
     assert frame.loc["country:DE", "mean"] == 0.5
     assert frame.loc["country:FR", "mean"] == 1
     assert frame.loc["all", "cases"] == 3
+
+
+def test_slices_are_laid_out_for_the_screen() -> None:
+    cases = last_item_cases([[0, 1], [0, 2], [1, 3]], items=4)
+    rows = slice_rows(
+        evaluate_rankings(np.array([[1], [0], [0]]), cases, yardstick=YARDSTICK), metrics=["hr@10"]
+    )
+    assert [row["cases of"] for row in rows] == ["all", "items:cold", "items:rare"]
+    assert rows[1] == {"cases of": "items:cold", "cases": 1, "users": 1, "hr@10": ".000 [.000, .000]"}
 
 
 def test_baskets_are_scored_as_lists_too() -> None:
@@ -122,6 +132,14 @@ def test_popularity_answers_with_what_is_most_taken_and_not_seen() -> None:
     answers = Popularity(np.array([9.0, 5.0, 7.0, 1.0, 0.0], np.float32)).answer(cases)
     assert answers.rankings[0, :4].tolist() == [0, 1, 3, 4]
     assert answers.ranks.tolist() == [1, 2, 1, 3]
+
+
+def test_habit_repeats_what_was_taken_often_and_late_then_what_everybody_takes() -> None:
+    cases = last_item_cases([[3, 1, 1, 2, 9], [9]], items=10)
+    habit = Habit(np.array([5.0, 4, 3, 2, 9, 0, 0, 0, 0, 0], np.float32))
+    answers = answer_by_scores(habit, cases)
+    assert answers.rankings[0, :5].tolist() == [1, 2, 3, 4, 0]
+    assert answers.rankings[1, :3].tolist() == [4, 0, 1]
 
 
 def test_recent_popularity_follows_what_is_taken_lately() -> None:
