@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -74,12 +75,14 @@ def publish(folder: Path, table: pa.Table) -> list[Path]:
         staged, final = staging / f"{day}.parquet", folder / f"day={day}" / name
         pq.write_table(rows, staged, compression="zstd")
         written.append((staged, final))
+    # Side by side: the file system writes its journal once for many that wait together.
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(_sync, (staged for staged, _ in written)))
     for staged, final in written:
-        _sync(staged)
         final.parent.mkdir(exist_ok=True)
         staged.replace(final)
-    for place in {final.parent for _, final in written} | {folder}:
-        _sync(place)
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(_sync, {final.parent for _, final in written} | {folder}))
     shutil.rmtree(staging)
     return [final for _, final in written]
 

@@ -98,8 +98,10 @@ def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
             _name_lost(reasons, values, fit, f"wrong type: {kind.name}")
         else:
             text = values.astype(object).where(values.notna(), None)
-            fit = text.where(text.map(lambda value: isinstance(value, str)), None)
-            _name_lost(reasons, text, fit, f"wrong type: {kind.name}")
+            fit = text
+            if pd.api.types.infer_dtype(text, skipna=True) not in ("string", "empty"):
+                fit = text.where(text.map(lambda value: isinstance(value, str)), None)
+                _name_lost(reasons, text, fit, f"wrong type: {kind.name}")
         typed[kind.name] = fit
     # Whoever does not say when an event arrived gets it as prompt.
     prompt = typed["received_time"].isna() & (reasons == "")

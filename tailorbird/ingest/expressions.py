@@ -78,9 +78,10 @@ def parse_expression(value: object, *, where: str) -> Expression:
 
 def texts(series: pd.Series) -> pd.Series:
     """Identifiers and names as text: whole numbers without a decimal point, missing and empty values as None."""
-    codes, values = pd.factorize(
-        series.map(_hashable) if series.dtype == object else series, use_na_sentinel=True
-    )
+    try:
+        codes, values = pd.factorize(series, use_na_sentinel=True)
+    except TypeError:  # lists cannot be factorized
+        codes, values = pd.factorize(series.map(_hashable), use_na_sentinel=True)
     names = np.array([_text(value) for value in values] + [None], dtype=object)
     return pd.Series(names[codes], index=series.index, dtype=object)
 

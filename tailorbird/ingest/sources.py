@@ -161,10 +161,12 @@ def _content_ids(events: pd.DataFrame, *, name: str) -> pd.Series:
 
     Equal rows are told apart by their number of occurrence.
     """
-    content = events[list(_IDENTITY)].copy()
-    for column in ("value", "event_time"):
-        content[column] = content[column].astype(object).astype(str)
-    hashes = pd.util.hash_pandas_object(content.fillna(""), index=False)
+    content = {}
+    for column in _IDENTITY:
+        values = events[column]
+        # A column that kept values as found (no number, no time) is hashed by its text.
+        content[column] = values.fillna("").astype(str) if values.dtype == object else values
+    hashes = pd.util.hash_pandas_object(pd.DataFrame(content), index=False)
     nth = hashes.groupby(hashes).cumcount()
     ids = [f"{name}-{code:016x}" + (f"-{n}" if n else "") for code, n in zip(hashes, nth, strict=True)]
     return pd.Series(ids, index=events.index, dtype=object)

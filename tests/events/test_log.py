@@ -142,7 +142,7 @@ def test_a_writer_that_never_ends_is_an_error_not_a_wait(tmp_path: Path) -> None
     with SqliteEventLog(path, busy_seconds=0.05) as log:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(TailorbirdError, match="locked.*try again"):
+        with pytest.raises(TailorbirdError, match=r"locked.*try again"):
             log.append([event(1)])
         other.execute("ROLLBACK")
         other.close()

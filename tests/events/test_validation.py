@@ -194,7 +194,7 @@ MESS = st.one_of(
 
 
 @hypothesis_settings(max_examples=30, deadline=None)
-@given(mess=st.lists(st.fixed_dictionaries({}, optional={name: MESS for name in SCHEMA.names}), max_size=8))
+@given(mess=st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(SCHEMA.names, MESS)), max_size=8))
 def test_every_row_is_accepted_or_quarantined_whatever_it_holds(
     mess: list[dict[str, object]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -1,0 +1,260 @@
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from tailorbird.catalog import Catalog, Users
+from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.events.compaction import read_log
+from tailorbird.events.log import SqliteEventLog
+from tailorbird.events.rows import user_keys
+from tailorbird.events.validation import validate
+from tailorbird.ingest.command import ingest
+from tailorbird.ingest.mapping import load_mapping
+from tailorbird.ingest.sources import read_tables
+from tailorbird.settings import Settings
+from tailorbird.simulator.shop import Shop
+
+EVENTS = """message_id,type,user_id,item_id,event_time,value
+m1,view,ann,cup,2024-05-01T10:00:00Z,
+m2,click,ann,cup,2024-05-01T10:00:05Z,
+m3,purchase,bob,lamp,2024-05-02T09:00:00Z,19.5
+m3,purchase,bob,lamp,2024-05-02T09:00:00Z,19.5
+m4,click,bob,ghost,2024-05-02T09:01:00Z,
+m5,click,bob,cup,someday,
+m6,click,bob,cup,2099-01-01T00:00:00Z,
+m7,click,bob
+m8,purchase,bob,cup,2024-05-02T09:02:00Z,dear
+"""
+ITEMS = "item_id,title,price\ncup,Cup,4.5\nlamp,Lamp,20\nlamp,Lamp again,21\n,Nameless,1\n"
+USERS = '{"user_id": "ann", "age": 33}\n'
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TAILORBIRD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TAILORBIRD_WORKSPACE", "test")
+    (tmp_path / "e.csv").write_text(EVENTS)
+    (tmp_path / "i.csv").write_text(ITEMS)
+    (tmp_path / "u.jsonl").write_text(USERS)
+    return tmp_path
+
+
+def run(*arguments: object) -> dict:
+    result = invoke(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(ingest, [str(argument) for argument in arguments], catch_exceptions=True)
+
+
+def options(files: Path) -> list[object]:
+    return ["--events", files / "e.csv", "--items", files / "i.csv", "--users", files / "u.jsonl"]
+
+
+def workspace(files: Path) -> Path:
+    return files / "home" / "test"
+
+
+def test_every_row_is_accepted_or_in_quarantine_with_its_reason(files: Path) -> None:
+    report = run(*options(files))
+    assert (report["rows_in"], report["accepted"], report["quarantined"]) == (9, 3, 6)
+    assert report["reasons"] == {
+        "duplicate message_id": 1,
+        "unknown item": 1,
+        "bad time": 1,
+        "future time": 1,
+        "wrong type": 1,
+        "broken line": 1,
+    }
+    assert (report["items_in"], report["items_quarantined"], report["items"]) == (4, 2, 2)
+    assert read_log(workspace(files))["message_id"].tolist() == ["m1", "m2", "m3"]
+    quarantine = pd.concat([pd.read_parquet(file) for file in report["quarantine_files"]])
+    assert len(quarantine) == 8
+    assert set(quarantine["table"]) == {"events", "items"}
+    by_raw = {row.raw: row.reason for row in quarantine.itertuples()}
+    assert by_raw["m7,click,bob"] == "wrong number of columns: 3, not 6"
+    assert any('"ghost"' in raw and "unknown item: 'ghost'" in reason for raw, reason in by_raw.items())
+    assert any("Nameless" in raw and reason == "missing item_id" for raw, reason in by_raw.items())
+    # Of two rows of one item the later counts.
+    catalog = Catalog.read(workspace(files) / "catalog")
+    assert dict(zip(catalog.item_ids, catalog.items["title"], strict=True)) == {
+        "cup": "Cup",
+        "lamp": "Lamp again",
+    }
+    assert Users.read(workspace(files) / "catalog").users["age"].tolist() == [33.0]
+
+
+def test_ingesting_again_stores_nothing_twice(files: Path) -> None:
+    first = run(*options(files))
+    snapshot = {path: path.read_bytes() for path in sorted(workspace(files).rglob("*.parquet"))}
+    again = run(*options(files), "--again")
+    assert (again["stored"], again["already_stored"], again["accepted"]) == (0, 3, 3)
+    assert again["quarantine_files"] == first["quarantine_files"]
+    assert {path: path.read_bytes() for path in sorted(workspace(files).rglob("*.parquet"))} == snapshot
+
+
+def test_the_same_clean_files_are_not_read_twice(files: Path) -> None:
+    (files / "e.csv").write_text("\n".join(EVENTS.splitlines()[:4]) + "\n")
+    run(*options(files))
+    assert run(*options(files))["skipped"]
+    # A row that was in the future may be in the past now, so such files are read again.
+    (files / "e.csv").write_text(EVENTS)
+    run(*options(files))
+    assert not run(*options(files))["skipped"]
+    # And so are files whose workspace lost its log.
+    (files / "e.csv").write_text("\n".join(EVENTS.splitlines()[:4]) + "\n")
+    shutil.rmtree(workspace(files) / "log")
+    for path in workspace(files).glob("events.db*"):
+        path.unlink()
+    assert run(*options(files))["stored"] == 3
+
+
+def test_an_interrupted_run_is_finished_by_the_next(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in ("SqliteEventLog.append_frame", "compact", "keep_report"):
+        module = "command" if step == "keep_report" else "workspace"
+        with monkeypatch.context() as patched:
+
+            def stop(*arguments, **given):
+                raise KeyboardInterrupt
+
+            patched.setattr(f"tailorbird.ingest.{module}.{step}", stop)
+            result = invoke(*options(files))
+            assert isinstance(result.exception, KeyboardInterrupt | SystemExit)
+    assert run(*options(files), "--again")["accepted"] == 3
+    assert read_log(workspace(files))["message_id"].tolist() == ["m1", "m2", "m3"]
+
+
+def test_new_items_follow_the_known_ones_and_newer_values_win(files: Path) -> None:
+    run(*options(files))
+    (files / "i.csv").write_text("item_id,title,price\nvase,Vase,7\ncup,Big cup,5\n")
+    (files / "e.csv").write_text(
+        "message_id,type,user_id,item_id,event_time\nn1,click,ann,vase,2024-05-03\nn2,click,ann,lamp,2024-05-04\n"
+    )
+    report = run(*options(files))
+    assert (report["accepted"], report["items"]) == (2, 3)
+    items = Catalog.read(workspace(files) / "catalog").items
+    assert items["item_id"].tolist() == ["cup", "lamp", "vase"]
+    assert items["price"].tolist() == [5.0, 21.0, 7.0]
+
+
+def test_events_alone_are_checked_against_the_known_catalogue(files: Path) -> None:
+    run(*options(files))
+    (files / "e.csv").write_text(
+        "message_id,type,user_id,item_id,event_time\nn1,click,ann,cup,2024-05-03\nn2,click,ann,new,2024-05-04\n"
+    )
+    report = run("--events", files / "e.csv")
+    assert (report["accepted"], report["reasons"], report["items"]) == (1, {"unknown item": 1}, 2)
+
+
+def test_events_alone_make_a_catalogue_of_ids_that_grows(files: Path) -> None:
+    for number, item in enumerate(["cup", "new"]):
+        (files / "e.csv").write_text(
+            f"message_id,type,user_id,item_id,event_time\nn{number},click,ann,{item},2024-05-03\n"
+        )
+        report = run("--events", files / "e.csv")
+        assert (report["accepted"], report["quarantined"]) == (1, 0)
+    assert Catalog.read(workspace(files) / "catalog").item_ids.tolist() == ["cup", "new"]
+
+
+def test_order_only_data_is_accepted_and_says_so(files: Path) -> None:
+    (files / "e.csv").write_text("who,what\n1,a\n1,b\n2,a\n")
+    (files / "m.toml").write_text(
+        '[events.columns]\ntype = { constant = "click" }\nuser_id = "who"\nitem_id = "what"\nevent_time = { order = "row" }\n'
+    )
+    report = run("--events", files / "e.csv", "--mapping", files / "m.toml")
+    assert report["ordered_only"]
+    assert report["accepted"] == 3
+    again = invoke("--events", files / "e.csv", "--mapping", files / "m.toml")
+    assert "order and no times" in again.stderr
+
+
+def test_a_half_written_file_stores_nothing(files: Path) -> None:
+    (files / "i.csv").write_text(ITEMS.rstrip("\n,1") + "\nvase,Va")
+    result = invoke(*options(files))
+    assert isinstance(result.exception, TailorbirdError)
+    assert "i.csv" in result.exception.what
+    assert not (workspace(files) / "catalog").exists()
+    assert not (workspace(files) / "events.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "nothing to ingest"),
+        (["--data", "shop"], "without --path"),
+        (["--data", "nope", "--path", "."], "no mapping 'nope'"),
+        (["--data", "shop", "--mapping", "m.toml"], "both --data shop and --mapping m.toml"),
+        (["--events", "nowhere.csv"], "no file nowhere.csv"),
+        (["--data", "shop", "--path", "/nowhere/at/all"], "no folder /nowhere/at/all"),
+    ],
+)
+def test_a_wrong_call_names_the_value(files: Path, arguments: list[str], complaint: str) -> None:
+    result = invoke(*arguments)
+    assert isinstance(result.exception, UsageError)
+    assert complaint in result.exception.what
+
+
+def test_the_simulated_shop_goes_through_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAILORBIRD_HOME", str(tmp_path / "home"))
+    shop = Shop.make(60, 3)
+    shop.write(tmp_path / "files")
+    report = run("--data", "shop", "--path", tmp_path / "files", "--workspace", "toy")
+    assert report["accepted"] == report["rows_in"] == len(shop.events())
+    pd.testing.assert_frame_equal(
+        Catalog.read(tmp_path / "home" / "toy" / "catalog").items, shop.catalog.items, check_dtype=False
+    )
+    with SqliteEventLog(tmp_path / "home" / "toy" / "events.db") as log:
+        assert log.last_offset() == report["rows_in"]
+
+
+@pytest.mark.real_data
+def test_a_published_data_set_is_ingested_row_for_row(
+    data_root: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAILORBIRD_HOME", str(settings.home))
+    report = run("--data", "amazon-beauty", "--path", data_root / "amazon-beauty", "--workspace", "real")
+    assert (report["rows_in"], report["accepted"], report["items"]) == (198_502, 198_502, 12_101)
+    log = read_log(settings.home / "real")
+    assert len(log) == 198_502
+    assert not log.duplicated(["user_key", "event_time"]).any()
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("name", "rows", "accepted", "items", "users"),
+    [
+        ("movielens-1m", 487_650, 487_650, 3_883, 6_040),
+        ("online-retail", 541_909, 541_160, 4_026, 4_372),
+        ("diginetica", 906_140, 906_140, 43_097, 0),
+    ],
+)
+def test_published_rows_are_all_accounted_for(
+    data_root: Path, name: str, rows: int, accepted: int, items: int, users: int
+) -> None:
+    mapping = load_mapping(name)
+    tables = read_tables(mapping, path=data_root / name)
+    assert (len(tables.events), len(tables.items), len(tables.users.users)) == (rows, items, users)
+    assert not tables.events.assign(key=user_keys(tables.events)).duplicated(["key", "event_time"]).any()
+    validated = validate(
+        tables.events,
+        catalog_ids=set(tables.items.item_ids),
+        now=1.7e9,
+        max_events_per_minute=mapping.max_events_per_minute,
+    )
+    assert len(validated.accepted) == accepted
+    assert len(validated.accepted) + len(validated.quarantined) == rows
+
+
+@pytest.mark.real_data
+def test_published_sequences_keep_their_order(data_root: Path) -> None:
+    tables = read_tables(load_mapping("diginetica"), path=data_root / "diginetica")
+    assert tables.ordered_only
+    sample = tables.events.assign(position=tables.sources["events"].frame["position"]).head(5_000)
+    sample = sample.sort_values(["user_id", "event_time"])
+    assert (sample.groupby("user_id")["position"].diff().dropna() > 0).all()
