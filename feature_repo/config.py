@@ -4,6 +4,7 @@ import hashlib
 
 from feast.repo_config import RegistryConfig, RepoConfig
 
+from feature_repo.online_store import TABLE_VERSION
 from tailorbird.features.records import RECORD
 from tailorbird.features.table import AFFINITY_HALF_LIFE_S, FEATURES, ITEM_HALF_LIVES, USER_HALF_LIVES
 from tailorbird.settings import Settings
@@ -39,4 +40,4 @@ def project_of(settings: Settings) -> str:
 def layout_digest(settings: Settings) -> str:
     """Changes when stored rows mean something else: other features, half-lives, records or history length."""
     said = (FEATURES, dict(USER_HALF_LIVES), dict(ITEM_HALF_LIVES), AFFINITY_HALF_LIFE_S, RECORD.descr)
-    return hashlib.sha256(repr((said, settings.history_length)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((said, settings.history_length, TABLE_VERSION)).encode()).hexdigest()[:16]

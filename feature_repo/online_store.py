@@ -24,6 +24,7 @@ from feature_repo.values import from_blob, to_blob
 from tailorbird.errors import TailorbirdError
 
 Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+TABLE_VERSION = 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _READ_AT_ONCE = 500
 
@@ -128,6 +129,7 @@ class LiveOnlineStore(OnlineStore):
         with self.transaction(config) as connection:
             for view in tables:
                 connection.execute(f'DROP TABLE IF EXISTS "{_table(config, view)}"')
+            connection.execute("DROP TABLE IF EXISTS marks")
 
     def read_changed(
         self, config: RepoConfig, table: FeatureView, *, after: int
@@ -148,11 +150,6 @@ class LiveOnlineStore(OnlineStore):
         with self.transaction(config) as connection:
             statement = f'DELETE FROM "{_table(config, table)}" WHERE entity_key = ?'  # noqa: S608
             return connection.execute(statement, (_key(config, entity_key),)).rowcount > 0
-
-    def clear(self, config: RepoConfig, table: FeatureView) -> None:
-        """Forget every entity of a view."""
-        with self.transaction(config) as connection:
-            connection.execute(f'DELETE FROM "{_table(config, table)}"')  # noqa: S608
 
     def mark(self, config: RepoConfig, name: str) -> int:
         """A number kept beside the rows, 0 where never set: what has been applied commits with what it changed."""
@@ -181,7 +178,8 @@ class LiveOnlineStore(OnlineStore):
             try:
                 yield connection
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
 
@@ -217,7 +215,9 @@ class LiveOnlineStore(OnlineStore):
         try:
             yield
         except sqlite3.Error as error:
-            self.disconnect()
+            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if connection is not None and not connection.in_transaction:
+                self.disconnect()
             raise FeatureStoreAwayError(
                 f"online feature store {_path(config)}: {error}", remedy=_remedy(str(error))
             ) from error

@@ -73,17 +73,15 @@ class FeatureStoreRoom:
         snapshot_file(self.folder, USER_VIEW).parent.mkdir(exist_ok=True)
         digest, file = layout_digest(self.settings), self.folder / "layout"
         stale = file.exists() and file.read_text() != digest
-        with contextlib.redirect_stdout(
-            io.StringIO()
-        ):  # Feast reports on stdout, which belongs to the result
-            self.feast.apply(self.definitions.all())
         if stale:
-            with self.online.transaction(self.config):
-                for view in (self.definitions.user_profile, self.definitions.item_profile):
-                    self.online.clear(self.config, view)
-                self.online.set_mark(self.config, APPLIED, 0)
+            if (self.folder / "online.db").exists():
+                views = [self.definitions.user_profile, self.definitions.item_profile]
+                self.online.teardown(self.config, views, [])
             for name in (USER_VIEW, ITEM_VIEW):
                 snapshot_file(self.folder, name).unlink(missing_ok=True)
+        # Feast reports on stdout, which belongs to the command's result.
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.feast.apply(self.definitions.all())
         file.write_text(digest)
         return stale
 

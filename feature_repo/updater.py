@@ -98,7 +98,8 @@ class ProfileUpdater:
             folded = state.fold(events, self._facts, offsets=offsets, length=self._settings.history_length)
             if folded is not state:
                 changed.append(folded)
-                fresh += state.unapplied(events, offsets=offsets)
+                added = folded.total - state.total
+                fresh += events if added == len(events) else state.unapplied(events, offsets=offsets)
         if changed:
             self._room.online_write([state for state in changed if state.total])
         if fresh:

@@ -67,6 +67,19 @@ def test_a_transaction_that_fails_leaves_nothing(room: FeatureStoreRoom) -> None
     assert room.applied_offset() == 0
 
 
+def test_trouble_inside_a_transaction_is_named_and_rolled_back(room: FeatureStoreRoom) -> None:
+    def fail() -> None:
+        with room.online.transaction(room.config) as connection:
+            room.online_write([OLD])
+            connection.execute('DROP TABLE "test_user_profile"')
+            room.online_write([NEW])
+
+    with pytest.raises(FeatureStoreAwayError, match="no such table"):
+        fail()
+    room.online_write([NEW])
+    assert room.online_read(["ann"])[0].total == 2
+
+
 def test_a_store_that_was_never_made_says_so(settings: Settings) -> None:
     with pytest.raises(FeatureStoreAwayError, match=r"online\.db") as caught:
         FeatureStoreRoom(settings).online_read(["ann"])
