@@ -253,7 +253,7 @@ def test_published_rows_are_all_accounted_for(
 
 @pytest.mark.real_data
 def test_published_sequences_keep_their_order(data_root: Path) -> None:
-    tables = read_tables(load_mapping("diginetica"), path=data_root / "diginetica")
+    tables = read_tables(load_mapping("amazon-beauty"), path=data_root / "amazon-beauty")
     assert tables.ordered_only
     sample = tables.events.assign(position=tables.sources["events"].frame["position"]).head(5_000)
     sample = sample.sort_values(["user_id", "event_time"])
