@@ -60,6 +60,16 @@ def test_gts_asks_known_users_for_every_later_event_with_the_history_growing() -
     assert history(test.cases, 1) == [0, 1, 2]
 
 
+def test_gts_cuts_between_two_seconds_and_keeps_ties_of_one_second_together() -> None:
+    tie = 4 + 1e-6  # moved apart from the event at 4 by reading, not by happening later
+    world = interactions(
+        [[(item, time) for item, time in enumerate([0, 1, 2, 3, 4, tie, 5, 6, 7, 8])]], items=10
+    )
+    test = global_time_split(world, quantile=0.5).test
+    assert test.fit.times.tolist() == [0, 1, 2, 3, 4, tie]
+    assert test.cases.targets.tolist() == [6, 7, 8, 9]
+
+
 def test_gts_last_asks_once_a_user() -> None:
     test = global_time_split(interactions(shop_week(), items=6), quantile=0.5, targets="last").test
     assert asked(test.cases) == [("u0", 3)]
