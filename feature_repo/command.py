@@ -49,13 +49,13 @@ def build_features(settings: Settings, *, force: bool = False) -> dict[str, obje
         )
     room = FeatureStoreRoom(settings)
     with _alone(settings.feature_folder), SqliteEventLog(settings.event_db) as log:
-        stale = room.apply()
         done = settings.feature_folder / "built.json"
-        source = {
-            "catalog": _digest(settings.catalog_folder / "items.parquet"),
-            "offset": log.last_offset(),
-        }
         before = json.loads(done.read_text()) if done.exists() else {}
+        source = _source(settings, log)
+        if before and before["source"]["first_message"] != source["first_message"]:
+            say("the event log is another one than before: all features start anew")
+            room.forget()
+        stale = room.apply()
         skipped = not (force or stale) and before.get("source") == source and room.has_snapshots()
         result = before["result"] if skipped else _build(settings, room, log)
         if skipped:
@@ -91,6 +91,16 @@ def _build(settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog) -> d
         "item_snapshots": built.item_rows,
         "through_offset": through,
         "folder": str(settings.feature_folder),
+    }
+
+
+def _source(settings: Settings, log: SqliteEventLog) -> dict[str, object]:
+    """What the features are made of; equal sources need no second build."""
+    first = log.read(0, 1)
+    return {
+        "catalog": _digest(settings.catalog_folder / "items.parquet"),
+        "offset": log.last_offset(),
+        "first_message": first[0][1].message_id if first else "",
     }
 
 

@@ -74,16 +74,20 @@ class FeatureStoreRoom:
         digest, file = layout_digest(self.settings), self.folder / "layout"
         stale = file.exists() and file.read_text() != digest
         if stale:
-            if (self.folder / "online.db").exists():
-                views = [self.definitions.user_profile, self.definitions.item_profile]
-                self.online.teardown(self.config, views, [])
-            for name in (USER_VIEW, ITEM_VIEW):
-                snapshot_file(self.folder, name).unlink(missing_ok=True)
+            self.forget()
         # Feast reports on stdout, which belongs to the command's result.
         with contextlib.redirect_stdout(io.StringIO()):
             self.feast.apply(self.definitions.all())
         file.write_text(digest)
         return stale
+
+    def forget(self) -> None:
+        """Drop every row and snapshot; the next ``apply`` makes empty tables."""
+        if (self.folder / "online.db").exists():
+            views = [self.definitions.user_profile, self.definitions.item_profile]
+            self.online.teardown(self.config, views, [])
+        for name in (USER_VIEW, ITEM_VIEW):
+            snapshot_file(self.folder, name).unlink(missing_ok=True)
 
     def build(
         self,

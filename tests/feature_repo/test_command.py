@@ -67,6 +67,18 @@ def test_another_history_length_drops_the_old_rows(workspace: Settings) -> None:
     assert state.total > 16
 
 
+def test_another_log_in_the_same_workspace_starts_anew(workspace: Settings, shop: Shop) -> None:
+    build_features(workspace)
+    for part in workspace.folder.glob("events.db*"):
+        part.unlink()
+    with SqliteEventLog(workspace.event_db, archive=workspace.log_folder) as log:
+        log.append([Event("other", "click", 1.75e9, 1.75e9, user_id="u1", item_id="i1")])
+    assert build_features(workspace)["through_offset"] == 1
+    room = FeatureStoreRoom(workspace)
+    assert [state.total for state in room.online_read(["u1", "u2"])] == [1, 0]
+    assert room.item_table(shop[0]).totals.sum() == 1
+
+
 def test_no_data_names_the_remedy(settings: Settings) -> None:
     with pytest.raises(TailorbirdError, match="workspace test has no data") as caught:
         build_features(settings)
