@@ -165,6 +165,20 @@ class Histories:
             segments=None if self.segments is None else self.segments[start:stop],
         )
 
+    def take(self, rows: np.ndarray) -> "Histories":
+        """Take the histories ``rows``, in that order."""
+        lengths = self.lengths[rows]
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        events = np.repeat(self.indptr[rows] - indptr[:-1], lengths) + np.arange(indptr[-1])
+        return Histories(
+            indptr=indptr,
+            items=self.items[events],
+            times=self.times[events],
+            weights=self.weights[events],
+            now=self.now[rows],
+            segments=None if self.segments is None else self.segments[rows],
+        )
+
     def seen(self, row: int) -> np.ndarray:
         """The items of one history."""
         return self.items[self.indptr[row] : self.indptr[row + 1]]

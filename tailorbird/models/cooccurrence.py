@@ -101,15 +101,17 @@ class Cooccurrence(Retriever):
 
 
 def directed(data: Interactions, recipe: CooccurrenceRecipe) -> sp.csr_matrix:
-    """(n, n): how often j came after i, each pair counting distance ** -power, as a smoothed share of i's pairs."""
+    """(n, n): how often j came after i, each pair counting distance ** -power, as a smoothed share of i's pairs.
+
+    Coming back to i itself counts too: where repeats are answered, that is the strongest sign.
+    """
     n = data.item_count
     counts = sp.csr_matrix((n, n), dtype=np.float32)
     for distance in range(1, min(recipe.window, len(data) - 1) + 1):
         same = data.users[distance:] == data.users[:-distance]
         before, after = data.items[:-distance][same], data.items[distance:][same]
-        other = before != after
-        weights = np.full(int(other.sum()), distance**-recipe.pair_power, np.float32)
-        counts = counts + sp.csr_matrix((weights, (before[other], after[other])), shape=(n, n))
+        weights = np.full(len(before), distance**-recipe.pair_power, np.float32)
+        counts = counts + sp.csr_matrix((weights, (before, after)), shape=(n, n))
     popularity = np.maximum(np.bincount(data.items, minlength=n), 1.0)
     pairs = np.asarray(counts.sum(axis=1)).ravel()
     by_row = sp.diags((1.0 / np.maximum(pairs + recipe.smoothing, 1e-9)).astype(np.float32))

@@ -1,6 +1,6 @@
 """Fitting a hybrid: retrievers on the older events, the ranker out of time on the newer, then everything once more."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,19 +17,20 @@ from tailorbird.interactions import Histories, Interactions
 from tailorbird.models.base import Retriever
 from tailorbird.models.content import Content, text_vectors
 from tailorbird.models.cooccurrence import Cooccurrence
-from tailorbird.models.hybrid import HybridModel
+from tailorbird.models.hybrid import HybridModel, with_segments
 from tailorbird.models.popularity import Popularity
 from tailorbird.models.ranker import Ranker
 from tailorbird.models.ranker_training import Slates, train_ranker
 from tailorbird.models.recency import interactions_without_runs
 from tailorbird.models.segments import segments_of
 from tailorbird.models.sequence import Sequence
-from tailorbird.models.shortlist import SIGNALS
+from tailorbird.models.shortlist import SIGNALS, Shortlist
 from tailorbird.recipe import Recipe
 
 LEAST_SHARE = 0.1
 """Turns that even the weakest source gets in the shortlist, against 1 for the strongest."""
 FEWEST_CASES = 50
+BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ class Cases:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def some(self, at_most: int) -> "Cases":
+        """At most so many, spread evenly over time."""
+        rows = np.arange(0, len(self), max(1, -(-len(self) // at_most)))
+        return Cases(self.histories.take(rows), self.user_ids[rows], self.targets[rows])
 
 
 def fit_hybrid(
@@ -221,22 +227,17 @@ def _sizes(sources: int) -> dict[str, int]:
 
 
 def _recalls(
-    model: HybridModel, cases: Cases, *, at_most: int = 2000
+    model: HybridModel, cases: Cases, *, at_most: int = 1000
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Each source's recall among as many as are ranked, and the turns that follow from it."""
-    step = max(1, len(cases) // at_most)
-    chosen = range(0, len(cases), step)
-    hits = np.zeros(len(model.source_names))
-    union = 0
-    for i in chosen:
-        found = model.candidates(
-            cases.histories[i : i + 1], model.recipe.candidates, exclude=_seen(model, cases, i)
-        )
-        place = np.flatnonzero(found[0].rows == cases.targets[i])
+    some = cases.some(at_most)
+    hits, union = np.zeros(len(model.source_names)), 0
+    for i, found in _shortlists(model, some):
+        place = np.flatnonzero(found.rows == some.targets[i])
         if len(place):
             union += 1
-            hits += found[0].ranks[place[0]] >= 0
-    recall = hits / max(len(chosen), 1)
+            hits += found.ranks[place[0]] >= 0
+    recall = hits / max(len(some), 1)
     best = max(float(recall.max(initial=0.0)), 1e-9)
     shares = {
         name: max(LEAST_SHARE, float(value) / best)
@@ -244,12 +245,19 @@ def _recalls(
     }
     at = f"recall_at_{model.recipe.candidates}"
     metrics = {f"{at}.{name}": float(value) for name, value in zip(model.source_names, recall, strict=True)}
-    metrics[f"{at}.union"] = union / max(len(chosen), 1)
+    metrics[f"{at}.union"] = union / max(len(some), 1)
     return shares, metrics
 
 
-def _seen(model: HybridModel, cases: Cases, i: int) -> list[np.ndarray] | None:
-    return [cases.histories.seen(i)] if model.recipe.exclude_seen else None
+def _shortlists(model: HybridModel, cases: Cases) -> Iterator[tuple[int, Shortlist]]:
+    """The candidates of every case, in its user's segment."""
+    people = [model.people.get(str(user), NOBODY) for user in cases.user_ids]
+    for start in range(0, len(cases), BATCH):
+        stop = min(start + BATCH, len(cases))
+        histories = with_segments(cases.histories[start:stop], people[start:stop])
+        exclude = [histories.seen(i) for i in range(len(histories))] if model.recipe.exclude_seen else None
+        found = model.candidates(histories, model.recipe.candidates, exclude=exclude)
+        yield from zip(range(start, stop), found, strict=True)
 
 
 def _fit_ranker(
@@ -282,27 +290,24 @@ def slates_of(
     states = profiles.states_at([str(user) for user in cases.user_ids], cases.histories.now)
     items = item_matrix(model.item_table, now=model.items_at)
     width, sizes = negatives + 1, _sizes(len(model.source_names))
-    kept, m = [], 0
+    m = 0
     signals = np.zeros((len(cases), width, sizes["signals"]), np.float32)
     rows = np.zeros((len(cases), width), np.int64)
     cross = np.zeros((len(cases), width, sizes["cross"]), np.float32)
     users = np.zeros((len(cases), sizes["user"]), np.float32)
     contexts = np.zeros((len(cases), sizes["context"]), np.float32)
     real = np.zeros((len(cases), width), bool)
-    for i, state in enumerate(states):
-        person, now = model.people.get(state.user_key, NOBODY), float(cases.histories.now[i])
-        history = model._with_segments(cases.histories[i : i + 1], [person])
-        found = model.candidates(history, model.recipe.candidates, exclude=_seen(model, cases, i))[0]
+    for i, found in _shortlists(model, cases):
         place = np.flatnonzero(found.rows == cases.targets[i])
         if not len(place) or len(found) < 2:
             continue
+        state, now = states[i], float(cases.histories.now[i])
         others = rng.permutation(np.delete(np.arange(len(found)), place[0]))[:negatives]
         chosen = found.where(np.concatenate([place, others]))
         count = len(chosen)
         rows[m, :count], signals[m, :count], real[m, :count] = chosen.rows, chosen.signals, True
         cross[m, :count] = cross_matrix(state, model.item_table, chosen.rows, now=now)
-        users[m] = user_vector(state, now=now, demographics=person)
+        users[m] = user_vector(state, now=now, demographics=model.people.get(state.user_key, NOBODY))
         contexts[m] = context_vector(None, now=now)
-        kept.append(i)
         m += 1
     return Slates(signals[:m], items[rows[:m]], cross[:m], users[:m], contexts[:m], real[:m])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -195,7 +196,7 @@ class HybridModel:
         """The ``k`` best items (b, k) of each history with its profile; ``exclude`` holds rows never to answer."""
         people = [self.people.get(state.user_key, NOBODY) for state in states]
         found = self.candidates(
-            self._with_segments(histories, people), max(k, self.recipe.candidates), exclude=exclude
+            with_segments(histories, people), max(k, self.recipe.candidates), exclude=exclude
         )
         rows, scores = (
             np.full((len(states), k), -1, np.int64),
@@ -276,16 +277,6 @@ class HybridModel:
         ]
         return Shortlist(rows, ranks, signals_of(np.stack(chosen, axis=1), ranks))
 
-    def _with_segments(self, histories: Histories, people: Sequence[Demographics]) -> Histories:
-        return Histories(
-            indptr=histories.indptr,
-            items=histories.items,
-            times=histories.times,
-            weights=histories.weights,
-            now=histories.now,
-            segments=np.array([segment_of(person) for person in people], dtype=object),
-        )
-
     def _but(self, **changes: Any) -> "HybridModel":
         parts: dict[str, Any] = {
             "catalog": self.catalog,
@@ -298,3 +289,8 @@ class HybridModel:
             "people": self.people,
         }
         return HybridModel(**{**parts, **changes})
+
+
+def with_segments(histories: Histories, people: Sequence[Demographics]) -> Histories:
+    """The same histories, each in the segment of its person."""
+    return replace(histories, segments=np.array([segment_of(person) for person in people], dtype=object))

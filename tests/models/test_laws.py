@@ -1,0 +1,59 @@
+"""Every retriever obeys the laws, and none is forgotten."""
+
+import importlib
+import pkgutil
+
+import tailorbird.models
+from tailorbird.models.base import Retriever
+from tailorbird.models.content import Content
+from tailorbird.models.cooccurrence import Cooccurrence
+from tailorbird.models.popularity import Popularity
+from tailorbird.models.sequence import Sequence
+from tailorbird.recipe import ContentRecipe, SequenceRecipe
+from tests.models import toy
+from tests.models.laws import RetrieverLaws
+
+SMALL = SequenceRecipe(dimensions=8, heads=2, history=8, epochs=2, refit_epochs=1, batch_events=256)
+
+
+class TestPopularity(RetrieverLaws):
+    kind = Popularity
+
+    @classmethod
+    def make(cls) -> Popularity:
+        return Popularity().fit(toy.interactions(), toy.catalog())
+
+
+class TestCooccurrence(RetrieverLaws):
+    kind = Cooccurrence
+
+    @classmethod
+    def make(cls) -> Cooccurrence:
+        return Cooccurrence().fit(toy.interactions(), toy.catalog())
+
+
+class TestContent(RetrieverLaws):
+    kind = Content
+
+    @classmethod
+    def make(cls) -> Content:
+        return Content(ContentRecipe(dimensions=4)).fit(toy.interactions(), toy.catalog())
+
+
+class TestSequence(RetrieverLaws):
+    kind = Sequence
+
+    @classmethod
+    def make(cls) -> Sequence:
+        return Sequence(SMALL).fit(toy.interactions(), toy.catalog())
+
+    @classmethod
+    def blank(cls) -> Sequence:
+        return Sequence(SMALL)
+
+
+def test_every_retriever_is_under_the_laws() -> None:
+    for module in pkgutil.iter_modules(tailorbird.models.__path__):
+        importlib.import_module(f"tailorbird.models.{module.name}")
+    under_law = {laws.kind for laws in RetrieverLaws.__subclasses__()}
+    assert set(Retriever.__subclasses__()) == under_law
