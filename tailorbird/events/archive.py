@@ -21,6 +21,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from tailorbird.errors import TailorbirdError
+from tailorbird.events.rows import rows_of_table
 from tailorbird.events.schema import SCHEMA
 
 ARCHIVE_SCHEMA = pa.schema([pa.field("offset", pa.int64(), nullable=False), *SCHEMA])
@@ -107,21 +108,13 @@ def read_parts(files: Sequence[Part], *, where: ds.Expression | None = None) -> 
 
 def archived_rows(folder: Path, *, after: int, through: int, limit: int) -> list[tuple[object, ...]]:
     """Up to ``limit`` rows (offset first, times in microseconds) with offsets in (``after``, ``through``], in order."""
-    files = [part for part in published_parts(folder, through=through) if part.last > after]
-    rows: list[tuple[object, ...]] = []
-    for first, last in sorted({(part.first, part.last) for part in files}):
-        if len(rows) >= limit:
-            break
-        batch = [part for part in files if (part.first, part.last) == (first, last)]
-        end = after + limit if first <= after else first + limit
-        offset = ds.field("offset")
-        table = read_parts(batch, where=(offset > after) & (offset <= end)).sort_by("offset")
-        columns = [
-            (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
-            for column in table.columns
-        ]
-        rows.extend(zip(*columns, strict=True))
-    return rows[:limit]
+    end = min(through, after + limit)  # offsets have no holes
+    files = [
+        part for part in published_parts(folder, through=through) if part.last > after and part.first <= end
+    ]
+    offset = ds.field("offset")
+    table = read_parts(files, where=(offset > after) & (offset <= end)).sort_by("offset")
+    return list(rows_of_table(table))
 
 
 def _by_day(table: pa.Table) -> Iterator[tuple[date, pa.Table]]:

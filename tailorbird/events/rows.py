@@ -54,7 +54,7 @@ def event_of(row: Sequence[object]) -> Event:
 
 
 def rows_of_table(table: pa.Table) -> Iterable[Row]:
-    """Rows of an Arrow table that follows SCHEMA."""
+    """Rows of an Arrow table, in the order of its columns; times as integer microseconds."""
     columns = [
         (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
         for column in table.columns

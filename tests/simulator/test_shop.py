@@ -68,6 +68,11 @@ def test_a_purchase_follows_a_cart_that_follows_a_click(events: pd.DataFrame) ->
     assert (carted["click"] < carted["add_to_cart"]).all()
 
 
+def test_people_mostly_turn_to_what_they_have_not_met(events: pd.DataFrame) -> None:
+    visits = events[events["type"].isin(["view", "click"])]
+    assert 0.0 < visits.duplicated(["user_id", "item_id"]).mean() < 0.2
+
+
 def test_nobody_meets_an_item_before_its_launch_or_after_it_sold_out(
     shop: Shop, events: pd.DataFrame
 ) -> None:
@@ -207,14 +212,17 @@ def test_preferences_of_one_and_of_many_are_the_same(shop: Shop) -> None:
 
 def test_the_truth_of_a_session_is_known_only_while_it_lasts(shop: Shop) -> None:
     visits = shop.visits
-    step = int(np.flatnonzero(visits.step_until > visits.step_from)[50])
+    # A step that begins a session, hours after the one before.
+    gaps = np.diff(visits.step_from, prepend=visits.step_from[0])
+    step = int(np.flatnonzero((gaps > 6 * 3600e6) & (visits.step_until > visits.step_from))[20])
     user = shop.users.users["user_id"].iloc[visits.step_user[step]]
     inside = (visits.step_from[step] + visits.step_until[step]) / 2e6
     on_shelf = shop.truth.goods.shelf == visits.step_shelf[step]
     lift, on_sale = lift_over_taste(shop, user, inside)
     assert lift[on_sale & on_shelf].mean() > lift[on_sale & ~on_shelf].mean() + 2
-    rest, on_sale = lift_over_taste(shop, user, shop.end + DAY)
-    assert rest[on_sale].max() < 0.01
+    for outside in (visits.step_from[step] / 1e6 - 3600.0, shop.end + DAY):
+        lift, on_sale = lift_over_taste(shop, user, outside)
+        assert lift[on_sale].max() < 0.01
 
 
 def lift_over_taste(shop: Shop, user: str, now: float) -> tuple[np.ndarray, np.ndarray]:
