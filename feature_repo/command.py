@@ -10,8 +10,7 @@ from pathlib import Path
 
 import click
 
-from feature_repo.store import FeatureStoreRoom
-from feature_repo.updater import ProfileUpdater
+from feature_repo.layout import is_complete
 from tailorbird.catalog import Catalog
 from tailorbird.console import emit, progress, say
 from tailorbird.errors import TailorbirdError
@@ -47,41 +46,40 @@ def build_features(settings: Settings, *, force: bool = False) -> dict[str, obje
             f"workspace {settings.workspace} has no data in {settings.folder}",
             remedy="run `tailorbird ingest` first, or name another --workspace",
         )
-    room = FeatureStoreRoom(settings)
+    done = settings.feature_folder / "built.json"
     with _alone(settings.feature_folder), SqliteEventLog(settings.event_db) as log:
-        done = settings.feature_folder / "built.json"
         before = json.loads(done.read_text()) if done.exists() else {}
         source = _source(settings, log)
-        if before and before["source"]["first_message"] != source["first_message"]:
-            say("the event log is another one than before: all features start anew")
-            room.forget()
-        stale = room.apply()
-        skipped = not (force or stale) and before.get("source") == source and room.has_snapshots()
-        result = before["result"] if skipped else _build(settings, room, log)
+        through = log.last_offset()
+        skipped = not force and before.get("source") == source and is_complete(settings, through=through)
         if skipped:
             say("features are up to date; --force builds them again")
-        else:
-            done.write_text(json.dumps({"source": source, "result": result}))
-        if skipped and room.applied_offset() < int(str(result["through_offset"])):
-            room.materialize()
-        caught = ProfileUpdater(settings, room=room, log=log).catch_up(log)
-    return {
-        **result,
-        "through_offset": caught.through,
-        "skipped": skipped,
-        "seconds": round(time.monotonic() - started, 1),
-    }
+        result = before["result"] if skipped else _build(settings, log, before.get("source"), source)
+        done.write_text(json.dumps({"source": source, "result": result}))
+    return {**result, "skipped": skipped, "seconds": round(time.monotonic() - started, 1)}
 
 
-def _build(settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog) -> dict[str, object]:
+def _build(
+    settings: Settings, log: SqliteEventLog, before: dict[str, object] | None, source: dict[str, object]
+) -> dict[str, object]:
+    # Feast takes seconds to import: only a run that has something to do pays for it.
+    from feature_repo.store import FeatureStoreRoom
+    from feature_repo.updater import ProfileUpdater
+
+    room = FeatureStoreRoom(settings)
+    if before and before["first_message"] != source["first_message"]:
+        say("the event log is another one than before: all features start anew")
+        room.forget()
+    room.apply()
     events = read_log(settings)
     catalog = Catalog.read(settings.catalog_folder)
     with progress("Snapshots of profiles", total=len(events)) as bar:
         built = room.build(events, catalog, on_events=bar.advance)
         bar.update(total=built.user_rows)
     with progress("Bringing them online", total=1) as bar:
-        through = room.materialize()
+        room.materialize()
         bar.advance()
+    caught = ProfileUpdater(settings, room=room, log=log).catch_up(log)
     return {
         "workspace": settings.workspace,
         "events": len(events),
@@ -89,7 +87,7 @@ def _build(settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog) -> d
         "user_snapshots": built.user_rows,
         "items": built.items,
         "item_snapshots": built.item_rows,
-        "through_offset": through,
+        "through_offset": caught.through,
         "folder": str(settings.feature_folder),
     }
 

@@ -1,12 +1,8 @@
 """Feast's configuration of a workspace: the same as feature_store.yaml, from the settings."""
 
-import hashlib
-
 from feast.repo_config import RegistryConfig, RepoConfig
 
-from feature_repo.online_store import TABLE_VERSION
-from tailorbird.features.records import RECORD
-from tailorbird.features.table import AFFINITY_HALF_LIFE_S, FEATURES, ITEM_HALF_LIVES, USER_HALF_LIVES
+from feature_repo.layout import online_file
 from tailorbird.settings import Settings
 
 ENTITY_KEY_VERSION = 3
@@ -22,7 +18,7 @@ def repo_config(settings: Settings) -> RepoConfig:
         registry=RegistryConfig(registry_type="file", path=str(folder / "registry.pb"), cache_ttl_seconds=0),
         online_store={
             "type": "feature_repo.online_store.LiveOnlineStore",
-            "path": str(folder / "online.db"),
+            "path": str(online_file(folder)),
         },
         offline_store={"type": "feature_repo.offline_store.AsofOfflineStore"},
         # Materialize the newest row of each entity, not every snapshot.
@@ -35,9 +31,3 @@ def repo_config(settings: Settings) -> RepoConfig:
 def project_of(settings: Settings) -> str:
     """Feast's project name: the workspace in the letters Feast allows."""
     return settings.workspace.replace("-", "_")
-
-
-def layout_digest(settings: Settings) -> str:
-    """Changes when stored rows mean something else: other features, half-lives, records or history length."""
-    said = (FEATURES, dict(USER_HALF_LIVES), dict(ITEM_HALF_LIVES), AFFINITY_HALF_LIFE_S, RECORD.descr)
-    return hashlib.sha256(repr((said, settings.history_length, TABLE_VERSION)).encode()).hexdigest()[:16]

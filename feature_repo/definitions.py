@@ -9,6 +9,7 @@ from typing import Any
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
 from feast.types import Array, Bytes, FeastType, Float32, Float64, Int64, String
 
+from feature_repo.layout import ITEM_VIEW, USER_VIEW, snapshot_file
 from tailorbird.features.table import (
     STORED_ITEM,
     STORED_USER,
@@ -17,8 +18,6 @@ from tailorbird.features.table import (
     Feature,
 )
 
-USER_VIEW = "user_profile"
-ITEM_VIEW = "item_profile"
 USER_KEY = "user_key"
 ITEM_KEY = "item_id"
 
@@ -46,11 +45,6 @@ class Definitions:
     def all(self) -> list[Any]:
         """In the order that Feast wants them."""
         return [self.user, self.item, self.user_profile, self.item_profile, self.service]
-
-
-def snapshot_file(folder: Path, view: str) -> Path:
-    """Where the offline snapshots of a view are: one Parquet file."""
-    return folder / "offline" / f"{view}.parquet"
 
 
 def definitions(folder: Path) -> Definitions:

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from feature_repo.definitions import USER_KEY, USER_VIEW, snapshot_file
+from feature_repo.definitions import USER_KEY
+from feature_repo.layout import USER_VIEW, snapshot_file
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.errors import TailorbirdError
 from tailorbird.features.records import RECORD

@@ -24,7 +24,6 @@ from feature_repo.values import from_blob, to_blob
 from tailorbird.errors import TailorbirdError
 
 Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
-TABLE_VERSION = 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _READ_AT_ONCE = 500
 

@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo.definitions import ITEM_KEY, ITEM_VIEW, USER_KEY, USER_VIEW, snapshot_file
+from feature_repo.definitions import ITEM_KEY, USER_KEY
+from feature_repo.layout import ITEM_VIEW, USER_VIEW, snapshot_file
 from tailorbird.catalog import Catalog
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.facts import ItemFacts

@@ -2,7 +2,8 @@
 
 import contextlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +16,17 @@ from feast import FeatureStore
 from feast.infra.passthrough_provider import PassthroughProvider
 from feast.infra.provider import get_provider
 
-from feature_repo.config import layout_digest, repo_config
-from feature_repo.definitions import ITEM_KEY, ITEM_VIEW, USER_KEY, USER_VIEW, definitions, snapshot_file
+from feature_repo.config import repo_config
+from feature_repo.definitions import ITEM_KEY, USER_KEY, definitions
+from feature_repo.layout import (
+    APPLIED,
+    ITEM_VIEW,
+    USER_VIEW,
+    layout_digest,
+    layout_file,
+    online_file,
+    snapshot_file,
+)
 from feature_repo.online_store import LiveOnlineStore, Row
 from feature_repo.snapshots import Built, build_snapshots
 from feature_repo.values import entity_key, from_values, to_values
@@ -27,9 +37,6 @@ from tailorbird.features.items import ItemTable
 from tailorbird.features.state import UserState
 from tailorbird.features.table import STORED_ITEM, STORED_USER
 from tailorbird.settings import Settings
-
-APPLIED = "applied_offset"
-"""The mark beside the online rows: every event of the log up to this offset is in them."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -71,19 +78,18 @@ class FeatureStoreRoom:
         """Register the definitions and create the stores; whether rows of another layout had to be dropped."""
         self.folder.mkdir(parents=True, exist_ok=True)
         snapshot_file(self.folder, USER_VIEW).parent.mkdir(exist_ok=True)
-        digest, file = layout_digest(self.settings), self.folder / "layout"
+        digest, file = layout_digest(self.settings), layout_file(self.folder)
         stale = file.exists() and file.read_text() != digest
         if stale:
             self.forget()
-        # Feast reports on stdout, which belongs to the command's result.
-        with contextlib.redirect_stdout(io.StringIO()):
+        with _quiet_feast():
             self.feast.apply(self.definitions.all())
         file.write_text(digest)
         return stale
 
     def forget(self) -> None:
         """Drop every row and snapshot; the next ``apply`` makes empty tables."""
-        if (self.folder / "online.db").exists():
+        if online_file(self.folder).exists():
             views = [self.definitions.user_profile, self.definitions.item_profile]
             self.online.teardown(self.config, views, [])
         for name in (USER_VIEW, ITEM_VIEW):
@@ -107,10 +113,6 @@ class FeatureStoreRoom:
             on_events=on_events,
         )
 
-    def has_snapshots(self) -> bool:
-        """Whether both views have been built."""
-        return all(snapshot_file(self.folder, view).exists() for view in (USER_VIEW, ITEM_VIEW))
-
     def materialize(self) -> int:
         """Bring the newest snapshots online; a row that is newer online stays. Returns the offset they reach."""
         file = snapshot_file(self.folder, USER_VIEW)
@@ -121,7 +123,7 @@ class FeatureStoreRoom:
         through, newest = _reach(file)
         end = max(newest, datetime.now(UTC)) + timedelta(seconds=1)
         views = [USER_VIEW, ITEM_VIEW]
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with _quiet_feast():
             self.feast.materialize(_EPOCH, end, feature_views=views)
         with self.online.transaction(self.config):
             self.online.set_mark(self.config, APPLIED, max(through, self.online.mark(self.config, APPLIED)))
@@ -200,6 +202,22 @@ class FeatureStoreRoom:
     def _read(self, view: Any, join_key: str, names: Sequence[str]) -> list[Any]:
         keys = [entity_key(join_key, name) for name in names]
         return self.provider.online_read(self.config, view, keys)
+
+
+@contextlib.contextmanager
+def _quiet_feast() -> Iterator[None]:
+    """Keep Feast's own reports off stdout, which belongs to the command's result, and its bars off the screen.
+
+    On a first run it also warns of snapshots that are about to be built.
+    """
+    log = logging.getLogger("feast.infra.offline_stores.file_source")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def _set_counters(counters: ItemCounters, row: int, values: Mapping[str, Any]) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feature_repo.store import APPLIED, FeatureStoreRoom
+from feature_repo.layout import APPLIED
+from feature_repo.store import FeatureStoreRoom
 from tailorbird.catalog import Catalog
 from tailorbird.events.log import EventLog, SqliteEventLog
 from tailorbird.events.schema import Event

@@ -1,6 +1,9 @@
 """The features command: builds once, heals what is missing, keeps stdout for the result."""
 
+import fcntl
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -37,6 +40,17 @@ def test_it_builds_materializes_and_then_has_nothing_to_do(workspace: Settings, 
     assert build_features(workspace, force=True)["skipped"] is False
 
 
+def test_a_run_with_nothing_to_do_does_not_wait_for_feast(workspace: Settings) -> None:
+    build_features(workspace)
+    code = (
+        "import sys; from feature_repo.command import build_features; from tailorbird.settings import load_settings;"
+        f"done = build_features(load_settings(home={str(workspace.home)!r}, workspace='test'));"
+        "print(done['skipped'], 'feast' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
 def test_new_events_are_built(workspace: Settings, shop: Shop) -> None:
     build_features(workspace)
     extra = Event("more", "click", 1.75e9, 1.75e9, user_id="u1", item_id="i1")
@@ -50,7 +64,7 @@ def test_a_lost_online_store_is_filled_again(workspace: Settings) -> None:
     build_features(workspace)
     for part in workspace.feature_folder.glob("online.db*"):
         part.unlink()
-    assert build_features(workspace)["skipped"] is True
+    assert build_features(workspace)["skipped"] is False
     room = FeatureStoreRoom(workspace)
     assert room.applied_offset() == 2_500
     assert room.online_read(["u1"])[0].total > 0
@@ -86,8 +100,6 @@ def test_no_data_names_the_remedy(settings: Settings) -> None:
 
 
 def test_two_builds_at_once_are_refused(workspace: Settings) -> None:
-    import fcntl
-
     workspace.feature_folder.mkdir(parents=True)
     with (workspace.feature_folder / "build.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

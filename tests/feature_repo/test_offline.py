@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo.definitions import USER_VIEW, snapshot_file
+from feature_repo.layout import USER_VIEW, snapshot_file
 from feature_repo.offline import FeastProfiles
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.errors import TailorbirdError
