@@ -59,15 +59,17 @@ class SequenceRecipe:
     blocks: int = 2
     heads: int = 2
     history: int = 64
-    epochs: int = 40
+    epochs: int = 20
     patience: int = 4  # epochs without a better validation before stopping
-    refit_epochs: int = 6  # epochs over everything once the ranker is trained
+    refit_epochs: int = 5  # epochs over everything once the ranker is trained
     batch_events: int = 4096  # events per optimisation step
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     dropout: float = 0.25
     negatives: int = 0  # 0: full softmax up to 50,000 items, else 2,048 sampled
-    id_dropout: float = 0.1  # share of items whose id is hidden from a batch, so content learns to stand alone
+    id_dropout: float = (
+        0.1  # share of items whose id is hidden from a batch, so content learns to stand alone
+    )
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,9 @@ class Recipe:
 
     def to_toml(self) -> str:
         """Write the recipe as TOML that :func:`load_recipe` reads back."""
-        top = [f"{f.name} = {_toml(getattr(self, f.name))}" for f in fields(self) if not _is_table(self, f.name)]
+        top = [
+            f"{f.name} = {_toml(getattr(self, f.name))}" for f in fields(self) if not _is_table(self, f.name)
+        ]
         tables = [
             f"\n[{f.name}]\n"
             + "\n".join(f"{key} = {_toml(value)}" for key, value in asdict(getattr(self, f.name)).items())
@@ -212,7 +216,7 @@ def _typed(kind: Any, value: Any, *, key: str) -> Any:
             return value
     elif kind is str and isinstance(value, str):
         return value
-    wanted = "a list of strings" if get_args(kind) else _WORDS[kind]
+    wanted = "a list of strings" if get_args(kind) else _WORDS.get(kind, f"a table [{key}]")
     raise UsageError(f"recipe key {key} is {value!r}", remedy=f"give {wanted}")
 
 

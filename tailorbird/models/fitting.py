@@ -1,36 +1,31 @@
 """Fitting a hybrid: retrievers on the older events, the ranker out of time on the newer, then everything once more."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from tailorbird.catalog import Catalog, Users
-from tailorbird.features.context import context_vector
-from tailorbird.features.cross import cross_matrix
-from tailorbird.features.functions import NOBODY, Demographics, demographics_of, user_vector
-from tailorbird.features.items import ItemTable, item_matrix
+from tailorbird.features.functions import Demographics, demographics_of
+from tailorbird.features.items import ItemTable
 from tailorbird.features.profiles import ProfileSource
-from tailorbird.features.table import CONTEXT_FEATURES, CROSS_FEATURES, ITEM_FEATURES, USER_FEATURES
-from tailorbird.interactions import Histories, Interactions
+from tailorbird.interactions import Interactions
 from tailorbird.models.base import Retriever
 from tailorbird.models.content import Content, text_vectors
 from tailorbird.models.cooccurrence import Cooccurrence
-from tailorbird.models.hybrid import HybridModel, with_segments
+from tailorbird.models.hybrid import HybridModel
 from tailorbird.models.popularity import Popularity
 from tailorbird.models.ranker import Ranker
-from tailorbird.models.ranker_training import Slates, train_ranker
-from tailorbird.models.recency import interactions_without_runs
+from tailorbird.models.ranker_training import train_ranker
+from tailorbird.models.ranking_cases import Cases, input_sizes, newer_cases, shortlists, slates_of
 from tailorbird.models.segments import segments_of
 from tailorbird.models.sequence import Sequence
-from tailorbird.models.shortlist import SIGNALS, Shortlist
 from tailorbird.recipe import Recipe
 
 LEAST_SHARE = 0.1
 """Turns that even the weakest source gets in the shortlist, against 1 for the strongest."""
 FEWEST_CASES = 50
-BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -60,23 +55,6 @@ class FittedHybrid:
     metrics: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class Cases:
-    """Newer events to learn the ranking from: history, profile owner and instant of each, and the item taken."""
-
-    histories: Histories
-    user_ids: np.ndarray
-    targets: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def some(self, at_most: int) -> "Cases":
-        """At most so many, spread evenly over time."""
-        rows = np.arange(0, len(self), max(1, -(-len(self) // at_most)))
-        return Cases(self.histories.take(rows), self.user_ids[rows], self.targets[rows])
-
-
 def fit_hybrid(
     interactions: Interactions,
     catalog: Catalog,
@@ -94,7 +72,7 @@ def fit_hybrid(
     never saw them, its item features from events before them, its profiles from ``profiles`` at each instant. Then the
     retrievers learn from everything: the quick ones anew, the network going on from its weights.
     """
-    report = on_progress or (lambda progress: None)
+    report = _silent if on_progress is None else on_progress
     recipe = recipe.resolved
     people = demographics_of(users)
     cut = _cut(interactions, recipe.ranker.share)
@@ -140,34 +118,8 @@ def fit_hybrid(
     return FittedHybrid(fitted, named, metrics)
 
 
-def newer_cases(older: Interactions, newer: Interactions, *, recipe: Recipe, seed: int) -> Cases:
-    """Up to ``recipe.ranker.cases`` of the newer events, oldest first, each with its user's history until then.
-
-    Where seen items are never answered, only events on an item that is new to the user are cases. Users without
-    older events are among them: the ranker must know what to do with little history.
-    """
-    both = interactions_without_runs(
-        Interactions.of(
-            users=np.concatenate([older.users, newer.users]),
-            items=np.concatenate([older.items, newer.items]),
-            times=np.concatenate([older.times, newer.times]),
-            weights=np.concatenate([older.weights, newer.weights]),
-            user_ids=older.user_ids,
-            item_count=older.item_count,
-        )
-    )
-    asked = both.times >= newer.times.min(initial=np.inf)
-    if recipe.exclude_seen:
-        pairs = both.users.astype(np.int64) * both.item_count + both.items
-        first = np.zeros(len(both), bool)
-        first[np.unique(pairs, return_index=True)[1]] = True
-        asked &= first
-    rows = np.flatnonzero(asked)
-    if len(rows) > recipe.ranker.cases:
-        rows = np.random.default_rng(seed).choice(rows, recipe.ranker.cases, replace=False)
-    rows = rows[np.argsort(both.times[rows], kind="stable")]
-    histories = both.slices(both.indptr[both.users[rows]], rows, now=both.times[rows])
-    return Cases(histories, both.user_ids[both.users[rows]], both.items[rows].astype(np.int64))
+def _silent(progress: Progress) -> None:
+    """Nobody listens."""
 
 
 def _cut(interactions: Interactions, share: float) -> float:
@@ -207,7 +159,7 @@ def _assembled(
     return HybridModel(
         catalog=catalog,
         retrievers=sources,
-        ranker=ranker or Ranker.of_sources(len(sources), _sizes(len(sources))),
+        ranker=ranker or Ranker.of_sources(len(sources), input_sizes(len(sources))),
         item_table=table,
         items_at=items_at,
         recipe=recipe,
@@ -216,23 +168,13 @@ def _assembled(
     )
 
 
-def _sizes(sources: int) -> dict[str, int]:
-    return {
-        "signals": SIGNALS * sources,
-        "item": len(ITEM_FEATURES),
-        "cross": len(CROSS_FEATURES),
-        "user": len(USER_FEATURES),
-        "context": len(CONTEXT_FEATURES),
-    }
-
-
 def _recalls(
     model: HybridModel, cases: Cases, *, at_most: int = 1000
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Each source's recall among as many as are ranked, and the turns that follow from it."""
     some = cases.some(at_most)
     hits, union = np.zeros(len(model.source_names)), 0
-    for i, found in _shortlists(model, some):
+    for i, found in shortlists(model, some):
         place = np.flatnonzero(found.rows == some.targets[i])
         if len(place):
             union += 1
@@ -247,17 +189,6 @@ def _recalls(
     metrics = {f"{at}.{name}": float(value) for name, value in zip(model.source_names, recall, strict=True)}
     metrics[f"{at}.union"] = union / max(len(some), 1)
     return shares, metrics
-
-
-def _shortlists(model: HybridModel, cases: Cases) -> Iterator[tuple[int, Shortlist]]:
-    """The candidates of every case, in its user's segment."""
-    people = [model.people.get(str(user), NOBODY) for user in cases.user_ids]
-    for start in range(0, len(cases), BATCH):
-        stop = min(start + BATCH, len(cases))
-        histories = with_segments(cases.histories[start:stop], people[start:stop])
-        exclude = [histories.seen(i) for i in range(len(histories))] if model.recipe.exclude_seen else None
-        found = model.candidates(histories, model.recipe.candidates, exclude=exclude)
-        yield from zip(range(start, stop), found, strict=True)
 
 
 def _fit_ranker(
@@ -280,34 +211,3 @@ def _fit_ranker(
         validation=slates.where(held),
         on_epoch=on_epoch,
     )
-
-
-def slates_of(
-    model: HybridModel, cases: Cases, profiles: ProfileSource, *, negatives: int, seed: int
-) -> Slates:
-    """One slate a case whose target is among the candidates: the target first, then ``negatives`` drawn of the others."""
-    rng = np.random.default_rng(seed)
-    states = profiles.states_at([str(user) for user in cases.user_ids], cases.histories.now)
-    items = item_matrix(model.item_table, now=model.items_at)
-    width, sizes = negatives + 1, _sizes(len(model.source_names))
-    m = 0
-    signals = np.zeros((len(cases), width, sizes["signals"]), np.float32)
-    rows = np.zeros((len(cases), width), np.int64)
-    cross = np.zeros((len(cases), width, sizes["cross"]), np.float32)
-    users = np.zeros((len(cases), sizes["user"]), np.float32)
-    contexts = np.zeros((len(cases), sizes["context"]), np.float32)
-    real = np.zeros((len(cases), width), bool)
-    for i, found in _shortlists(model, cases):
-        place = np.flatnonzero(found.rows == cases.targets[i])
-        if not len(place) or len(found) < 2:
-            continue
-        state, now = states[i], float(cases.histories.now[i])
-        others = rng.permutation(np.delete(np.arange(len(found)), place[0]))[:negatives]
-        chosen = found.where(np.concatenate([place, others]))
-        count = len(chosen)
-        rows[m, :count], signals[m, :count], real[m, :count] = chosen.rows, chosen.signals, True
-        cross[m, :count] = cross_matrix(state, model.item_table, chosen.rows, now=now)
-        users[m] = user_vector(state, now=now, demographics=model.people.get(state.user_key, NOBODY))
-        contexts[m] = context_vector(None, now=now)
-        m += 1
-    return Slates(signals[:m], items[rows[:m]], cross[:m], users[:m], contexts[:m], real[:m])
