@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -139,6 +140,7 @@ def _strings(value: object) -> list[str]:
         return []
     if isinstance(value, str):
         if value.startswith("["):
-            return [str(part) for part in json.loads(value)]
+            with suppress(json.JSONDecodeError):  # "[NEW] Shoes" is a name, not a list
+                return [str(part) for part in json.loads(value)]
         return [part.strip() for part in value.split("|") if part.strip()]
     return [str(part) for part in value]  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ a file counts only when the log says that its last offset is compacted: a half f
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -106,15 +107,42 @@ def read_parts(files: Sequence[Part], *, where: ds.Expression | None = None) -> 
         return source.to_table(filter=where)
 
 
-def archived_rows(folder: Path, *, after: int, through: int, limit: int) -> list[tuple[object, ...]]:
-    """Up to ``limit`` rows (offset first, times in microseconds) with offsets in (``after``, ``through``], in order."""
-    end = min(through, after + limit)  # offsets have no holes
-    files = [
-        part for part in published_parts(folder, through=through) if part.last > after and part.first <= end
-    ]
-    offset = ds.field("offset")
-    table = read_parts(files, where=(offset > after) & (offset <= end)).sort_by("offset")
-    return list(rows_of_table(table))
+class ReadAhead:
+    """Reads the archive in long strides, so that whoever pages through it does not open every file for every page."""
+
+    def __init__(self, folder: Path, *, stride: int = 100_000) -> None:
+        self._folder, self._stride = folder, stride
+        self._held = ARCHIVE_SCHEMA.empty_table()
+        self._lock = threading.Lock()
+
+    def rows(self, *, after: int, through: int, limit: int) -> list[tuple[object, ...]]:
+        """Up to ``limit`` rows (offset first, times in µs) with offsets in (``after``, ``through``], in order."""
+        end = min(through, after + limit)  # offsets have no holes
+        if limit < self._stride // 100:  # a glance, not a journey
+            return list(rows_of_table(self._table(after, end, through=through)))
+        with self._lock:
+            first, last = _ends(self._held)
+            if not first <= after + 1 <= end <= last:
+                self._held = self._table(
+                    after, min(through, after + max(limit, self._stride)), through=through
+                )
+                first, last = _ends(self._held)
+            page = self._held.slice(after + 1 - first, end - after)
+            if end == last:
+                self._held = ARCHIVE_SCHEMA.empty_table()
+            return list(rows_of_table(page))
+
+    def _table(self, after: int, end: int, *, through: int) -> pa.Table:
+        """The rows with offsets in (``after``, ``end``], by offset."""
+        files = published_parts(self._folder, through=through)
+        offset = ds.field("offset")
+        wanted = [part for part in files if part.last > after and part.first <= end]
+        return read_parts(wanted, where=(offset > after) & (offset <= end)).sort_by("offset")
+
+
+def _ends(table: pa.Table) -> tuple[int, int]:
+    offsets = table["offset"]
+    return (offsets[0].as_py(), offsets[-1].as_py()) if len(table) else (1, 0)
 
 
 def _by_day(table: pa.Table) -> Iterator[tuple[date, pa.Table]]:

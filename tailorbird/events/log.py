@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.events.archive import ARCHIVE_SCHEMA, archived_rows
+from tailorbird.events.archive import ARCHIVE_SCHEMA, ReadAhead
 from tailorbird.events.rows import (
     COLUMNS,
     Row,
@@ -101,6 +101,7 @@ class SqliteEventLog:
     ):
         self.path = Path(path)
         self.archive = archive or self.path.parent / "log"
+        self._archive = ReadAhead(self.archive)
         self._busy_seconds = busy_seconds
         self._writing, self._reading = threading.Lock(), threading.Lock()
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +143,7 @@ class SqliteEventLog:
             raise UsageError(f"read(after={after}, limit={limit})", remedy="give numbers from 0 on")
         compacted, rows = self._read(lambda connection: _snapshot(connection, after, limit))
         if after < compacted:
-            archived = archived_rows(self.archive, after=after, through=compacted, limit=limit)
+            archived = self._archive.rows(after=after, through=compacted, limit=limit)
             rows = [*archived, *rows][:limit]
         return [(int(row[0]), event_of(row[1:])) for row in rows]  # type: ignore[call-overload]
 

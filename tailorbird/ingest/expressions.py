@@ -82,16 +82,14 @@ def texts(series: pd.Series) -> pd.Series:
         codes, values = pd.factorize(series, use_na_sentinel=True)
     except TypeError:  # lists cannot be factorized
         codes, values = pd.factorize(series.map(_hashable), use_na_sentinel=True)
-    names = np.array([_text(value) for value in values] + [None], dtype=object)
+    names = np.array([*_without_points([_text(value) for value in values]), None], dtype=object)
     return pd.Series(names[codes], index=series.index, dtype=object)
 
 
 def numbers(series: pd.Series) -> pd.Series:
     """Numbers as float64; if any value is not a number, the column stays as found."""
-    if series.dtype == object:
-        parsed = pd.to_numeric(series, errors="coerce")
-        return series if (parsed.isna() & series.notna()).any() else parsed.astype(float)
-    return series.astype(float)
+    parsed = pd.to_numeric(series, errors="coerce")
+    return series if (parsed.isna() & series.notna()).any() else parsed.astype(float)
 
 
 def json_texts(series: pd.Series) -> pd.Series:
@@ -109,15 +107,21 @@ def times(series: pd.Series, *, unit: str | None = None, form: str | None = None
     if unit is not None:
         parsed = _epoch(pd.to_numeric(series, errors="coerce"), unit)
     elif pd.api.types.is_numeric_dtype(series) and series.notna().any():
-        raise UsageError(
-            f"column {series.name!r} holds numbers, not times",
-            remedy='say their unit: { time = "…", unit = "s" }',
-        )
+        raise _no_unit(series)
     else:
         parsed = pd.to_datetime(series, format=form or "ISO8601", utc=True, errors="coerce")
+        if len(parsed) and parsed.isna().all() and pd.to_numeric(series, errors="coerce").notna().all():
+            raise _no_unit(series)
     parsed = parsed.astype("datetime64[us, UTC]")
     lost = parsed.isna() & series.notna()
     return parsed.astype(object).where(~lost, series) if lost.any() else parsed
+
+
+def _no_unit(series: pd.Series) -> UsageError:
+    return UsageError(
+        f"column {series.name!r} holds numbers, not times",
+        remedy='say their unit: { time = "…", unit = "s" }',
+    )
 
 
 def _epoch(numeric: pd.Series, unit: str) -> pd.Series:
@@ -205,7 +209,7 @@ def _product(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
 
 def _json(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
     fields = _fields(options["value"])
-    rows = zip(*(frame[source].to_numpy() for source in fields.values()), strict=True)
+    rows = zip(*(_plain_numbers(frame[source]).to_numpy() for source in fields.values()), strict=True)
     return pd.Series(
         [_object(dict(zip(fields, row, strict=True))) for row in rows], index=frame.index, dtype=object
     )
@@ -217,6 +221,14 @@ def _json_text(value: object) -> object:
             value, default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS
         ).decode()
     return None if value is None or value != value else value
+
+
+def _plain_numbers(series: pd.Series) -> pd.Series:
+    """Numbers that came as text (all of them, none with a leading zero) as numbers."""
+    if series.dtype != object or series.astype(str).str.match(r"0\d").any():
+        return series
+    parsed = pd.to_numeric(series, errors="coerce")
+    return series if (parsed.isna() & series.notna()).any() else parsed
 
 
 def _object(values: dict[str, object]) -> str:
@@ -231,7 +243,16 @@ def _fields(value: object) -> dict[str, str]:
 
 
 def _hashable(value: object) -> object:
-    return " ".join(map(str, value)) if isinstance(value, list | np.ndarray) else value
+    if isinstance(value, list | np.ndarray):
+        return " ".join(map(str, value))
+    return str(value) if isinstance(value, dict | set) else value
+
+
+def _without_points(names: list[str | None]) -> list[str | None]:
+    """Ids that went through a float column: when every value ends in ``.0``, none of them means it."""
+    if names and all(name is None or (name.endswith(".0") and name[:-2].isdigit()) for name in names):
+        return [name and name[:-2] for name in names]
+    return names
 
 
 def _text(value: object) -> str | None:

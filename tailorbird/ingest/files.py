@@ -1,5 +1,6 @@
 """Reads one table from Parquet, CSV or JSONL; a line that is no row is kept aside, a half-written file is an error."""
 
+import csv
 import gzip
 import zlib
 from collections.abc import Callable
@@ -15,6 +16,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from tailorbird.errors import TailorbirdError, UsageError
+
+NULLS = ["", "NULL", "null", "None", "NaN", "nan"]
+"""What stands for nothing in a CSV."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,16 @@ def read_source(path: Path) -> Source:
 
 def _parquet(content: bytes, path: Path) -> tuple[pd.DataFrame, list[Broken]]:
     try:
-        return pq.read_table(BytesIO(content)).to_pandas(), []
+        table = pq.read_table(BytesIO(content))
     except (pa.ArrowInvalid, OSError) as error:
         raise _half_written(path, str(error)) from error
+    plain = [
+        column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        for column in table.columns
+    ]
+    # Long whole numbers with gaps stay exact, and a column that pandas had made the index stays a column.
+    options = {"integer_object_nulls": True, "ignore_metadata": True}
+    return pa.Table.from_arrays(plain, names=table.column_names).to_pandas(**options), []
 
 
 def _separated(delimiter: str) -> Callable[[bytes, Path], tuple[pd.DataFrame, list[Broken]]]:
@@ -89,6 +100,9 @@ def _separated(delimiter: str) -> Callable[[bytes, Path], tuple[pd.DataFrame, li
             return "skip"
 
         try:
+            header = next(
+                csv.reader([content.decode("utf-8-sig").partition("\n")[0]], delimiter=delimiter), []
+            )
             table = pa.csv.read_csv(
                 BytesIO(content),
                 # One thread: only then does Arrow know the number of a bad line.
@@ -96,8 +110,15 @@ def _separated(delimiter: str) -> Callable[[bytes, Path], tuple[pd.DataFrame, li
                 parse_options=pa.csv.ParseOptions(
                     delimiter=delimiter, invalid_row_handler=keep_aside, newlines_in_values=True
                 ),
-                convert_options=pa.csv.ConvertOptions(strings_can_be_null=True),
+                # All as text: an id like 007 must not become a number.
+                convert_options=pa.csv.ConvertOptions(
+                    column_types=dict.fromkeys(header, pa.string()),
+                    strings_can_be_null=True,
+                    null_values=NULLS,
+                ),
             )
+        except UnicodeDecodeError as error:
+            raise TailorbirdError(f"{path} is not UTF-8: {error}", remedy="save the file as UTF-8") from error
         except pa.ArrowInvalid as error:
             raise _half_written(path, str(error)) from error
         lines = content.count(b"\n")

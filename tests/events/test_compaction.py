@@ -10,6 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tailorbird.errors import TailorbirdError
+from tailorbird.events.archive import ReadAhead
 from tailorbird.events.compaction import compact, log_files, read_log
 from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import SCHEMA
@@ -213,8 +214,11 @@ def test_settings_the_workspace_and_its_log_folder_name_the_same_log(settings: S
 @given(
     st.lists(st.one_of(st.just("compact"), st.lists(st.integers(0, 40), max_size=6)), max_size=12),
     st.integers(1, 7),
+    st.integers(1, 20),
 )
-def test_reading_page_by_page_gives_every_event_once_whatever_was_compacted(steps, page: int) -> None:
+def test_reading_page_by_page_gives_every_event_once_whatever_was_compacted(
+    steps, page: int, stride: int
+) -> None:
     with tempfile.TemporaryDirectory() as name, SqliteEventLog(Path(name) / "events.db") as log:
         expected: dict[str, None] = {}
         for step in steps:
@@ -223,6 +227,7 @@ def test_reading_page_by_page_gives_every_event_once_whatever_was_compacted(step
             else:
                 log.append([event(number) for number in step])
                 expected.update(dict.fromkeys(f"m{number}" for number in step))
+        log._archive = ReadAhead(log.archive, stride=stride)
         read, after = [], 0
         while batch := log.read(after, page):
             assert len(batch) <= page

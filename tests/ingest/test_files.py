@@ -25,7 +25,8 @@ def write(path: Path) -> Path:
 )
 def test_every_format_gives_the_same_table(tmp_path: Path, name: str) -> None:
     source = read_source(write(tmp_path / name))
-    assert source.frame.to_dict("list") == {"user": ["a", "b"], "n": [1, 2]}
+    assert source.frame["user"].tolist() == ["a", "b"]
+    assert source.frame["n"].astype(int).tolist() == [1, 2]
     assert source.broken == []
     assert source.row_count == 2
 
@@ -55,7 +56,7 @@ def test_a_bad_line_in_the_middle_is_kept_aside_with_its_number(tmp_path: Path) 
     (tmp_path / "t.jsonl").write_text('{"a": 1, "b": 2}\n{oops\n[7]\n\n{"a": 4, "b": 5}\n')
     csv, lines = read_source(tmp_path / "t.csv"), read_source(tmp_path / "t.jsonl")
     for source in (csv, lines):
-        assert source.frame.to_dict("list") == {"a": [1, 4], "b": [2, 5]}
+        assert source.frame.astype(int).to_dict("list") == {"a": [1, 4], "b": [2, 5]}
     assert [(one.line, one.raw) for one in csv.broken] == [(3, "3")]
     assert csv.broken[0].reason == "wrong number of columns: 1, not 2"
     assert [(one.line, one.raw) for one in lines.broken] == [(2, "{oops"), (3, "[7]")]
@@ -93,7 +94,37 @@ def test_something_else_under_a_parquet_name_is_named(tmp_path: Path) -> None:
         read_source(tmp_path / "t.parquet")
 
 
-def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_bytes(b"a,b\n\xff\xfe\xfa,2\n")
+def test_text_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("a,b\ncafé,2\n".encode("latin-1"))
+    with pytest.raises(TailorbirdError, match=r"t\.csv is not UTF-8.*save the file as UTF-8"):
+        read_source(tmp_path / "t.csv")
+
+
+def test_a_csv_keeps_ids_as_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfid,name\r\n007,NA\r\n,NULL\r\n")
     frame = read_source(tmp_path / "t.csv").frame
-    assert len(frame) == 1
+    assert frame["id"].tolist() == ["007", None]
+    assert frame["name"].tolist() == ["NA", None]
+
+
+def test_long_ids_with_gaps_and_an_index_and_categories_survive_parquet(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "user": pd.array([123456789012345678, None], dtype="Int64"),
+            "kind": pd.Categorical(["x", "y"]),
+            "name": pd.array(["a", None], dtype="string"),
+        },
+        index=pd.Index([5, 6], name="item"),
+    )
+    frame.to_parquet(tmp_path / "t.parquet")
+    read = read_source(tmp_path / "t.parquet").frame
+    assert read["user"].tolist() == [123456789012345678, None]
+    assert read["kind"].tolist() == ["x", "y"]
+    assert read["name"].tolist() == ["a", None]
+    assert read["item"].tolist() == [5, 6]
+    assert read.index.tolist() == [0, 1]
+
+
+def test_a_header_without_rows_is_an_empty_table(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n")
+    assert read_source(tmp_path / "t.csv").frame.columns.tolist() == ["a", "b"]

@@ -1,3 +1,5 @@
+import datetime as dt
+import decimal
 import json
 from pathlib import Path
 
@@ -234,3 +236,55 @@ def test_a_missing_folder_or_file_is_named(tmp_path: Path) -> None:
         read_tables(load_mapping("shop"), path=tmp_path)
     with pytest.raises(UsageError, match="no events given"):
         read_tables(identity_mapping())
+
+
+def test_ids_that_went_through_floats_in_a_csv_are_whole_again(tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text(f"u,i,t\n17850.0,007,{NOON}\n,10002.5,{NOON}\n")
+    mapping = parse_mapping("[events.columns]\n" + PLAIN, name="toy")
+    events = read_tables(mapping, events=tmp_path / "events.csv").events
+    assert events["user_id"].tolist() == ["17850", None]
+    assert events["item_id"].tolist() == ["007", "10002.5"]
+
+
+def test_numbers_in_a_csv_without_a_unit_are_not_guessed_either(tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text(f"u,i,t\n1,x,{NOON}\n")
+    mapping = parse_mapping("[events.columns]\n" + PLAIN.replace(', unit = "s"', ""), name="toy")
+    with pytest.raises(UsageError, match=r"column 't' holds numbers"):
+        read_tables(mapping, events=tmp_path / "events.csv")
+
+
+def test_attributes_of_a_csv_are_numbers_unless_zeros_lead(tmp_path: Path) -> None:
+    raw(1).to_parquet(tmp_path / "events.parquet")
+    (tmp_path / "items.csv").write_text("i,year,zip\nx,1999,01234\ny,2001,99999\n")
+    mapping = parse_mapping(
+        "[events.columns]\n"
+        + PLAIN
+        + "[items.columns]\nitem_id = 'i'\nattributes = { json = ['year', 'zip'] }",
+        name="toy",
+    )
+    items = read_tables(mapping, events=tmp_path / "events.parquet", items=tmp_path / "items.csv").items.items
+    assert json.loads(items["attributes"].iloc[0]) == {"year": 1999, "zip": "01234"}
+
+
+@pytest.mark.parametrize("kind", ["date", "decimal", "bytes", "tz", "nested", "bool"])
+def test_unusual_column_types_are_read_without_a_crash(tmp_path: Path, kind: str) -> None:
+    odd = {
+        "date": {"t": [dt.date(2020, 9, 13)]},
+        "decimal": {"i": [decimal.Decimal("7")], "t": ["2020-09-13"]},
+        "bytes": {"i": [b"x"], "t": ["2020-09-13"]},
+        "tz": {"t": pd.to_datetime(["2020-09-13"]).tz_localize("Europe/Berlin")},
+        "nested": {"i": [{"id": 1}], "t": ["2020-09-13"]},
+        "bool": {"i": [True], "t": ["2020-09-13"]},
+    }[kind]
+    events = read(tmp_path, raw(1).assign(**odd), PLAIN.replace(', unit = "s"', "")).events
+    assert isinstance(events["item_id"].iloc[0], str)
+    expected = pd.Timestamp("2020-09-12 22:00" if kind == "tz" else "2020-09-13", tz="UTC")
+    assert pd.Timestamp(events["event_time"].iloc[0]) == expected
+
+
+def test_a_header_without_rows_gives_no_events(tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text("u,i,t\n")
+    tables = read_tables(
+        parse_mapping("[events.columns]\n" + PLAIN, name="toy"), events=tmp_path / "events.csv"
+    )
+    assert len(tables.events) == len(tables.items) == 0
