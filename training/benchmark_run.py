@@ -105,16 +105,18 @@ def open_bench(
 
 def measure_baselines(bench: Bench, protocol: Protocol) -> None:
     """Add the rows of popularity ever, lately (the half-life is the best on validation) and of own habits."""
-    fit, ordered_only = bench.split.fit, bench.data.ordered_only
+    fit = bench.split.fit
+    # Sessions follow one another in their file: there the clock says which are the latest.
+    ordered_only = bench.data.ordered_only and protocol.name != "sessions"
     ever = Popularity.ever(fit)
-    bench.row("popularity", lambda advance: answer_by_scores(ever, bench.cases, advance=advance))
+    bench.row("popularity", lambda advance: ever.answer(bench.cases, advance=advance))
     with bench.timed("tune recent popularity"):
         half_life = tuned_recency(protocol.validation, ordered_only=ordered_only)
     say(
         f"recent popularity: half-life {half_life:g} {'events' if ordered_only else 'days'}, chosen on validation"
     )
     recent = Popularity.recent(fit, half_life=half_life, ordered_only=ordered_only)
-    bench.row("recent popularity", lambda advance: answer_by_scores(recent, bench.cases, advance=advance))
+    bench.row("recent popularity", lambda advance: recent.answer(bench.cases, advance=advance))
     if not bench.cases.exclude_seen:
         habit = Habit(ever.counts)
         bench.row("own habit", lambda advance: answer_by_scores(habit, bench.cases, advance=advance))

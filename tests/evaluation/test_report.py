@@ -2,6 +2,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tailorbird.catalog import Catalog
 from tailorbird.evaluation.answers import answer_by_model, answer_by_scores
@@ -140,6 +142,20 @@ def test_habit_repeats_what_was_taken_often_and_late_then_what_everybody_takes()
     answers = answer_by_scores(habit, cases)
     assert answers.rankings[0, :5].tolist() == [1, 2, 3, 4, 0]
     assert answers.rankings[1, :3].tolist() == [4, 0, 1]
+
+
+@given(data=st.data())
+def test_popularity_answers_as_any_scorer_does(data: st.DataObject) -> None:
+    sequences = data.draw(
+        st.lists(st.lists(st.integers(0, 11), min_size=1, max_size=8), min_size=1, max_size=6)
+    )
+    counts = np.array(data.draw(st.lists(st.integers(0, 3), min_size=12, max_size=12)), float)
+    cases = last_item_cases(sequences, items=12, exclude_seen=data.draw(st.booleans()))
+    ours = Popularity(counts).answer(cases, k=5)
+    plain = answer_by_scores(lambda batch: np.tile(counts, (len(batch), 1)), cases, k=5)
+    assert ours.ranks.tolist() == plain.ranks.tolist()
+    worth = np.append(counts, -1)  # of an empty place; which of equal items is listed is nobody's business
+    assert worth[ours.rankings].tolist() == worth[plain.rankings].tolist()
 
 
 def test_recent_popularity_follows_what_is_taken_lately() -> None:
