@@ -44,6 +44,10 @@ class Step:
         """Move the bar by ``amount``."""
         self._bar.advance(self._task, amount)  # type: ignore[arg-type]
 
+    def restart(self, *, description: str, total: float | None = None) -> None:
+        """Set the bar back to zero for another stage of the same work."""
+        self._bar.reset(self._task, description=description, total=total)  # type: ignore[arg-type]
+
     def update(self, *, total: float | None = None, description: str | None = None) -> None:
         """Change the bar's total or its words."""
         self._bar.update(self._task, total=total, description=description)  # type: ignore[arg-type]
@@ -77,6 +81,8 @@ def emit(result: Mapping[str, object], *, as_json: bool) -> None:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return (
         f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tailorbird.evaluation.bootstrap import Interval
 from tailorbird.evaluation.report import Report, comparison_rows
 from tailorbird.recipe import Recipe
 from training.measure import Measured
@@ -63,8 +64,8 @@ def _slices(report: Report) -> list[dict[str, object]]:
             "slice": name,
             "cases": f"{figures.cases:,}",
             "users": f"{figures.users:,}",
-            "ndcg@10": "{0.mean:.3f} [{0.low:.3f}, {0.high:.3f}]".format(figures.metrics["ndcg@10"]),
-            "hr@10": "{0.mean:.3f}".format(figures.metrics["hr@10"]),
+            "ndcg@10": _interval(figures.metrics["ndcg@10"]),
+            "hr@10": _interval(figures.metrics["hr@10"]),
         }
         for name, figures in parts.items()
     ]
@@ -86,6 +87,10 @@ def _table(rows: list[dict[str, object]]) -> str:
     heads = list(rows[0])
     lines = [heads, ["---"] * len(heads), *([_cell(row[head]) for head in heads] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _interval(interval: Interval) -> str:
+    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def _cell(value: object) -> str:

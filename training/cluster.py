@@ -64,7 +64,8 @@ def cluster(settings: Settings, *, cpus: int) -> Iterator[None]:
             )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise TailorbirdError(
-            f"Ray does not start ({error})", remedy="check TAILORBIRD_RAY_ADDRESS, or that the machine has free memory"
+            f"Ray does not start ({error})",
+            remedy="check TAILORBIRD_RAY_ADDRESS, or that the machine has free memory",
         ) from error
     try:
         yield
@@ -84,8 +85,8 @@ class RayPool:
         self._ray = ray
         self._parallel = parallel
         self._data = data if isinstance(data, ray.ObjectRef) else ray.put(data)
-        self._board = ray.remote(num_cpus=0)(Board).remote()
-        self._task = ray.remote(num_cpus=1, max_retries=1)(_run)
+        self._board: Any = ray.remote(num_cpus=0)(Board).remote()
+        self._task: Any = ray.remote(num_cpus=1, max_retries=1)(_run)
         self._work = work
         self._running: dict[Any, int] = {}
 

@@ -15,8 +15,8 @@ from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.protocols import Protocol, global_time_split
 from tailorbird.events.compaction import read_log
 from tailorbird.events.schema import STRENGTH
-from tailorbird.features.state import UserState
 from tailorbird.features.profiles import ProfileSource
+from tailorbird.features.state import UserState
 from tailorbird.interactions import Interactions
 from tailorbird.settings import Settings
 from training.tracking import DataIdentity
@@ -103,7 +103,12 @@ def load_dataset(settings: Settings, *, through: int | None = None) -> Dataset:
             remedy="ingest more events",
         )
     return Dataset(
-        settings.workspace, settings.folder.as_uri(), catalog, users, events.reset_index(drop=True), interactions
+        settings.workspace,
+        settings.folder.as_uri(),
+        catalog,
+        users,
+        events.reset_index(drop=True),
+        interactions,
     )
 
 
@@ -160,7 +165,8 @@ def case_names(cases: Cases, *, catalog: Catalog) -> np.ndarray:
         strict=True,
     )
     digests = b"".join(
-        hashlib.blake2b(f"{user}|{micros}|{item}".encode(), digest_size=8).digest() for user, micros, item in asked
+        hashlib.blake2b(f"{user}|{micros}|{item}".encode(), digest_size=8).digest()
+        for user, micros, item in asked
     )
     return np.frombuffer(digests, np.int64)
 

@@ -47,8 +47,10 @@ def recall_by_source(sources: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH, 3.5), layout="constrained")
     axes = figure.add_subplot()
     for name, rows in sources.groupby("source", sort=False):
-        style = {"color": "black", "linewidth": 2} if name == "union" else {}
-        axes.plot(rows["k"], rows["recall"], marker="o", markersize=3, label=str(name), **style)
+        width, colour = (2.0, "black") if name == "union" else (1.2, None)
+        axes.plot(
+            rows["k"], rows["recall"], "o-", markersize=3, label=str(name), linewidth=width, color=colour
+        )
     axes.set_xscale("log")
     axes.set_xticks(sources["k"].unique(), [str(k) for k in sources["k"].unique()])
     axes.set_xlabel("candidates of the source")

@@ -76,8 +76,15 @@ def quality_gate(candidate: pd.DataFrame, champion: pd.DataFrame | None) -> Gate
     interval, common = paired(candidate, champion)
     least = min(LEAST_COMMON, len(candidate))
     if common < max(least, 1):
-        return Gate(name, passed=False, found=f"only {common} common cases with the champion, {least} are needed")
-    figures = {"difference": interval.mean, "low": interval.low, "high": interval.high, "cases": float(common)}
+        return Gate(
+            name, passed=False, found=f"only {common} common cases with the champion, {least} are needed"
+        )
+    figures = {
+        "difference": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "cases": float(common),
+    }
     found = f"{interval.mean:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}] on {common:,} common cases"
     return Gate(name, passed=interval.high >= 0, found=found, figures=figures)
 

@@ -56,7 +56,9 @@ class LiveTable:
             if self._best is None or outcome.value > self._best:
                 self._best = outcome.value
         if self._live is None:
-            say(f"trial {number}: {row['state']} {row['value']} ({self._done}/{self._trials}) {row['values']}")
+            say(
+                f"trial {number}: {row['state']} {row['value']} ({self._done}/{self._trials}) {row['values']}"
+            )
         self._show()
 
     def _show(self) -> None:

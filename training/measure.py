@@ -1,5 +1,6 @@
 """Measuring a fitted model on cases it was not fitted on: its report, what stands beside it, and each case by name."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,11 @@ class Measured:
     def headline(self) -> dict[str, float]:
         """Few figures that say how good the model is."""
         return {
-            **{name: interval.mean for name, interval in self.report.overall.metrics.items() if name.endswith("@10")},
+            **{
+                name: interval.mean
+                for name, interval in self.report.overall.metrics.items()
+                if name.endswith("@10")
+            },
             "recall@100": self.report.mean("recall@100"),
             "cases": len(self.cases),
         }
@@ -66,14 +71,16 @@ def measure(
     }
     learned_from = len(np.unique(split.fit.users))
     yardstick = Yardstick.of(split.popularity, dataset.catalog, user_count=learned_from, segments=segments)
-    answers = answer_by_model(model, cases, profiles=profiles, advance=advance)  # type: ignore[arg-type]
+    answers = answer_by_model(model, cases, profiles=profiles, advance=advance)
     ours = evaluate_rankings(answers.rankings, cases, yardstick=yardstick, ranks=answers.ranks)
     reports = {"model": ours}
     sources: dict[str, np.ndarray] = {}
     for name, retriever in model.retrievers.items():
         alone = answer_by_retriever(retriever, cases, k=RECALL_DEPTH)
         sources[name] = alone.rankings
-        reports[name] = evaluate_rankings(alone.rankings[:, :100], cases, yardstick=yardstick, ranks=alone.ranks)
+        reports[name] = evaluate_rankings(
+            alone.rankings[:, :100], cases, yardstick=yardstick, ranks=alone.ranks
+        )
     half_life = tuned_recency(validation) if validation else 7.0
     for name, list_for_all in (
         ("all-time popularity", Popularity.ever(split.fit)),
@@ -86,7 +93,7 @@ def measure(
 
 def value_of(model: Any, cases: Cases, *, profiles: ProfileSource) -> float:
     """NDCG@10 of ``model`` on ``cases``: what a study maximises."""
-    answers = answer_by_model(model, cases, profiles=profiles, k=10)  # type: ignore[arg-type]
+    answers = answer_by_model(model, cases, profiles=profiles, k=10)
     return float(ndcg(answers.ranks, 10).mean())
 
 
@@ -121,15 +128,20 @@ def user_segments(users: Users, user_ids: Sequence[str]) -> dict[str, np.ndarray
     segments: dict[str, np.ndarray] = {}
     age = known["age"].to_numpy(float)
     if np.isfinite(age).any():
-        edges = np.array(AGE_BANDS)
-        lows = np.array([0, *AGE_BANDS])[np.searchsorted(edges, np.nan_to_num(age), side="right")]
-        segments["age"] = np.where(np.isfinite(age), np.char.add(lows.astype(str), "+"), "")
+        names = np.array([f"under {AGE_BANDS[0]}", *_bands(), f"{AGE_BANDS[-1]}+"])
+        segments["age"] = np.where(
+            np.isfinite(age), names[np.searchsorted(AGE_BANDS, np.nan_to_num(age), side="right")], ""
+        )
     for name in ("gender", "country"):
         labels = known[name].fillna("").to_numpy(dtype=str)
         values, counts = np.unique(labels, return_counts=True)
         rare = values[counts < RARE_COUNTRY * max(len(labels), 1)]
         segments[name] = np.where(np.isin(labels, rare) & (labels != ""), "other", labels)
     return {name: labels for name, labels in segments.items() if (labels != "").any()}
+
+
+def _bands() -> list[str]:
+    return [f"{low}-{high - 1}" for low, high in itertools.pairwise(AGE_BANDS)]
 
 
 def protocol_words(protocol: Protocol) -> str:

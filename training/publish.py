@@ -49,7 +49,12 @@ def record(product: Product, *, dataset: Dataset, run: Run) -> None:
     run.metrics({"seconds": dict(product.seconds), "fit": dict(product.figures)})
     for name, report in measured.reports.items():
         if name != "model":
-            run.metrics({f"beside/{name}/ndcg@10": report.mean("ndcg@10"), f"beside/{name}/hr@10": report.mean("hr@10")})
+            run.metrics(
+                {
+                    f"beside/{name}/ndcg@10": report.mean("ndcg@10"),
+                    f"beside/{name}/hr@10": report.mean("hr@10"),
+                }
+            )
     for name, figures in measured.report.slices.items():
         run.metrics({f"slice/{name}/ndcg@10": figures.metrics["ndcg@10"].mean})
     for name, values in product.curves.items():
@@ -77,8 +82,16 @@ def record(product: Product, *, dataset: Dataset, run: Run) -> None:
         run.file(path)
 
 
-def publish(product: Product, *, dataset: Dataset, run: Run, registry: Registry, now: dt.datetime) -> Registered:
-    """Record the run, write the bundle and register it as the next version."""
+def publish(
+    product: Product,
+    *,
+    dataset: Dataset,
+    run: Run,
+    registry: Registry,
+    now: dt.datetime,
+    tags: Mapping[str, str],
+) -> Registered:
+    """Record the run, write the bundle and register it as the next version with ``tags``."""
     record(product, dataset=dataset, run=run)
     first, last = dataset.span
     with tempfile.TemporaryDirectory(prefix="tailorbird-") as scratch:
@@ -109,6 +122,7 @@ def publish(product: Product, *, dataset: Dataset, run: Run, registry: Registry,
                 "recipe": product.recipe.name,
                 "ndcg_at_10": f"{ndcg.mean:.4f} [{ndcg.low:.4f}, {ndcg.high:.4f}]",
                 "measured_before": instant(product.measured_before).isoformat(timespec="seconds"),
+                **tags,
             },
         )
 

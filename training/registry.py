@@ -130,6 +130,13 @@ class Registry:
                 remedy="`tailorbird train` or `tailorbird tune` registers a version, `tailorbird promote` sets an alias",
             ) from None
 
+    def find(self, *, data: str, recipe: str, tags: Mapping[str, str]) -> Registered | None:
+        """The newest version made from this data and recipe with these tags; None where there is none."""
+        wanted = {"data_digest": data, "recipe_digest": recipe, **tags}
+        found = self.client.search_model_versions(f"name = '{self.name}'")
+        fitting = [each for each in found if wanted.items() <= dict(each.tags or {}).items()]
+        return self._registered(max(fitting, key=lambda each: int(each.version))) if fitting else None
+
     def alias(self, alias: str) -> Registered | None:
         """The version an alias points at; None where it points nowhere."""
         number = self._aliases().get(alias)

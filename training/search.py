@@ -83,21 +83,12 @@ def search(
     failures: list[str] = []
     while True:
         while pool.free() and study.done() + len(running) < trials:
-            number, params = study.ask()
-            running.add(number)
-            for watcher in watchers:
-                watcher.started(number, params)
-            pool.start(number, params)
+            running.add(_start(study, pool, watchers))
         if not running:
             return
-        # Ended first: what a trial reported before its end is then in the reports below.
+        # Ended first: what a trial reported before its end is then in the reports that follow.
         ended = pool.ended()
-        for report in pool.reports():
-            if report.number in running:
-                if study.report(report.number, report.value, step=report.step):
-                    pool.stop(report.number)
-                for watcher in watchers:
-                    watcher.reported(report)
+        _pass_on(study, pool, [report for report in pool.reports() if report.number in running], watchers)
         for number, outcome in ended:
             running.discard(number)
             study.tell(number, outcome.value, state=outcome.state)
@@ -107,7 +98,24 @@ def search(
                 failures.append(f"trial {number}: {outcome.reason}")
         if len(failures) >= max(3, trials):
             raise TailorbirdError(
-                f"{len(failures)} trials failed; the last one: {failures[-1]}", remedy="see the trials' MLflow runs"
+                f"{len(failures)} trials failed; the last one: {failures[-1]}",
+                remedy="see the trials' MLflow runs",
             )
         if not ended:
             pause(POLL_SECONDS)
+
+
+def _start(study: OwnedStudy, pool: Pool, watchers: Sequence[Watcher]) -> int:
+    number, params = study.ask()
+    for watcher in watchers:
+        watcher.started(number, params)
+    pool.start(number, params)
+    return number
+
+
+def _pass_on(study: OwnedStudy, pool: Pool, reports: Sequence[Report], watchers: Sequence[Watcher]) -> None:
+    for report in reports:
+        if study.report(report.number, report.value, step=report.step):
+            pool.stop(report.number)
+        for watcher in watchers:
+            watcher.reported(report)

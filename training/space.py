@@ -32,8 +32,10 @@ class Range:
     def suggest(self, trial: "Trial", key: str) -> Value:
         """Ask the trial for a number."""
         if self.whole:
-            return trial.suggest_int(key, int(self.low), int(self.high), step=int(self.step or 1), log=self.log)
-        return trial.suggest_float(key, self.low, self.high, step=self.step, log=self.log)
+            return int(
+                trial.suggest_int(key, int(self.low), int(self.high), step=int(self.step or 1), log=self.log)
+            )
+        return float(trial.suggest_float(key, self.low, self.high, step=self.step, log=self.log))
 
     def contains(self, value: object) -> bool:
         """Say whether a recipe's value lies inside, on the grid if there is one."""
@@ -51,8 +53,8 @@ class Choice:
 
     def suggest(self, trial: "Trial", key: str) -> Value:
         """Ask the trial for one of them."""
-        chosen: Value = trial.suggest_categorical(key, self.choices)
-        return chosen
+        chosen = trial.suggest_categorical(key, self.choices)
+        return self.choices[self.choices.index(chosen)]
 
     def contains(self, value: object) -> bool:
         """Say whether a recipe's value is one of them."""
@@ -125,7 +127,9 @@ def _dimension(key: str, entry: object, recipe: Recipe) -> Range | Choice:
         for value in entry["choices"]:
             recipe.override({key: value})
         return Choice(tuple(entry["choices"]))
-    if not {"low", "high"} <= set(entry) <= {"low", "high", "log", "step"} or isinstance(present, (str, tuple)):
+    if not {"low", "high"} <= set(entry) <= {"low", "high", "log", "step"} or isinstance(
+        present, (str, tuple)
+    ):
         raise wrong
     bounds = Range(**entry, whole=isinstance(present, int))
     numeric = all(isinstance(bound, (int, float)) for bound in (bounds.low, bounds.high))

@@ -54,7 +54,8 @@ class OwnedStudy:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise TailorbirdError(
-                    f"study {name!r} is already running", remedy="wait for it, or stop it and start again to resume"
+                    f"study {name!r} is already running",
+                    remedy="wait for it, or stop it and start again to resume",
                 ) from None
             study = optuna.create_study(
                 storage=optuna.storages.RDBStorage(f"sqlite:///{folder / f'{name}.db'}"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tailorbird.settings import Settings, load_settings
+from tests.training.toy import make_workspace
 from training.tracking import open_client
 
 
@@ -24,3 +25,24 @@ def settings(tmp_path: Path, mlflow_schema: Path) -> Settings:
     own.mlruns.mkdir()
     shutil.copy(mlflow_schema, own.mlruns / "mlflow.db")
     return own
+
+
+@pytest.fixture(scope="session")
+def toy_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose workspace `test` holds the toy world, ingested, with features."""
+    home = tmp_path_factory.mktemp("toy") / "home"
+    make_workspace(load_settings(home=home, workspace="test"))
+    return home
+
+
+@pytest.fixture
+def toy(toy_home: Path, settings: Settings) -> Settings:
+    """Settings of the toy workspace with an MLflow store of the test's own. The workspace is shared: only read it."""
+    return load_settings(home=toy_home, mlruns=settings.mlruns, workspace="test")
+
+
+@pytest.fixture
+def own_toy(toy_home: Path, settings: Settings) -> Settings:
+    """A copy of the toy workspace that a test may change."""
+    shutil.copytree(toy_home, settings.home)
+    return settings

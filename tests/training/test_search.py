@@ -20,7 +20,9 @@ SPACE = Space("toy", {"x": Range(-4.0, 4.0), "n": Range(1, 5, whole=True)})
 class StepwisePool:
     """Runs trials in this process, one step of each whenever asked; the figure of step s is value * (s + 1) / steps."""
 
-    def __init__(self, value_of: Callable[[Mapping[str, Value]], float], *, parallel: int = 2, steps: int = 5) -> None:
+    def __init__(
+        self, value_of: Callable[[Mapping[str, Value]], float], *, parallel: int = 2, steps: int = 5
+    ) -> None:
         self.value_of, self.parallel, self.steps = value_of, parallel, steps
         self.progress: dict[int, tuple[float, int]] = {}
         self.stopped: set[int] = set()

@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from tailorbird.errors import UsageError
-from tailorbird.recipe import Recipe, recipe_names, load_recipe
+from tailorbird.recipe import Recipe, load_recipe, recipe_names
 from training.space import FOLDER, Choice, Range, load_space
 
 
@@ -47,7 +47,9 @@ def test_numbers_keep_the_type_of_the_recipes_key(tmp_path: Path) -> None:
 
 
 def test_keys_of_sources_that_the_recipe_lacks_are_left_out(tmp_path: Path) -> None:
-    path = write(tmp_path, '[space]\n"sequence.dropout" = { low = 0, high = 1 }\n"width" = { low = 8, high = 9 }\n')
+    path = write(
+        tmp_path, '[space]\n"sequence.dropout" = { low = 0, high = 1 }\n"width" = { low = 8, high = 9 }\n'
+    )
     assert set(load_space(path, Recipe(sources=("popularity",))).keys) == {"width"}
 
 
