@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog import ITEM_COLUMNS, USER_COLUMNS, Catalog, Users
+from tailorbird.catalog import Catalog, Users
 from tailorbird.errors import UsageError
 from tailorbird.events.rows import user_keys
 from tailorbird.events.schema import SCHEMA
-from tailorbird.ingest.expressions import Expression, json_texts, numbers, texts, times
+from tailorbird.ingest.descriptions import cleaned, derived_rows, described_rows, evaluated
 from tailorbird.ingest.files import Source, read_source
 from tailorbird.ingest.mapping import Mapping, TableMapping
+from tailorbird.ingest.values import json_texts, numbers, texts, times
 
 ORDER_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 """Where the synthetic clock of data without times starts: one second per position."""
@@ -37,7 +38,8 @@ class Tables:
 
     ``events`` has SCHEMA's columns, one row for each row of its source and in its order. A column of clean data has its
     schema type; one that holds a value that does not fit keeps all values as found, for validation to name them.
-    ``ordered_only`` says that times are synthetic. ``sources`` are the raw tables by ``events``, ``items``, ``users``.
+    ``ordered_only`` says that times are synthetic. ``sources`` are the raw tables by ``events``, ``items``, ``users``; ``lost_values`` counts, by table and column, the values of items
+    and users that said nothing (a price that is no number).
     """
 
     events: pd.DataFrame
@@ -48,6 +50,7 @@ class Tables:
     items_read: pd.DataFrame = field(default_factory=pd.DataFrame)
     users_read: pd.DataFrame = field(default_factory=pd.DataFrame)
     sources: MappingType[str, Source] = field(default_factory=dict)
+    lost_values: MappingType[str, MappingType[str, int]] = field(default_factory=dict)
 
 
 def read_tables(
@@ -71,8 +74,17 @@ def read_tables(
     source = read_source(_file(mapping.events, given=events, path=path, what="events"))
     sources = {"events": source}
     frame = _events(source, mapping)
-    item_rows = _rows("items", mapping.items, given=items, path=path, sources=sources, events=frame)
-    user_rows = _rows("users", mapping.users, given=users, path=path, sources=sources, events=frame)
+    lost, described = {}, {}
+    for what, table, given in (("items", mapping.items, items), ("users", mapping.users, users)):
+        if table is not None and table.from_events and given is None:
+            rows = derived_rows(what, table, raw=source.frame, types=frame["type"])
+        elif file := _optional_file(table, given=given, path=path):
+            sources[what] = read_source(file)
+            rows = described_rows(what, table, sources[what])
+        else:
+            rows = pd.DataFrame()
+        described[what], lost[what] = cleaned(rows, what=what)
+    item_rows, user_rows = described["items"], described["users"]
     if item_rows.empty and "item_id" not in item_rows:
         item_rows = pd.DataFrame({"item_id": frame["item_id"].dropna().unique()}, dtype=object)
     if "user_id" not in user_rows:
@@ -86,6 +98,7 @@ def read_tables(
         items_read=item_rows,
         users_read=user_rows,
         sources=sources,
+        lost_values=lost,
     )
 
 
@@ -100,7 +113,7 @@ def file_paths(
 
 def _events(source: Source, mapping: Mapping) -> pd.DataFrame:
     raw = source.frame
-    columns = _evaluated(raw, mapping.events, allowed=SCHEMA.names)
+    columns = evaluated(raw, mapping.events, allowed=SCHEMA.names)
     events = pd.DataFrame(
         {name: columns.get(name, pd.Series(None, index=raw.index, dtype=object)) for name in SCHEMA.names}
     )
@@ -170,74 +183,6 @@ def _content_ids(events: pd.DataFrame, *, name: str) -> pd.Series:
     nth = hashes.groupby(hashes).cumcount()
     ids = [f"{name}-{code:016x}" + (f"-{n}" if n else "") for code, n in zip(hashes, nth, strict=True)]
     return pd.Series(ids, index=events.index, dtype=object)
-
-
-def _rows(
-    what: str,
-    table: TableMapping | None,
-    *,
-    given: Path | None,
-    path: Path | None,
-    sources: dict[str, Source],
-    events: pd.DataFrame,
-) -> pd.DataFrame:
-    """The item or user rows, ids as text, not yet made unique; an empty frame when there is no such table."""
-    allowed, key = (ITEM_COLUMNS, "item_id") if what == "items" else (USER_COLUMNS, "user_id")
-    if table is not None and table.from_events and given is None:
-        return _derived(sources["events"].frame, table, key=key, allowed=allowed, types=events["type"])
-    file = _optional_file(table, given=given, path=path)
-    if file is None:
-        return pd.DataFrame()
-    sources[what] = read_source(file)
-    table = table if table is not None and not table.from_events else TableMapping(same_names=True)
-    rows = pd.DataFrame(
-        _evaluated(sources[what].frame, table, allowed=allowed), index=sources[what].frame.index
-    )
-    if key not in rows:
-        raise UsageError(
-            f"{file.name} has no column {key!r}", remedy=f'map it: [{what}.columns] {key} = "<your column>"'
-        )
-    rows[key] = texts(rows[key])
-    return _with_instants(rows)
-
-
-def _derived(
-    raw: pd.DataFrame, table: TableMapping, *, key: str, allowed: tuple[str, ...], types: pd.Series
-) -> pd.DataFrame:
-    if table.types:
-        raw = raw[types.isin(table.types)]
-    rows = pd.DataFrame(_evaluated(raw, table, allowed=allowed), index=raw.index)
-    if key not in rows:
-        raise UsageError(f"a table from events needs {key!r}", remedy="map it in the mapping file")
-    rows[key] = texts(rows[key])
-    how = {name: str(_aggregate(table.columns.get(name))) for name in rows.columns if name != key}
-    groups = rows.dropna(subset=[key]).groupby(key, sort=False)
-    if not how:
-        return pd.DataFrame({key: list(groups.groups)}, dtype=object)
-    return _with_instants(groups.agg(how).reset_index())
-
-
-def _aggregate(expression: Expression | None) -> object:
-    return "first" if expression is None else expression.options.get("aggregate", "first")
-
-
-def _with_instants(rows: pd.DataFrame) -> pd.DataFrame:
-    """The catalogue keeps ``launched_at`` as epoch seconds, whatever the source had."""
-    if "launched_at" in rows and not pd.api.types.is_numeric_dtype(rows["launched_at"]):
-        instants = pd.to_datetime(times(rows["launched_at"]), utc=True, errors="coerce")
-        seconds = instants.dt.tz_localize(None).astype("datetime64[us]").astype(np.int64) / 1e6
-        rows = rows.assign(launched_at=seconds.where(instants.notna()))
-    if "attributes" in rows:
-        rows = rows.assign(attributes=json_texts(rows["attributes"]))
-    return rows
-
-
-def _evaluated(
-    raw: pd.DataFrame, table: TableMapping, *, allowed: tuple[str, ...] | list[str]
-) -> dict[str, pd.Series]:
-    columns = {name: raw[name] for name in allowed if name in raw} if table.same_names else {}
-    columns.update({name: expression.evaluate(raw) for name, expression in table.columns.items()})
-    return columns
 
 
 def _file(table: TableMapping, *, given: Path | None, path: Path | None, what: str) -> Path:

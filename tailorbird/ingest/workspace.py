@@ -111,7 +111,7 @@ def ingest_tables(
         first_event="" if times.empty else times.min().isoformat(),
         last_event="" if times.empty else times.max().isoformat(),
         ordered_only=tables.ordered_only,
-        anomalies=validated.anomalies,
+        anomalies=[*validated.anomalies, *_lost_values(tables)],
         quarantine_files=[str(file) for file in files],
         last_offset=last_offset,
     )
@@ -180,6 +180,18 @@ def _merged(known: pd.DataFrame, new: pd.DataFrame, *, key: str) -> pd.DataFrame
     order = pd.concat([known[key], new[key]]).drop_duplicates()
     newest = pd.concat([known, new]).drop_duplicates(key, keep="last").set_index(key)
     return newest.loc[order].reset_index()[list(known.columns)]
+
+
+def _lost_values(tables: Tables) -> list[Anomaly]:
+    return [
+        Anomaly(
+            "lost values",
+            float(count),
+            f"{count:,} {table} have a {column} that cannot be read; it counts as absent",
+        )
+        for table, columns in tables.lost_values.items()
+        for column, count in columns.items()
+    ]
 
 
 def _reasons(validated: Validated, events_out: pd.DataFrame) -> dict[str, int]:

@@ -14,6 +14,7 @@ from tailorbird.errors import UsageError
 from tailorbird.events.schema import SCHEMA
 from tailorbird.ingest.mapping import identity_mapping, load_mapping, parse_mapping
 from tailorbird.ingest.sources import Tables, read_tables, without_ties
+from tailorbird.simulator.shop import Shop
 
 NOON = 1_600_000_000
 
@@ -288,3 +289,41 @@ def test_a_header_without_rows_gives_no_events(tmp_path: Path) -> None:
         parse_mapping("[events.columns]\n" + PLAIN, name="toy"), events=tmp_path / "events.csv"
     )
     assert len(tables.events) == len(tables.items) == 0
+
+
+def test_a_shop_in_csv_is_the_same_shop(tmp_path: Path) -> None:
+    shop = Shop.make(30, 1)
+    shop.write(tmp_path / "parquet")
+    (tmp_path / "csv").mkdir()
+    shop.events().to_csv(tmp_path / "csv" / "events.csv", index=False)
+    items = shop.catalog.items.assign(categories=shop.catalog.items["categories"].map(json.dumps))
+    items.to_csv(tmp_path / "csv" / "items.csv", index=False)
+    shop.users.users.to_csv(tmp_path / "csv" / "users.csv", index=False)
+    one, other = (read_tables(load_mapping("shop"), path=tmp_path / name) for name in ("parquet", "csv"))
+    pd.testing.assert_frame_equal(one.events, other.events)
+    pd.testing.assert_frame_equal(one.items.items, other.items.items)
+    pd.testing.assert_frame_equal(one.users.users, other.users.users)
+
+
+def test_values_that_say_nothing_leave_the_item_and_are_counted(tmp_path: Path) -> None:
+    raw(1).to_parquet(tmp_path / "events.parquet")
+    (tmp_path / "items.csv").write_text(
+        "item_id,title,price,categories,attributes,launched_at\nx,Cup,free,[NEW] Shoes,{broken,soon\n"
+        'y,Pan,4.5,"[""a"", ""b""]","{""kg"": 2}",2024-01-01\n'
+    )
+    (tmp_path / "users.csv").write_text("user_id,age\n0,thirty\n")
+    mapping = parse_mapping("[events.columns]\n" + PLAIN, name="toy")
+    tables = read_tables(
+        mapping,
+        events=tmp_path / "events.parquet",
+        items=tmp_path / "items.csv",
+        users=tmp_path / "users.csv",
+    )
+    assert tables.lost_values == {
+        "items": {"price": 1, "launched_at": 1, "attributes": 1},
+        "users": {"age": 1},
+    }
+    cup, pan = tables.items.items.to_dict("records")
+    assert (cup["title"], cup["categories"], cup["attributes"]) == ("Cup", ["[NEW] Shoes"], "{}")
+    assert np.isnan(cup["price"])
+    assert (pan["price"], pan["categories"], pan["launched_at"]) == (4.5, ["a", "b"], 1_704_067_200.0)
