@@ -34,6 +34,8 @@ RETRIEVERS: Mapping[str, type[Retriever]] = {
 DENSE_UP_TO = 50_000
 """Up to this many items a request scores the whole catalogue by every source; beyond, the indexes search."""
 _NOTHING = np.float32(-np.inf)
+FEW_TIMES = 5
+"""A search up to this many times deeper is cheaper than masking the catalogue first."""
 
 
 class HybridModel:
@@ -246,23 +248,34 @@ class HybridModel:
     def _merged(
         self, dense: Mapping[str, np.ndarray], history: Histories, k: int, exclude: np.ndarray
     ) -> Shortlist:
-        lists = [self._listed(name, scores, history, k, exclude) for name, scores in dense.items()]
+        allowed = np.ones(len(self.catalog), bool)
+        allowed[exclude] = False
+        lists = [self._listed(name, scores, history, k, allowed) for name, scores in dense.items()]
         turns = self._turns if len(dense) == len(self._turns) else np.ones(len(dense))
         rows, ranks = merge(lists, turns, k)
         chosen = np.stack([scores[rows] for scores in dense.values()], axis=1)  # (c, s)
         return Shortlist(rows, ranks, signals_of(chosen, ranks))
 
     def _listed(
-        self, name: str, scores: np.ndarray, history: Histories, k: int, exclude: np.ndarray
+        self, name: str, scores: np.ndarray, history: Histories, k: int, allowed: np.ndarray
     ) -> np.ndarray:
+        """A source's ``k`` best of the rows ``allowed`` (n,) bool; it proposes nothing at and below an exact zero.
+
+        Zero means that the source has nothing to say of an item, unless it scores every item (no zeros).
+        """
         retriever = self.retrievers[name]
+        reach = (
+            k + len(allowed) - int(np.count_nonzero(allowed))
+        )  # deep enough to lose every row that is not allowed
         if isinstance(retriever, Popularity):  # sorted beforehand
-            rows = retriever.sorted_rows(history)[: k + len(exclude)]
-            unsold = scores[rows] == 0
-            return rows[~(np.isin(rows, exclude) | unsold)][:k] if len(exclude) else rows[~unsold][:k]
-        proposed = np.where(scores == 0, _NOTHING, scores)  # exactly zero: the source has nothing to say
-        proposed[exclude] = -np.inf
-        return top_rows(proposed, k)
+            rows = retriever.sorted_rows(history)[:reach]
+            return rows[allowed[rows] & (scores[rows] != 0)][:k]
+        if reach > FEW_TIMES * k:  # most is excluded: cheaper to leave it out before the search
+            rows = top_rows(np.where(allowed, scores, _NOTHING), k)
+        else:
+            rows = top_rows(scores, reach)
+            rows = rows[allowed[rows]][:k]
+        return rows[scores[rows] != 0]
 
     def _searched(self, history: Histories, k: int, exclude: np.ndarray) -> Shortlist:
         queries = [retriever.encode(history) for retriever in self.retrievers.values()]
