@@ -66,7 +66,7 @@ class SequenceRecipe:
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     dropout: float = 0.25
-    negatives: int = 0  # 0: full softmax up to 50,000 items, else 2,048 sampled
+    negatives: int = 0  # 0: full softmax up to 20,000 items, else 2,048 sampled
     id_dropout: float = (
         0.1  # share of items whose id is hidden from a batch, so content learns to stand alone
     )

@@ -12,7 +12,7 @@ from tailorbird.interactions import Histories, Interactions
 from tailorbird.models.encoder import GAP_BUCKETS, STRENGTH_BUCKETS, SequenceEncoder, softmax_loss
 from tailorbird.recipe import SequenceRecipe
 
-FULL_SOFTMAX_UP_TO = 50_000
+FULL_SOFTMAX_UP_TO = 20_000
 SAMPLED = 2_048
 
 EpochReport = Callable[[int, dict[str, float]], None]
