@@ -14,6 +14,8 @@ from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import static_rows
 from tailorbird.features.records import records_of
 from tailorbird.features.state import UserState
+from tailorbird.features.table import IGNORED_TYPES
+from tailorbird.features.table import IGNORED_TYPES
 from tailorbird.settings import Settings
 
 Batch = Sequence[tuple[int, Event]]
@@ -91,7 +93,8 @@ class ProfileUpdater:
     def _fold(self, batch: Batch) -> tuple[int, int]:
         by_user: dict[str, list[tuple[int, Event]]] = {}
         for offset, event in batch:
-            by_user.setdefault(event.user_key, []).append((offset, event))
+            if event.type not in IGNORED_TYPES:  # serving logs a slate an answer: no profile changes by it
+                by_user.setdefault(event.user_key, []).append((offset, event))
         changed: list[UserState] = []
         fresh: list[Event] = []
         for state, entries in zip(self._room.online_read(list(by_user)), by_user.values(), strict=True):
