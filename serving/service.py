@@ -22,6 +22,7 @@ from serving.writer import ExposureWriter
 from tailorbird.events.schema import user_key
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.state import UserState
+from tailorbird.models.segments import segment_of
 from tailorbird.slate.exposure import exposure_event, new_recommendation_id
 from tailorbird.slate.query import NO_RULES, Query, Rules, Slate
 from tailorbird.slate.recommender import Recommender
@@ -158,8 +159,14 @@ class RecommendService:
         key = user_key(user_id=asker.user_id, anonymous_id=asker.anonymous_id or recommendation_id)
         state, profile_read = self._hydrator.fetch_profile(key)
         recommender = self._champion.current
+        person = self._demographics(key)
         query = Query(
-            state=state, now=now, context=asker.context, demographics=self._demographics(key), **wishes
+            state=state,
+            now=now,
+            context=asker.context,
+            demographics=person,
+            segment=segment_of(person),
+            **wishes,
         )
         return query, Visit(asker, recommender, recommendation_id, scenario, started, profile_read)
 

@@ -12,7 +12,7 @@ from tailorbird.slate.shelf import Shelf
 
 @dataclass(frozen=True)
 class Known:
-    """The query's item ids as catalogue rows, looked up once for all filters."""
+    """The query's item ids as catalogue rows, each row once, looked up once for all filters."""
 
     seen: np.ndarray
     hidden: np.ndarray
@@ -30,7 +30,7 @@ class Filter(Protocol):
     reason: str
 
     def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
-        """The rows (m,) that must not be shown."""
+        """The rows (m,) that must not be shown, each once."""
 
 
 class HiddenItemsFilter:
@@ -119,7 +119,7 @@ class Screen:
         for each in filters:
             rows = each.removes(query, known, shelf)
             if len(rows):
-                rows = np.unique(rows[allowed[rows]])
+                rows = rows[allowed[rows]]
                 if len(rows):
                     allowed[rows] = False
                     removed.append(Removed(each.reason, rows))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -90,8 +91,7 @@ class Ranking:
     user_vector: np.ndarray  # (u,) float32, the features the ranker saw
 
 
-@dataclass(frozen=True)
-class SlateItem:
+class SlateItem(NamedTuple):
     """One answer: ``sources`` proposed it, ``reasons`` say at which place."""
 
     item_id: str

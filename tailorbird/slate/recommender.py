@@ -8,9 +8,10 @@ from typing import Protocol
 import numpy as np
 
 from tailorbird.catalog import Catalog
+from tailorbird.features.sums import TYPE_STRENGTH
 from tailorbird.features.table import COUNTED_TYPES
 from tailorbird.slate.fallback import EVERYONE, FallbackChain
-from tailorbird.slate.filters import FILTERS, Filter, Known, Screen
+from tailorbird.slate.filters import FILTERS, NO_ROWS, Filter, Known, Screen
 from tailorbird.slate.query import Candidates, Query, Ranking, Removed, Slate, SlateItem
 from tailorbird.slate.select import VarietySelector
 from tailorbird.slate.shelf import Shelf
@@ -18,6 +19,7 @@ from tailorbird.slate.shelf import Shelf
 COLD_START = "cold_start"
 """The model answered, but knows nothing of this user."""
 HIDE = COUNTED_TYPES.index("hide")
+_SPEAKS = TYPE_STRENGTH > 0  # (types,) whether an event of this type says something for its item
 PAGE_LIMIT = 1_000
 """Items of one answer at most; the cursor leads to the others."""
 
@@ -96,7 +98,7 @@ class Recommender:
             known = np.asarray(sorted(known.tolist(), key=lambda row: places.get(row, len(places))), np.int64)
             items = [SlateItem(str(self.catalog.item_ids[row]), 0.0, ()) for row in known]
         else:
-            items = [self._item(ranking, place, query) for place in range(len(ranking.scores))]
+            items = self._items(ranking, np.arange(len(ranking.scores)), query)
         items += [SlateItem(item_id, 0.0, ()) for item_id in unknown]
         return Slate(
             items=tuple(items),
@@ -133,7 +135,7 @@ class Recommender:
             places = np.flatnonzero(screen.allowed[ranking.candidates.rows])
             shelves = self.shelf.shelf_of[ranking.candidates.rows[places]]
             chosen = places[VarietySelector(self.policy.max_category_share).select(shelves, k)]
-            items = [self._item(ranking, place, query) for place in chosen.tolist()]
+            items = self._items(ranking, chosen, query)
             rows = ranking.candidates.rows[chosen]
             waiting = len(places) - len(chosen)
         fallback = "" if query.state.total or query.item_id else COLD_START
@@ -190,28 +192,30 @@ class Recommender:
                     items.append(SlateItem(str(self.catalog.item_ids[row]), 0.0, (name,)))
         return items, items[0].sources[0] if items else ""
 
-    def _item(self, ranking: Ranking, place: int, query: Query) -> SlateItem:
+    def _items(self, ranking: Ranking, places: np.ndarray, query: Query) -> list[SlateItem]:
         found = ranking.candidates
-        ranks = found.ranks[place].tolist()
-        sources = tuple(name for name, rank in zip(found.source_names, ranks, strict=True) if rank >= 0)
-        reasons: tuple[str, ...] = ()
-        if query.explain:
-            reasons = tuple(
-                f"number {rank + 1} of {name}"
-                for name, rank in zip(found.source_names, ranks, strict=True)
-                if rank >= 0
+        names = found.source_names
+        ids = self.catalog.item_ids[found.rows[places]].tolist()
+        scores = ranking.scores[places].tolist()
+        items = []
+        for item_id, score, ranks in zip(ids, scores, found.ranks[places].tolist(), strict=True):
+            proposed = [(name, rank) for name, rank in zip(names, ranks, strict=True) if rank >= 0]
+            reasons = (
+                tuple(f"number {rank + 1} of {name}" for name, rank in proposed) if query.explain else ()
             )
-        return SlateItem(
-            str(self.catalog.item_ids[found.rows[place]]), float(ranking.scores[place]), sources, reasons
-        )
+            items.append(SlateItem(item_id, score, tuple([name for name, _ in proposed]), reasons))
+        return items
 
     def _known(self, query: Query) -> Known:
-        excluded = list(query.exclude) + ([query.item_id] if query.item_id else [])
         state = query.state
         rows = self.shelf.rows_of_keys(state.item_keys)
+        types = state.history["type"]
+        excluded = list(query.exclude)
+        if query.item_id:
+            excluded.append(query.item_id)
         return Known(
-            seen=rows[(state.strengths > 0) & (rows >= 0)],
-            hidden=rows[(state.history["type"] == HIDE) & (rows >= 0)],
+            seen=_distinct(rows[(_SPEAKS[types] & (rows >= 0))]),
+            hidden=_distinct(rows[(types == HIDE) & (rows >= 0)]),
             excluded=self._rows(excluded),
             shown=self._rows(query.shown),
             keep_seen=self.policy.keep_seen if query.keep_seen is None else query.keep_seen,
@@ -219,8 +223,8 @@ class Recommender:
 
     def _rows(self, item_ids: Sequence[str]) -> np.ndarray:
         if not item_ids:
-            return np.zeros(0, np.int64)
-        rows = self.catalog.rows(item_ids)
+            return NO_ROWS
+        rows = self.catalog.rows(dict.fromkeys(item_ids))
         return rows[rows >= 0]
 
     def tried(self, work: Callable[[], Ranking]) -> tuple[Ranking | None, str]:
@@ -231,3 +235,8 @@ class Recommender:
             return None, str(error)
         except Exception:
             return None, traceback.format_exc()
+
+
+def _distinct(rows: np.ndarray) -> np.ndarray:
+    """(m,) each row once; a set is quicker than np.unique on a history's few rows."""
+    return np.fromiter(set(rows.tolist()), np.int64) if len(rows) else NO_ROWS
