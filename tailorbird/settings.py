@@ -3,8 +3,10 @@
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tailorbird.errors import UsageError
 
 
 class Settings(BaseSettings):
@@ -29,7 +31,9 @@ class Settings(BaseSettings):
     item_refresh_seconds: float = Field(30.0, gt=0, description="How often serving reloads item features.")
 
     result_cache_seconds: float = Field(
-        10.0, ge=0, description="How long serving reuses a ranking of the same request and profile; 0 is never."
+        10.0,
+        ge=0,
+        description="How long serving reuses a ranking of the same request and profile; 0 is never.",
     )
 
     @field_validator("home", "mlruns")
@@ -84,5 +88,13 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the environment once; ``overrides`` win (None means: not given)."""
-    return Settings(**{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    """Read the environment once; ``overrides`` win (None means: not given). Raises UsageError on a wrong value."""
+    try:
+        return Settings(**{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name = str(wrong["loc"][0]) if wrong["loc"] else "settings"
+        raise UsageError(
+            f"setting {name} = {wrong['input']!r}: {wrong['msg']}",
+            remedy=f"correct the option, or TAILORBIRD_{name.upper()}",
+        ) from error

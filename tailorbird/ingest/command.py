@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from tailorbird.console import emit, progress, say, table
-from tailorbird.errors import UsageError
+from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.ingest.mapping import Mapping, builtin_mappings, identity_mapping, load_mapping
 from tailorbird.ingest.sources import file_paths, read_tables
 from tailorbird.ingest.workspace import (
@@ -87,6 +87,11 @@ def ingest(
         say(f"already in workspace {settings.workspace}: the same files with the same mapping")
     _show(report)
     emit(report.to_json() if as_json else _summary(report), as_json=as_json)
+    if report.rows_in and not report.accepted:
+        raise TailorbirdError(
+            f"none of the {report.rows_in:,} events was accepted: {next(iter(report.reasons))}",
+            remedy="look into the quarantine, then correct the mapping or the files",
+        )
 
 
 def _mapping(

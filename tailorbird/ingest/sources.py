@@ -114,6 +114,13 @@ def file_paths(
 def _events(source: Source, mapping: Mapping) -> pd.DataFrame:
     raw = source.frame
     columns = evaluated(raw, mapping.events, allowed=SCHEMA.names)
+    for needed in (("type",), ("event_time",), ("user_id", "anonymous_id")):
+        if not any(name in columns for name in needed):
+            raise UsageError(
+                f"{source.path.name if source.path else 'the source'} has no column {' or '.join(needed)}; "
+                f"it has {', '.join(map(str, raw.columns))}",
+                remedy="say in a mapping file how it is made: --mapping FILE",
+            )
     events = pd.DataFrame(
         {name: columns.get(name, pd.Series(None, index=raw.index, dtype=object)) for name in SCHEMA.names}
     )

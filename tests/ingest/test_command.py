@@ -162,6 +162,23 @@ def test_events_alone_make_a_catalogue_of_ids_that_grows(files: Path) -> None:
     assert Catalog.read(workspace(files) / "catalog").item_ids.tolist() == ["cup", "new"]
 
 
+def test_a_file_of_which_nothing_fits_is_an_error_after_its_report(files: Path) -> None:
+    (files / "e.csv").write_text(
+        "message_id,type,user_id,item_id,event_time\nn1,click,ann,ghost,2024-05-03\n"
+    )
+    result = invoke(*options(files), "--json")
+    assert json.loads(result.stdout)["quarantined"] == 1
+    assert isinstance(result.exception, TailorbirdError)
+    assert "none of the 1 events was accepted: unknown item" in result.exception.what
+
+
+def test_columns_that_are_missing_altogether_are_named(files: Path) -> None:
+    (files / "e.csv").write_text("message_id,type,user_id,item_id,when\nn1,click,ann,cup,2024-05-03\n")
+    result = invoke("--events", files / "e.csv")
+    assert isinstance(result.exception, UsageError)
+    assert "e.csv has no column event_time; it has message_id" in result.exception.what
+
+
 def test_order_only_data_is_accepted_and_says_so(files: Path) -> None:
     (files / "e.csv").write_text("who,what\n1,a\n1,b\n2,a\n")
     (files / "m.toml").write_text(
@@ -192,6 +209,7 @@ def test_a_half_written_file_stores_nothing(files: Path) -> None:
         (["--data", "shop", "--mapping", "m.toml"], "both --data shop and --mapping m.toml"),
         (["--events", "nowhere.csv"], "no file nowhere.csv"),
         (["--data", "shop", "--path", "/nowhere/at/all"], "no folder /nowhere/at/all"),
+        (["--events", "e.csv", "--workspace", "BAD NAME"], "setting workspace = 'BAD NAME'"),
     ],
 )
 def test_a_wrong_call_names_the_value(files: Path, arguments: list[str], complaint: str) -> None:
