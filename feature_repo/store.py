@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from feast import FeatureStore
+from feast import FeatureStore, metrics
 from feast.infra.passthrough_provider import PassthroughProvider
 from feast.infra.provider import get_provider
 
@@ -37,6 +38,11 @@ from tailorbird.features.items import ItemTable
 from tailorbird.features.state import UserState
 from tailorbird.features.table import STORED_ITEM, STORED_USER
 from tailorbird.settings import Settings
+
+# Feast's switch for shared metrics would reach every child process, whose folder then goes when we end.
+if metrics._owns_mp_dir:
+    for _name in ("PROMETHEUS_MULTIPROCESS_DIR", "PROMETHEUS_MULTIPROC_DIR"):
+        os.environ.pop(_name, None)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

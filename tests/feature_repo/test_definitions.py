@@ -1,5 +1,8 @@
 """The Feast definitions come from the feature table, and Feast's own command finds them and nothing else."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import yaml
@@ -50,3 +53,15 @@ def test_the_registry_holds_no_code(settings: Settings, room: FeatureStoreRoom) 
     assert b"user_profile" in registry
     assert b"dill" not in registry
     assert room.feast.list_on_demand_feature_views() == []
+
+
+def test_importing_feast_leaves_metrics_and_environment_as_they_were() -> None:
+    code = (
+        "import os, feature_repo.store, prometheus_client.values as values;"
+        "print([name for name in os.environ if name.startswith('PROMETHEUS')], values.ValueClass.__name__)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PROMETHEUS")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip() == "[] MutexValue"

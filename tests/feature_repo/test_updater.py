@@ -14,6 +14,7 @@ from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import Event
 from tailorbird.features.items import ItemTable
 from tailorbird.features.replay import ReplayProfiles
+from tailorbird.features.state import UserState
 from tailorbird.settings import Settings, load_settings
 
 Shop = tuple[Catalog, list[Event]]
@@ -45,6 +46,15 @@ def test_an_event_shows_at_once(
     applied = updater.apply(entries(log, shop[1][:1]))
     assert (applied.users, applied.events, applied.through) == (1, 1, 1)
     assert room.online_read([shop[1][0].user_key])[0].total == 1
+
+
+def test_what_serving_showed_moves_the_mark_and_no_profile(
+    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog
+) -> None:
+    shown = Event("shown", "slate", 1.75e9, 1.75e9, user_id="u1")
+    applied = ProfileUpdater(settings, room=room, log=log).apply(entries(log, [shown]))
+    assert (applied.users, applied.events, applied.through) == (0, 0, 1)
+    assert room.online_read(["u1"])[0].version == UserState.empty("u1").version
 
 
 def test_applying_twice_changes_nothing(
