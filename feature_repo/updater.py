@@ -15,7 +15,6 @@ from tailorbird.features.items import static_rows
 from tailorbird.features.records import records_of
 from tailorbird.features.state import UserState
 from tailorbird.features.table import IGNORED_TYPES
-from tailorbird.features.table import IGNORED_TYPES
 from tailorbird.settings import Settings
 
 Batch = Sequence[tuple[int, Event]]
