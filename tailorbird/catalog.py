@@ -1,6 +1,7 @@
 """Items and users as tables: what the platform knows of them apart from what they did."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -65,8 +66,7 @@ class Catalog:
 
     def write(self, folder: Path) -> None:
         """Write ``items.parquet`` into ``folder``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.items.to_parquet(folder / "items.parquet", index=False)
+        _write_whole(self.items, folder / "items.parquet")
 
     def __len__(self) -> int:
         return len(self.items)
@@ -127,8 +127,18 @@ class Users:
 
     def write(self, folder: Path) -> None:
         """Write ``users.parquet`` into ``folder``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.users.to_parquet(folder / "users.parquet", index=False)
+        _write_whole(self.users, folder / "users.parquet")
+
+
+def _write_whole(frame: pd.DataFrame, path: Path) -> None:
+    """Readers see the old file or the new one, never a half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        frame.to_parquet(staged, index=False)
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 def _text(column: pd.Series) -> np.ndarray:

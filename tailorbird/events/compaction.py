@@ -1,8 +1,6 @@
 """Compaction moves events from SQLite to day-partitioned Parquet; ``read_log`` reads both as one table."""
 
-import fcntl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from tailorbird.alone import alone
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.archive import (
     ARCHIVE_SCHEMA,
@@ -47,7 +46,7 @@ def compact(log: SqliteEventLog, folder: Path) -> Compacted:
             f"event log {log.path} keeps its archive in {log.archive}, not in {folder}",
             remedy="open the log with archive=, so that it finds what is compacted",
         )
-    with _alone(folder):
+    with alone(folder / ".lock"):
         compacted, table = log.tail()
         orphans = remove_orphans(folder, after=compacted)
         if not len(table):
@@ -129,11 +128,3 @@ def _frame(table: pa.Table) -> pd.DataFrame:
     frame = table.to_pandas()
     frame["user_key"] = user_keys(frame)
     return frame
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One compaction at a time, across processes; the lock vanishes with its process."""
-    with (folder / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

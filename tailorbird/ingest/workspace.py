@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tailorbird.alone import alone
 from tailorbird.catalog import Catalog, Users
 from tailorbird.events.anomalies import Anomaly
 from tailorbird.events.compaction import compact
@@ -62,8 +63,21 @@ def ingest_tables(
     """Store a data set in the workspace of ``settings``.
 
     The catalogue is written first, then the quarantine, then the log: events in the log always have their items, and an
-    interrupted run is finished by running it again.
+    interrupted run is finished by running it again. Two runs at once take turns.
     """
+    with alone(settings.folder / ".ingest.lock"):
+        return _ingest(tables, mapping, settings=settings, now=now, on_stage=on_stage, on_rows=on_rows)
+
+
+def _ingest(
+    tables: Tables,
+    mapping: Mapping,
+    *,
+    settings: Settings,
+    now: float,
+    on_stage: Callable[[str, int], object],
+    on_rows: Callable[[int], object],
+) -> IngestReport:
     items_read, bad_items = parted_table(tables.items_read, key="item_id", table="items")
     users_read, bad_users = parted_table(tables.users_read, key="user_id", table="users")
     catalog = _merged_catalog(tables, settings=settings)

@@ -11,6 +11,8 @@ LOOK, CLICK, CART, PURCHASE, SEARCH = range(5)
 ACTION_TYPES = np.array(["view", "click", "add_to_cart", "purchase", "search"], dtype=object)
 LONGEST = 12
 """Steps of the longest session."""
+AT_ONCE = 2000
+"""Users whose sessions run side by side: what they want of every item must fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,14 @@ def simulate_visits(truth: Truth, *, rng: np.random.Generator) -> Visits:
     wish = np.full(len(truth.people), -1)  # what the last session ended on
     first_session = np.cumsum([0, *(len(instants) for instants in starts)])
     for number in range(max((len(instants) for instants in starts), default=0)):
-        rows = np.array([row for row, instants in enumerate(starts) if len(instants) > number])
-        instants = np.array([starts[row][number] for row in rows])
-        sessions = first_session[rows] + number
-        _sessions(truth, rows, instants, sessions, met=met, wish=wish, actions=actions, steps=steps, rng=rng)
+        everyone = np.array([row for row, instants in enumerate(starts) if len(instants) > number])
+        for first in range(0, len(everyone), AT_ONCE):
+            rows = everyone[first : first + AT_ONCE]
+            instants = np.array([starts[row][number] for row in rows])
+            sessions = first_session[rows] + number
+            _sessions(
+                truth, rows, instants, sessions, met=met, wish=wish, actions=actions, steps=steps, rng=rng
+            )
     done, sought = actions.columns(), steps.columns()
     order = np.lexsort((done["at"], done["user"]))
     step_order = np.lexsort((sought["until"], sought["user"]))

@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -141,6 +143,53 @@ def test_new_items_follow_the_known_ones_and_newer_values_win(files: Path) -> No
     items = Catalog.read(workspace(files) / "catalog").items
     assert items["item_id"].tolist() == ["cup", "lamp", "vase"]
     assert items["price"].tolist() == [5.0, 21.0, 7.0]
+
+
+def test_two_runs_at_once_lose_no_item(files: Path) -> None:
+    for name in ("a", "b"):
+        (files / f"e-{name}.csv").write_text(
+            f"message_id,type,user_id,item_id,event_time\nm-{name},click,ann,item-{name},2024-05-03\n"
+        )
+        (files / f"i-{name}.csv").write_text(f"item_id,title\nitem-{name},Item {name}\n")
+    runs = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tailorbird",
+                "ingest",
+                "--events",
+                files / f"e-{name}.csv",
+                "--items",
+                files / f"i-{name}.csv",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for name in ("a", "b")
+    ]
+    for process in runs:
+        _, complaint = process.communicate(timeout=60)
+        assert process.returncode == 0, complaint
+    assert sorted(Catalog.read(workspace(files) / "catalog").item_ids) == ["item-a", "item-b"]
+    assert sorted(read_log(workspace(files))["message_id"]) == ["m-a", "m-b"]
+
+
+def test_a_catalogue_is_whole_or_as_it_was(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(*options(files))
+    folder = workspace(files) / "catalog"
+    before = Catalog.read(folder).items
+
+    def half(self: pd.DataFrame, path: Path, **given: object) -> None:
+        Path(path).write_bytes(b"PAR1 and then the power went")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pd.DataFrame, "to_parquet", half)
+        with pytest.raises(KeyboardInterrupt):
+            Catalog.of_ids(["other"]).write(folder)
+    pd.testing.assert_frame_equal(Catalog.read(folder).items, before)
+    assert sorted(path.name for path in folder.iterdir()) == ["items.parquet", "users.parquet"]
 
 
 def test_events_alone_are_checked_against_the_known_catalogue(files: Path) -> None:
