@@ -1,0 +1,288 @@
+"""The whole service as an operator runs it: `tailorbird serve` with real Ray Serve, Feast, MLflow and a fitted hybrid."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from serving.bench_world import make_world, promote_folder
+from serving.cluster import free_ports
+from tailorbird.events.log import SqliteEventLog
+from tailorbird.features.functions import user_vector
+from tailorbird.settings import Settings, load_settings
+from tailorbird.slate.exposure import decode_vector
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+START_SECONDS = 240
+
+
+@dataclass
+class Service:
+    settings: Settings
+    process: subprocess.Popen[bytes]
+    folder: Path
+    client: httpx.Client
+
+    def recommend(self, **body: object) -> dict:
+        response = self.client.post("/v1/recommendations", json=body)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def wait_for_version(self, version: str, *, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.recommend(userId="user-1", numResults=1)["model"]["version"] == version:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"version {version} never served: {self.client.get('/health/ready').text}")
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    return {
+        **os.environ,
+        "TAILORBIRD_HOME": str(settings.home),
+        "TAILORBIRD_MLRUNS": str(settings.mlruns),
+        "TAILORBIRD_ALIAS_POLL_SECONDS": "0.2",
+        "TAILORBIRD_PORT": str(settings.port),
+        "TAILORBIRD_WORKSPACE": settings.workspace,
+    }
+
+
+def command(settings: Settings, *more: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tailorbird", "serve", "--json", *more],
+        env=environment(settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def ours(folder: Path) -> list[str]:
+    return [
+        " ".join(process.info["cmdline"])
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(folder) in part for part in process.info["cmdline"] or ())
+    ]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory) -> Iterator[Service]:
+    home = tmp_path_factory.mktemp("serve")
+    settings = load_settings(
+        home=home / "home", mlruns=home / "mlruns", workspace="small", port=free_ports(1)[0]
+    )
+    make_world(settings, items=300, users=120, seed=3, on_step=lambda name: None)
+    process = command(settings)
+    base = f"http://127.0.0.1:{settings.port}"
+    deadline = time.monotonic() + START_SECONDS
+    client = httpx.Client(base_url=base, timeout=60)
+    while True:
+        try:
+            if client.get("/health/ready").status_code == 200:
+                break
+        except httpx.HTTPError:
+            pass
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            _, errors = process.communicate()
+            raise AssertionError(f"serve did not start: {errors.decode()}")
+        time.sleep(0.2)
+    folder = Path(json.loads((settings.folder / "serving.json").read_text())["folder"])
+    made = Service(settings, process, folder, client)
+    yield made
+    client.close()
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+def test_the_model_answers_a_known_user_in_full(service):
+    answer = service.recommend(userId="user-1", numResults=20)
+    assert len({item["itemId"] for item in answer["items"]}) == 20
+    assert (answer["fallback"], answer["partial"], answer["model"]["version"]) == (None, False, "1")
+    assert all(item["sources"] for item in answer["items"])
+
+
+def test_an_event_counts_for_the_very_next_request(service):
+    before = service.recommend(userId="reader", numResults=5)
+    assert before["fallback"] == "cold_start"
+    first = before["items"][0]["itemId"]
+    event = {"messageId": "rw-1", "type": "view", "userId": "reader", "itemId": first}
+    stored = service.client.post("/v1/events", json={"batch": [event]})
+    assert stored.status_code == 202, stored.text
+    assert stored.json()["accepted"] == 1
+    assert not stored.json()["profileDelayed"]
+    after = service.recommend(userId="reader", numResults=5)
+    assert after["fallback"] is None
+    assert first not in [item["itemId"] for item in after["items"]]
+    assert service.client.post("/v1/events", json={"batch": [event]}).json()["duplicates"] == 1
+
+
+def test_every_answer_is_in_the_event_log_with_the_features_it_used(service):
+    from feature_repo.store import FeatureStoreRoom
+    from tailorbird.catalog import Users
+    from tailorbird.features.functions import demographics_of
+
+    identity = service.recommend(userId="user-2", numResults=3)["recommendationId"]
+    with SqliteEventLog(service.settings.event_db) as log:
+        deadline, found = time.monotonic() + 20, []
+        while not found and time.monotonic() < deadline:
+            found = [event for _, event in log.read(0, 1_000_000) if event.recommendation_id == identity]
+            time.sleep(0.1)
+    (slate,) = found
+    assert slate.type == "slate"
+    state = FeatureStoreRoom(service.settings).online_read(["user-2"])[0]
+    person = demographics_of(Users.read(service.settings.catalog_folder))["user-2"]
+    offline = user_vector(state, now=slate.event_time, demographics=person)
+    assert decode_vector(slate.properties["userVector"]) == pytest.approx(offline, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status"),
+    [
+        ("/v1/recommendations", b"{", 400),
+        ("/v1/recommendations", b'{"numResults": -5}', 422),
+        ("/v1/recommendations", b"x" * 10_000_000, 413),
+        ("/v1/events", b"x" * 10_000_000, 413),
+        ("/v1/events", b'{"batch": 5}', 422),
+        ("/v1/nothing", b"{}", 404),
+    ],
+)
+def test_bad_input_passes_the_proxy_as_a_4xx(service, path, content, status):
+    response = service.client.post(path, content=content)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_only_this_machine_reaches_the_service(service):
+    mine = {
+        process.pid
+        for process in psutil.process_iter()
+        if str(service.folder) in " ".join(_environment(process))
+    }
+    reachable = {
+        (connection.laddr.port, psutil.Process(connection.pid).name())
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+        and connection.pid in mine
+        and connection.laddr.ip.removeprefix("::ffff:") not in ("127.0.0.1", "::1")
+    }
+    # Ray's replicas keep one gRPC port open to other nodes; it answers nobody without the cluster's token.
+    assert all(name.startswith("ray::ServeRepli") for _, name in reachable), reachable
+
+
+def test_a_taken_port_and_a_second_start_are_said_plainly(service):
+    again = command(service.settings)
+    output, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    assert json.loads(output)["recommendations"].endswith(f":{service.settings.port}/v1/recommendations")
+    other = service.settings.folder.parent / "other" / "catalog"
+    other.mkdir(parents=True)
+    shutil.copy(service.settings.catalog_folder / "items.parquet", other)
+    refused = command(service.settings, "--workspace", "other")
+    _, errors = refused.communicate(timeout=120)
+    assert refused.returncode == 2
+    assert f"port {service.settings.port}" in errors.decode()
+    assert "Traceback" not in errors.decode()
+
+
+def test_a_moved_alias_swaps_under_load_without_a_failed_request(service):
+    statuses, versions, stop = [], [], threading.Event()
+
+    def ask(worker: int) -> None:
+        with httpx.Client(base_url=service.client.base_url, timeout=60) as client:
+            while not stop.is_set():
+                response = client.post(
+                    "/v1/recommendations", json={"userId": f"user-{worker}", "numResults": 5}
+                )
+                statuses.append(response.status_code)
+                versions.append(response.json()["model"]["version"])
+
+    workers = [threading.Thread(target=ask, args=(n,)) for n in range(3)]
+    for worker in workers:
+        worker.start()
+    folder = service.settings.folder / "models"
+    shutil.copytree(folder / "1", folder / "2")
+    assert promote_folder(service.settings, folder / "2") == "2"
+    service.wait_for_version("2")
+    stop.set()
+    for worker in workers:
+        worker.join()
+    assert set(statuses) == {200}
+    assert set(versions) == {"1", "2"}
+
+
+def test_a_damaged_bundle_leaves_the_old_one_serving(service):
+    folder = service.settings.folder / "models"
+    shutil.copytree(folder / "1", folder / "3")
+    weights = next((folder / "3").rglob("ranker.safetensors"))
+    damaged = bytearray(weights.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    weights.write_bytes(damaged)
+    before = service.recommend(userId="user-1", numResults=1)["model"]["version"]
+    promote_folder(service.settings, folder / "3")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        health = service.client.get("/health/ready").json()
+        if health["problems"]:
+            break
+        time.sleep(0.1)
+    assert "version 3 is refused" in health["problems"][0]
+    assert service.recommend(userId="user-1", numResults=1)["model"]["version"] == before
+
+
+def test_an_absent_online_store_is_a_marked_answer_and_loses_no_event(service):
+    online = service.settings.feature_folder / "online.db"
+    away = [path for path in service.settings.feature_folder.glob("online.db*") if path.is_file()]
+    assert online in away
+    for path in away:
+        damaged = path.with_name(path.name + ".kept")
+        shutil.copy(path, damaged)
+    online.write_bytes(b"this is no database" * 1000)
+    try:
+        answer = service.recommend(userId="user-3", numResults=5)
+        assert len(answer["items"]) == 5
+        event = {"messageId": "away-1", "type": "view", "userId": "user-3", "itemId": "item-1"}
+        stored = service.client.post("/v1/events", json={"batch": [event]})
+        assert stored.status_code == 202
+        assert stored.json()["accepted"] == 1
+    finally:
+        for path in away:
+            shutil.copy(path.with_name(path.name + ".kept"), path)
+
+
+def test_metrics_add_up_the_replicas_and_nothing_else(service):
+    text = service.client.get("/metrics").text
+    assert 'tailorbird_requests_total{route="recommend",status="200"}' in text
+    assert 'tailorbird_requests_total{route="events",status="202"}' in text
+    assert "autoscaler" not in text
+
+
+def test_ctrl_c_ends_every_process_and_removes_the_private_folder(service):
+    assert ours(service.folder)
+    service.process.send_signal(signal.SIGINT)
+    _, errors = service.process.communicate(timeout=60)
+    assert service.process.returncode in (0, 130), errors
+    assert "Traceback" not in errors.decode()
+    assert ours(service.folder) == []
+    assert not service.folder.exists()
+    assert not (service.settings.folder / "serving.json").exists()
+
+
+def _environment(process: psutil.Process) -> list[str]:
+    try:
+        return [f"{key}={value}" for key, value in process.environ().items()]
+    except psutil.Error:
+        return []
