@@ -60,6 +60,9 @@ class Sequence(Retriever):
                 history=self.recipe.history,
             )
             self._encoder = SequenceEncoder(shape, dropout=self.recipe.dropout)
+            untouched = np.bincount(interactions.items, minlength=len(catalog)) == 0
+            with torch.no_grad():  # nothing would ever correct a random id: a new item is its content
+                self._encoder.ids[torch.from_numpy(untouched)] = 0.0
             cases = None if validation is None else newer_cases(interactions, validation, seed=self._seed)
             self._train(interactions, self.recipe.epochs, self.recipe.learning_rate, cases)
         return self

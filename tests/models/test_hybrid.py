@@ -15,7 +15,8 @@ from tailorbird.features.replay import ReplayProfiles
 from tailorbird.features.state import UserState
 from tailorbird.models.fitting import FittedHybrid, Progress, fit_hybrid
 from tailorbird.models.hybrid import HybridModel
-from tailorbird.models.ranking_cases import newer_cases
+from tailorbird.models.ranker import Ranker
+from tailorbird.models.ranking_cases import input_sizes, newer_cases
 from tailorbird.recipe import Recipe
 from tests.models import toy
 
@@ -242,6 +243,15 @@ def test_fitting_reports_every_stage_and_its_curves(fitted: FittedHybrid, steps:
     }
     assert set(recalls) == {*RECIPE.sources, "union"}
     assert recalls["union"] == pytest.approx(1.0)  # 10 of 13 items hold the shelf
+
+
+def test_the_model_holds_the_ranker_that_was_trained(model: HybridModel) -> None:
+    untrained = Ranker.of_sources(len(model.source_names), input_sizes(len(model.source_names)))
+    assert not np.allclose(model.ranker.blend, untrained.blend)
+    found = model.shortlist(model.history_of(_state(0, 1), now=NOW))
+    plain, _ = model.score(found, _state(0, 1), now=NOW)
+    morning, _ = model.score(found, _state(0, 1), now=NOW + 40_000.0)
+    assert not np.allclose(plain, morning)  # the correction reads profile and clock
 
 
 def test_a_callback_that_raises_ends_the_fitting() -> None:

@@ -78,6 +78,8 @@ def test_a_new_item_has_a_vector_made_of_its_content(learned: Sequence) -> None:
         vectors @ vectors[toy.COLD] / np.linalg.norm(vectors, axis=1) / np.linalg.norm(vectors[toy.COLD])
     )
     assert cosines[6:12].mean() > cosines[:6].mean() + 0.2  # its text is that of the second shelf
+    assert learned._encoder is not None
+    assert not learned._encoder.ids[toy.COLD].any()
 
 
 def test_an_empty_history_finds_nothing(learned: Sequence) -> None:
