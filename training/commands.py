@@ -174,12 +174,20 @@ def promote(workspace: str | None, version: str, alias: str, force: bool, reason
         tailorbird promote --version 7 --alias challenger
         tailorbird promote --version 7 --force --reason "the champion's items are gone"
     """
-    from training.promote import RefusedError
+    from training.promote import RefusedError, asker
     from training.promote import promote as move
     from training.registry import Registry
 
     settings = load_settings(workspace=workspace)
-    done = move(Registry(settings), version, alias=alias, force=force, reason=reason, now=_now())
+    done = move(
+        Registry(settings),
+        version,
+        alias=alias,
+        force=force,
+        reason=reason,
+        now=_now(),
+        ask=asker(settings),
+    )
     table([gate.row() for gate in done.gates], title=f"version {done.version} ▸ {alias}")
     if not done.moved and done.before == done.version:
         say(f"{alias} is version {done.version} already")

@@ -12,7 +12,7 @@ from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.protocols import Split
 from tailorbird.features.functions import demographics_of
 from tailorbird.settings import Settings
-from training.dataset import Dataset, KnownProfiles, interactions_of, limited
+from training.dataset import Dataset, KnownProfiles, case_names, interactions_of, limited
 from training.fitting import MOST_CASES, OfflineProfiles
 from training.measure import Measured, measure
 
@@ -37,9 +37,13 @@ def evaluate(
     *,
     settings: Settings,
     least: int,
+    only: np.ndarray | None = None,
     advance: Callable[[int], object] = lambda questions: None,
 ) -> Evaluation:
-    """Ask the bundle's model what people took since it was trained, if there are at least ``least`` cases."""
+    """Ask the bundle's model what people took since it was trained, if there are at least ``least`` cases.
+
+    ``only`` (m,) restricts the cases to those of these names (``dataset.case_names``).
+    """
     since = dt.datetime.fromisoformat(bundle.manifest.data_span[1])
     model: Any = bundle.model
     known = interactions_of(dataset.events, model.catalog)
@@ -49,7 +53,9 @@ def evaluate(
     exclude = bool(model.recipe.exclude_seen)
     cases = Cases.of_rows(known, np.flatnonzero(~fitted), exclude_seen=exclude)
     cases = cases.take(~cases.repeats) if exclude else cases
-    if len(cases) < least:
+    if only is not None:
+        cases = cases.take(np.isin(case_names(cases, catalog=model.catalog), only))
+    if len(cases) < max(least, 1):
         return Evaluation(None, newer, unknown, since)
     cases = limited(cases, MOST_CASES, catalog=model.catalog)
     own = replace(dataset, catalog=model.catalog, interactions=known)

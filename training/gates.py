@@ -65,6 +65,11 @@ def answer_gate(bundle: Bundle) -> Gate:
     return Gate(name, passed=True, found=f"{len(requests)} requests answered soundly")
 
 
+def enough_common(candidate: pd.DataFrame, champion: pd.DataFrame) -> bool:
+    """Whether the two tables share enough cases to compare them."""
+    return int(candidate["case"].isin(champion["case"]).sum()) >= max(1, min(LEAST_COMMON, len(candidate)))
+
+
 def quality_gate(candidate: pd.DataFrame, champion: pd.DataFrame | None) -> Gate:
     """The candidate is not worse than the champion beyond the interval, on the cases that both were asked.
 
@@ -74,8 +79,8 @@ def quality_gate(candidate: pd.DataFrame, champion: pd.DataFrame | None) -> Gate
     if champion is None:
         return Gate(name, passed=True, found="there is no champion yet")
     interval, common = paired(candidate, champion)
-    least = min(LEAST_COMMON, len(candidate))
-    if common < max(least, 1):
+    if not enough_common(candidate, champion):
+        least = min(LEAST_COMMON, len(candidate))
         return Gate(
             name, passed=False, found=f"only {common} common cases with the champion, {least} are needed"
         )

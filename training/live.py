@@ -56,9 +56,7 @@ class LiveTable:
             if self._best is None or outcome.value > self._best:
                 self._best = outcome.value
         if self._live is None:
-            say(
-                f"trial {number}: {row['state']} {row['value']} ({self._done}/{self._trials}) {row['values']}"
-            )
+            say(f"trial {number}: {row['state']} {row['value']} ({self._done} of {self._trials} done)")
         self._show()
 
     def _show(self) -> None:

@@ -1,5 +1,8 @@
 """The MLflow pages: MLflow's own server over the workspace's SQLite store, as a child that ends with this process."""
 
+import contextlib
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -27,22 +30,30 @@ def serve_pages(settings: Settings) -> None:
         *("--host", settings.host, "--port", str(settings.mlflow_port), "--workers", "1"),
     ]
     say(f"MLflow pages at http://{settings.host}:{settings.mlflow_port} (Ctrl-C ends them)")
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+    # MLflow's job runners (evaluation of language models) would be eight more processes that nobody asked for.
+    environment = {
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    process = subprocess.Popen(  # noqa: S603
+        command, stdout=subprocess.DEVNULL, start_new_session=True, env=environment
+    )
     try:
         code = process.wait()
-    except KeyboardInterrupt:
+    finally:
         _stop(process)
-        raise
     raise TailorbirdError(f"MLflow's server ended with exit code {code}", remedy="its message is above")
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(timeout=STOP_WITHIN_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    """End the server and the workers it started: they are one process group."""
+    for ending in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, ending)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=STOP_WITHIN_SECONDS)
+            return
 
 
 def _require_free_port(settings: Settings) -> None:

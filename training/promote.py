@@ -1,16 +1,21 @@
 """Promotion and rollback: the gates a version must pass, and the move of an alias with its reasons."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from tailorbird.bundle import BundleError
+from tailorbird.console import say
 from tailorbird.errors import TailorbirdError, UsageError
-from training.gates import Gate, answer_gate, bundle_gate, quality_gate
+from tailorbird.settings import Settings
+from training.evaluate import evaluate
+from training.gates import Gate, answer_gate, bundle_gate, enough_common, quality_gate
 from training.publish import CASES_FILE
 from training.registry import Decision, Registered, Registry, whoami
 from training.tracking import Run
+from training.workspace import training_set
 
 
 class RefusedError(TailorbirdError):
@@ -31,16 +36,46 @@ class Promotion:
     forced: bool
 
 
-def check(registry: Registry, candidate: Registered, *, champion: Registered | None) -> list[Gate]:
-    """Put a version through every gate."""
+Ask = Callable[[Registered, pd.DataFrame], pd.DataFrame]
+"""Asks a version those cases of a table that are newer than anything it learned from; a table of the same form."""
+
+
+def check(
+    registry: Registry, candidate: Registered, *, champion: Registered | None, ask: Ask | None = None
+) -> list[Gate]:
+    """Put a version through every gate.
+
+    Where the data has grown so far that the two were measured on different cases, ``ask`` lets the champion answer the
+    candidate's, as far as they are newer than what it learned from.
+    """
     verified, bundle = bundle_gate(candidate.open)
     gates = [verified]
     if bundle is not None:
         gates.append(answer_gate(bundle))
-    gates.append(
-        quality_gate(cases_of(registry, candidate), cases_of(registry, champion) if champion else None)
-    )
-    return gates
+    ours, theirs = cases_of(registry, candidate), None
+    if champion is not None:
+        theirs = cases_of(registry, champion)
+        if ask is not None and not enough_common(ours, theirs):
+            theirs = pd.concat([theirs, ask(champion, ours)]).drop_duplicates("case")
+    return [*gates, quality_gate(ours, theirs)]
+
+
+def asker(settings: Settings) -> Ask:
+    """Ask over the workspace's events; a champion that does not open answers nothing, so the gate refuses."""
+
+    def ask(champion: Registered, cases: pd.DataFrame) -> pd.DataFrame:
+        say("the champion was measured on other cases: asking it the candidate's")
+        try:
+            bundle = champion.open()
+        except BundleError as error:
+            say(f"the champion does not open: {error.what}")
+            return cases.head(0)
+        found = evaluate(
+            bundle, training_set(settings), settings=settings, least=1, only=cases["case"].to_numpy()
+        )
+        return cases.head(0) if found.measured is None else found.measured.cases
+
+    return ask
 
 
 def promote(
@@ -51,6 +86,7 @@ def promote(
     force: bool,
     reason: str,
     now: dt.datetime,
+    ask: Ask | None = None,
 ) -> Promotion:
     """Move ``alias`` to a version that passes its gates, or to any version with ``force`` and a reason.
 
@@ -64,7 +100,7 @@ def promote(
     before = current.version if current else None
     if before == candidate.version:
         return Promotion(alias, candidate.version, before, [], moved=False, forced=False)
-    gates = check(registry, candidate, champion=current)
+    gates = check(registry, candidate, champion=current, ask=ask)
     passed = all(gate.passed for gate in gates)
     promotion = Promotion(
         alias, candidate.version, before, gates, moved=passed or force, forced=force and not passed

@@ -243,7 +243,8 @@ class Registry:
         where = self.client.get_model_version_download_uri(version.name, version.version)
         if where.startswith(("file:", "/")):
             return Path(local_file_uri_to_path(where)) / BUNDLE_PATH
-        return Path(download_artifacts(artifact_uri=f"{where}/{BUNDLE_PATH}"))
+        uri = self._settings.mlflow_uri
+        return Path(download_artifacts(artifact_uri=f"{where}/{BUNDLE_PATH}", tracking_uri=uri))
 
     def _aliases(self) -> dict[str, int]:
         from mlflow.exceptions import MlflowException

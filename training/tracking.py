@@ -173,10 +173,7 @@ class Run:
 
     def download(self, name: str) -> Path:
         """Fetch one of the run's artifacts; a local path."""
-        from mlflow.artifacts import download_artifacts
-
-        run = self.client.get_run(self.run_id)
-        return Path(download_artifacts(artifact_uri=f"{run.info.artifact_uri}/{name}"))
+        return Path(self.client.download_artifacts(self.run_id, name))
 
     def _log(self, **what: Any) -> None:
         self.client.log_batch(self.run_id, **what)
@@ -225,6 +222,7 @@ def quiet_mlflow() -> None:
     """Import MLflow without its announcements: every table it makes, and its libraries' deprecations."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout belongs to the result
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mlflow.pyfunc

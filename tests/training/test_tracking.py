@@ -80,5 +80,5 @@ def test_processes_that_start_together_share_one_schema_and_one_experiment(tmp_p
 
 def test_names_and_nesting_are_spelled_as_mlflow_accepts_them() -> None:
     assert metric_name("ndcg@10") == "ndcg_at_10"
-    assert metric_name("segment.18–24 é") == "segment.18_24 é"
+    assert metric_name("age 18→24 é") == "age 18_24 é"
     assert flat({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}

@@ -19,7 +19,7 @@ from tests.training.toy import CHAIN, POPULAR_ONLY, RECIPE, append, walks
 from training.dataset import Dataset
 from training.evaluate import evaluate
 from training.gates import answer_gate, bundle_gate, quality_gate
-from training.promote import cases_of, promote, roll_back
+from training.promote import asker, cases_of, promote, roll_back
 from training.registry import Registered, Registry
 from training.train import train
 from training.workspace import training_set
@@ -237,6 +237,28 @@ def test_a_version_is_evaluated_on_what_happened_since(own_toy: Settings) -> Non
     assert found.measured is not None
     assert found.newer == len(later)
     assert found.measured.report.mean("ndcg@10") > 0.5
+
+
+def test_a_champion_from_before_the_data_grew_is_asked_the_new_cases(own_toy: Settings) -> None:
+    """The two were measured on different cases: the gate would refuse for want of common ones, so the champion answers."""
+    registry = Registry(own_toy)
+    trained(own_toy)
+    assert promote(registry, "1", alias="champion", force=False, reason="", now=NOW).moved
+    later = walks(90, seed=5, first=300)
+    later["event_time"] = later["received_time"] = later["event_time"] + pd.Timedelta(days=60)
+    append(own_toy, later)
+    assert trained(own_toy).version == 2
+    assert trained(own_toy, POPULAR_ONLY).version == 3
+    blind = promote(registry, "2", alias="champion", force=False, reason="", now=NOW)
+    assert [gate.found for gate in blind.gates if not gate.passed] == [
+        "only 0 common cases with the champion, 100 are needed"
+    ]
+    worse = promote(registry, "3", alias="champion", force=False, reason="", now=NOW, ask=asker(own_toy))
+    assert not worse.moved
+    assert worse.gates[-1].figures["high"] < 0
+    seeing = promote(registry, "2", alias="champion", force=False, reason="", now=NOW, ask=asker(own_toy))
+    assert seeing.moved
+    assert seeing.gates[-1].figures["cases"] >= 100
 
 
 def run(settings: Settings, *argv: str) -> Result:
