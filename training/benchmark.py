@@ -33,6 +33,13 @@ from training.benchmark_shop import measure_oracle, simulated, verdict
     help="gts: every later event of a user, or the last one only.",
 )
 @click.option("--cold", is_flag=True, help="gts: fit without a tenth of the items and ask for those only.")
+@click.option(
+    "--ties",
+    type=click.Choice(["file", "shuffled"]),
+    default="file",
+    show_default=True,
+    help="Order of one user's events at one instant: the file's, or drawn by the seed.",
+)
 @click.option("--recipe", default="default", show_default=True, help="Name of a recipe, or a TOML file.")
 @click.option(
     "--out",
@@ -84,6 +91,7 @@ def benchmark(
     protocol: str | None,
     targets: str,
     cold: bool,
+    ties: str,
     recipe: str,
     out: Path,
     path: Path | None,
@@ -120,7 +128,12 @@ def benchmark(
         tailorbird benchmark mine --events e.parquet --items i.parquet --mapping m.toml --out runs/mine
     """
     started = time.perf_counter()
-    question = Question(protocol or PUBLISHED.get(dataset, "gts"), targets=targets, cold=cold)
+    question = Question(
+        protocol or PUBLISHED.get(dataset, "gts"),
+        targets=targets,
+        cold=cold,
+        tie_seed=seed if ties == "shuffled" else None,
+    )
     chosen = load_recipe(recipe)
     _check(question, out=out)
     shop, data = None, None

@@ -52,6 +52,7 @@ class Question:
     protocol: str
     targets: str = "successive"
     cold: bool = False
+    tie_seed: int | None = None  # draws the order of one user's events at one instant; None keeps the file's
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def read_published(name: str, question: Question, *, path: Path) -> BenchmarkDat
     if name == "movielens-1m" and question.protocol == "loo":
         tables = read_tables(load_mapping("movielens-1m-sequences"), path=path)
         return BenchmarkData.of(name, ending_together(tables), published="split")
-    tables = read_tables(load_mapping(name), path=path)
+    tables = read_tables(load_mapping(name), path=path, tie_seed=question.tie_seed)
     if name == "diginetica":
         return _with_test_prefixes(name, one_after_another(tables), path=path / "test.parquet")
     return BenchmarkData.of(name, ending_together(tables) if tables.ordered_only else tables)

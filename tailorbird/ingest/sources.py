@@ -1,7 +1,7 @@
 """Reads a data set through its mapping: events with SCHEMA's columns, the catalogue and the users."""
 
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,8 +60,12 @@ def read_tables(
     events: Path | None = None,
     items: Path | None = None,
     users: Path | None = None,
+    tie_seed: int | None = None,
 ) -> Tables:
     """Read the files that ``mapping`` names in the folder ``path``, or the files given.
+
+    Events of one user at one instant keep the order of the file; with ``tie_seed`` their order is drawn. Files are often
+    sorted by item id, and a model that sees the order of equal instants then learns to count upwards.
 
     Raises:
         UsageError: A file or a column that the mapping needs is not there.
@@ -72,6 +76,10 @@ def read_tables(
             f"no folder {path}", remedy="--path wants the folder that holds the data set's files"
         )
     source = read_source(_file(mapping.events, given=events, path=path, what="events"))
+    if tie_seed is not None:
+        source = replace(
+            source, frame=source.frame.sample(frac=1.0, random_state=tie_seed, ignore_index=True)
+        )
     sources = {"events": source}
     frame = _events(source, mapping)
     lost, described = {}, {}
