@@ -45,7 +45,7 @@ def test_an_override_changes_its_key_only(dropout: float, window: int, seen: boo
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("wdith = 3", "wdith"),
+        ("breadth = 3", "breadth"),
         ("[sequence]\nepoch = 3", "sequence.'epoch'"),
         ("width = 'wide'", "wide"),
         ("width = true", "True"),
