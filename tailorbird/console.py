@@ -21,7 +21,10 @@ stderr = Console(stderr=True, highlight=False)
 
 @contextmanager
 def progress(description: str, total: float | None = None) -> Iterator["Step"]:
-    """Show a progress bar on stderr while the block runs; ``step.advance(n)`` moves it."""
+    """Show a progress bar on stderr while the block runs; ``step.advance(n)`` moves it. A log file gets a line a stage."""
+    if not stderr.is_terminal:
+        yield LoggedStep(description)
+        return
     with Progress(
         TextColumn("{task.description:<34}"),
         BarColumn(bar_width=28),
@@ -29,7 +32,6 @@ def progress(description: str, total: float | None = None) -> Iterator["Step"]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=stderr,
-        transient=not stderr.is_terminal,
     ) as bar:
         yield Step(bar, bar.add_task(description, total=total))
 
@@ -51,6 +53,31 @@ class Step:
     def update(self, *, total: float | None = None, description: str | None = None) -> None:
         """Change the bar's total or its words."""
         self._bar.update(self._task, total=total, description=description)  # type: ignore[arg-type]
+
+
+class LoggedStep(Step):
+    """The same where nobody watches: one line when a stage begins."""
+
+    def __init__(self, description: str) -> None:
+        self._said = ""
+        self._say(description)
+
+    def advance(self, amount: float = 1) -> None:
+        """Say nothing: a log needs no percentages."""
+
+    def restart(self, *, description: str, total: float | None = None) -> None:
+        """Name the next stage."""
+        self._say(description)
+
+    def update(self, *, total: float | None = None, description: str | None = None) -> None:
+        """Name the stage if it changed."""
+        self._say(description)
+
+    def _say(self, description: str | None) -> None:
+        stage = (description or "").split("  ")[0].strip()
+        if stage and stage != self._said:
+            self._said = stage
+            say(f"{stage} ...")
 
 
 def say(message: str) -> None:
