@@ -93,7 +93,8 @@ def service(prepared: Settings) -> Iterator[httpx.Client]:
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(timeout=60)
-    assert "stopped" in log.read_text()
+    folder = Path(re.search(r"logs are in (/\S+?)/ray/", log.read_text()).group(1))
+    assert not folder.exists(), "serving leaves nothing behind"
 
 
 def ready(client: httpx.Client) -> bool:
