@@ -20,8 +20,8 @@ from training.dataset import Dataset, KnownProfiles, offered_columns, split
 from training.measure import Measured, measure, protocol_words
 from training.publish import Product
 
-MOST_CASES = 5000
-"""Cases a model is measured on, at most: enough for intervals of a few thousandths."""
+MOST_CASES = 4000
+"""Cases a model is measured on, at most: enough for an interval of about a hundredth."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from tailorbird.features.profiles import ProfileSource
 from training.dataset import Dataset, case_names
 
 RECALL_DEPTH = 200
+DRAWS_BESIDE = 200  # bootstrap draws of what stands beside the model, for orientation
+RECENCY_CASES = 1500  # enough to choose one of five half-lives
 AGE_BANDS = (18, 25, 35, 45, 55, 65)
 RARE_COUNTRY = 0.02  # countries with a smaller share of the cases are one segment together
 
@@ -74,20 +76,19 @@ def measure(
     answers = answer_by_model(model, cases, profiles=profiles, advance=advance)
     ours = evaluate_rankings(answers.rankings, cases, yardstick=yardstick, ranks=answers.ranks)
     reports = {"model": ours}
+    beside = replace(yardstick, segments={}, draws=DRAWS_BESIDE)
     sources: dict[str, np.ndarray] = {}
     for name, retriever in model.retrievers.items():
         alone = answer_by_retriever(retriever, cases, k=RECALL_DEPTH)
         sources[name] = alone.rankings
-        reports[name] = evaluate_rankings(
-            alone.rankings[:, :100], cases, yardstick=yardstick, ranks=alone.ranks
-        )
-    half_life = tuned_recency(validation) if validation else 7.0
+        reports[name] = evaluate_rankings(alone.rankings[:, :100], cases, yardstick=beside, ranks=alone.ranks)
+    half_life = tuned_recency(validation, most=RECENCY_CASES) if validation else 7.0
     for name, list_for_all in (
         ("all-time popularity", Popularity.ever(split.fit)),
         (f"recent popularity ({half_life:g} d)", Popularity.recent(split.fit, half_life=half_life)),
     ):
         plain = list_for_all.answer(cases)
-        reports[name] = evaluate_rankings(plain.rankings, cases, yardstick=yardstick, ranks=plain.ranks)
+        reports[name] = evaluate_rankings(plain.rankings, cases, yardstick=beside, ranks=plain.ranks)
     return Measured(reports, source_frame(sources, cases), case_table(cases, ours.ranks, dataset=dataset))
 
 
