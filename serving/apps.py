@@ -128,7 +128,7 @@ def _count_swap(outcome: str, version: str) -> None:
 
     metrics.bundle_swaps.labels(outcome).inc()
     if outcome == "swapped" and version.isdigit():
-        metrics.bundle_version.set(int(version))
+        metrics.bundle_version.labels("champion").set(int(version))
 
 
 def build_apps(
@@ -141,7 +141,15 @@ def build_apps(
 ) -> list[serve.RunTarget]:
     """The applications of one workspace; ``folder`` is the cluster's, ``environment`` what its processes must find."""
     raw = settings.model_dump(mode="json")
-    own = {"PROMETHEUS_MULTIPROC_DIR": str(metrics_folder(folder)), **THREADS, **environment}
+    shared = str(
+        metrics_folder(folder)
+    )  # under both names: Feast makes a folder of its own for the one it misses
+    own = {
+        "PROMETHEUS_MULTIPROC_DIR": shared,
+        "PROMETHEUS_MULTIPROCESS_DIR": shared,
+        **THREADS,
+        **environment,
+    }
     actor = {"num_cpus": 0.1, "runtime_env": {"env_vars": own}}
     deployed = partial(
         serve.deployment,

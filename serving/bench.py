@@ -43,6 +43,13 @@ def bench() -> None:
 )
 @click.option("--users", default=3_000, show_default=True, type=click.IntRange(100), help="People who ask.")
 @click.option(
+    "--replicas",
+    default=2,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Replicas of the application: one a core.",
+)
+@click.option(
     "--rounds", default=5, show_default=True, type=click.IntRange(1), help="Rounds; the median counts."
 )
 @click.option(

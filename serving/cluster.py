@@ -4,12 +4,14 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
-import time
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import psutil
@@ -18,8 +20,10 @@ from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-STOP_SECONDS = 8.0
-START_SECONDS = 240.0
+ORDERLY_SECONDS = 10.0
+"""For replicas to answer what they have taken and to store the exposures that wait."""
+STOP_SECONDS = 5.0
+"""For processes to end by themselves once Ray is gone."""
 
 HAPROXY_WRAPPER = """#!/bin/sh
 # Ray binds HAProxy's statistics and metrics pages to every interface; keep them on this machine.
@@ -75,7 +79,8 @@ def ray_cluster(settings: Settings) -> Iterator[Started]:
         yield Started(folder, environment)
     finally:
         try:
-            _stop(folder, others)
+            with _uninterrupted():
+                _stop(folder, others)
         finally:
             os.environ.clear()
             os.environ.update(before)
@@ -137,6 +142,7 @@ def _start(settings: Settings, folder: Path) -> None:
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
 
+    terminate = signal.getsignal(signal.SIGTERM)
     ray.init(
         num_cpus=max(2, os.cpu_count() or 2),
         include_dashboard=False,
@@ -144,6 +150,8 @@ def _start(settings: Settings, folder: Path) -> None:
         log_to_driver=False,
         _temp_dir=str(folder / "ray"),
     )
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminate)  # Ray puts its own in place
     serve.start(http_options={"host": settings.host, "port": settings.port})
 
 
@@ -154,22 +162,31 @@ def _stop(folder: Path, others: set[psutil.Process]) -> None:
 
     ours = _our_processes(folder) - others
     if ray.is_initialized():
-        try:
-            serve.shutdown()
-        except Exception as error:  # a cluster that is already gone is what we want
-            del error
-        ray.shutdown()
-    deadline = time.monotonic() + STOP_SECONDS
-    left = {*ours, *(_our_processes(folder) - others)}
-    while left and time.monotonic() < deadline:
-        left = {process for process in left if process.is_running()}
-        time.sleep(0.05)
+        with redirect_stdout(StringIO()):  # Ray reports there; stdout belongs to the command's result
+            orderly = threading.Thread(target=serve.shutdown, name="serve-shutdown", daemon=True)
+            orderly.start()
+            orderly.join(timeout=ORDERLY_SECONDS)
+            ray.shutdown()
+    _, left = psutil.wait_procs({*ours, *(_our_processes(folder) - others)}, timeout=STOP_SECONDS)
     for process in left:
-        try:
+        with suppress(psutil.NoSuchProcess):
             process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(list(left), timeout=3)
+    psutil.wait_procs(left, timeout=3)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not leave half of the processes behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(each, signal.SIG_IGN) for each in signals]
+    try:
+        yield
+    finally:
+        for each, handler in zip(signals, before, strict=True):
+            signal.signal(each, handler)
 
 
 def _our_processes(folder: Path) -> set[psutil.Process]:
@@ -188,12 +205,10 @@ def end_leftovers(folder: Path) -> int:
         raise TailorbirdError(
             f"{folder} is no folder of ours", remedy="remove the stale serving.json by hand"
         )
-    found = {process for process in _our_processes(folder) if process.pid != os.getpid()}
+    found = _our_processes(folder) - {psutil.Process()}
     for process in found:
-        try:
+        with suppress(psutil.NoSuchProcess):
             process.kill()
-        except psutil.NoSuchProcess:
-            continue
     shutil.rmtree(folder, ignore_errors=True)
     return len(found)
 

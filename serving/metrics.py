@@ -3,7 +3,6 @@
 ``PROMETHEUS_MULTIPROC_DIR`` must name a folder before this module is imported in a replica (serving/cluster.py sets it).
 """
 
-import os
 from functools import lru_cache
 
 from prometheus_client import (
@@ -14,6 +13,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     generate_latest,
+    values,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -33,7 +33,10 @@ bundle_swaps = Counter(
     "tailorbird_bundle_swaps", "Bundles that started serving or were refused.", ("outcome",)
 )
 bundle_version = Gauge(
-    "tailorbird_bundle_version", "Registry version a replica serves.", multiprocess_mode="livemin"
+    "tailorbird_bundle_version",
+    "Registry version served, the lowest of all replicas.",
+    ("alias",),
+    multiprocess_mode="livemin",
 )
 
 
@@ -51,7 +54,7 @@ def observe_request(route: str, status: int, seconds: float) -> None:
 
 def exposition() -> bytes:
     """Every replica's metrics in Prometheus' text format."""
-    if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    if values.ValueClass is values.MutexValue:  # this process keeps its numbers to itself
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     MultiProcessCollector(registry)
