@@ -138,7 +138,7 @@ class _SoftmaxLoss(torch.autograd.Function):
             logits = (q @ v_low.T).float()  # (chunk, m)
             if offsets is not None:
                 logits += offsets
-            logits -= logits.max(1, keepdim=True).values
+            logits -= logits.amax(1, keepdim=True)
             hit = logits.gather(1, wanted[:, None])
             mass = logits.exp_().sum(1, keepdim=True)
             total += (mass.log() - hit).sum()
