@@ -55,7 +55,7 @@ class QuickEncoder:
         x = x[-wanted:] + mixed @ block["merge"]
         inner = _norm(x, block["norm_forward"]) @ block["up"]
         inner += block["up_bias"]
-        np.maximum(inner, 0, out=inner)
+        np.maximum(inner, np.float32(0), out=inner)
         inner = inner @ block["down"]
         inner += block["down_bias"]
         return x + inner
@@ -84,6 +84,8 @@ def _block(weights: dict[str, np.ndarray], number: int, heads: int) -> dict[str,
 
 
 def _norm(x: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    scale = np.sqrt(np.einsum("ld,ld->l", x, x)[:, None] / x.shape[1] + np.float32(1e-6))
-    normed: np.ndarray = x / scale * gain
+    scale = np.vecdot(x, x)  # (l,)
+    scale *= np.float32(1.0 / x.shape[1])
+    scale += np.float32(1e-6)
+    normed: np.ndarray = x * (gain / np.sqrt(scale)[:, None])
     return normed

@@ -60,3 +60,17 @@ def test_the_best_are_the_largest_and_never_minus_infinity(values: list[float], 
     found = best(scores[None], k)
     assert found.rows.shape == (1, k)
     np.testing.assert_array_equal(found.scores[0][found.rows[0] >= 0], expected)
+
+
+def test_the_sampled_search_finds_the_same_rows_as_sorting():
+    rng = np.random.default_rng(5)
+    dense = rng.normal(size=9_000).astype(np.float32)
+    sparse = np.where(rng.random(9_000) < 0.12, dense, 0).astype(np.float32)
+    few = np.where(np.arange(9_000) % 1_000 == 0, 1 + np.abs(dense), -np.inf).astype(np.float32)
+    steps = np.repeat(np.arange(90, dtype=np.float32), 100)  # a hundred equal scores at a time
+    for scores in (dense, sparse, few, steps, np.ones(9_000, np.float32)):
+        for k in (1, 20, 200, 455):
+            found = top_rows(scores, k)
+            best = np.sort(scores[np.isfinite(scores)])[::-1][:k]
+            np.testing.assert_array_equal(scores[found], best)
+            assert len(set(found.tolist())) == len(found)
