@@ -20,7 +20,7 @@ class Profiles(Protocol):
 
 
 class Hydrator:
-    """Reads one profile per request."""
+    """Reads the profiles of the requests that are answered together."""
 
     def __init__(
         self,
@@ -37,14 +37,13 @@ class Hydrator:
         """Whether the store failed a moment ago."""
         return self._clock() < self._closed_until
 
-    def fetch_profile(self, user_key: str) -> tuple[UserState, bool]:
-        """The profile, and whether it could be read."""
-        if self.away:
-            return UserState.empty(user_key), False
-        try:
-            return self._profiles.online_read([user_key])[0], True
-        except Exception as error:
-            self._closed_until = self._clock() + PAUSE_SECONDS
-            self._on_failure()
-            log.warning("feature store is away, answering without profiles: %s", error)
-            return UserState.empty(user_key), False
+    def fetch_profiles(self, user_keys: Sequence[str]) -> tuple[list[UserState], bool]:
+        """The profiles, and whether they could be read."""
+        if not self.away:
+            try:
+                return self._profiles.online_read(user_keys), True
+            except Exception as error:
+                self._closed_until = self._clock() + PAUSE_SECONDS
+                self._on_failure()
+                log.warning("feature store is away, answering without profiles: %s", error)
+        return [UserState.empty(key) for key in user_keys], False

@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from serving import metrics
+from serving.batch import Batcher
 from serving.cache import RankingCache
 from serving.champion import Champion
 from serving.cursor import read_cursor, write_cursor
@@ -19,13 +21,12 @@ from serving.hydrate import Hydrator
 from serving.problems import ProblemError, invalid, shown
 from serving.schemas import Asker, ItemFilter, RankRequest, RecommendationRequest
 from serving.writer import ExposureWriter
-from tailorbird.events.schema import user_key
+from tailorbird.events.schema import Event, user_key
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.state import UserState
 from tailorbird.models.segments import segment_of
 from tailorbird.slate.exposure import exposure_event, new_recommendation_id
 from tailorbird.slate.query import NO_RULES, Query, Rules, Slate
-from tailorbird.slate.recommender import Recommender
 
 log = logging.getLogger("ray.serve.tailorbird")
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -35,14 +36,22 @@ DEFAULT_RESULTS = 20
 
 @dataclass(frozen=True)
 class Visit:
-    """One request on its way: who asks, which recommender answers, and when it began."""
+    """One request on its way: who asks, what for, and when it came."""
 
     asker: Asker
-    recommender: Recommender
-    recommendation_id: str
     scenario: str
+    wishes: Mapping[str, Any]
+    """What the query gets besides the person and the clock."""
+    key: bytes
+    """Names the request in the result cache; empty: not kept."""
     started: float
-    profile_read: bool
+    recommendation_id: str
+
+    @property
+    def user_key(self) -> str:
+        """The profile to answer for; a visitor without any id gets one that nobody has."""
+        anonymous_id = self.asker.anonymous_id or self.recommendation_id
+        return user_key(user_id=self.asker.user_id, anonymous_id=anonymous_id)
 
 
 class RecommendService:
@@ -61,28 +70,29 @@ class RecommendService:
     ) -> None:
         self._champion, self._hydrator, self._exposures = champion, hydrator, exposures
         self._workspace, self._demographics, self._cache, self._clock = workspace, demographics, cache, clock
+        self._batcher: Batcher[Visit, Answer] = Batcher(self._answers)
 
     async def recommend(self, request: Request) -> Answer:
         """POST /v1/recommendations."""
-        return self._recommendations(_parsed(RecommendationRequest, request.body), key=request.body)
+        return await self._recommendations(request.body)
 
     async def recommend_user(self, request: Request) -> Answer:
         """GET /v1/recommendations/{userId}?numResults=."""
         body: dict[str, Any] = {"userId": request.argument}
         for name, value in request.query.items():
             body[name] = _whole(name, value) if name == "numResults" else value
-        raw = orjson.dumps(body)
-        return self._recommendations(_parsed(RecommendationRequest, raw), key=raw)
+        return await self._recommendations(orjson.dumps(body))
 
     async def rank(self, request: Request) -> Answer:
         """POST /v1/rank."""
         body = _parsed(RankRequest, request.body)
-        query, visit = self._begin(body, scenario="rank", k=len(body.item_ids), explain=body.explain)
-        return self._answer(visit.recommender.rerank(query, body.item_ids), query, visit)
+        visit = self._visit(body, scenario="rank", k=len(body.item_ids), explain=body.explain)
+        (query,), profile_read = self._queries([visit])
+        slate = self._champion.current.rerank(query, body.item_ids)
+        return self._answer(slate, query, visit, profile_read=profile_read)
 
     async def similar(self, request: Request) -> Answer:
         """GET /v1/items/{id}/similar?numResults=."""
-        started = time.perf_counter()
         unknown = set(request.query) - {"numResults"}
         if unknown:
             raise ProblemError(
@@ -100,11 +110,8 @@ class RecommendService:
                 f"no item {shown(request.argument)}",
                 remedy="ask for an item of the catalogue that the model was trained on",
             )
-        now = self._clock()
-        identity = new_recommendation_id(now)
-        visitor = Asker(anonymous_id=identity)
-        query = Query(UserState.empty(f"anon:{identity}"), now, k=k, item_id=request.argument)
-        visit = Visit(visitor, recommender, identity, "similar", started, profile_read=True)
+        visit = self._visit(Asker(), scenario="similar", k=k, item_id=request.argument)
+        query = self._query(visit, UserState.empty(visit.user_key), now=self._clock())
         return self._answer(recommender.similar(query), query, visit)
 
     def health(self) -> tuple[dict[str, Any], bool]:
@@ -120,14 +127,16 @@ class RecommendService:
             "problems": problems,
         }, True
 
-    def _recommendations(self, body: RecommendationRequest, *, key: bytes) -> Answer:
+    async def _recommendations(self, raw: bytes) -> Answer:
+        body = _parsed(RecommendationRequest, raw)
         wanted = body.filter
         rules = NO_RULES
         if wanted is not _NO_FILTER and wanted != _NO_FILTER:
             rules = Rules(tuple(wanted.categories), tuple(wanted.brands), wanted.min_price, wanted.max_price)
-        query, visit = self._begin(
+        visit = self._visit(
             body,
             scenario=body.scenario,
+            key=raw,
             k=body.num_results,
             rules=rules,
             exclude=frozenset(body.exclude_item_ids),
@@ -136,62 +145,67 @@ class RecommendService:
             keep_seen=None if wanted.seen == "default" else wanted.seen == "keep",
             explain=body.explain,
         )
-        return self._answer(self._slate(query, visit.recommender, key), query, visit)
+        return await self._batcher.submit(visit)
 
-    def _slate(self, query: Query, recommender: Recommender, key: bytes) -> Slate:
-        cache = self._cache
+    def _answers(self, visits: Sequence[Visit]) -> list[Answer]:
+        """Answer the requests that wait; all of them see one version of the model."""
+        queries, profile_read = self._queries(visits)
+        slates = self._slates(queries, [visit.key for visit in visits])
+        return [
+            self._answer(slate, query, visit, profile_read=profile_read)
+            for slate, query, visit in zip(slates, queries, visits, strict=True)
+        ]
+
+    def _slates(self, queries: Sequence[Query], requests: Sequence[bytes]) -> list[Slate]:
+        recommender, cache = self._champion.current, self._cache
         if cache is None or recommender.stages is None:
-            return recommender.recommend(query)
-        whole = (query.state.user_key, query.state.version, recommender.version, key)
-        ranking = cache.get(whole, now=query.now)
-        screen = recommender.screen(query)
-        if ranking is not None:
-            metrics.cache_hits.inc()
-            return recommender.page(query, ranking, screen=screen, cached=True)
-        ranking, failure = recommender.tried(lambda: recommender.rank(query, screen))
-        if ranking is not None:
-            cache.put(whole, ranking, now=query.now)
-        return recommender.page(query, ranking, screen=screen, failure=failure)
+            return recommender.recommend_many(queries)
+        keys = [
+            (query.state.user_key, query.state.version, recommender.version, request)
+            for query, request in zip(queries, requests, strict=True)
+        ]
+        known = [cache.get(key, now=query.now) for key, query in zip(keys, queries, strict=True)]
+        metrics.cache_hits.inc(sum(ranking is not None for ranking in known))
+        answered = recommender.recommend_and_rank(queries, known=known)
+        for key, query, before, (_, ranking) in zip(keys, queries, known, answered, strict=True):
+            if before is None and ranking is not None:
+                cache.put(key, ranking, now=query.now)
+        return [slate for slate, _ in answered]
 
-    def _begin(self, asker: Asker, *, scenario: str, **wishes: Any) -> tuple[Query, Visit]:
-        started, now = time.perf_counter(), self._clock()
-        recommendation_id = new_recommendation_id(now)
-        key = user_key(user_id=asker.user_id, anonymous_id=asker.anonymous_id or recommendation_id)
-        state, profile_read = self._hydrator.fetch_profile(key)
-        recommender = self._champion.current
-        person = self._demographics(key)
-        query = Query(
+    def _visit(self, asker: Asker, *, scenario: str, key: bytes = b"", **wishes: Any) -> Visit:
+        identity = new_recommendation_id(self._clock())
+        return Visit(asker, scenario, wishes, key, time.perf_counter(), identity)
+
+    def _queries(self, visits: Sequence[Visit]) -> tuple[list[Query], bool]:
+        states, profile_read = self._hydrator.fetch_profiles([visit.user_key for visit in visits])
+        now = self._clock()
+        queries = [self._query(visit, state, now=now) for visit, state in zip(visits, states, strict=True)]
+        return queries, profile_read
+
+    def _query(self, visit: Visit, state: UserState, *, now: float) -> Query:
+        person = self._demographics(state.user_key)
+        return Query(
             state=state,
             now=now,
-            context=asker.context,
+            context=visit.asker.context,
             demographics=person,
             segment=segment_of(person),
-            **wishes,
+            **visit.wishes,
         )
-        return query, Visit(asker, recommender, recommendation_id, scenario, started, profile_read)
 
-    def _answer(self, slate: Slate, query: Query, visit: Visit) -> Answer:
-        if slate.failure and visit.recommender.stages is not None:
+    def _answer(self, slate: Slate, query: Query, visit: Visit, *, profile_read: bool = True) -> Answer:
+        if slate.failure and slate.model_version:
             metrics.failures.labels("model").inc()
             log.error("version %r failed, a list answers instead: %s", slate.model_version, slate.failure)
         if slate.fallback:
             metrics.fallbacks.labels(slate.fallback).inc()
         self._champion.remember(query)
-        asker, identity = visit.asker, visit.recommendation_id
-        self._exposures.put(
-            lambda: exposure_event(
-                slate,
-                query,
-                recommendation_id=identity,
-                user_id=asker.user_id,
-                anonymous_id=asker.anonymous_id or (None if asker.user_id else identity),
-                session_id=asker.session_id,
-                scenario=visit.scenario,
-            )
-        )
+        self._exposures.put(partial(_exposure, slate, query, visit))
         cursor = write_cursor([*query.shown, *(item.item_id for item in slate.items)]) if slate.more else None
         return Answer(
-            self._json(slate, identity, visit.started, cursor=cursor, profile_read=visit.profile_read)
+            self._json(
+                slate, visit.recommendation_id, visit.started, cursor=cursor, profile_read=profile_read
+            )
         )
 
     def _json(
@@ -224,6 +238,20 @@ class RecommendService:
                 "tookMs": round((time.perf_counter() - started) * 1000, 3),
             }
         )
+
+
+def _exposure(slate: Slate, query: Query, visit: Visit) -> Event:
+    asker = visit.asker
+    nobody = None if asker.user_id else visit.recommendation_id
+    return exposure_event(
+        slate,
+        query,
+        recommendation_id=visit.recommendation_id,
+        user_id=asker.user_id,
+        anonymous_id=asker.anonymous_id or nobody,
+        session_id=asker.session_id,
+        scenario=visit.scenario,
+    )
 
 
 def _parsed(schema: type[Schema], body: bytes) -> Schema:

@@ -119,12 +119,25 @@ class HybridModel:
         self, history: Histories, *, k: int | None = None, exclude: np.ndarray = NO_ROWS
     ) -> Shortlist:
         """The ``k`` candidates (default: the recipe's) of one history, rows of ``exclude`` left out beforehand."""
-        k = self.recipe.candidates if k is None else k
-        k = max(0, min(k, len(self.catalog)))
+        return self.shortlists([history], ks=[self.recipe.candidates if k is None else k], exclude=[exclude])[
+            0
+        ]
+
+    def shortlists(
+        self, histories: Sequence[Histories], *, ks: Sequence[int], exclude: Sequence[np.ndarray]
+    ) -> list[Shortlist]:
+        """The same for several requests, source by source: each source's tables are then read once, not once a request."""
+        ks = [max(0, min(k, len(self.catalog))) for k in ks]
         if len(self.catalog) > DENSE_UP_TO:
-            return self._searched(history, k, exclude)
-        dense = {name: source.scores_of_one(history) for name, source in self.retrievers.items()}  # each (n,)
-        return self._merged(dense, history, k, exclude)
+            return [self._searched(*asked) for asked in zip(histories, ks, exclude, strict=True)]
+        dense = {
+            name: [source.scores_of_one(history) for history in histories]  # each (n,)
+            for name, source in self.retrievers.items()
+        }
+        return [
+            self._merged({name: scores[i] for name, scores in dense.items()}, history, ks[i], exclude[i])
+            for i, history in enumerate(histories)
+        ]
 
     def signals(self, history: Histories, rows: np.ndarray) -> Shortlist:
         """Given rows as a shortlist that no source proposed: for putting a caller's list in order."""

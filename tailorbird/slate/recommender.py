@@ -25,16 +25,20 @@ PAGE_LIMIT = 1_000
 
 
 class Stages(Protocol):
-    """The model's part of the work, over the rows of one catalogue."""
+    """The model's part of the work, over the rows of one catalogue, for several queries at a time."""
 
-    def retrieve(self, query: Query, *, depth: int, removed: Sequence[Removed]) -> Candidates:
-        """Find ``depth`` candidates that are not among the ``removed``; each remembers its sources."""
+    def retrieve(
+        self, queries: Sequence[Query], *, depths: Sequence[int], removed: Sequence[Sequence[Removed]]
+    ) -> list[Candidates]:
+        """For each query find candidates that are not among the ``removed``; each remembers its sources."""
+
+    def score(
+        self, queries: Sequence[Query], candidates: Sequence[Candidates]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each query score its candidates: (c,) float32, and the (u,) user features used."""
 
     def admit(self, query: Query, rows: np.ndarray) -> Candidates:
         """Make candidates of given rows."""
-
-    def score(self, query: Query, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
-        """Score candidates: (c,) float32, and the (u,) user features used."""
 
     def neighbours(self, row: int, *, depth: int) -> tuple[Candidates, np.ndarray]:
         """The items most like one item, with their (c,) float32 scores, best first."""
@@ -71,28 +75,55 @@ class Recommender:
 
     def recommend(self, query: Query) -> Slate:
         """Answer a query; never raises for want of a model, a history or candidates."""
-        screen = self.screen(query)
-        ranking, failure = self.tried(lambda: self.rank(query, screen))
-        return self.page(query, ranking, screen=screen, failure=failure)
+        return self.recommend_many([query])[0]
+
+    def recommend_many(self, queries: Sequence[Query]) -> list[Slate]:
+        """Answer several queries, stage by stage."""
+        return [slate for slate, _ in self.recommend_and_rank(queries)]
+
+    def recommend_and_rank(
+        self, queries: Sequence[Query], *, known: Sequence[Ranking | None] | None = None
+    ) -> list[tuple[Slate, Ranking | None]]:
+        """The same, each slate with its ranking (None where the model failed); ``known`` ones are not made again."""
+        held: list[Ranking | None] = list(known) if known is not None else [None] * len(queries)
+        screens = [self.screen(query) for query in queries]
+        open_ = [place for place, ranking in enumerate(held) if ranking is None]
+        fresh = self._rankings([queries[place] for place in open_], [screens[place] for place in open_])
+        failures = dict.fromkeys(range(len(queries)), "")
+        for place, (ranking, failure) in zip(open_, fresh, strict=True):
+            held[place], failures[place] = ranking, failure
+        return [
+            (self.page(query, ranking, screen=screen, failure=failures[place]), ranking)
+            for place, (query, ranking, screen) in enumerate(zip(queries, held, screens, strict=True))
+        ]
 
     def screen(self, query: Query) -> Screen:
         """What may be shown for this query, over the whole catalogue."""
         return Screen.of(query, self._known(query), self.shelf, filters=self.filters)
 
-    def rank(self, query: Query, screen: Screen) -> Ranking:
+    def rank(self, queries: Sequence[Query], screens: Sequence[Screen]) -> list[Ranking]:
         """Retrieve, filter and score; raises what the model raises."""
-        if self.stages is None:
-            raise LookupError(self.trouble)
-        depth = min(max(self.policy.depth, min(query.k, PAGE_LIMIT)), screen.size)
-        found = self.stages.retrieve(query, depth=depth, removed=screen.removed)
-        return self._scored(query, found.where(screen.allowed[found.rows]))
+        stages = self._stages()
+        found = stages.retrieve(
+            queries,
+            depths=[
+                min(max(self.policy.depth, min(query.k, PAGE_LIMIT)), screen.size)
+                for query, screen in zip(queries, screens, strict=True)
+            ],
+            removed=[screen.removed for screen in screens],
+        )
+        kept = [each.where(screen.allowed[each.rows]) for each, screen in zip(found, screens, strict=True)]
+        return [
+            _ranked(candidates, *scored)
+            for candidates, scored in zip(kept, stages.score(queries, kept), strict=True)
+        ]
 
     def rerank(self, query: Query, item_ids: Sequence[str]) -> Slate:
         """Put given items in the best order for this user; unknown ids come last, in the order given."""
         rows = self.catalog.rows(dict.fromkeys(item_ids)).astype(np.int64)
         unknown = [item_id for item_id, row in zip(dict.fromkeys(item_ids), rows, strict=True) if row < 0]
         known = rows[rows >= 0]
-        ranking, failure = self.tried(lambda: self._scored(query, self._admitted(query, known)))
+        ranking, failure = self._tried(lambda: self._admitted(query, known))
         if ranking is None:
             places = {row: place for place, row in enumerate(self.chain.everyone.tolist())}
             known = np.asarray(sorted(known.tolist(), key=lambda row: places.get(row, len(places))), np.int64)
@@ -113,7 +144,7 @@ class Recommender:
     def similar(self, query: Query) -> Slate:
         """Answer with the neighbours of ``query.item_id``, for nobody in particular."""
         screen = self.screen(query)
-        ranking, failure = self.tried(lambda: self._neighbours(query, screen))
+        ranking, failure = self._tried(lambda: self._neighbours(query, screen))
         alike = replace(self, policy=replace(self.policy, max_category_share=1.0))
         return alike.page(query, ranking, screen=screen, failure=failure)
 
@@ -156,26 +187,36 @@ class Recommender:
             cached=cached,
         )
 
-    def _scored(self, query: Query, candidates: Candidates) -> Ranking:
-        if self.stages is None:
-            raise LookupError(self.trouble)
-        scores, user_vector = self.stages.score(query, candidates)
-        order = np.argsort(-scores, kind="stable")
-        return Ranking(candidates.where(order), scores[order], user_vector)
+    def _rankings(
+        self, queries: Sequence[Query], screens: Sequence[Screen]
+    ) -> list[tuple[Ranking | None, str]]:
+        """Rank together; when that fails one by one, so that one query's trouble is not another's."""
+        if len(queries) > 1:
+            try:
+                return [(ranking, "") for ranking in self.rank(queries, screens)]
+            except Exception as error:
+                del error  # each query meets it again, by itself
+        return [
+            self._tried(lambda query=query, screen=screen: self.rank([query], [screen])[0])  # type: ignore[misc]
+            for query, screen in zip(queries, screens, strict=True)
+        ]
 
     def _neighbours(self, query: Query, screen: Screen) -> Ranking:
-        if self.stages is None:
-            raise LookupError(self.trouble)
         row = self.catalog.row_of[query.item_id or ""]
         depth = min(max(self.policy.depth, min(query.k, PAGE_LIMIT)), len(self.shelf))
-        found, scores = self.stages.neighbours(row, depth=depth)
+        found, scores = self._stages().neighbours(row, depth=depth)
         keep = screen.allowed[found.rows]
         return Ranking(found.where(keep), scores[keep], np.zeros(0, np.float32))
 
-    def _admitted(self, query: Query, rows: np.ndarray) -> Candidates:
+    def _admitted(self, query: Query, rows: np.ndarray) -> Ranking:
+        stages = self._stages()
+        candidates = stages.admit(query, rows)
+        return _ranked(candidates, *stages.score([query], [candidates])[0])
+
+    def _stages(self) -> Stages:
         if self.stages is None:
             raise LookupError(self.trouble)
-        return self.stages.admit(query, rows)
+        return self.stages
 
     def _filled(
         self, query: Query, screen: Screen, missing: int, taken: np.ndarray
@@ -227,7 +268,7 @@ class Recommender:
         rows = self.catalog.rows(dict.fromkeys(item_ids))
         return rows[rows >= 0]
 
-    def tried(self, work: Callable[[], Ranking]) -> tuple[Ranking | None, str]:
+    def _tried(self, work: Callable[[], Ranking]) -> tuple[Ranking | None, str]:
         """Run the model; what it raises becomes a reason, because an answer is due in any case."""
         try:
             return work(), ""
@@ -235,6 +276,11 @@ class Recommender:
             return None, str(error)
         except Exception:
             return None, traceback.format_exc()
+
+
+def _ranked(candidates: Candidates, scores: np.ndarray, user_vector: np.ndarray) -> Ranking:
+    order = np.argsort(-scores, kind="stable")
+    return Ranking(candidates.where(order), scores[order], user_vector)
 
 
 def _distinct(rows: np.ndarray) -> np.ndarray:

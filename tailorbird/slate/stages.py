@@ -24,21 +24,30 @@ class HybridStages:
         """The same model with fresh item features."""
         return HybridStages(self.model.with_items(items, now=now))
 
-    def retrieve(self, query: Query, *, depth: int, removed: Sequence[Removed]) -> Candidates:
-        """The ``depth`` best candidates of all sources together, the ``removed`` ones left out beforehand.
+    def retrieve(
+        self, queries: Sequence[Query], *, depths: Sequence[int], removed: Sequence[Sequence[Removed]]
+    ) -> list[Candidates]:
+        """For each query the best candidates of all sources together, the ``removed`` ones left out beforehand.
 
         In a catalogue too large to score whole, long lists of removed items are left to the caller, who gets more.
         """
         model = self.model
-        parts = [part.rows for part in removed]
-        if len(model.catalog) > DENSE_UP_TO:
-            few = [rows for rows in parts if len(rows) <= FEW]
-            depth, parts = (depth if len(few) == len(parts) else 5 * depth), few
-        exclude = np.concatenate(parts) if parts else NO_ROWS
-        row = model.catalog.row_of.get(query.item_id) if query.item_id else None
-        history = model.history_of(query.state, now=query.now, demographics=query.demographics, item_row=row)
-        found = model.shortlist(history, k=depth, exclude=exclude)
-        return Candidates(found.rows, model.source_names, found.ranks, found.signals)
+        histories = [
+            model.history_of(
+                query.state,
+                now=query.now,
+                demographics=query.demographics,
+                item_row=model.catalog.row_of.get(query.item_id) if query.item_id else None,
+            )
+            for query in queries
+        ]
+        ks, exclude = [], []
+        for depth, parts in zip(depths, removed, strict=True):
+            rows = [part.rows for part in parts if len(model.catalog) <= DENSE_UP_TO or len(part.rows) <= FEW]
+            ks.append(depth if len(rows) == len(parts) else 5 * depth)
+            exclude.append(np.concatenate(rows) if rows else NO_ROWS)
+        found = model.shortlists(histories, ks=ks, exclude=exclude)
+        return [Candidates(each.rows, model.source_names, each.ranks, each.signals) for each in found]
 
     def admit(self, query: Query, rows: np.ndarray) -> Candidates:
         """Given rows as candidates that no source proposed."""
@@ -47,16 +56,11 @@ class HybridStages:
         found = model.signals(history, rows)
         return Candidates(found.rows, model.source_names, found.ranks, found.signals)
 
-    def score(self, query: Query, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
-        """(c,) float32 scores, and the (u,) user features used."""
-        assert candidates.signals is not None
-        return self.model.score(
-            Shortlist(candidates.rows, candidates.ranks, candidates.signals),
-            query.state,
-            now=query.now,
-            context=query.context,
-            demographics=query.demographics,
-        )
+    def score(
+        self, queries: Sequence[Query], candidates: Sequence[Candidates]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each query the (c,) float32 scores of its candidates, and the (u,) user features used."""
+        return [self._score(*asked) for asked in zip(queries, candidates, strict=True)]
 
     def neighbours(self, row: int, *, depth: int) -> tuple[Candidates, np.ndarray]:
         """The items that go with one item, with their (c,) float32 scores, best first."""
@@ -66,3 +70,13 @@ class HybridStages:
         return Candidates(rows, ("similar",), np.arange(len(rows), dtype=np.int32)[:, None]), found.scores[0][
             held
         ]
+
+    def _score(self, query: Query, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
+        assert candidates.signals is not None
+        return self.model.score(
+            Shortlist(candidates.rows, candidates.ranks, candidates.signals),
+            query.state,
+            now=query.now,
+            context=query.context,
+            demographics=query.demographics,
+        )

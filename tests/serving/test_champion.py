@@ -79,9 +79,9 @@ def test_new_versions_are_warmed_with_real_requests(world):
     asked = []
 
     class Watching(toy.RowStages):
-        def retrieve(self, query, **more):
+        def retrieve_one(self, query, *more):
             asked.append(query.state.user_key)
-            return super().retrieve(query, **more)
+            return super().retrieve_one(query, *more)
 
     world.post(PATH, {"userId": "real-visitor"})
     world.workspace.stages = Watching()

@@ -60,9 +60,9 @@ def test_a_cached_ranking_is_used_until_an_event_or_its_age_ends_it(tmp_path):
     world = World(tmp_path, cache_seconds=10)
 
     class Counting(toy.RowStages):
-        def retrieve(self, query, **more):
+        def retrieve_one(self, query, *more):
             asked.append(query.state.user_key)
-            return super().retrieve(query, **more)
+            return super().retrieve_one(query, *more)
 
     world.workspace.stages = Counting()
     world.alias.point_at("2")

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailorbird.slate.query import Rules
+from tailorbird.slate.query import Query, Rules
 from tailorbird.slate.select import VarietySelector
-from tests.slate.toy import CATALOG, BrokenStages, RowStages, query, recommender
+from tests.slate.toy import CATALOG, NOW, BrokenStages, RowStages, query, recommender, state
 
 
 def ids(slate):
@@ -81,6 +81,22 @@ def test_a_failing_model_is_replaced_by_lists():
     assert ids(slate) == ["i7", "i5", "i1", "i2"]  # popular ones, then the editor's order
     assert slate.fallback == "popularity"
     assert "index is broken" in slate.failure
+
+
+def test_one_querys_trouble_is_not_anothers():
+    class PartlyBroken(BrokenStages):
+        victim = "bob"
+
+    asked = [query(("view", "i11"), k=2), Query(state(user="bob"), NOW, k=2)]
+    whole, failed = recommender(PartlyBroken()).recommend_many(asked)
+    assert (ids(whole), whole.failure) == (["i0", "i1"], "")
+    assert (ids(failed), failed.fallback) == (["i7", "i5"], "popularity")
+
+
+def test_queries_together_are_answered_as_each_alone():
+    asked = [query(("view", f"i{n}"), k=n + 1) for n in range(6)]
+    together = recommender().recommend_many(asked)
+    assert [ids(slate) for slate in together] == [ids(recommender().recommend(one)) for one in asked]
 
 
 def test_the_segments_favourites_come_before_everybodys():

@@ -37,7 +37,12 @@ class RowStages:
     catalog: Catalog = CATALOG
     reach: int = 12
 
-    def retrieve(self, query: Query, *, depth: int, removed: Sequence[Removed]) -> Candidates:
+    def retrieve(
+        self, queries: Sequence[Query], *, depths: Sequence[int], removed: Sequence[Sequence[Removed]]
+    ) -> list[Candidates]:
+        return [self.retrieve_one(*asked) for asked in zip(queries, depths, removed, strict=True)]
+
+    def retrieve_one(self, query: Query, depth: int, removed: Sequence[Removed]) -> Candidates:
         out = {row for part in removed for row in part.rows.tolist()}
         rows = np.array([row for row in range(self.reach) if row not in out][:depth], np.int64)
         ranks = np.stack([rows, np.where(rows % 2 == 0, rows // 2, -1)], axis=1).astype(np.int32)
@@ -46,8 +51,10 @@ class RowStages:
     def admit(self, query: Query, rows: np.ndarray) -> Candidates:
         return Candidates(rows, ("first", "second"), np.full((len(rows), 2), -1, np.int32))
 
-    def score(self, query: Query, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
-        return -candidates.rows.astype(np.float32), np.array([1.0, 2.0], np.float32)
+    def score(
+        self, queries: Sequence[Query], candidates: Sequence[Candidates]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [(-found.rows.astype(np.float32), np.array([1.0, 2.0], np.float32)) for found in candidates]
 
     def neighbours(self, row: int, *, depth: int) -> tuple[Candidates, np.ndarray]:
         rows = np.array(
@@ -57,12 +64,16 @@ class RowStages:
 
 
 class BrokenStages(RowStages):
-    """A model that fails at every request."""
+    """A model that fails at every request, or only at those of ``victim``."""
 
-    def retrieve(self, query: Query, *, depth: int, removed: Sequence[Removed]) -> Candidates:
-        raise RuntimeError("index is broken")
+    victim: str = ""
 
-    def score(self, query: Query, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
+    def retrieve_one(self, query: Query, depth: int, removed: Sequence[Removed]) -> Candidates:
+        if self.victim in ("", query.state.user_key):
+            raise RuntimeError("index is broken")
+        return super().retrieve_one(query, depth, removed)
+
+    def admit(self, query: Query, rows: np.ndarray) -> Candidates:
         raise RuntimeError("ranker is broken")
 
 
