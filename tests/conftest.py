@@ -14,7 +14,9 @@ def data_root() -> Path:
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     folder = Path(os.environ.get("TAILORBIRD_DATA", default))
     if not folder.is_dir():
-        pytest.skip(f"no published data at {folder}; set TAILORBIRD_DATA to a folder that holds movielens-1m, ...")
+        pytest.skip(
+            f"no published data at {folder}; set TAILORBIRD_DATA to a folder that holds movielens-1m, ..."
+        )
     return folder
 
 
