@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")
-LIMIT = 8
+LIMIT = 16
 """Requests at a time: more gains nothing and would hold up the event loop."""
 TURNS = 3
 """Turns of the event loop in which requests that have arrived reach the queue."""

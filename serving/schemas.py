@@ -60,7 +60,7 @@ class RecommendationRequest(Asker):
     scenario: Identifier = "home"
     num_results: Results = 20
     item_id: Identifier | None = Field(default=None, description="The item the person is looking at.")
-    filter: ItemFilter = ItemFilter()
+    filter: ItemFilter | None = None
     exclude_item_ids: ItemIds = []
     explain: StrictBool = False
     cursor: str | None = Field(

@@ -129,9 +129,9 @@ class RecommendService:
 
     async def _recommendations(self, raw: bytes) -> Answer:
         body = _parsed(RecommendationRequest, raw)
-        wanted = body.filter
+        wanted = body.filter or _NO_FILTER
         rules = NO_RULES
-        if wanted is not _NO_FILTER and wanted != _NO_FILTER:
+        if wanted is not _NO_FILTER:
             rules = Rules(tuple(wanted.categories), tuple(wanted.brands), wanted.min_price, wanted.max_price)
         visit = self._visit(
             body,

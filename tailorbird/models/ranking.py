@@ -41,7 +41,7 @@ def _rows_above(scores: np.ndarray, k: int) -> np.ndarray | None:
     rows = np.flatnonzero(scores > threshold)
     if len(rows) < k:
         return None
-    return rows[np.argsort(-scores[rows], kind="stable")[:k]]
+    return rows[np.argsort(-scores[rows])[:k]]
 
 
 def padded(found: Retrieved, k: int) -> Retrieved:

@@ -116,4 +116,3 @@ class Slate:
     user_vector: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     failure: str = ""
     """Why the model did not answer, for the operator."""
-    cached: bool = False

@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Protocol
 
 import numpy as np
@@ -155,7 +156,6 @@ class Recommender:
         *,
         screen: Screen,
         failure: str = "",
-        cached: bool = False,
     ) -> Slate:
         """Select one page from a ranking, filtered once more, and fill what is missing from the fallback chain."""
         k = min(query.k, PAGE_LIMIT)
@@ -184,7 +184,6 @@ class Recommender:
             removed=screen.removed,
             user_vector=ranking.user_vector if ranking is not None else np.zeros(0, np.float32),
             failure=failure,
-            cached=cached,
         )
 
     def _rankings(
@@ -238,14 +237,19 @@ class Recommender:
         names = found.source_names
         ids = self.catalog.item_ids[found.rows[places]].tolist()
         scores = ranking.scores[places].tolist()
-        items = []
-        for item_id, score, ranks in zip(ids, scores, found.ranks[places].tolist(), strict=True):
-            proposed = [(name, rank) for name, rank in zip(names, ranks, strict=True) if rank >= 0]
-            reasons = (
-                tuple(f"number {rank + 1} of {name}" for name, rank in proposed) if query.explain else ()
-            )
-            items.append(SlateItem(item_id, score, tuple([name for name, _ in proposed]), reasons))
-        return items
+        all_ranks = found.ranks[places]
+        reasons: list[tuple[str, ...]] = [()] * len(ids)
+        if query.explain:
+            reasons = [
+                tuple(
+                    f"number {rank + 1} of {name}"
+                    for name, rank in zip(names, ranks, strict=True)
+                    if rank >= 0
+                )
+                for ranks in all_ranks.tolist()
+            ]
+        who = [tuple(compress(names, held)) for held in (all_ranks >= 0).tolist()]
+        return [SlateItem(*item) for item in zip(ids, scores, who, reasons, strict=True)]
 
     def _known(self, query: Query) -> Known:
         state = query.state
@@ -279,7 +283,7 @@ class Recommender:
 
 
 def _ranked(candidates: Candidates, scores: np.ndarray, user_vector: np.ndarray) -> Ranking:
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)
     return Ranking(candidates.where(order), scores[order], user_vector)
 
 

@@ -19,6 +19,8 @@ class VarietySelector:
         limit = max(1, int(np.ceil(self.max_share * k)))
         if len(shelves) <= 1 or limit >= k:
             return np.arange(min(k, len(shelves)))
+        if np.bincount(shelves[:k] + 1)[1:].max(initial=0) <= limit:  # the usual case
+            return np.arange(min(k, len(shelves)))
         used: dict[int, int] = {}
         chosen: list[int] = []
         late: list[int] = []

@@ -41,9 +41,10 @@ class HybridStages:
             )
             for query in queries
         ]
+        whole = len(model.catalog) <= DENSE_UP_TO
         ks, exclude = [], []
         for depth, parts in zip(depths, removed, strict=True):
-            rows = [part.rows for part in parts if len(model.catalog) <= DENSE_UP_TO or len(part.rows) <= FEW]
+            rows = [part.rows for part in parts if whole or len(part.rows) <= FEW]
             ks.append(depth if len(rows) == len(parts) else 5 * depth)
             exclude.append(np.concatenate(rows) if rows else NO_ROWS)
         found = model.shortlists(histories, ks=ks, exclude=exclude)
