@@ -16,7 +16,6 @@ from training.space import Range, Space, Value
 from training.study import OwnedStudy
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore::ResourceWarning")]
-SPACE = Space("toy", {"x": Range(0, 8, whole=True)})
 
 
 def work(data: np.ndarray, params: Mapping[str, Value], tell: Tell) -> Outcome:
@@ -72,13 +71,14 @@ def test_a_stopped_trial_ends_as_pruned(ray_cluster: None) -> None:
 
 
 def test_a_study_on_ray_finds_the_best(ray_cluster: None, tmp_path: Path) -> None:
-    pool = RayPool(work, np.array([0.0, 1, 9, 0, 2, 0, 3, 1, 0]), parallel=2)
-    with OwnedStudy.open(tmp_path, "s", space=SPACE, pruner="none", seed=1) as study:
+    pool = RayPool(work, np.array([0.0, 1.0, 9.0]), parallel=2)
+    space = Space("toy", {"x": Range(0, 2, whole=True)})
+    with OwnedStudy.open(tmp_path, "s", space=space, pruner="none", seed=1) as study:
         study.first({"x": 1})
-        search(study, pool, trials=12, watchers=[])
+        search(study, pool, trials=25, watchers=[])
         pool.close()
         assert study.best().params == {"x": 2}
-        assert study.done() == 12
+        assert study.done() == 25
 
 
 def test_a_process_joins_one_cluster(ray_cluster: None) -> None:
