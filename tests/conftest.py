@@ -1,6 +1,9 @@
 """What every test may ask for: the real data, where it is found, and a workspace of its own."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy networks: more threads only wait for each other
+
 from pathlib import Path
 
 import pytest
