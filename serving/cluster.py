@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
+from functools import cache
 from io import StringIO
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def serving_environment(settings: Settings, folder: Path) -> dict[str, str]:
     wrapper.chmod(0o700)
     token = folder / "auth_token"
     token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(32), "utf-8")
+    token.write_text(_secret(), "utf-8")
     stats, exported = free_ports(2)
     environment = {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -135,6 +136,12 @@ def serving_environment(settings: Settings, folder: Path) -> dict[str, str]:
 def metrics_folder(folder: Path) -> Path:
     """Where the replicas, and no other process of Ray's, keep what Prometheus collects."""
     return folder / "metrics"
+
+
+@cache
+def _secret() -> str:
+    """One a process: Ray reads its token once, so a second cluster of the same process must know the first one's."""
+    return secrets.token_hex(32)
 
 
 def _start(settings: Settings, folder: Path) -> None:
