@@ -53,6 +53,10 @@ class Retriever(ABC):
         scores: np.ndarray = self.scores(self.encode(history))[0]
         return scores
 
+    def scores_of_each(self, histories: list[Histories]) -> list[np.ndarray]:
+        """The same for several histories of one user each: requests that are answered together."""
+        return [self.scores_of_one(history) for history in histories]
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write everything ``load`` needs into ``folder`` (safetensors, npy, json, faiss; never pickle)."""

@@ -51,13 +51,19 @@ class Content(Retriever):
 
     def scores_of_one(self, history: Histories) -> np.ndarray:
         """(n_items,) cosines."""
+        return self.scores_of_each([history])[0]
+
+    def scores_of_each(self, histories: list[Histories]) -> list[np.ndarray]:
+        """Cosines; the items' vectors are read once for all histories."""
+        return list(np.stack([self._query(history) for history in histories]) @ self.index.vectors.T)
+
+    def _query(self, history: Histories) -> np.ndarray:
         items = history.items[-self.recipe.history :]
         if not len(items):
-            return np.zeros(len(self.index), np.float32)
-        weights = self._by_lag[: len(items)][::-1]
-        query = weights @ self.index.vectors[items]
-        scores: np.ndarray = self.index.vectors @ (query / max(float(np.sqrt(query @ query)), 1e-12))
-        return scores
+            return np.zeros(self.index.vectors.shape[1], np.float32)
+        query = self._by_lag[: len(items)][::-1] @ self.index.vectors[items]
+        unit: np.ndarray = query / np.float32(max(float(np.sqrt(query @ query)), 1e-12))
+        return unit
 
     def save(self, folder: Path) -> None:
         """Write the index and the query's decay."""

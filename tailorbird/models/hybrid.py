@@ -131,7 +131,7 @@ class HybridModel:
         if len(self.catalog) > DENSE_UP_TO:
             return [self._searched(*asked) for asked in zip(histories, ks, exclude, strict=True)]
         dense = {
-            name: [source.scores_of_one(history) for history in histories]  # each (n,)
+            name: source.scores_of_each(list(histories))  # each (n,)
             for name, source in self.retrievers.items()
         }
         return [

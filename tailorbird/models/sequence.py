@@ -97,9 +97,12 @@ class Sequence(Retriever):
 
     def scores_of_one(self, history: Histories) -> np.ndarray:
         """(n_items,) inner products."""
+        return self.scores_of_each([history])[0]
+
+    def scores_of_each(self, histories: list[Histories]) -> list[np.ndarray]:
+        """Inner products; the items' vectors are read once for all histories."""
         assert self._quick is not None, "fit or load first"
-        scores: np.ndarray = self.index.vectors @ self._quick.encode(history)[0]
-        return scores
+        return list(self._quick.encode(histories) @ self.index.vectors.T)
 
     def save(self, folder: Path) -> None:
         """Write weights, content vectors, the index and the recipe."""

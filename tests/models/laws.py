@@ -91,6 +91,8 @@ class RetrieverLaws:
         for row in range(len(plain)):
             alone = retriever.scores_of_one(plain[row : row + 1])
             np.testing.assert_allclose(alone, together[row], rtol=1e-4, atol=1e-5)
+        each = retriever.scores_of_each([plain[row : row + 1] for row in range(len(plain))])
+        np.testing.assert_allclose(np.stack(each), together, rtol=1e-4, atol=1e-5)
 
     def test_saved_and_loaded_answers_the_same(self, retriever: Retriever, tmp_path: Path) -> None:
         retriever.save(tmp_path)

@@ -116,8 +116,11 @@ def test_the_same_seed_gives_the_same_network() -> None:
 def test_numpy_and_torch_give_the_same_query(seed: int, events: int, blocks: int) -> None:
     network, vectors = _network(blocks=blocks)
     history = _history(np.random.default_rng(seed), events)
-    quick = QuickEncoder(network, vectors.numpy()).encode(history)
-    np.testing.assert_allclose(quick, encode(network, history, vectors), rtol=1e-4, atol=1e-5)
+    other = _history(np.random.default_rng(seed + 1), 25 - events)
+    quick = QuickEncoder(network, vectors.numpy())
+    expected = encode(network, history, vectors)
+    np.testing.assert_allclose(quick.encode([history]), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(quick.encode([other, history])[1:], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_query_never_sees_later_events() -> None:
