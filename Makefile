@@ -64,4 +64,4 @@ mlflow: setup ## Open the MLflow pages
 	@$(TAILORBIRD) mlflow $(WORKSPACE) $(ARGS)
 
 bench: setup ## Measure speed: requests per second, latencies, ratios
-	@$(TAILORBIRD) bench serving $(ARGS)
+	@$(TAILORBIRD) bench serving --out .tailorbird/bench $(ARGS)
