@@ -33,9 +33,6 @@ RETRIEVERS: Mapping[str, type[Retriever]] = {
 }
 DENSE_UP_TO = 50_000
 """Up to this many items a request scores the whole catalogue by every source; beyond, the indexes search."""
-_NOTHING = np.float32(-np.inf)
-FEW_TIMES = 5
-"""A search up to this many times deeper is cheaper than masking the catalogue first."""
 
 
 class HybridModel:
@@ -263,32 +260,24 @@ class HybridModel:
     ) -> Shortlist:
         allowed = np.ones(len(self.catalog), bool)
         allowed[exclude] = False
-        lists = [self._listed(name, scores, history, k, allowed) for name, scores in dense.items()]
+        lists = [
+            self._popular(source, scores, history, k, allowed)
+            if isinstance(source := self.retrievers[name], Popularity)
+            else _best_of(scores, k, exclude)
+            for name, scores in dense.items()
+        ]
         turns = self._turns if len(dense) == len(self._turns) else np.ones(len(dense))
         rows, ranks = merge(lists, turns, k)
         chosen = np.stack([scores[rows] for scores in dense.values()], axis=1)  # (c, s)
         return Shortlist(rows, ranks, signals_of(chosen, ranks))
 
-    def _listed(
-        self, name: str, scores: np.ndarray, history: Histories, k: int, allowed: np.ndarray
+    def _popular(
+        self, source: Popularity, scores: np.ndarray, history: Histories, k: int, allowed: np.ndarray
     ) -> np.ndarray:
-        """A source's ``k`` best of the rows ``allowed`` (n,) bool; it proposes nothing at and below an exact zero.
-
-        Zero means that the source has nothing to say of an item, unless it scores every item (no zeros).
-        """
-        retriever = self.retrievers[name]
-        reach = (
-            k + len(allowed) - int(np.count_nonzero(allowed))
-        )  # deep enough to lose every row that is not allowed
-        if isinstance(retriever, Popularity):  # sorted beforehand
-            rows = retriever.sorted_rows(history)[:reach]
-            return rows[allowed[rows] & (scores[rows] != 0)][:k]
-        if reach > FEW_TIMES * k:  # most is excluded: cheaper to leave it out before the search
-            rows = top_rows(np.where(allowed, scores, _NOTHING), k)
-        else:
-            rows = top_rows(scores, reach)
-            rows = rows[allowed[rows]][:k]
-        return rows[scores[rows] != 0]
+        """The ``k`` most popular of the rows ``allowed`` (n,) bool: they are sorted beforehand."""
+        reach = k + len(allowed) - int(np.count_nonzero(allowed))  # deep enough to lose every other row
+        rows = source.sorted_rows(history)[:reach]
+        return rows[allowed[rows] & (scores[rows] != 0)][:k]
 
     def _searched(self, history: Histories, k: int, exclude: np.ndarray) -> Shortlist:
         queries = [retriever.encode(history) for retriever in self.retrievers.values()]
@@ -320,3 +309,11 @@ class HybridModel:
 def with_segments(histories: Histories, people: Sequence[Demographics]) -> Histories:
     """The same histories, each in the segment of its person."""
     return replace(histories, segments=np.array([segment_of(person) for person in people], dtype=object))
+
+
+def _best_of(scores: np.ndarray, k: int, exclude: np.ndarray) -> np.ndarray:
+    """A source's ``k`` best rows without ``exclude``; none where it has nothing to say, which is an exact zero."""
+    open_ = scores.copy()
+    open_[exclude] = -np.inf
+    rows = top_rows(open_, k)
+    return rows[scores[rows] != 0]
