@@ -85,6 +85,7 @@ _unwrapped(tailorbird)
 def main() -> NoReturn:
     """Run the command; a known failure prints what, the value and the remedy, never a traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts us with `&` has it ignored
     try:
         code = tailorbird.main(standalone_mode=False, prog_name="tailorbird")
     except TailorbirdError as error:
