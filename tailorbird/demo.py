@@ -5,6 +5,7 @@ A finished step leaves a stamp with the digest of what it read; the next demo sk
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 import socket
@@ -186,16 +187,24 @@ def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     try:
         for process in processes:
             if process.poll() is None:
-                process.send_signal(signal.SIGINT)
+                process.terminate()
         deadline = time.monotonic() + STOP_WITHIN_SECONDS
         for process in processes:
             try:
                 process.wait(timeout=max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                process.kill()
+                _kill(process)
                 process.wait()
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a command that does not end, and its children where it leads a session of its own."""
+    if os.getpgid(process.pid) == process.pid:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def _wait_until_ready(settings: Settings, processes: Sequence[subprocess.Popen[bytes]]) -> None:
