@@ -35,28 +35,33 @@ class Shortlist:
 def merge(lists: Sequence[np.ndarray], shares: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Unite the sources' lists (rows, best first): ``k`` rows (c,) and their ranks (c, s).
 
-    Sources take turns in proportion to their ``shares`` (s,); a row counts at its best turn.
+    Sources take turns in proportion to their ``shares`` (s,), the first of them where two are even; a row counts at
+    its best turn.
     """
     sizes = [len(rows) for rows in lists]
     rows = np.concatenate([NO_ROWS, *lists])
-    rank = np.concatenate(
-        [NO_ROWS, *(_PLACES[:size] if size <= len(_PLACES) else np.arange(size) for size in sizes)]
-    )
+    if not len(rows):
+        return NO_ROWS, np.zeros((0, len(lists)), np.int32)
+    rank = np.concatenate([NO_ROWS, *(_places(size) for size in sizes)])
     turn = (rank + 1.0) / np.repeat(shares, sizes)
-    by_row = np.lexsort((turn, rows))
-    ordered = rows[by_row]
-    first = np.ones(len(rows), bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    best_turn = turn[by_row[first]]
-    order = np.argsort(best_turn, kind="stable")[:k]
-    place = np.full(len(best_turn), -1, np.int64)  # of each distinct row in the shortlist
-    place[order] = np.arange(len(order))
-    where = np.empty(len(rows), np.int64)
-    where[by_row] = place[np.cumsum(first) - 1]
-    ranks = np.full((len(order), len(lists)), -1, np.int32)
-    held = where >= 0
-    ranks[where[held], np.repeat(np.arange(len(lists)), sizes)[held]] = rank[held]
-    return ordered[first][order], ranks
+    ordered = rows[np.argsort(turn, kind="stable")]  # sorted runs: a stable sort only merges them
+    places = _places(len(rows))
+    first = np.empty(int(rows.max()) + 1, np.int64)  # read only where written: at the rows of the lists
+    first[ordered[::-1]] = places[::-1]  # written backwards, so the best turn stays
+    chosen = ordered[first[ordered] == places][:k]
+    place = first
+    place[rows] = -1
+    place[chosen] = places[: len(chosen)]
+    ranks = np.full((len(chosen), len(lists)), -1, np.int32)
+    for source, listed in enumerate(lists):
+        where = place[listed]
+        held = np.flatnonzero(where >= 0)
+        ranks[where[held], source] = held
+    return chosen, ranks
+
+
+def _places(count: int) -> np.ndarray:
+    return _PLACES[:count] if count <= len(_PLACES) else np.arange(count)
 
 
 def signals_of(scores: np.ndarray, ranks: np.ndarray) -> np.ndarray:
