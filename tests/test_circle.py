@@ -37,7 +37,7 @@ def tailorbird(*argv: str, settings: Settings) -> dict:
         env=environment(settings),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -92,7 +92,7 @@ def service(prepared: Settings) -> Iterator[httpx.Client]:
                 yield client
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=60)
+            process.wait(timeout=120)
     folder = Path(re.search(r"logs are in (/\S+?)/ray/", log.read_text()).group(1))
     assert not folder.exists(), "serving leaves nothing behind"
 
@@ -118,7 +118,7 @@ def ask(client: httpx.Client, **body: object) -> dict:
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 class TestTheCircle:
     def test_a_user_with_a_past_is_answered_by_the_model(
         self, service: httpx.Client, prepared: Settings
@@ -198,9 +198,9 @@ class TestTheCircle:
             tailorbird(
                 "promote", "--version", "2", "--force", "--reason", "the test swaps", settings=prepared
             )
-            wait_until(lambda: "2" in versions[-1:], seconds=60)
+            wait_until(lambda: "2" in versions[-1:], seconds=150)
             tailorbird("rollback", "--reason", "the test swaps back", settings=prepared)
-            wait_until(lambda: "1" in versions[-1:], seconds=60)
+            wait_until(lambda: "1" in versions[-1:], seconds=150)
         finally:
             done.set()
             thread.join()
