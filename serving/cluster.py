@@ -117,6 +117,7 @@ def serving_environment(settings: Settings, folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+        "RAY_enable_metrics_collection": "0",  # Ray's agent then has nothing to count again for each request
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",  # Ray puts its workers behind every other process; these answer people
         "RAY_AUTH_MODE": "token",  # some of Ray's ports listen on every interface: none answers without the token

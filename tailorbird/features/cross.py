@@ -2,128 +2,179 @@
 
 import numpy as np
 
-from tailorbird.features.facts import BUCKETS
-from tailorbird.features.functions import window
+from tailorbird.compiled import compiled, positions
 from tailorbird.features.items import ItemTable
-from tailorbird.features.records import MICROSECONDS, microseconds
+from tailorbird.features.records import microseconds
 from tailorbird.features.state import UserState
-from tailorbird.features.sums import PRICE, TYPE_CODE
-from tailorbird.features.table import CROSS_FEATURES, LIVE_WINDOW_S
+from tailorbird.features.sums import PRICE
+from tailorbird.features.table import COUNTED_TYPES, CROSS_FEATURES, LIVE_WINDOW_S
 
-_AT = {name: position for position, name in enumerate(CROSS_FEATURES)}
 RECENT = 10
+_COLUMNS, _TYPES = positions(CROSS_FEATURES), positions(COUNTED_TYPES)
+_LIVE_WINDOW_US = microseconds(LIVE_WINDOW_S)
 
 
 def cross_matrix(state: UserState, table: ItemTable, rows: np.ndarray, *, now: float) -> np.ndarray:
     """Compute (c, len(CROSS_FEATURES)) float32 of one user and the candidates ``rows`` (c,), at ``now`` (epoch seconds).
 
-    Rows of -1 (no candidate) get the features of some item: mask them outside. The result is stored by feature
-    (Fortran order): that is how it is written, and this runs in every request.
+    Rows of -1 (no candidate) get the features of some item: mask them outside.
     """
-    x = np.zeros((len(CROSS_FEATURES), len(rows)), np.float32)  # (features, c)
+    x = np.zeros((len(rows), len(CROSS_FEATURES)), np.float32)
     if len(rows) == 0 or len(table) == 0:
-        return x.T
-    codes = table.codes_by_slot.take(rows, axis=1)  # (categories, c)
-    brands = table.brands.take(rows)  # (c,)
-    _affinity(x, state, table, codes, brands)
-    _prices(x, state, table, rows)
-    history = state.history
-    if len(history):
-        instant = microseconds(now)
-        _intent(x, history, table, codes, brands, instant)
-        _seen(x, history, table, rows, instant)
-    return x.T
-
-
-def _affinity(
-    x: np.ndarray, state: UserState, table: ItemTable, codes: np.ndarray, brands: np.ndarray
-) -> None:
-    affinity = state.affinity
-    if not len(affinity):
-        x[_AT["category_unknown"]] = 1.0
-        return
-    split = int(state.affinity_keys.searchsorted(BUCKETS))
-    known = table.code_of_bucket.take(state.affinity_keys)
-    share = np.zeros(len(table.buckets))
-    share[known[:split]] = affinity[:split] / max(float(affinity[:split].sum()), 1e-12)
-    share[known[split:]] = affinity[split:] / max(float(affinity[split:].sum()), 1e-12)
-    share[-1] = 0.0  # buckets that no item has, and the padding
-    shares = share.take(codes)  # (categories, c)
-    best = shares.max(axis=0)
-    x[_AT["category_affinity"]] = shares.sum(axis=0)
-    x[_AT["category_affinity_best"]] = best
-    x[_AT["category_unknown"]] = best <= 0
-    x[_AT["brand_affinity"]] = share.take(brands)
-
-
-def _intent(
-    x: np.ndarray, history: np.ndarray, table: ItemTable, codes: np.ndarray, brands: np.ndarray, instant: int
-) -> None:
-    live = window(history, instant)
-    if len(live):
-        mix = _mix(live, table)
-        x[_AT["live_category_share"]] = mix.take(codes).max(axis=0)
-        x[_AT["live_brand_share"]] = mix.take(brands)
-    touched = history["item"].nonzero()[0][-RECENT:]
-    if not len(touched):
-        return
-    recent = history[touched]
-    x[_AT["recent_category_share"]] = _mix(recent, table).take(codes).max(axis=0)
-    none = len(table.buckets) - 1
-    _, _, _, _, _, _, category, brand, _, _ = recent[-1].item()
-    category, brand = table.code_of_bucket[category], table.code_of_bucket[BUCKETS + brand]
-    if category != none:
-        x[_AT["last_category"]] = (codes == category).any(axis=0)
-    if brand != none:
-        x[_AT["last_brand"]] = brands == brand
-
-
-def _mix(records: np.ndarray, table: ItemTable) -> np.ndarray:
-    """(buckets,) share of the records in each category and of each brand; the padding's is 0."""
-    buckets = np.empty((2, len(records)), np.int64)
-    buckets[0] = records["category"]
-    buckets[1] = records["brand"]
-    buckets[1] += BUCKETS
-    mix = np.bincount(table.code_of_bucket.take(buckets.ravel()), minlength=len(table.buckets)) / len(records)
-    mix[-1] = 0.0
-    return mix
-
-
-def _prices(x: np.ndarray, state: UserState, table: ItemTable, rows: np.ndarray) -> None:
-    prices, known = table.filled_prices.take(rows, axis=1)  # (2, c)
-    weight, total, squares = state.sums[PRICE].tolist()
-    if weight > 1e-12:
-        mean = total / weight
-        spread = max(0.0, squares / weight - mean * mean) ** 0.5
-        above = (prices - mean) * known
-        x[_AT["price_above"]] = above
-        x[_AT["price_distance"]] = np.abs(above) / (spread + 0.25)
+        return x
+    codes, brands, code_of = table.codes, table.brands, table.code_of_bucket
+    _affinity(x, _COLUMNS, state.affinity_keys, state.affinity, code_of, codes, brands, rows)
+    _prices(x, _COLUMNS, state.sums[PRICE], state.history, table.filled_prices, rows)
     if len(state.history):
-        last = float(state.history["log_price"][-1])
+        instant = microseconds(now)
+        since = instant - _LIVE_WINDOW_US
+        _intent(x, _COLUMNS, state.history, since, instant, code_of, codes, brands, rows)
+        _seen(x, _COLUMNS, _TYPES, state.history, since, instant, table.keys, rows)
+    return x
+
+
+@compiled
+def _affinity(
+    x: np.ndarray,
+    columns: np.ndarray,
+    keys: np.ndarray,
+    strengths: np.ndarray,
+    code_of: np.ndarray,
+    codes: np.ndarray,
+    brands: np.ndarray,
+    rows: np.ndarray,
+) -> None:
+    """The user's shares of affinity; ``code_of`` (2 * buckets,) has categories in its first half and brands in the other."""
+    at = columns[0]
+    none = code_of[0]  # the code of buckets that no item has
+    first_brand = len(code_of) // 2
+    of_categories = of_brands = 0.0
+    for i in range(len(keys)):
+        if keys[i] < first_brand:
+            of_categories += strengths[i]
+        else:
+            of_brands += strengths[i]
+    share = np.zeros(none + 1)
+    for i in range(len(keys)):
+        total = of_categories if keys[i] < first_brand else of_brands
+        share[code_of[keys[i]]] = strengths[i] / max(total, 1e-12)
+    share[none] = 0.0
+    for place in range(len(rows)):
+        total = best = 0.0
+        for code in codes[rows[place]]:
+            total += share[code]
+            best = max(best, share[code])
+        x[place, at.category_affinity] = total
+        x[place, at.category_affinity_best] = best
+        x[place, at.category_unknown] = best <= 0
+        x[place, at.brand_affinity] = share[brands[rows[place]]]
+
+
+@compiled
+def _prices(
+    x: np.ndarray,
+    columns: np.ndarray,
+    sums: np.ndarray,
+    history: np.ndarray,
+    prices: np.ndarray,
+    rows: np.ndarray,
+) -> None:
+    """How far prices are from the user's mean and last one; ``prices`` (2, n): log prices, 0 for unknown, and 1 if known."""
+    at = columns[0]
+    chose = sums[0] > 1e-12
+    mean = spread = 0.0
+    if chose:
+        mean = sums[1] / sums[0]
+        spread = np.sqrt(max(0.0, sums[2] / sums[0] - mean * mean))
+    last = np.float32(np.nan)
+    if len(history):
+        last = history[len(history) - 1].log_price
+    for place in range(len(rows)):
+        price, known = prices[0, rows[place]], prices[1, rows[place]]
+        if chose:
+            x[place, at.price_above] = (price - mean) * known
+            x[place, at.price_distance] = abs(price - mean) * known / (spread + 0.25)
         if last == last:
-            x[_AT["price_step"]] = (prices - last) * known
+            x[place, at.price_step] = (price - last) * known
 
 
-def _seen(x: np.ndarray, history: np.ndarray, table: ItemTable, rows: np.ndarray, instant: int) -> None:
-    candidates = table.keys.take(rows)
-    order = candidates.argsort()
-    ordered = candidates.take(order)
-    keys = history["item"].copy()  # contiguous and aligned, unlike the packed field
-    where = ordered.searchsorted(keys)
-    np.minimum(where, len(ordered) - 1, out=where)
-    known = (ordered.take(where) == keys).nonzero()[0]
-    if not len(known):
-        return
-    place = order.take(where.take(known))  # (k,) candidates of the matching events, oldest first
-    matching = history[known]
-    types = matching["type"]
-    since_s = np.maximum(0, instant - matching["time"]) / MICROSECONDS
-    x[_AT["times_seen"]] = np.log1p(np.bincount(place, minlength=len(rows)))
-    # Assigning to a repeated index keeps the last value: the latest event of each candidate.
-    x[_AT["seen_recency"], place] = np.exp(-since_s / 3600.0)
-    x[_AT["seen_live"], place] = since_s < LIVE_WINDOW_S
-    bought = types == TYPE_CODE["purchase"]
-    changed = bought | (types == TYPE_CODE["add_to_cart"])
-    x[_AT["carted"], place[changed]] = ~bought[changed]
-    x[_AT["purchased"], place[bought]] = 1.0
-    x[_AT["hidden"], place[types == TYPE_CODE["hide"]]] = 1.0
+@compiled
+def _intent(
+    x: np.ndarray,
+    columns: np.ndarray,
+    history: np.ndarray,
+    since: int,
+    instant: int,
+    code_of: np.ndarray,
+    codes: np.ndarray,
+    brands: np.ndarray,
+    rows: np.ndarray,
+) -> None:
+    """The mix of categories and brands in the live window (since, instant] and in the last events on an item."""
+    at = columns[0]
+    none, first_brand = code_of[0], len(code_of) // 2
+    live, recent = np.zeros(none + 1), np.zeros(none + 1)  # events of each category and of each brand
+    in_window = touched = 0
+    last_category = last_brand = none
+    for back in range(len(history) - 1, -1, -1):
+        event = history[back]
+        category, brand = code_of[event.category], code_of[first_brand + event.brand]
+        if since < event.time <= instant:
+            in_window += 1
+            live[category] += 1.0
+            live[brand] += 1.0
+        if event.item != 0 and touched < RECENT:
+            if touched == 0:
+                last_category, last_brand = category, brand
+            touched += 1
+            recent[category] += 1.0
+            recent[brand] += 1.0
+    live[none] = recent[none] = 0.0
+    for place in range(len(rows)):
+        most_live = most_recent = 0.0
+        for code in codes[rows[place]]:
+            most_live, most_recent = max(most_live, live[code]), max(most_recent, recent[code])
+            if code == last_category and code != none:
+                x[place, at.last_category] = 1.0
+        brand = brands[rows[place]]
+        if in_window:
+            x[place, at.live_category_share] = most_live / in_window
+            x[place, at.live_brand_share] = live[brand] / in_window
+        if touched:
+            x[place, at.recent_category_share] = most_recent / touched
+            x[place, at.last_brand] = brand == last_brand and brand != none
+
+
+@compiled
+def _seen(
+    x: np.ndarray,
+    columns: np.ndarray,
+    types: np.ndarray,
+    history: np.ndarray,
+    since: int,
+    instant: int,
+    keys: np.ndarray,
+    rows: np.ndarray,
+) -> None:
+    """What the user did with each candidate; its latest event says how long ago that was and whether it is in the cart."""
+    at, kind = columns[0], types[0]
+    wanted = keys[rows]
+    order = np.argsort(wanted)
+    ordered = wanted[order]
+    for i in range(len(history)):
+        event = history[i]
+        found = np.searchsorted(ordered, event.item)
+        if found == len(ordered) or ordered[found] != event.item:
+            continue
+        place = order[found]
+        x[place, at.times_seen] += 1.0  # its logarithm follows
+        x[place, at.seen_recency] = np.exp(-max(0, instant - event.time) / 3600e6)
+        x[place, at.seen_live] = event.time > since
+        if event.type == kind.purchase:
+            x[place, at.purchased], x[place, at.carted] = 1.0, 0.0
+        elif event.type == kind.add_to_cart:
+            x[place, at.carted] = 1.0
+        elif event.type == kind.hide:
+            x[place, at.hidden] = 1.0
+    for place in range(len(rows)):
+        x[place, at.times_seen] = np.log1p(x[place, at.times_seen])

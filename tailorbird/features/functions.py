@@ -5,15 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailorbird.catalog import Users
+from tailorbird.compiled import compiled, positions
 from tailorbird.features.facts import BUCKETS
 from tailorbird.features.records import MICROSECONDS, microseconds
 from tailorbird.features.state import UserState
 from tailorbird.features.sums import PRICE, USER_COUNTS, USER_RATES, VALUE
 from tailorbird.features.table import COUNTED_TYPES, HISTORY_LENGTH, LIVE_WINDOW_S, USER_FEATURES
 
-_TYPES = len(COUNTED_TYPES)
 _AT = {name: position for position, name in enumerate(USER_FEATURES)}
-_LIVE = _AT["live_view"]  # the types after impression, in their order
+_COLUMNS = positions(USER_FEATURES)
+_LIVE = slice(
+    _AT["live_view"], _AT["live_view"] + len(COUNTED_TYPES) - 1
+)  # the types after impression, in order
 _COUNTS = slice(_AT["impression_hour"], _AT["impression_hour"] + USER_COUNTS)
 _LIVE_WINDOW_US = microseconds(LIVE_WINDOW_S)
 
@@ -51,68 +54,117 @@ def user_vector(state: UserState, *, now: float, demographics: Demographics = NO
     if state.total == 0:
         return x
     instant = microseconds(now)
-    _live(x, state, instant)
-    _session(x, state, instant)
-    sums = state.sums * np.exp2(USER_RATES * -max(0.0, (instant - state.last_seen) / MICROSECONDS))
+    since_last = max(0.0, (instant - state.last_seen) / MICROSECONDS)
+    x[_AT["since_last"]] = np.log1p(since_last)
+    x[_AT["since_first"]] = np.log1p(max(0.0, (instant - state.first_seen) / MICROSECONDS))
+    x[_AT["history_fill"]] = min(1.0, len(state.history) / HISTORY_LENGTH)
+    _live(x, _COLUMNS, x[_LIVE], state.history, instant - _LIVE_WINDOW_US, instant)
+    _session(x, _COLUMNS, state.history)
+    sums = state.sums * np.exp2(USER_RATES * -since_last)
     x[_COUNTS] = np.log1p(sums[:USER_COUNTS])
     _moments(x, sums[PRICE], mean="price_mean", spread="price_spread", known="has_price")
     _moments(x, sums[VALUE], mean="value_mean", spread="value_spread", known="has_value")
-    _affinity(x, state)
+    # Shares do not change with time: all buckets decay alike, so last_seen will do as well as now.
+    brands = int(state.affinity_keys.searchsorted(BUCKETS))
+    _affinity(x, _COLUMNS, state.affinity, brands)
     return x
 
 
-def window(history: np.ndarray, instant: int) -> np.ndarray:
-    """The part of a history inside the rolling window (instant - 15 minutes, instant]; a view."""
-    times = history["time"]
-    start, end = np.searchsorted(times, (instant - _LIVE_WINDOW_US, instant), side="right")
-    return history[start:end]
-
-
-def entropy(counts: np.ndarray, total: float) -> float:
-    """Entropy in nats of the mix that positive ``counts`` make."""
-    shares = counts / total
-    return float(-(shares * np.log(shares)).sum())
-
-
-def _live(x: np.ndarray, state: UserState, instant: int) -> None:
-    live = window(state.history, instant)
-    if not len(live):
+@compiled
+def _live(
+    x: np.ndarray, columns: np.ndarray, counts: np.ndarray, history: np.ndarray, since: int, instant: int
+) -> None:
+    """What happened in the rolling window (since, instant]; ``counts`` (types - 1,) is the types' part of ``x``."""
+    at = columns[0]
+    items, categories = np.empty(len(history), np.int64), np.empty(len(history), np.int64)
+    events = touched = categorised = priced = 0
+    prices = 0.0
+    for i in range(len(history)):
+        event = history[i]
+        if not since < event.time <= instant:
+            continue
+        events += 1
+        if event.type:
+            counts[event.type - 1] += 1.0
+        if event.item:
+            items[touched] = event.item
+            touched += 1
+        if event.category:
+            categories[categorised] = event.category
+            categorised += 1
+        if event.log_price == event.log_price:
+            prices += event.log_price
+            priced += 1
+    if not events:
         return
-    x[_LIVE : _LIVE + _TYPES - 1] = np.log1p(np.bincount(live["type"], minlength=_TYPES)[1:])
-    touched = live["item"][live["item"] != 0]
-    distinct = len(set(touched.tolist()))
-    categories = live["category"][live["category"] != 0]
-    mix: dict[int, int] = {}
-    for category in categories.tolist():
-        mix[category] = mix.get(category, 0) + 1
-    x[_AT["live_events"]] = np.log1p(len(live))
-    x[_AT["live_items"]] = np.log1p(distinct)
-    x[_AT["live_categories"]] = np.log1p(len(mix))
-    if mix:
-        x[_AT["live_top_category"]] = max(mix.values()) / len(categories)
-        x[_AT["live_category_entropy"]] = entropy(np.array(list(mix.values())), len(categories))
-    if len(touched):
-        x[_AT["live_repeat_share"]] = 1.0 - distinct / len(touched)
-    prices = live["log_price"]
-    prices = prices[prices == prices]
-    if len(prices):
-        x[_AT["live_price"]] = prices.sum(dtype=np.float64) / len(prices)
+    for i in range(len(counts)):
+        counts[i] = np.log1p(counts[i])
+    distinct = len(_runs(items[:touched]))
+    mix = _runs(categories[:categorised])
+    x[at.live_events] = np.log1p(events)
+    x[at.live_items] = np.log1p(distinct)
+    x[at.live_categories] = np.log1p(len(mix))
+    if categorised:
+        x[at.live_top_category] = mix.max() / categorised
+        x[at.live_category_entropy] = _entropy(mix, categorised)
+    if touched:
+        x[at.live_repeat_share] = 1.0 - distinct / touched
+    if priced:
+        x[at.live_price] = prices / priced
 
 
-def _session(x: np.ndarray, state: UserState, instant: int) -> None:
-    history = state.history
-    x[_AT["since_last"]] = np.log1p(max(0.0, (instant - state.last_seen) / MICROSECONDS))
-    x[_AT["since_first"]] = np.log1p(max(0.0, (instant - state.first_seen) / MICROSECONDS))
-    x[_AT["history_fill"]] = min(1.0, len(history) / HISTORY_LENGTH)
-    if not len(history):
+@compiled
+def _session(x: np.ndarray, columns: np.ndarray, history: np.ndarray) -> None:
+    """The latest session, where the latest event has one."""
+    at = columns[0]
+    if not len(history) or history[len(history) - 1].session == 0:
         return
-    session = history["session"][-1]
-    if session == 0:
+    session, events = history[len(history) - 1].session, 0
+    first = last = history[len(history) - 1].time
+    for i in range(len(history)):
+        if history[i].session == session:
+            events += 1
+            first, last = min(first, history[i].time), max(last, history[i].time)
+    x[at.session_events] = np.log1p(events)
+    x[at.session_seconds] = np.log1p((last - first) / 1e6)
+
+
+@compiled
+def _affinity(x: np.ndarray, columns: np.ndarray, affinity: np.ndarray, brands: int) -> None:
+    """How the decayed strengths are spread: categories first, brands from place ``brands`` on."""
+    at = columns[0]
+    if not len(affinity):
         return
-    same = np.flatnonzero(history["session"] == session)
-    x[_AT["session_events"]] = np.log1p(len(same))
-    times = history["time"]
-    x[_AT["session_seconds"]] = np.log1p((times[same[-1]] - times[same[0]]) / MICROSECONDS)
+    x[at.category_count] = np.log1p(len(affinity))
+    of_categories = affinity[:brands].sum()
+    if of_categories > 1e-12:
+        x[at.category_top] = affinity[:brands].max() / of_categories
+        x[at.category_entropy] = _entropy(affinity[:brands], of_categories)
+    of_brands = affinity[brands:].sum()
+    if of_brands > 1e-12:
+        x[at.brand_top] = affinity[brands:].max() / of_brands
+
+
+@compiled
+def _runs(values: np.ndarray) -> np.ndarray:
+    """(d,) float64 how often each distinct value occurs."""
+    ordered, lengths, d = np.sort(values), np.zeros(len(values)), 0
+    for i in range(len(ordered)):
+        if i and ordered[i] != ordered[i - 1]:
+            d += 1
+        lengths[d] += 1.0
+    return lengths[: d + 1] if len(ordered) else lengths
+
+
+@compiled
+def _entropy(amounts: np.ndarray, total: float) -> float:
+    """Entropy in nats of the mix that ``amounts`` make of ``total``; what is next to nothing says nothing."""
+    found = 0.0
+    for amount in amounts:
+        share = amount / total
+        if share > 1e-12:
+            found -= share * np.log(share)
+    return found
 
 
 def _moments(x: np.ndarray, sums: np.ndarray, *, mean: str, spread: str, known: str) -> None:
@@ -123,25 +175,6 @@ def _moments(x: np.ndarray, sums: np.ndarray, *, mean: str, spread: str, known: 
     x[_AT[mean]] = average
     x[_AT[spread]] = max(0.0, squares / weight - average * average) ** 0.5
     x[_AT[known]] = 1.0
-
-
-def _affinity(x: np.ndarray, state: UserState) -> None:
-    # Shares do not change with time: all buckets decay alike, so last_seen will do as well as now.
-    affinity = state.affinity
-    if not len(affinity):
-        return
-    x[_AT["category_count"]] = np.log1p(len(affinity))
-    brands = int(np.searchsorted(state.affinity_keys, BUCKETS))
-    categories = affinity[:brands]
-    total = categories.sum() if brands else 0.0
-    if total > 1e-12:
-        x[_AT["category_top"]] = categories.max() / total
-        x[_AT["category_entropy"]] = entropy(categories[categories > 1e-12 * total], total)
-    if brands < len(affinity):
-        strengths = affinity[brands:]
-        total = strengths.sum()
-        if total > 1e-12:
-            x[_AT["brand_top"]] = strengths.max() / total
 
 
 def _demographics(x: np.ndarray, demographics: Demographics) -> None:

@@ -119,7 +119,8 @@ class ItemTable:
     @classmethod
     def load(cls, folder: Path) -> "ItemTable":
         """Map what ``save`` wrote into memory."""
-        return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS})
+        mapped = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+        return cls(**{name: np.asarray(array) for name, array in mapped.items()})  # a memmap is slow to index
 
     @cached_property
     def codes_by_slot(self) -> np.ndarray:

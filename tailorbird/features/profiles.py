@@ -6,9 +6,11 @@ from typing import Protocol
 import numpy as np
 
 from tailorbird.catalog import Catalog
+from tailorbird.compiled import compiled
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import ItemTable
 from tailorbird.features.state import UserState
+from tailorbird.features.sums import TYPE_STRENGTH
 from tailorbird.interactions import Histories
 
 
@@ -21,47 +23,63 @@ class ProfileSource(Protocol):
 
 
 class RowsOfKeys:
-    """Translates item keys of histories to rows of one catalogue."""
+    """Translates item keys of histories to rows of one catalogue: ``keys`` (n,) ascending belong to ``rows`` (n,)."""
 
     def __init__(self, catalog: Catalog) -> None:
         keys = ItemFacts.of(catalog).keys[:-1]
-        self._order = np.argsort(keys, kind="stable")
-        self._keys = keys[self._order]
+        self.rows = np.argsort(keys, kind="stable")
+        self.keys = keys[self.rows]
 
     @classmethod
     def of_table(cls, table: ItemTable) -> "RowsOfKeys":
         """Share the keys of an item table."""
         self = cls.__new__(cls)
-        self._keys, self._order = table._by_key
+        self.keys, self.rows = table._by_key
         return self
 
     def __call__(self, keys: np.ndarray) -> np.ndarray:
         """(n,) rows, -1 where the catalogue lacks the item."""
-        if not len(self._keys):
+        if not len(self.keys):
             return np.full(len(keys), -1, np.int64)
-        where = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        return np.where(self._keys[where] == keys, self._order[where], -1)
+        where = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[where] == keys, self.rows[where], -1)
 
 
 def histories_of(
     states: Sequence[UserState], rows_of: RowsOfKeys, *, now: np.ndarray, length: int | None = None
 ) -> Histories:
     """What retrievers may see of profiles: events that speak for an item of the catalogue, oldest first."""
-    items, times, weights, lengths = [], [], [], []
-    for state in states:
-        strengths = state.strengths
-        rows = rows_of(state.item_keys)
-        keep = np.flatnonzero((rows >= 0) & (strengths > 0))
-        if length is not None:
-            keep = keep[-length:]
-        items.append(rows[keep])
-        times.append(state.times[keep])
-        weights.append(strengths[keep])
-        lengths.append(len(keep))
+    most = np.iinfo(np.int64).max if length is None else length
+    found = [
+        _speaking(state.history, rows_of.keys, rows_of.rows, TYPE_STRENGTH, max(0, most)) for state in states
+    ]
     return Histories(
-        indptr=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        items=np.concatenate([*items, np.zeros(0, np.int32)]).astype(np.int32),
-        times=np.concatenate([*times, np.zeros(0)]),
-        weights=np.concatenate([*weights, np.zeros(0)]).astype(np.float32),
+        indptr=np.concatenate([[0], np.cumsum([len(items) for items, _, _ in found])]).astype(np.int64),
+        items=np.concatenate([np.zeros(0, np.int32), *(items for items, _, _ in found)]),
+        times=np.concatenate([np.zeros(0), *(times for _, times, _ in found)]),
+        weights=np.concatenate([np.zeros(0, np.float32), *(weights for _, _, weights in found)]),
         now=np.asarray(now, np.float64),
     )
+
+
+@compiled
+def _speaking(
+    history: np.ndarray, keys: np.ndarray, rows: np.ndarray, strengths: np.ndarray, most: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Catalogue rows, times (epoch seconds) and strengths of the last ``most`` events that speak for an item.
+
+    ``keys`` (n,) ascending are the items', ``rows`` (n,) theirs; ``strengths`` (types,) of the event types.
+    """
+    items, times = np.empty(len(history), np.int32), np.empty(len(history), np.float64)
+    weights = np.empty(len(history), np.float32)
+    count = 0
+    for i in range(len(history)):
+        event = history[i]
+        if event.item == 0 or strengths[event.type] <= 0:
+            continue
+        place = np.searchsorted(keys, event.item)
+        if place < len(keys) and keys[place] == event.item:
+            items[count], times[count], weights[count] = rows[place], event.time / 1e6, strengths[event.type]
+            count += 1
+    first = max(0, count - most)
+    return items[first:count], times[first:count], weights[first:count]

@@ -10,6 +10,7 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from tailorbird.catalog import Catalog
+from tailorbird.compiled import compiled
 from tailorbird.interactions import Histories, Interactions
 from tailorbird.models.base import Retrieved, Retriever
 from tailorbird.models.ranking import best, take
@@ -54,16 +55,8 @@ class Cooccurrence(Retriever):
     def scores_of_one(self, history: Histories) -> np.ndarray:
         """(n_items,) without sparse matrices, whose overhead is larger than the work."""
         items = history.items[-len(self._by_lag) :][::-1]
-        starts, ends = self._links.indptr[items], self._links.indptr[items + 1]
-        counts = ends - starts
-        total = int(counts.sum())
-        if not total:
-            return np.zeros(self._links.shape[1], np.float32)
-        places = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(total)
-        by_lag = self._by_lag[: len(items)]
-        values = self._links.data[places] * np.repeat((by_lag / by_lag.sum()).astype(np.float32), counts)
-        scores = np.bincount(self._links.indices[places], weights=values, minlength=self._links.shape[1])
-        return scores.astype(np.float32)
+        links = self._links
+        return _linked(items, self._by_lag, links.indptr, links.indices, links.data)
 
     def save(self, folder: Path) -> None:
         """Write the sparse rows and the recipe."""
@@ -78,7 +71,8 @@ class Cooccurrence(Retriever):
             CooccurrenceRecipe(**json.loads((folder / "cooccurrence.json").read_text(encoding="utf-8")))
         )
         indptr, indices, data = (
-            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("indptr", "indices", "data")
+            np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))
+            for name in ("indptr", "indices", "data")
         )
         n = len(indptr) - 1
         loaded._set(sp.csr_matrix((data, indices, indptr), shape=(n, n)))
@@ -98,6 +92,20 @@ class Cooccurrence(Retriever):
         queries = recency_matrix(recent, self._by_lag, item_count=data.item_count)
         first, second = ((queries @ matrix).toarray().std(axis=1).mean() for matrix in (follows, similar))
         return float(first / max(second, 1e-12))
+
+
+@compiled
+def _linked(
+    items: np.ndarray, by_lag: np.ndarray, indptr: np.ndarray, indices: np.ndarray, links: np.ndarray
+) -> np.ndarray:
+    """(n_items,) float32 sum of the sparse rows of ``items`` (latest first), weighted ``by_lag`` to a sum of one."""
+    scores = np.zeros(len(indptr) - 1, np.float32)
+    total = by_lag[: len(items)].sum()
+    for lag in range(len(items)):
+        weight = np.float32(by_lag[lag] / total)
+        for at in range(indptr[items[lag]], indptr[items[lag] + 1]):
+            scores[indices[at]] += weight * links[at]
+    return scores
 
 
 def directed(data: Interactions, recipe: CooccurrenceRecipe) -> sp.csr_matrix:

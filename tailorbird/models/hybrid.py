@@ -21,11 +21,10 @@ from tailorbird.models.content import Content
 from tailorbird.models.cooccurrence import Cooccurrence
 from tailorbird.models.popularity import Popularity
 from tailorbird.models.ranker import Ranker
-from tailorbird.models.ranking import top_rows
 from tailorbird.models.recency import without_runs
 from tailorbird.models.segments import segment_of
 from tailorbird.models.sequence import Sequence as SequenceRetriever
-from tailorbird.models.shortlist import NO_ROWS, Shortlist, merge, signals_of
+from tailorbird.models.shortlist import NO_ROWS, Shortlist, merge, proposals, signals_of
 from tailorbird.recipe import Recipe, load_recipe
 
 RETRIEVERS: Mapping[str, type[Retriever]] = {
@@ -132,8 +131,8 @@ class HybridModel:
             for name, source in self.retrievers.items()
         }
         return [
-            self._merged({name: scores[i] for name, scores in dense.items()}, history, ks[i], exclude[i])
-            for i, history in enumerate(histories)
+            self._merged({name: scores[i] for name, scores in dense.items()}, ks[i], exclude[i])
+            for i in range(len(histories))
         ]
 
     def signals(self, history: Histories, rows: np.ndarray) -> Shortlist:
@@ -174,7 +173,7 @@ class HybridModel:
         alone = Histories.of([[row]], now=self.items_at)
         sources = {name: source for name, source in self.retrievers.items() if name != Popularity.name}
         dense = {name: source.scores_of_one(alone) for name, source in (sources or self.retrievers).items()}
-        found = self._merged(dense, alone, 4 * k, np.array([row]))
+        found = self._merged(dense, 4 * k, np.array([row]))
         strength = found.signals[:, : len(dense)].mean(axis=1)
         order = np.argsort(-strength, kind="stable")[:k]
         rows, scores = np.full((1, k), -1, np.int64), np.full((1, k), -np.inf, np.float32)
@@ -192,7 +191,7 @@ class HybridModel:
             return [self._searched(histories[i : i + 1], k, out[i]) for i in range(len(histories))]
         dense = {name: source.scores(source.encode(histories)) for name, source in self.retrievers.items()}
         return [
-            self._merged({name: scores[i] for name, scores in dense.items()}, histories[i : i + 1], k, out[i])
+            self._merged({name: scores[i] for name, scores in dense.items()}, k, out[i])
             for i in range(len(histories))
         ]
 
@@ -255,29 +254,13 @@ class HybridModel:
             shares=described["shares"],
         )
 
-    def _merged(
-        self, dense: Mapping[str, np.ndarray], history: Histories, k: int, exclude: np.ndarray
-    ) -> Shortlist:
+    def _merged(self, dense: Mapping[str, np.ndarray], k: int, exclude: np.ndarray) -> Shortlist:
         allowed = np.ones(len(self.catalog), bool)
         allowed[exclude] = False
-        lists = [
-            self._popular(source, scores, history, k, allowed)
-            if isinstance(source := self.retrievers[name], Popularity)
-            else _best_of(scores, k, exclude)
-            for name, scores in dense.items()
-        ]
         turns = self._turns if len(dense) == len(self._turns) else np.ones(len(dense))
-        rows, ranks = merge(lists, turns, k)
+        rows, ranks = merge([proposals(scores, allowed, k) for scores in dense.values()], turns, k)
         chosen = np.stack([scores[rows] for scores in dense.values()], axis=1)  # (c, s)
         return Shortlist(rows, ranks, signals_of(chosen, ranks))
-
-    def _popular(
-        self, source: Popularity, scores: np.ndarray, history: Histories, k: int, allowed: np.ndarray
-    ) -> np.ndarray:
-        """The ``k`` most popular of the rows ``allowed`` (n,) bool: they are sorted beforehand."""
-        reach = k + len(allowed) - int(np.count_nonzero(allowed))  # deep enough to lose every other row
-        rows = source.sorted_rows(history)[:reach]
-        return rows[allowed[rows] & (scores[rows] != 0)][:k]
 
     def _searched(self, history: Histories, k: int, exclude: np.ndarray) -> Shortlist:
         queries = [retriever.encode(history) for retriever in self.retrievers.values()]
@@ -309,11 +292,3 @@ class HybridModel:
 def with_segments(histories: Histories, people: Sequence[Demographics]) -> Histories:
     """The same histories, each in the segment of its person."""
     return replace(histories, segments=np.array([segment_of(person) for person in people], dtype=object))
-
-
-def _best_of(scores: np.ndarray, k: int, exclude: np.ndarray) -> np.ndarray:
-    """A source's ``k`` best rows without ``exclude``; none where it has nothing to say, which is an exact zero."""
-    open_ = scores.copy()
-    open_[exclude] = -np.inf
-    rows = top_rows(open_, k)
-    return rows[scores[rows] != 0]

@@ -63,7 +63,7 @@ class VectorIndex:
     @classmethod
     def load(cls, folder: Path) -> "VectorIndex":
         """Memory-map the vectors; a flat index is built over them, a graph is read."""
-        vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+        vectors = np.asarray(np.load(folder / "vectors.npy", mmap_mode="r"))
         path = folder / "index.faiss"
         if path.exists():
             return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), vectors)

@@ -78,10 +78,6 @@ class Popularity(Retriever):
         """(n_items,) shares."""
         return self.table[int(self.encode(history)[0])]
 
-    def sorted_rows(self, history: Histories) -> np.ndarray:
-        """(n_items,) every row, the most popular of the history's segment first."""
-        return self._lists[int(self.encode(history)[0])]
-
     def top(self, k: int, *, segment: str = GLOBAL) -> np.ndarray:
         """The rows of a segment's most popular items, or of everybody's where the segment is unknown."""
         return self._lists[self.segments.get(segment, 0), :k]

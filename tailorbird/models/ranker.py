@@ -8,6 +8,8 @@ from typing import Self
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from tailorbird.compiled import compiled
+
 GROUPS = ("signals", "item", "cross", "user", "context")
 """Groups of input columns, in the order of the network's first layer."""
 
@@ -68,13 +70,16 @@ class Ranker:
         """(c,) float32 scores of one slate; ``item_part`` (c, hidden) are the candidates' rows of :meth:`item_part`."""
         w = self._weights
         constant = self._product("user", user) + self._product("context", context)  # (hidden,)
-        hidden = self._product("signals", signals)  # (c, hidden)
-        hidden += self._product("cross", cross)
-        hidden += item_part
-        hidden += constant
-        np.maximum(hidden, 0.0, out=hidden)
-        scores: np.ndarray = signals @ w["blend"] + hidden @ w["out"]
-        return scores
+        return _scores(
+            signals,
+            cross,
+            item_part,
+            constant,
+            w["blend"],
+            (w["in.signals"], w["low.signals"], w["high.signals"]),
+            (w["in.cross"], w["low.cross"], w["high.cross"]),
+            w["out"],
+        )
 
     def score_inputs(self, inputs: Inputs) -> np.ndarray:
         """(c,) scores from raw features."""
@@ -100,3 +105,36 @@ class Ranker:
     def load(cls, folder: Path) -> Self:
         """Read what ``save`` wrote."""
         return cls(load_file(folder / "ranker.safetensors"))
+
+
+@compiled
+def _scores(
+    signals: np.ndarray,
+    cross: np.ndarray,
+    item_part: np.ndarray,
+    constant: np.ndarray,
+    blend: np.ndarray,
+    of_signals: tuple[np.ndarray, np.ndarray, np.ndarray],
+    of_cross: tuple[np.ndarray, np.ndarray, np.ndarray],
+    out: np.ndarray,
+) -> np.ndarray:
+    """The network over all candidates: two products, and what lies between them without a temporary array each."""
+    hidden = np.dot(_held(signals, of_signals[1], of_signals[2]), of_signals[0])  # (c, hidden)
+    hidden += np.dot(_held(cross, of_cross[1], of_cross[2]), of_cross[0])
+    for place in range(len(hidden)):
+        for unit in range(len(constant)):
+            activated = hidden[place, unit] + item_part[place, unit] + constant[unit]
+            hidden[place, unit] = max(activated, np.float32(0.0))
+    scores = np.dot(hidden, out)
+    scores += np.dot(signals, blend)
+    return scores
+
+
+@compiled
+def _held(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(c, m) ``values`` held between ``low`` and ``high`` (m,)."""
+    held = np.empty_like(values)
+    for place in range(len(values)):
+        for column in range(len(low)):
+            held[place, column] = min(max(values[place, column], low[column]), high[column])
+    return held

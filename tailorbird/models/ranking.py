@@ -5,10 +5,6 @@ import torch
 
 from tailorbird.models.base import Retrieved
 
-STRIDE = 16
-"""Every so manyth score makes the sample from which a threshold is guessed."""
-SAMPLED_FROM = 4_096
-
 
 def best(scores: np.ndarray, k: int) -> Retrieved:
     """The ``k`` highest of each row of ``scores`` (b, n), best first; -inf and NaN never appear."""
@@ -21,27 +17,6 @@ def best(scores: np.ndarray, k: int) -> Retrieved:
     values, rows = (found.numpy() for found in torch.topk(torch.from_numpy(usable), k_here, dim=1))
     rows[np.isneginf(values)] = -1
     return padded(Retrieved(rows, values), k)
-
-
-def top_rows(scores: np.ndarray, k: int) -> np.ndarray:
-    """(≤ k,) int64 rows of the highest of ``scores`` (n,) float32, best first; -inf is never among them."""
-    if len(scores) > max(SAMPLED_FROM, 4 * k):
-        rows = _rows_above(scores, k)
-        if rows is not None:
-            return rows
-    values, found = (part.numpy() for part in torch.topk(torch.from_numpy(scores), min(k, len(scores))))
-    return found[: len(found) - int(np.isneginf(values).sum())]
-
-
-def _rows_above(scores: np.ndarray, k: int) -> np.ndarray | None:
-    """The same, by a threshold guessed from a sample: a third of topk's time. None where the guess was too high."""
-    sample = scores[::STRIDE]
-    place = len(sample) - (3 * k * len(sample) // (2 * len(scores)) + 8)
-    threshold = np.partition(sample, place)[place]
-    rows = np.flatnonzero(scores > threshold)
-    if len(rows) < k:
-        return None
-    return rows[np.argsort(-scores[rows])[:k]]
 
 
 def padded(found: Retrieved, k: int) -> Retrieved:

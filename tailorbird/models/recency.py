@@ -5,28 +5,40 @@ from dataclasses import replace
 import numpy as np
 import scipy.sparse as sp
 
+from tailorbird.compiled import compiled
 from tailorbird.interactions import Histories, Interactions
 
 
 def without_runs(histories: Histories) -> Histories:
     """Keep the last event of each run of one item (a view, click and purchase in a row are one interest)."""
-    owners = np.repeat(np.arange(len(histories)), histories.lengths)
-    kept = _last_of_run(owners, histories.items)
-    if kept.all():
+    indptr, kept = _runs_ended(histories.indptr, histories.items)
+    if len(kept) == len(histories.items):
         return histories
-    counts = np.bincount(owners[kept], minlength=len(histories))
     return replace(
         histories,
-        indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        indptr=indptr,
         items=histories.items[kept],
         times=histories.times[kept],
         weights=histories.weights[kept],
     )
 
 
+@compiled
+def _runs_ended(indptr: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each history starts once runs are one event, and (m,) the places of the events that stay."""
+    fresh, kept, count = np.zeros_like(indptr), np.empty(len(items), np.int64), 0
+    for owner in range(len(indptr) - 1):
+        for place in range(indptr[owner], indptr[owner + 1]):
+            if place + 1 == indptr[owner + 1] or items[place + 1] != items[place]:
+                kept[count] = place
+                count += 1
+        fresh[owner + 1] = count
+    return fresh, kept[:count]
+
+
 def interactions_without_runs(interactions: Interactions) -> Interactions:
     """Apply the same rule to a training set."""
-    return interactions.where(_last_of_run(interactions.users, interactions.items))
+    return interactions.where(_runs_ended(interactions.indptr, interactions.items)[1])
 
 
 def lags(histories: Histories) -> np.ndarray:
@@ -45,9 +57,3 @@ def recency_matrix(histories: Histories, by_lag: np.ndarray, *, item_count: int)
         ((weights / total[owners]).astype(np.float32), (owners, histories.items[kept])),
         shape=(len(histories), item_count),
     )
-
-
-def _last_of_run(owners: np.ndarray, items: np.ndarray) -> np.ndarray:
-    kept = np.ones(len(items), bool)
-    kept[:-1] = (items[1:] != items[:-1]) | (owners[1:] != owners[:-1])
-    return kept

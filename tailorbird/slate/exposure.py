@@ -1,7 +1,7 @@
 """Exposure: one ``slate`` event per answer, with what off-policy learning and the parity proof need later."""
 
 import base64
-import uuid
+import secrets
 
 import numpy as np
 
@@ -14,7 +14,7 @@ GREEDY_PROPENSITY = 1.0
 
 def new_recommendation_id(now: float) -> str:
     """An id that sorts by time, so that the log's index grows at its end."""
-    return f"{int(now * 1_000_000):014x}{uuid.uuid4().hex[:12]}"
+    return f"{int(now * 1_000_000):014x}{secrets.token_hex(6)}"
 
 
 def exposure_event(
