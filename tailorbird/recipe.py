@@ -14,7 +14,7 @@ from tailorbird.errors import UsageError
 
 FOLDER = Path(__file__).parent / "recipes"
 _WORDS = {bool: "true or false", int: "a whole number, 0 or more", float: "a number, 0 or more", str: "text"}
-SOURCES = ("cooccurrence", "sequence", "content", "popularity")
+SOURCES = ("cooccurrence", "sequence", "content", "popularity", "habit")
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,15 @@ class ContentRecipe:
 
 
 @dataclass(frozen=True)
+class HabitRecipe:
+    """What the user took before; a source only where seen items may be answered."""
+
+    history: int = 256  # events of the query
+    decay: float = 0.9  # weight of an event falls by this with every later one
+    smoothing: float = 20.0  # takers an item needs before its own share of repeats is believed
+
+
+@dataclass(frozen=True)
 class SequenceRecipe:
     """A causal transformer over the last events, trained to name the next item."""
 
@@ -67,6 +76,7 @@ class SequenceRecipe:
     weight_decay: float = 0.02
     dropout: float = 0.25
     negatives: int = 0  # 0: full softmax up to 20,000 items, else 2,048 sampled
+    most_events: int = 0  # the network learns from the newest so many; 0: all
     id_dropout: float = (
         0.1  # share of items whose id is hidden from a batch, so content learns to stand alone
     )
@@ -94,19 +104,23 @@ class Recipe:
     width: int = 64
     candidates: int = 200  # ranked per request
     exclude_seen: bool = True  # whether items of the history are never answered; false where repeats count
+    baskets: bool = (
+        False  # whether a user's events at one instant are one basket, of which no item foretells another
+    )
     sources: tuple[str, ...] = SOURCES
     popularity: PopularityRecipe = field(default_factory=PopularityRecipe)
     cooccurrence: CooccurrenceRecipe = field(default_factory=CooccurrenceRecipe)
     content: ContentRecipe = field(default_factory=ContentRecipe)
+    habit: HabitRecipe = field(default_factory=HabitRecipe)
     sequence: SequenceRecipe = field(default_factory=SequenceRecipe)
     ranker: RankerRecipe = field(default_factory=RankerRecipe)
 
     def __post_init__(self) -> None:
         unknown = [source for source in self.sources if source not in SOURCES]
-        if unknown or not self.sources:
+        if unknown or not self._active:
             raise UsageError(
                 f"recipe {self.name} has sources {list(self.sources)}",
-                remedy=f"choose one or more of {', '.join(SOURCES)}",
+                remedy=f"choose one or more of {', '.join(SOURCES)}; habit needs exclude_seen = false",
             )
         if self.width < 4 or self.candidates < 1:
             raise UsageError(
@@ -121,13 +135,19 @@ class Recipe:
 
     @cached_property
     def resolved(self) -> "Recipe":
-        """The recipe with every derived number (a 0 that follows the width) written out."""
+        """The recipe with every derived number (a 0 that follows the width) written out, and only sources that may speak."""
         return replace(
             self,
+            sources=self._active,
             content=replace(self.content, dimensions=self.content.dimensions or self.width),
             sequence=replace(self.sequence, dimensions=self.sequence.dimensions or self.width),
             ranker=replace(self.ranker, hidden=self.ranker.hidden or max(4, self.width // 2)),
         )
+
+    @property
+    def _active(self) -> tuple[str, ...]:
+        """The sources without habit where nothing that was had is answered again."""
+        return tuple(source for source in self.sources if source != "habit" or not self.exclude_seen)
 
     @cached_property
     def digest(self) -> str:

@@ -77,3 +77,10 @@ def test_an_unknown_override_is_refused() -> None:
     for key in ("sequence.epoch", "sequences.epochs", "sequence.epochs.more", "nonsense"):
         with pytest.raises(UsageError, match=key):
             Recipe().override({key: 1})
+
+
+def test_habit_speaks_only_where_seen_items_may_be_answered() -> None:
+    assert "habit" not in load_recipe("default").resolved.sources
+    assert "habit" in load_recipe("retail").resolved.sources
+    with pytest.raises(UsageError, match="habit"):
+        Recipe.of({"sources": ["habit"]})

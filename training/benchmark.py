@@ -152,7 +152,8 @@ def benchmark(
     measure_baselines(bench, plan)
     fitted = None
     if not baselines_only:
-        chosen = chosen.override({"exclude_seen": bench.cases.exclude_seen})  # the protocol says so
+        said = {"exclude_seen": bench.cases.exclude_seen, "baskets": plan.name == "retail"}
+        chosen = chosen.override(said)  # the protocol says so
         fitted = fit_model(bench, chosen, seed=seed)
         measure_model(bench, fitted, cold=cold)
     if shop is not None:

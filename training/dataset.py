@@ -128,13 +128,22 @@ def interactions_of(events: pd.DataFrame, catalog: Catalog) -> Interactions:
     )
 
 
-def split(dataset: Dataset, *, most_cases: int, exclude_seen: bool = True, quantile: float = 0.9) -> Protocol:
+def split(
+    dataset: Dataset,
+    *,
+    most_cases: int,
+    exclude_seen: bool = True,
+    baskets: bool = False,
+    quantile: float = 0.9,
+) -> Protocol:
     """Divide by time: learn before one instant, ask about what people took after it.
 
     ``test`` is the newest part, ``validation`` the part before it. With ``exclude_seen`` items that a user had are neither
-    asked nor answered again. At most ``most_cases`` cases each, the same ones for the same data.
+    asked nor answered again; of ``baskets`` no item foretells another. At most ``most_cases`` cases each, the same ones for the same data.
     """
-    protocol = global_time_split(dataset.interactions, quantile=quantile, exclude_seen=exclude_seen)
+    protocol = global_time_split(
+        dataset.interactions, quantile=quantile, exclude_seen=exclude_seen, baskets=baskets
+    )
     validation, test = (
         replace(part, cases=limited(part.cases, most_cases, catalog=dataset.catalog))
         for part in (protocol.validation, protocol.test)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from tailorbird.bundle import Bundle
-from tailorbird.evaluation.cases import Cases
-from tailorbird.evaluation.protocols import Split
+from tailorbird.evaluation.protocols import Split, ask
 from tailorbird.features.functions import demographics_of
 from tailorbird.settings import Settings
 from training.dataset import Dataset, KnownProfiles, case_names, interactions_of, limited
@@ -50,9 +49,8 @@ def evaluate(
     newer = int((dataset.interactions.times > since.timestamp()).sum())
     fitted = known.times <= since.timestamp()
     unknown = newer - int((~fitted).sum())
-    exclude = bool(model.recipe.exclude_seen)
-    cases = Cases.of_rows(known, np.flatnonzero(~fitted), exclude_seen=exclude)
-    cases = cases.take(~cases.repeats) if exclude else cases
+    recipe = model.recipe
+    cases = ask(known, np.flatnonzero(~fitted), exclude_seen=recipe.exclude_seen, baskets=recipe.baskets)
     if only is not None:
         cases = cases.take(np.isin(case_names(cases, catalog=model.catalog), only))
     if len(cases) < max(least, 1):

@@ -39,7 +39,9 @@ class Plan:
         cls, dataset: Dataset, recipe: Recipe, *, settings: Settings, seed: int, most_cases: int = MOST_CASES
     ) -> "Plan":
         """Divide the data in time; profiles come from Feast's offline store, when they are asked for."""
-        protocol = split(dataset, most_cases=most_cases, exclude_seen=recipe.exclude_seen)
+        protocol = split(
+            dataset, most_cases=most_cases, exclude_seen=recipe.exclude_seen, baskets=recipe.baskets
+        )
         return cls(dataset, protocol, recipe, KnownProfiles(OfflineProfiles(settings)), seed)
 
     def warmed(self, part: Split) -> "Plan":

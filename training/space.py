@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tailorbird.errors import UsageError
-from tailorbird.recipe import Recipe
+from tailorbird.recipe import SOURCES, Recipe
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -111,7 +111,7 @@ def load_space(name_or_path: str | Path, recipe: Recipe) -> Space:
             f"{path} has the tables {sorted(raw)}", remedy="write one table [space] of dotted recipe keys"
         )
     dimensions = {key: _dimension(key, entry, recipe) for key, entry in raw["space"].items()}
-    unused = {"popularity", "cooccurrence", "sequence", "content"} - set(recipe.sources)
+    unused = set(SOURCES) - set(recipe.resolved.sources)
     kept = {key: each for key, each in dimensions.items() if key.split(".")[0] not in unused}
     return Space(path.stem, kept)
 

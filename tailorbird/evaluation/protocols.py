@@ -69,8 +69,8 @@ def leave_one_out(
     asked, asked_early = np.flatnonzero(part == 2), np.flatnonzero(part[early] == 1)
     return Protocol(
         name="loo",
-        validation=Split((part == 0)[early], _ask(known, asked_early, exclude_seen=exclude_seen), early),
-        test=Split(part == 0, _ask(interactions, asked, exclude_seen=exclude_seen), np.ones(len(part), bool)),
+        validation=Split((part == 0)[early], ask(known, asked_early, exclude_seen=exclude_seen), early),
+        test=Split(part == 0, ask(interactions, asked, exclude_seen=exclude_seen), np.ones(len(part), bool)),
     )
 
 
@@ -82,6 +82,7 @@ def global_time_split(
     cold: np.ndarray | None = None,
     asked: np.ndarray | None = None,
     exclude_seen: bool = True,
+    baskets: bool = False,
 ) -> Protocol:
     """Train on what happened up to one instant, test on what users with a training event did later.
 
@@ -89,7 +90,8 @@ def global_time_split(
     once more in the same way. ``targets``: ``successive`` asks for every later event, the history growing
     as it goes and the model standing still; ``last`` asks for each user's last event only. ``cold``
     (n_items,) bool: nobody's training events of these items exist, and only they are asked for. ``asked``
-    (n,) bool: the events that make a case, all by default.
+    (n,) bool: the events that make a case, all by default. ``baskets``: what a user took at one instant is asked
+    together, see :meth:`Cases.of_baskets`.
 
     Raises:
         UsageError: ``targets`` or ``quantile`` has no meaning, or no case is left.
@@ -117,7 +119,7 @@ def global_time_split(
         rows = np.flatnonzero(mask)
         if targets == "last" and len(rows):
             rows = rows[np.append(np.diff(known.users[rows]) != 0, True)]
-        return Split(fit_mask, _ask(known, rows, exclude_seen=exclude_seen), visible)
+        return Split(fit_mask, ask(known, rows, exclude_seen=exclude_seen, baskets=baskets), visible)
 
     test = split(cut, np.inf)
     if not len(test.cases):
@@ -189,9 +191,10 @@ def newest_sessions(interactions: Interactions, *, shares: Sequence[float] = (0.
     return np.searchsorted(edges, place, side="right").astype(np.int8)
 
 
-def _ask(known: Interactions, rows: np.ndarray, *, exclude_seen: bool) -> Cases:
+def ask(known: Interactions, rows: np.ndarray, *, exclude_seen: bool, baskets: bool = False) -> Cases:
     """Ask for the items of ``rows``; where seen items are excluded, those that the user had before are not asked."""
-    cases = Cases.of_rows(known, rows, exclude_seen=exclude_seen)
+    of = Cases.of_baskets if baskets else Cases.of_rows
+    cases = of(known, rows, exclude_seen=exclude_seen)
     return cases.take(~cases.repeats) if exclude_seen else cases
 
 

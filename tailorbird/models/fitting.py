@@ -14,6 +14,7 @@ from tailorbird.interactions import Interactions
 from tailorbird.models.base import Retriever
 from tailorbird.models.content import Content, text_vectors
 from tailorbird.models.cooccurrence import Cooccurrence
+from tailorbird.models.habit import Habit
 from tailorbird.models.hybrid import HybridModel
 from tailorbird.models.popularity import Popularity
 from tailorbird.models.ranker import Ranker
@@ -140,6 +141,7 @@ def _sources(
         "popularity": Popularity(recipe.popularity, user_segments=segments),
         "cooccurrence": Cooccurrence(recipe.cooccurrence),
         "content": Content(recipe.content),
+        "habit": Habit(recipe.habit),
         "sequence": Sequence(recipe.sequence, content=content, seed=seed, on_epoch=on_epoch),
     }
     return {name: made[name] for name in recipe.sources}

@@ -19,6 +19,7 @@ from tailorbird.interactions import Histories
 from tailorbird.models.base import Retrieved, Retriever
 from tailorbird.models.content import Content
 from tailorbird.models.cooccurrence import Cooccurrence
+from tailorbird.models.habit import Habit
 from tailorbird.models.popularity import Popularity
 from tailorbird.models.ranker import Ranker
 from tailorbird.models.recency import without_runs
@@ -28,7 +29,7 @@ from tailorbird.models.shortlist import NO_ROWS, Shortlist, merge, proposals, si
 from tailorbird.recipe import Recipe, load_recipe
 
 RETRIEVERS: Mapping[str, type[Retriever]] = {
-    kind.name: kind for kind in (Cooccurrence, SequenceRetriever, Content, Popularity)
+    kind.name: kind for kind in (Cooccurrence, SequenceRetriever, Content, Popularity, Habit)
 }
 DENSE_UP_TO = 50_000
 """Up to this many items a request scores the whole catalogue by every source; beyond, the indexes search."""

@@ -41,8 +41,9 @@ class Cases:
 def newer_cases(older: Interactions, newer: Interactions, *, recipe: Recipe, seed: int) -> Cases:
     """Up to ``recipe.ranker.cases`` of the newer events, oldest first, each with its user's history until then.
 
-    Where seen items are never answered, only events on an item that is new to the user are cases. Users without
-    older events are among them: the ranker must know what to do with little history.
+    Where seen items are never answered, only events on an item that is new to the user are cases. Where events come as
+    baskets, the history ends before the basket. Users without older events are among them: the ranker must know what to
+    do with little history.
     """
     both = interactions_without_runs(
         Interactions.of(
@@ -64,8 +65,18 @@ def newer_cases(older: Interactions, newer: Interactions, *, recipe: Recipe, see
     if len(rows) > recipe.ranker.cases:
         rows = np.random.default_rng(seed).choice(rows, recipe.ranker.cases, replace=False)
     rows = rows[np.argsort(both.times[rows], kind="stable")]
-    histories = both.slices(both.indptr[both.users[rows]], rows, now=both.times[rows])
+    ends = basket_starts(both)[rows] if recipe.baskets else rows
+    histories = both.slices(both.indptr[both.users[rows]], ends, now=both.times[rows])
     return Cases(histories, both.user_ids[both.users[rows]], both.items[rows].astype(np.int64))
+
+
+def basket_starts(interactions: Interactions) -> np.ndarray:
+    """(n,) int64: where the basket of each row begins, the first row of its user in the same second."""
+    seconds = np.floor(interactions.times)
+    opens = np.ones(len(interactions), bool)
+    opens[1:] = (np.diff(interactions.users) != 0) | (np.diff(seconds) != 0)
+    first: np.ndarray = np.flatnonzero(opens)[np.cumsum(opens) - 1]
+    return first
 
 
 def shortlists(model: HybridModel, cases: Cases) -> Iterator[tuple[int, Shortlist]]:

@@ -60,7 +60,7 @@ class Sequence(Retriever):
                 history=self.recipe.history,
             )
             self._encoder = SequenceEncoder(shape, dropout=self.recipe.dropout)
-            untouched = np.bincount(interactions.items, minlength=len(catalog)) == 0
+            untouched = np.bincount(self._newest(interactions).items, minlength=len(catalog)) == 0
             with torch.no_grad():  # nothing would ever correct a random id: a new item is its content
                 self._encoder.ids[torch.from_numpy(untouched)] = 0.0
             cases = None if validation is None else newer_cases(interactions, validation, seed=self._seed)
@@ -132,7 +132,7 @@ class Sequence(Retriever):
         content = self._contents(None)
         curves = train(
             self._encoder,
-            interactions_without_runs(interactions),
+            self._newest(interactions_without_runs(interactions)),
             content,
             recipe=self.recipe,
             epochs=epochs,
@@ -146,6 +146,12 @@ class Sequence(Retriever):
         with torch.no_grad():
             vectors = self._encoder.item_vectors(torch.as_tensor(np.asarray(content, np.float32)))
         self._set(self._encoder, VectorIndex.build(vectors.numpy()))
+
+    def _newest(self, interactions: Interactions) -> Interactions:
+        most = self.recipe.most_events
+        if not most or len(interactions) <= most:
+            return interactions
+        return interactions.where(interactions.times >= np.partition(interactions.times, -most)[-most])
 
     def _set(self, encoder: SequenceEncoder, index: VectorIndex) -> None:
         self._encoder, self.index = encoder, index

@@ -13,6 +13,7 @@ from tailorbird.features.functions import Demographics
 from tailorbird.features.items import ItemTable
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.features.state import UserState
+from tailorbird.interactions import Interactions
 from tailorbird.models.fitting import FittedHybrid, Progress, fit_hybrid
 from tailorbird.models.hybrid import HybridModel
 from tailorbird.models.ranker import Ranker
@@ -27,6 +28,7 @@ RECIPE = Recipe.of(
         "width": 16,
         "candidates": 10,
         "exclude_seen": False,
+        "sources": ["cooccurrence", "sequence", "content", "popularity"],
         "popularity": {"segment_events": 50},
         "cooccurrence": {"window": 3, "smoothing": 1.0, "ease_l2": 10.0},
         "sequence": {
@@ -283,3 +285,19 @@ def test_few_events_still_give_a_model_that_answers() -> None:
         data, toy.catalog(), toy.people(2), ReplayProfiles(log, toy.catalog()), log, RECIPE
     ).model
     assert len(_ask(small, _state(0))) > 0
+
+
+def test_the_history_of_a_case_ends_before_its_basket() -> None:
+    times = toy.START + np.array([0.0, 0.0, 60.0, 60.0, 60.0, 120.0])
+    world = Interactions.of(
+        users=np.zeros(6, int),
+        items=np.array([0, 1, 2, 3, 4, 5]),
+        times=times,
+        user_ids=np.array(["ann"], dtype=object),
+        item_count=toy.ITEMS,
+    )
+    older, newer = world.before(toy.START + 30), world.where(world.times >= toy.START + 30)
+    baskets = newer_cases(older, newer, recipe=Recipe(baskets=True), seed=0)
+    assert [baskets.histories.seen(i).tolist() for i in range(4)] == [[0, 1], [0, 1], [0, 1], [0, 1, 2, 3, 4]]
+    in_order = newer_cases(older, newer, recipe=Recipe(), seed=0)
+    assert [len(in_order.histories.seen(i)) for i in range(4)] == [2, 3, 4, 5]

@@ -7,6 +7,7 @@ import tailorbird.models
 from tailorbird.models.base import Retriever
 from tailorbird.models.content import Content
 from tailorbird.models.cooccurrence import Cooccurrence
+from tailorbird.models.habit import Habit
 from tailorbird.models.popularity import Popularity
 from tailorbird.models.sequence import Sequence
 from tailorbird.recipe import ContentRecipe, SequenceRecipe
@@ -38,6 +39,14 @@ class TestContent(RetrieverLaws):
     @classmethod
     def make(cls) -> Content:
         return Content(ContentRecipe(dimensions=4)).fit(toy.interactions(), toy.catalog())
+
+
+class TestHabit(RetrieverLaws):
+    kind = Habit
+
+    @classmethod
+    def make(cls) -> Habit:
+        return Habit().fit(toy.interactions(), toy.catalog())
 
 
 class TestSequence(RetrieverLaws):

@@ -225,3 +225,16 @@ def test_validation_cases_reveal_history_until_each_event_and_no_further() -> No
             cases.histories.times[cases.histories.indptr[row] : cases.histories.indptr[row + 1]]
             < cases.histories.now[row]
         ).all()
+
+
+def test_the_newest_events_alone_can_be_learned_from() -> None:
+    data = toy.interactions()
+    recipe = SequenceRecipe(dimensions=8, heads=2, history=8, epochs=1, refit_epochs=1, most_events=100)
+    network = Sequence(recipe)
+    kept = network._newest(data)
+    assert 100 <= len(kept) < 140  # the events of one instant stay together
+    assert kept.times.min() >= np.sort(data.times)[-140]
+    whole = network.fit(data, toy.catalog()).index.vectors
+    assert np.isfinite(whole).all()
+    early = np.setdiff1d(data.items, kept.items)
+    assert not network._encoder.ids[early].any()  # an item without events to learn from is its content
