@@ -31,9 +31,10 @@ def progress(description: str, total: float | None = None) -> Iterator["Step"]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}", style="dim"),
         console=stderr,
     ) as bar:
-        yield Step(bar, bar.add_task(description, total=total))
+        yield Step(bar, bar.add_task(description, total=total, figures=""))
 
 
 class Step:
@@ -48,11 +49,13 @@ class Step:
 
     def restart(self, *, description: str, total: float | None = None) -> None:
         """Set the bar back to zero for another stage of the same work."""
-        self._bar.reset(self._task, description=description, total=total)  # type: ignore[arg-type]
+        self._bar.reset(self._task, description=description, total=total, figures="")  # type: ignore[arg-type]
 
-    def update(self, *, total: float | None = None, description: str | None = None) -> None:
-        """Change the bar's total or its words."""
-        self._bar.update(self._task, total=total, description=description)  # type: ignore[arg-type]
+    def update(
+        self, *, total: float | None = None, description: str | None = None, figures: str = ""
+    ) -> None:
+        """Change the bar's total, its words, or the ``figures`` of the work so far, which stand behind it."""
+        self._bar.update(self._task, total=total, description=description, figures=figures)  # type: ignore[arg-type]
 
 
 class LoggedStep(Step):
@@ -69,15 +72,16 @@ class LoggedStep(Step):
         """Name the next stage."""
         self._say(description)
 
-    def update(self, *, total: float | None = None, description: str | None = None) -> None:
+    def update(
+        self, *, total: float | None = None, description: str | None = None, figures: str = ""
+    ) -> None:
         """Name the stage if it changed."""
         self._say(description)
 
     def _say(self, description: str | None) -> None:
-        stage = (description or "").split("  ")[0].strip()
-        if stage and stage != self._said:
-            self._said = stage
-            say(f"{stage} ...")
+        if description and description != self._said:
+            self._said = description
+            say(f"{description} ...")
 
 
 def say(message: str) -> None:
