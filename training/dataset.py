@@ -2,7 +2,6 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,8 +14,6 @@ from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.protocols import Protocol, global_time_split
 from tailorbird.events.compaction import read_log
 from tailorbird.events.schema import STRENGTH
-from tailorbird.features.profiles import ProfileSource
-from tailorbird.features.state import UserState
 from tailorbird.interactions import Interactions
 from tailorbird.settings import Settings
 from training.tracking import DataIdentity
@@ -169,27 +166,6 @@ def case_names(cases: Cases, *, catalog: Catalog) -> np.ndarray:
         for user, micros, item in asked
     )
     return np.frombuffer(digests, np.int64)
-
-
-class KnownProfiles:
-    """A profile source that asks another one once per (user, instant) and remembers the answer."""
-
-    def __init__(self, source: ProfileSource) -> None:
-        self._source = source
-        self._known: dict[tuple[str, float], UserState] = {}
-
-    def states_at(self, user_keys: Sequence[str], instants: np.ndarray) -> list[UserState]:
-        """See ProfileSource."""
-        wanted = list(zip(map(str, user_keys), map(float, instants), strict=True))
-        fresh = list(dict.fromkeys(key for key in wanted if key not in self._known))
-        if fresh:
-            states = self._source.states_at([user for user, _ in fresh], np.array([now for _, now in fresh]))
-            self._known.update(zip(fresh, states, strict=True))
-        return [self._known[key] for key in wanted]
-
-    def warm(self, cases: Cases) -> None:
-        """Ask for every question of ``cases`` at once."""
-        self.states_at(list(cases.known.user_ids[cases.users]), cases.now)
 
 
 def epoch_seconds(times: pd.Series) -> np.ndarray:

@@ -12,9 +12,9 @@ from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.protocols import Split
 from tailorbird.features.functions import demographics_of
 from tailorbird.settings import Settings
-from training.dataset import Dataset, KnownProfiles, case_names, interactions_of, limited
-from training.fitting import MOST_CASES, OfflineProfiles
-from training.measure import Measured, measure
+from training.dataset import Dataset, case_names, interactions_of, limited
+from training.measure import MOST_CASES, Measured, measure
+from training.profiles import KnownProfiles, OfflineProfiles
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,23 @@
 """Fitting for a workspace: a twin that stops before the test part and is measured on it, and the model it becomes."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from feature_repo.offline import FeastProfiles
 from tailorbird.evaluation.protocols import Protocol, Split
 from tailorbird.features.items import ItemTable
-from tailorbird.features.state import UserState
 from tailorbird.models.fitting import FittedHybrid, OnProgress, Progress, fit_hybrid, newer_cases
 from tailorbird.models.hybrid import HybridModel
 from tailorbird.models.sequence import Sequence as SequenceRetriever
 from tailorbird.recipe import Recipe
 from tailorbird.settings import Settings
-from training.dataset import Dataset, KnownProfiles, offered_columns, split
-from training.measure import Measured, measure, protocol_words
+from training.dataset import Dataset, offered_columns, split
+from training.measure import MOST_CASES, Measured, measure, protocol_words
+from training.profiles import KnownProfiles, OfflineProfiles
 from training.publish import Product
-
-MOST_CASES = 4000
-"""Cases a model is measured on, at most: enough for an interval of about a hundredth."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +47,6 @@ class Plan:
         self.profiles.states_at([str(user) for user in cases.user_ids], cases.histories.now)
         self.profiles.warm(part.cases)
         return replace(self, dataset=replace(self.dataset, events=offered_columns(self.dataset.events)))
-
-
-@dataclass(frozen=True)
-class OfflineProfiles:
-    """Feast's offline store, opened when first asked: a plan that knows every profile never opens it."""
-
-    settings: Settings
-
-    def states_at(self, user_keys: Sequence[str], instants: np.ndarray) -> list[UserState]:
-        """See ProfileSource."""
-        return FeastProfiles(self.settings).states_at(user_keys, instants)
 
 
 @dataclass

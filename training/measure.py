@@ -19,6 +19,8 @@ from tailorbird.evaluation.report import Report, Yardstick, evaluate_rankings, s
 from tailorbird.features.profiles import ProfileSource
 from training.dataset import Dataset, case_names
 
+MOST_CASES = 4000
+"""Cases a model is measured on, at most: enough for an interval of about a hundredth."""
 RECALL_DEPTH = 200
 DRAWS_BESIDE = 200  # bootstrap draws of what stands beside the model, for orientation
 RECENCY_CASES = 1500  # enough to choose one of five half-lives

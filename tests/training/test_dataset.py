@@ -1,6 +1,5 @@
 """The training set holds what speaks for an item, in one numbering, and is cut in time with nothing leaking back."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,10 @@ import pytest
 
 from tailorbird.catalog import Catalog
 from tailorbird.errors import TailorbirdError
-from tailorbird.features.state import UserState
 from tailorbird.settings import Settings, load_settings
 from tests.training.toy import WALK, append, catalog, walks
 from training.dataset import (
     Dataset,
-    KnownProfiles,
     case_names,
     interactions_of,
     limited,
@@ -108,22 +105,6 @@ def test_the_identity_changes_with_any_event_item_or_user(dataset: Dataset) -> N
     people = type(dataset.users)(dataset.users.users.assign(age=1.0))
     assert same == dataset.identity.digest
     assert len({same, digest(events=events), digest(catalog=items), digest(users=people)}) == 4
-
-
-def test_known_profiles_ask_for_each_pair_once_and_keep_the_order() -> None:
-    asked: list[tuple[str, float]] = []
-
-    class Source:
-        def states_at(self, user_keys: Sequence[str], instants: np.ndarray) -> list[UserState]:
-            asked.extend(zip(user_keys, instants.tolist(), strict=True))
-            return [UserState.empty(f"{user}@{now:g}") for user, now in zip(user_keys, instants, strict=True)]
-
-    known = KnownProfiles(Source())
-    pairs = [("b", 2.0), ("a", 1.0), ("b", 2.0), ("b", 3.0)]
-    for _ in range(2):
-        states = known.states_at([user for user, _ in pairs], np.array([now for _, now in pairs]))
-        assert [state.user_key for state in states] == ["b@2", "a@1", "b@2", "b@3"]
-    assert sorted(asked) == [("a", 1.0), ("b", 2.0), ("b", 3.0)]
 
 
 def test_times_keep_their_microseconds(dataset: Dataset) -> None:
