@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.cluster import require_free_port
-from serving.cursor import read_cursor, write_cursor
-from serving.front import Route
-from serving.problems import ProblemError
+from serving.http.cursor import read_cursor, write_cursor
+from serving.http.front import Route
+from serving.http.problems import ProblemError
 from serving.writer import ExposureWriter
 from tailorbird.errors import UsageError
 from tailorbird.events.log import SqliteEventLog

@@ -7,7 +7,7 @@ import pytest
 
 from tailorbird.settings import Settings, load_settings
 from tests.training.toy import make_workspace
-from training.tracking import open_client
+from training.tracking.runs import open_client
 
 
 @pytest.fixture(scope="session")
