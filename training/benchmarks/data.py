@@ -26,8 +26,10 @@ from tailorbird.events.rows import user_keys
 from tailorbird.events.schema import STRENGTH
 from tailorbird.events.validation import validate
 from tailorbird.ingest.mapping import load_mapping
-from tailorbird.ingest.sources import ORDER_EPOCH, Tables, read_tables
+from tailorbird.ingest.sources import Tables, read_tables
 from tailorbird.interactions import Interactions
+from training.benchmarks.clock import ending_together, one_after_another
+from training.benchmarks.prefixes import parts_of_sessions, with_test_sessions
 from training.data.dataset import epoch_seconds, interactions_of
 
 PROTOCOLS = ("gts", "loo", "retail", "sessions")
@@ -41,8 +43,6 @@ PUBLISHED: Mapping[str, str] = {
 
 RETAIL_VALIDATE_FROM = dt.datetime(2011, 10, 9, tzinfo=dt.UTC)
 RETAIL_TEST_FROM = dt.datetime(2011, 11, 9, tzinfo=dt.UTC)
-STEP_SECONDS = 60.0
-"""Between two events of data that has only an order: the last 15 events fill the live window of 15 minutes."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,9 @@ def read_published(name: str, question: Question, *, path: Path) -> BenchmarkDat
         return BenchmarkData.of(name, ending_together(tables), published="split")
     tables = read_tables(load_mapping(name), path=path, tie_seed=question.tie_seed)
     if name == "diginetica":
-        return _with_test_prefixes(name, one_after_another(tables), path=path / "test.parquet")
+        tables, asked = with_test_sessions(one_after_another(tables), path=path / "test.parquet")
+        data = BenchmarkData.of(name, tables, asked=asked)
+        return replace(data, parts={**data.parts, "users": parts_of_sessions(data.interactions)})
     return BenchmarkData.of(name, ending_together(tables) if tables.ordered_only else tables)
 
 
@@ -207,99 +209,7 @@ def cold_items(catalog: Catalog) -> np.ndarray:
     return np.array([number % 10 == 3 for number in numbers])
 
 
-def ending_together(tables: Tables) -> Tables:
-    """Give data without times a clock on which all sequences end together, a minute a step.
-
-    So the newest events of the clock are the newest of every user, and a model can be trained out of time.
-    """
-    events = tables.events
-    users = user_keys(events)
-    place = events.groupby(users)["event_time"].rank(method="first")
-    left = (place.groupby(users).transform("max") - place).to_numpy()
-    return _clocked(tables, (left.max(initial=0.0) - left) * STEP_SECONDS)
-
-
-def one_after_another(tables: Tables) -> Tables:
-    """Give sessions without times a clock on which each begins a minute after the one before it in the file."""
-    events = tables.events
-    users = user_keys(events)
-    place = events.groupby(users)["event_time"].rank(method="first").to_numpy()
-    session = pd.factorize(users)[0]
-    return _clocked(tables, session * STEP_SECONDS + place * STEP_SECONDS / 6)
-
-
-def _clocked(tables: Tables, seconds: np.ndarray) -> Tables:
-    times = pd.to_datetime(seconds + ORDER_EPOCH.timestamp(), unit="s", utc=True).astype(
-        "datetime64[us, UTC]"
-    )
-    return replace(tables, events=tables.events.assign(event_time=times, received_time=times))
-
-
 def _published_parts(properties: pd.Series, *, key: str) -> np.ndarray:
     names = {"train": 0, "valid": 1, "test": 2}
     codes, distinct = pd.factorize(properties)
     return np.array([names[json.loads(text)[key]] for text in distinct], np.int8)[codes]
-
-
-def _with_test_prefixes(name: str, tables: Tables, *, path: Path) -> BenchmarkData:
-    """Add the test sessions of a file of ``prefix, target`` to the training sessions.
-
-    Rows that shorten one session click by click are one session, asked several times.
-    """
-    if not path.is_file():
-        raise UsageError(
-            f"no {path}", remedy="the sessions protocol needs the test prefixes beside train.parquet"
-        )
-    prefixes = pd.read_parquet(path)
-    sequences, places, names = _sessions_of(prefixes)
-    lengths = [len(sequence) for sequence in sequences]
-    owner = np.repeat(np.arange(len(sequences)), lengths)
-    place = np.concatenate([np.arange(length) for length in lengths])
-    start = tables.events["event_time"].max() + pd.Timedelta(hours=1)
-    seconds = owner * STEP_SECONDS + place * STEP_SECONDS / 6
-    asked = np.zeros(len(owner), bool)
-    first = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    asked[np.concatenate([first[session] + np.array(own) for session, own in enumerate(places)])] = True
-    ids = np.array([f"test-{row}" for row in names], object)[owner]
-    test = pd.DataFrame(
-        {
-            "message_id": [f"{user}-{step}" for user, step in zip(ids, place, strict=True)],
-            "type": "click",
-            "user_id": ids,
-            "session_id": ids,
-            "item_id": np.concatenate(sequences).astype(str).astype(object),
-            "event_time": (start + pd.to_timedelta(seconds, unit="s")).astype("datetime64[us, UTC]"),
-        }
-    ).reindex(columns=tables.events.columns)
-    test["received_time"] = test["event_time"]
-    events = pd.concat([tables.events, test.astype(tables.events.dtypes.to_dict())], ignore_index=True)
-    flags = pd.Series(np.concatenate([np.ones(len(tables.events), bool), asked]))
-    data = BenchmarkData.of(name, replace(tables, events=events), asked=flags)
-    is_test = np.array([str(user).startswith("test-") for user in data.interactions.user_ids])
-    part = np.where(is_test, 2, 0).astype(np.int8)
-    newest = newest_sessions(data.interactions.where(~is_test[data.interactions.users]), shares=(0.95, 0.05))
-    part[~is_test & (newest == 1)] = 1
-    return replace(data, parts={**data.parts, "users": part})
-
-
-def _sessions_of(prefixes: pd.DataFrame) -> tuple[list[np.ndarray], list[list[int]], list[int]]:
-    """Return each session's items, the places that are asked, and its first row in the file."""
-    sequences: list[np.ndarray] = []
-    places: list[list[int]] = []
-    names: list[int] = []
-    for row, (prefix, target) in enumerate(zip(prefixes["prefix"], prefixes["target"], strict=True)):
-        shortened = sequences and _continues(sequences[-1], places[-1][-1], prefix, target)
-        if not shortened:
-            sequences.append(np.append(prefix, target))
-            places.append([])
-            names.append(row)
-        places[-1].append(len(prefix))
-    return sequences, places, names
-
-
-def _continues(sequence: np.ndarray, asked: int, prefix: np.ndarray, target: int) -> bool:
-    return (
-        len(prefix) == asked - 1
-        and sequence[asked - 1] == target
-        and np.array_equal(sequence[: asked - 1], prefix)
-    )

@@ -1,47 +1,19 @@
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from tailorbird.catalog import Catalog, Users
 from tailorbird.errors import UsageError
-from tailorbird.events.schema import SCHEMA
-from tailorbird.ingest.sources import Tables
+from tests.training.benchmarks.toy import tables
 from training.benchmarks.data import (
     BenchmarkData,
     Question,
     cold_items,
     cut,
-    ending_together,
-    one_after_another,
     read_own,
     read_published,
 )
 from training.data.dataset import epoch_seconds
-
-
-def tables(rows: list[tuple[str, str, str, float]], *, ordered_only: bool = False) -> Tables:
-    """Rows are (user, type, item, time in seconds)."""
-    users, types, items, seconds = zip(*rows, strict=True)
-    times = pd.to_datetime(np.array(seconds, float), unit="s", utc=True).astype("datetime64[us, UTC]")
-    events = pd.DataFrame(
-        {
-            "message_id": [f"m{row}" for row in range(len(rows))],
-            "type": types,
-            "user_id": users,
-            "item_id": items,
-            "event_time": times,
-            "received_time": times,
-        }
-    ).reindex(columns=SCHEMA.names)
-    known = sorted({item for item in items if item})
-    return Tables(
-        events=events,
-        items=Catalog.of_ids(known),
-        users=Users.from_frame(pd.DataFrame({"user_id": []})),
-        ordered_only=ordered_only,
-    )
 
 
 def test_interactions_and_events_are_the_same_rows() -> None:
@@ -93,19 +65,6 @@ def test_cold_items_leave_the_training_events_and_the_profiles_of_that_time() ->
     assert known[known["item_id"].isin(cold)]["user_key"].tolist() == ["a"]
 
 
-def test_sequences_without_times_end_together() -> None:
-    rows = [("a", "click", "x", 0), ("a", "click", "y", 1), ("b", "click", "x", 0)]
-    clocked = ending_together(tables(rows, ordered_only=True)).events["event_time"]
-    assert clocked[1] == clocked[2]
-    assert clocked[0] < clocked[1]
-
-
-def test_sessions_without_times_follow_the_order_of_the_file() -> None:
-    rows = [("z", "click", "x", 0), ("z", "click", "y", 1), ("a", "click", "x", 0)]
-    clocked = one_after_another(tables(rows, ordered_only=True)).events["event_time"]
-    assert clocked[0] < clocked[1] < clocked[2]
-
-
 def test_a_published_split_is_followed(tmp_path: Path) -> None:
     parts = ["train"] * 3 + ["valid", "test"]
     frame = pd.DataFrame(
@@ -130,35 +89,6 @@ def test_a_published_split_is_followed(tmp_path: Path) -> None:
     assert protocol.validation.cases.user_ids.tolist() == ["1"]
     assert len(protocol.test.fit) == 6
     assert protocol.test.cases.histories().lengths.tolist() == [4, 3]
-
-
-def test_prefixes_of_one_session_are_asked_within_it(tmp_path: Path) -> None:
-    train = pd.DataFrame(
-        {"session_id": np.repeat(np.arange(40), 2), "position": [0, 1] * 40, "item_id": [1, 2] * 40}
-    )
-    train.to_parquet(tmp_path / "train.parquet")
-    prefixes = [([1, 2, 1], 2), ([1, 2], 1), ([2], 2), ([1, 2, 2], 1), ([1], 2)]
-    pd.DataFrame(prefixes, columns=["prefix", "target"]).to_parquet(tmp_path / "test.parquet")
-    data = read_published("diginetica", Question("sessions"), path=tmp_path)
-    test = cut(data, Question("sessions")).test
-    assert len(test.fit) == 80
-    found = {
-        (
-            user,
-            tuple(data.catalog.item_ids[test.cases.histories().seen(question)]),
-            data.catalog.item_ids[target],
-        )
-        for user, question, target in zip(
-            test.cases.user_ids, test.cases.question, test.cases.targets, strict=True
-        )
-    }
-    assert found == {
-        ("test-0", ("1", "2", "1"), "2"),
-        ("test-0", ("1", "2"), "1"),
-        ("test-2", ("2",), "2"),
-        ("test-3", ("1", "2", "2"), "1"),
-        ("test-4", ("1",), "2"),
-    }
 
 
 def test_own_rows_that_make_no_sense_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
