@@ -8,7 +8,7 @@ from typing import Any
 from ray import serve
 
 from serving.cluster import metrics_folder
-from serving.front import Front, Route
+from serving.http.front import Front, Route
 from tailorbird.errors import TailorbirdError
 from tailorbird.settings import Settings
 
@@ -29,12 +29,12 @@ class Recommend:
 
         from feature_repo.store import FeatureStoreRoom
         from serving import metrics
-        from serving.build import Workspace
-        from serving.cache import RankingCache
-        from serving.champion import Champion
-        from serving.hydrate import Hydrator
-        from serving.releases import MlflowReleases
-        from serving.service import RecommendService
+        from serving.recommend.build import Workspace
+        from serving.recommend.cache import RankingCache
+        from serving.recommend.champion import Champion
+        from serving.recommend.hydrate import Hydrator
+        from serving.recommend.releases import MlflowReleases
+        from serving.recommend.service import RecommendService
         from serving.writer import ExposureWriter
         from tailorbird.events.log import SqliteEventLog
 
@@ -67,7 +67,7 @@ class Recommend:
 
     def __serve_build_asgi_app__(self) -> Front:
         """The HTTP edge, made in the replica once the parts above stand."""
-        from serving.pages import build_pages
+        from serving.recommend.pages import build_pages
 
         service = self._service
         return Front(
@@ -94,9 +94,9 @@ class Collect:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         from feature_repo.updater import ProfileUpdater
-        from serving.collect import CollectService
-        from serving.fold import ProfileFolder
-        from serving.known import KnownItems
+        from serving.collect.fold import ProfileFolder
+        from serving.collect.known import KnownItems
+        from serving.collect.service import CollectService
         from serving.writer import GroupWriter
         from tailorbird.events.log import SqliteEventLog
 

@@ -26,14 +26,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tune": ("training.commands:tune", "Search a recipe's space with Optuna on Ray; register the best."),
     "evaluate": ("training.commands:evaluate", "Evaluate a registered model on the newest events."),
     "benchmark": (
-        "training.benchmark:benchmark",
+        "training.benchmarks.command:benchmark",
         "Run a published protocol on a data set and write the rankings.",
     ),
     "promote": ("training.commands:promote", "Move an alias to a version that passes the gates."),
     "rollback": ("training.commands:rollback", "Return an alias to the version it had before."),
     "serve": ("serving.command:serve", "Answer HTTP requests with the champion."),
     "mlflow": ("training.commands:mlflow_pages", "Open the MLflow pages of this workspace."),
-    "bench": ("serving.bench:bench", "Measure speed: requests per second, latencies, ratios."),
+    "bench": ("serving.bench.command:bench", "Measure speed: requests per second, latencies, ratios."),
 }
 
 

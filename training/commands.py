@@ -11,7 +11,7 @@ from tailorbird.errors import UsageError
 from tailorbird.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from training.registry import Registered
+    from training.registry.versions import Registered
 
 _workspace = click.option("--workspace", help="Workspace; default TAILORBIRD_WORKSPACE or `shop`.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -42,8 +42,8 @@ def train(workspace: str | None, recipe: str, seed: int, again: bool, as_json: b
         tailorbird train --workspace movielens-1m --recipe mine.toml --seed 1
     """
     from tailorbird.recipe import load_recipe
-    from training.train import train as train_recipe
-    from training.workspace import training_set
+    from training.data.workspace import training_set
+    from training.fit.train import train as train_recipe
 
     settings, chosen = load_settings(workspace=workspace), load_recipe(recipe)
     dataset = training_set(settings)
@@ -89,10 +89,10 @@ def tune(
         tailorbird tune --recipe default --space my_space.toml --trials 50 --pruner hyperband
     """
     from tailorbird.recipe import load_recipe
-    from training.space import FOLDER, load_space
-    from training.tune import Job
-    from training.tune import tune as run_study
-    from training.workspace import training_set
+    from training.data.workspace import training_set
+    from training.tuning.space import FOLDER, load_space
+    from training.tuning.tune import Job
+    from training.tuning.tune import tune as run_study
 
     settings, start = load_settings(workspace=workspace), load_recipe(recipe)
     named = space or (start.name if (FOLDER / f"{start.name}.toml").is_file() else "default")
@@ -127,9 +127,9 @@ def evaluate(workspace: str | None, version: str, least: int, as_json: bool) -> 
         tailorbird evaluate
         tailorbird evaluate --version champion --json
     """
-    from training.evaluate import evaluate as ask
-    from training.registry import Registry
-    from training.workspace import training_set
+    from training.data.workspace import training_set
+    from training.evaluation.evaluate import evaluate as ask
+    from training.registry.versions import Registry
 
     settings = load_settings(workspace=workspace)
     registered = Registry(settings).version(version)
@@ -174,9 +174,9 @@ def promote(workspace: str | None, version: str, alias: str, force: bool, reason
         tailorbird promote --version 7 --alias challenger
         tailorbird promote --version 7 --force --reason "the champion's items are gone"
     """
-    from training.promote import RefusedError, asker
-    from training.promote import promote as move
-    from training.registry import Registry
+    from training.registry.promote import RefusedError, asker
+    from training.registry.promote import promote as move
+    from training.registry.versions import Registry
 
     settings = load_settings(workspace=workspace)
     done = move(
@@ -222,8 +222,8 @@ def rollback(workspace: str | None, alias: str, reason: str, as_json: bool) -> N
         tailorbird rollback --reason "click rate fell"
         tailorbird rollback --alias challenger
     """
-    from training.promote import roll_back
-    from training.registry import Registry
+    from training.registry.promote import roll_back
+    from training.registry.versions import Registry
 
     settings = load_settings(workspace=workspace)
     left, now_at = roll_back(Registry(settings), alias=alias, reason=reason, now=_now())
@@ -241,7 +241,7 @@ def mlflow_pages(workspace: str | None, port: int | None) -> None:
         tailorbird mlflow
         tailorbird mlflow --port 5001
     """
-    from training.pages import serve_pages
+    from training.tracking.pages import serve_pages
 
     settings: Settings = load_settings(workspace=workspace, mlflow_port=port)
     if settings.tracking_uri:

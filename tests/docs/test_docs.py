@@ -87,6 +87,19 @@ def test_every_recipe_key_is_documented() -> None:
     assert [key for key in keys if f"| `{key}` |" not in page] == []
 
 
+def test_every_folder_of_the_rooms_is_in_the_readme() -> None:
+    house = (ROOT / "README.md").read_text().split("## The house")[1]
+    rooms = {
+        room: line
+        for line in house.splitlines()
+        for room in ("training", "serving")
+        if f"| `{room}/` |" in line
+    }
+    folders = [path.parent for room in rooms for path in (ROOT / room).glob("*/__init__.py")]
+    assert len(folders) >= 11
+    assert [str(folder) for folder in folders if f"`{folder.name}`" not in rooms[folder.parent.name]] == []
+
+
 def test_every_command_is_documented() -> None:
     page = (ROOT / "docs" / "commands.md").read_text()
     assert [name for name in COMMANDS if f"tailorbird {name}" not in page] == []

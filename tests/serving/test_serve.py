@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from serving.bench_world import make_world, promote_folder
+from serving.bench.world import make_world, promote_folder
 from serving.cluster import free_ports
 from tailorbird.events.log import SqliteEventLog
 from tailorbird.features.functions import user_vector

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import httpx
 
-from serving.cache import RankingCache
-from serving.champion import Champion, Release
-from serving.collect import CollectService
-from serving.fold import ProfileFolder
-from serving.front import Front, Route
-from serving.hydrate import Hydrator
-from serving.pages import build_pages
-from serving.service import RecommendService
+from serving.collect.fold import ProfileFolder
+from serving.collect.service import CollectService
+from serving.http.front import Front, Route
+from serving.recommend.cache import RankingCache
+from serving.recommend.champion import Champion, Release
+from serving.recommend.hydrate import Hydrator
+from serving.recommend.pages import build_pages
+from serving.recommend.service import RecommendService
 from serving.writer import ExposureWriter, GroupWriter
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.log import SqliteEventLog

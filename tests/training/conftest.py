@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from tailorbird.settings import Settings, load_settings
-from tests.training.toy import make_workspace
-from training.tracking import open_client
+from tests.training.toy import POPULAR_ONLY, make_workspace, trained
+from training.data.workspace import training_set
+from training.registry.versions import Registry
+from training.tracking.runs import open_client
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +48,25 @@ def own_toy(toy_home: Path, settings: Settings) -> Settings:
     """A copy of the toy workspace that a test may change."""
     shutil.copytree(toy_home, settings.home)
     return settings
+
+
+@pytest.fixture(scope="session")
+def store(toy_home: Path, mlflow_schema: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A store with version 1, the toy recipe, and version 2, popularity alone. Only read it."""
+    mlruns = tmp_path_factory.mktemp("store") / "mlruns"
+    mlruns.mkdir()
+    shutil.copy(mlflow_schema, mlruns / "mlflow.db")
+    settings = load_settings(home=toy_home, mlruns=mlruns, workspace="test")
+    dataset = training_set(settings)
+    assert trained(settings, dataset=dataset).version == 1
+    assert trained(settings, POPULAR_ONLY, dataset=dataset).version == 2
+    return settings
+
+
+@pytest.fixture
+def registry(store: Settings, tmp_path: Path) -> Registry:
+    """A registry over a copy of that store's database: a test may move aliases."""
+    mlruns = tmp_path / "own"
+    mlruns.mkdir()
+    shutil.copy(store.mlruns / "mlflow.db", mlruns / "mlflow.db")
+    return Registry(load_settings(home=store.home, mlruns=mlruns, workspace="test"))

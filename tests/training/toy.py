@@ -16,11 +16,16 @@ from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import SCHEMA
 from tailorbird.recipe import Recipe
 from tailorbird.settings import Settings
+from training.data.dataset import Dataset
+from training.data.workspace import training_set
+from training.fit.train import train
+from training.registry.versions import Registered
 
 CHAIN = 30
 WALK = 14
 DAY = 86_400.0
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC).timestamp()
+NOW = dt.datetime(2026, 5, 6, tzinfo=dt.UTC)
 RECIPE = Recipe.of(
     {
         "name": "toy",
@@ -103,3 +108,8 @@ def append(settings: Settings, events: pd.DataFrame) -> None:
     room.apply()
     room.build(read_log(settings), Catalog.read(settings.catalog_folder))
     room.materialize()
+
+
+def trained(settings: Settings, recipe: Recipe = RECIPE, *, dataset: Dataset | None = None) -> Registered:
+    """Train and register ``recipe`` at NOW."""
+    return train(dataset or training_set(settings), recipe, settings=settings, seed=0, now=NOW).registered

@@ -1,0 +1,191 @@
+"""``tailorbird bench serving``: requests per second and latencies against a no-op route of the same application."""
+
+import json
+import os
+import platform
+import statistics
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import httpx
+
+from serving.bench.load import Load, press, tool
+from serving.bench.world import make_world
+from serving.cluster import free_ports
+from serving.command import base_url, running
+from tailorbird.console import emit, progress, say, table
+from tailorbird.errors import TailorbirdError
+from tailorbird.settings import Settings, load_settings
+
+CONNECTIONS = 32
+ANSWERS = 20
+WARM_SECONDS = 3.0
+FEW_USERS = 200
+
+
+@click.group()
+def bench() -> None:
+    r"""Measure speed on this machine.
+
+    \b
+    Examples:
+        tailorbird bench serving --out build/bench
+    """
+
+
+@bench.command("serving")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for results.json.")
+@click.option(
+    "--items", default=10_000, show_default=True, type=click.IntRange(200), help="Items of the catalogue."
+)
+@click.option("--users", default=3_000, show_default=True, type=click.IntRange(100), help="People who ask.")
+@click.option(
+    "--replicas",
+    default=2,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Replicas of the application: one a core.",
+)
+@click.option(
+    "--rounds", default=5, show_default=True, type=click.IntRange(1), help="Rounds; the median counts."
+)
+@click.option(
+    "--seconds", default=5.0, show_default=True, type=click.FloatRange(1.0), help="Length of one run."
+)
+@click.option("--seed", default=7, show_default=True, help="Seed of the synthetic world.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def serving(
+    out: Path, items: int, users: int, replicas: int, rounds: int, seconds: float, seed: int, as_json: bool
+) -> None:
+    r"""Compare recommendations with a no-op FastAPI route, in one application, in one run.
+
+    Fits a hybrid on synthetic data in a temporary workspace, serves it, then presses both routes in turn: 200 candidates
+    ranked, 20 answered, distinct users, no result cache. A last run shows what the result cache adds.
+
+    \b
+    Examples:
+        tailorbird bench serving --out build/bench
+        tailorbird bench serving --out build/bench --items 50000 --rounds 3 --json
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="tailorbird-bench-") as scratch:
+        home = Path(scratch)
+        settings = load_settings(
+            home=home / "home",
+            mlruns=home / "mlruns",
+            workspace="bench",
+            port=free_ports(1)[0],
+            replicas=replicas,
+        )
+        with progress("Making the world") as step:
+            people = make_world(
+                settings,
+                items=items,
+                users=users,
+                seed=seed,
+                on_step=lambda name: step.update(description=name),
+            )
+        plain = measure(settings, people, rounds=rounds, seconds=seconds, folder=home)
+        with running(settings, result_cache_seconds=60.0):
+            cached = _pressed(settings, people[:FEW_USERS], seconds=seconds, folder=home)
+    result = {
+        **plain,
+        **_figures("cached", [cached]),
+        **_machine(),
+        "items": items,
+        "users": users,
+        "seed": seed,
+    }
+    (out / "results.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    table(
+        [
+            {"route": name, **{key: result[f"{name}_{key}"] for key in ("rps", "p50_ms", "p95_ms", "p99_ms")}}
+            for name in ("noop", "recommend", "cached")
+        ],
+        title="Requests per second and latencies, medians",
+    )
+    say(f"wrote {out / 'results.json'}")
+    emit(
+        result if as_json else {key: result[key] for key in ("noop_rps", "recommend_rps", "ratio")},
+        as_json=as_json,
+    )
+
+
+def measure(
+    settings: Settings, people: Sequence[str], *, rounds: int, seconds: float, folder: Path
+) -> dict[str, object]:
+    """Press the two routes in turn, ``rounds`` times; medians of each and their ratio."""
+    with running(settings, noop=True, result_cache_seconds=0.0):
+        _check_answers(settings, people)
+        noop_url = f"{base_url(settings)}/noop"
+        press(noop_url, bodies=(), connections=CONNECTIONS, seconds=WARM_SECONDS, folder=folder)
+        _pressed(settings, people, seconds=WARM_SECONDS, folder=folder)
+        noop, recommend = [], []
+        with progress("Measuring", total=rounds) as bar:
+            for _ in range(rounds):
+                noop.append(
+                    press(noop_url, bodies=(), connections=CONNECTIONS, seconds=seconds, folder=folder)
+                )
+                recommend.append(_pressed(settings, people, seconds=seconds, folder=folder))
+                bar.advance()
+        alone = press(
+            f"{base_url(settings)}/v1/recommendations",
+            bodies=_bodies(people),
+            connections=1,
+            seconds=seconds,
+            folder=folder,
+        )
+    ratios = [r.rps / n.rps for n, r in zip(noop, recommend, strict=True)]
+    return {
+        **_figures("noop", noop),
+        **_figures("recommend", recommend),
+        "ratio": statistics.median(r.rps for r in recommend) / statistics.median(n.rps for n in noop),
+        "ratios": ratios,
+        "one_connection_p50_ms": alone.p50_ms,
+        "one_connection_p99_ms": alone.p99_ms,
+        "errors": sum(load.errors for load in (*noop, *recommend)),
+        "rounds": [{"noop": asdict(n), "recommend": asdict(r)} for n, r in zip(noop, recommend, strict=True)],
+    }
+
+
+def _pressed(settings: Settings, people: Sequence[str], *, seconds: float, folder: Path) -> Load:
+    return press(
+        f"{base_url(settings)}/v1/recommendations",
+        bodies=_bodies(people),
+        connections=CONNECTIONS,
+        seconds=seconds,
+        folder=folder,
+    )
+
+
+def _bodies(people: Sequence[str]) -> list[str]:
+    return [json.dumps({"userId": person, "numResults": ANSWERS}) for person in people]
+
+
+def _check_answers(settings: Settings, people: Sequence[str]) -> None:
+    """A fast wrong answer is no result: the model itself must answer, in full."""
+    body = {"userId": people[0], "numResults": ANSWERS}
+    answer = httpx.post(f"{base_url(settings)}/v1/recommendations", json=body, timeout=30).json()
+    if answer["fallback"] or answer["partial"] or len(answer["items"]) != ANSWERS:
+        raise TailorbirdError(f"the model does not answer: {answer}", remedy="see the log of the replica")
+
+
+def _figures(name: str, loads: Sequence[Load]) -> dict[str, object]:
+    return {
+        f"{name}_{key}": statistics.median(getattr(load, key) for load in loads)
+        for key in ("rps", "p50_ms", "p95_ms", "p99_ms")
+    }
+
+
+def _machine() -> dict[str, object]:
+    return {
+        "cpus": os.cpu_count(),
+        "machine": platform.platform(),
+        "python": platform.python_version(),
+        "tool": tool(),
+        "connections": CONNECTIONS,
+        "answers": ANSWERS,
+    }

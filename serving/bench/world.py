@@ -1,0 +1,153 @@
+"""The world of the serving benchmark: a workspace of synthetic people and items, and a hybrid fitted on it."""
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from feature_repo.command import build_features
+from serving.recommend.releases import BUNDLE_PATH
+from tailorbird.bundle import Fallbacks, Origin, write_bundle
+from tailorbird.catalog import Catalog, Users
+from tailorbird.events.log import SqliteEventLog
+from tailorbird.events.schema import SCHEMA
+from tailorbird.features.replay import ReplayProfiles
+from tailorbird.interactions import Interactions
+from tailorbird.models.fitting import Progress, fit_hybrid
+from tailorbird.recipe import Recipe, load_recipe
+from tailorbird.settings import Settings
+
+CATEGORIES = 50
+EVENTS_PER_USER = 40
+SPAN_DAYS = 30
+
+
+def make_world(
+    settings: Settings, *, items: int, users: int, seed: int, on_step: Callable[[str], object]
+) -> list[str]:
+    """Fill the workspace, fit and promote a model; the ids of all users.
+
+    The recipe is the default one with fewer epochs: a request costs the same whatever the weights are.
+    """
+    now = time.time()
+    rng = np.random.default_rng(seed)
+    catalog = _catalog(items, rng)
+    people = [f"user-{n}" for n in range(users)]
+    owners, rows = _tastes(users, items, rng)
+    times = np.sort(now - rng.uniform(60.0, SPAN_DAYS * 86_400.0, len(owners)))
+    on_step("writing events")
+    events = _events(catalog, people, owners, rows, times)
+    catalog.write(settings.catalog_folder)
+    Users.from_frame(pd.DataFrame({"user_id": people, "age": rng.integers(16, 80, users)})).write(
+        settings.catalog_folder
+    )
+    with SqliteEventLog(settings.event_db) as log:
+        log.append_frame(events)
+    on_step("building features")
+    build_features(settings)
+    interactions = Interactions.of(
+        users=owners, items=rows, times=times, user_ids=np.array(people, dtype=object), item_count=items
+    )
+    events["user_key"] = events["user_id"]
+
+    def report(progress: Progress) -> None:
+        if progress.total == 0:
+            on_step(f"fitting {progress.stage}")
+
+    fitted = fit_hybrid(
+        interactions,
+        catalog,
+        Users.read(settings.catalog_folder),
+        ReplayProfiles(events, catalog),
+        events,
+        _recipe(),
+        seed=seed,
+        on_progress=report,
+    )
+    on_step("publishing")
+    folder = settings.folder / "models" / "1"
+    popular = np.argsort(-np.bincount(rows, minlength=items), kind="stable")
+    write_bundle(
+        fitted.model,
+        folder / BUNDLE_PATH,
+        origin=Origin(name=settings.model_name, recipe=_recipe().to_toml()),
+        metrics={},
+        fallbacks=Fallbacks(everyone=[str(catalog.item_ids[row]) for row in popular[:1_000]]),
+        now=dt.datetime.fromtimestamp(now, dt.UTC),
+    )
+    promote_folder(settings, folder)
+    return people
+
+
+def promote_folder(settings: Settings, folder: Path) -> str:
+    """Register a model folder as the next version and make it champion; the version."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    settings.mlruns.mkdir(parents=True, exist_ok=True)
+    client = MlflowClient(tracking_uri=settings.mlflow_uri, registry_uri=settings.mlflow_uri)
+    try:
+        client.create_registered_model(settings.model_name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    version = str(client.create_model_version(settings.model_name, source=str(folder)).version)
+    client.set_registered_model_alias(settings.model_name, "champion", version)
+    return version
+
+
+def _recipe() -> Recipe:
+    recipe = load_recipe("default")
+    return replace(
+        recipe,
+        sequence=replace(recipe.sequence, epochs=1, refit_epochs=1),
+        ranker=replace(recipe.ranker, epochs=2, cases=1_000),
+    )
+
+
+def _catalog(items: int, rng: np.random.Generator) -> Catalog:
+    category = rng.integers(0, CATEGORIES, items)
+    words = rng.integers(0, 3_000, (items, 12))
+    return Catalog.from_frame(
+        pd.DataFrame(
+            {
+                "item_id": [f"item-{n}" for n in range(items)],
+                "title": [f"word{row[0]} word{row[1]}" for row in words],
+                "text": [" ".join(f"word{word}" for word in row) for row in words],
+                "categories": [[f"group-{c // 10}", f"category-{c}"] for c in category],
+                "brand": [f"brand-{n}" for n in rng.integers(0, 200, items)],
+                "price": np.round(rng.lognormal(3.0, 0.8, items), 2),
+                "stock": rng.integers(0, 50, items).astype(float),
+            }
+        )
+    )
+
+
+def _tastes(users: int, items: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Who touches what: everybody keeps to a stretch of the catalogue, popular items come more often."""
+    owners = np.repeat(np.arange(users), EVENTS_PER_USER)
+    home = rng.integers(0, items, users)[owners]
+    near = (home + rng.normal(0, items / 100, len(owners)).astype(int)) % items
+    popular = (items * rng.power(0.4, len(owners))).astype(int) % items
+    rows = np.where(rng.random(len(owners)) < 0.8, near, popular)
+    order = rng.permutation(len(owners))
+    return owners[order].astype(np.int32), rows[order].astype(np.int32)
+
+
+def _events(
+    catalog: Catalog, people: list[str], owners: np.ndarray, rows: np.ndarray, times: np.ndarray
+) -> pd.DataFrame:
+    count = len(owners)
+    instants = pd.to_datetime(np.round(times * 1e6).astype(np.int64), unit="us", utc=True)
+    frame = pd.DataFrame({name: pd.Series([None] * count, dtype=object) for name in SCHEMA.names})
+    frame["message_id"] = [f"m{n}" for n in range(count)]
+    frame["type"] = np.where(np.arange(count) % 10 == 0, "purchase", "view")
+    frame["user_id"] = np.array(people, dtype=object)[owners]
+    frame["session_id"] = [f"s{owner}-{n % 7}" for n, owner in enumerate(owners)]
+    frame["item_id"] = catalog.item_ids[rows]
+    frame["event_time"] = frame["received_time"] = instants
+    return frame

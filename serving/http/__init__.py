@@ -1,0 +1,1 @@
+"""The HTTP edge of every replica: routes, bodies, problem details, cursors."""

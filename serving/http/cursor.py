@@ -1,0 +1,43 @@
+"""The cursor of the next page: the ids already shown, packed. The server keeps nothing between pages."""
+
+import base64
+import binascii
+import zlib
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import orjson
+
+from serving.http.problems import ProblemError, shown
+
+MAX_BYTES = 1_000_000
+
+
+def write_cursor(item_ids: Sequence[str]) -> str:
+    """Pack the ids of all pages so far."""
+    return base64.urlsafe_b64encode(zlib.compress(orjson.dumps(list(item_ids)))).decode()
+
+
+def read_cursor(cursor: str | None) -> tuple[str, ...]:
+    """Unpack a cursor; raises a 400 problem where it is not one of ours."""
+    if not cursor:
+        return ()
+    try:
+        # A bound on the output: a small cursor must not unfold into gigabytes.
+        unpacker = zlib.decompressobj()
+        text = unpacker.decompress(base64.urlsafe_b64decode(cursor.encode("ascii")), MAX_BYTES)
+        ids = orjson.loads(text)
+    except (binascii.Error, zlib.error, orjson.JSONDecodeError, ValueError):
+        raise _invalid(cursor) from None
+    if not isinstance(ids, list) or not all(isinstance(item_id, str) for item_id in ids):
+        raise _invalid(cursor)
+    return tuple(ids)
+
+
+def _invalid(cursor: str) -> ProblemError:
+    return ProblemError(
+        HTTPStatus.BAD_REQUEST,
+        "invalid-cursor",
+        f"no such cursor: {shown(cursor)}",
+        remedy="send the cursor of the answer before, unchanged, or none for the first page",
+    )

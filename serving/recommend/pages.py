@@ -1,0 +1,146 @@
+"""The pages that need no speed, by FastAPI: health, metrics and the OpenAPI description of every route.
+
+The hot routes are declared here too, so that they are described; the front (serving/http/front.py) answers them before
+FastAPI sees them, with the same handlers.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import orjson
+from fastapi import FastAPI, Query, Response
+from fastapi.requests import Request as HttpRequest
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from serving import metrics
+from serving.http.front import Answer, Request
+from serving.http.problems import MEDIA_TYPE, ProblemError, not_found
+from serving.http.schemas import (
+    Collected,
+    EventBatch,
+    Health,
+    Problem,
+    RankRequest,
+    RecommendationRequest,
+    Recommendations,
+)
+from serving.recommend.service import RecommendService
+from tailorbird import __version__
+
+Described = dict[int | str, dict[str, Any]]
+PROBLEMS: Described = {
+    status: {"description": text, "content": {"application/problem+json": {}}, "model": Problem}
+    for status, text in (
+        (400, "Malformed JSON or cursor."),
+        (413, "Body too large."),
+        (422, "The request breaks the schema."),
+    )
+}
+NumResults = Annotated[int, Query(alias="numResults", ge=1)]
+
+
+def build_pages(service: RecommendService, *, noop: bool = False) -> FastAPI:
+    """Make the FastAPI application; ``noop`` adds the route that the benchmark compares with."""
+    app = FastAPI(
+        title="Tailorbird",
+        version=__version__,
+        description="Events in, recommendations that fit this person now.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.add_exception_handler(HTTPException, _problem)  # type: ignore[arg-type]
+    _operations(app, service)
+    _recommendations(app, service)
+    if noop:
+
+        @app.get("/noop", include_in_schema=False)
+        async def nothing() -> dict[str, bool]:
+            return {"ok": True}
+
+    return app
+
+
+def _operations(app: FastAPI, service: RecommendService) -> None:
+    @app.get("/health/live", tags=["operations"], response_model=None)
+    async def live() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "live"}
+
+    @app.get("/health/ready", tags=["operations"], responses={200: {"model": Health}}, response_model=None)
+    async def ready() -> Response:
+        """Requests can come; `problems` names what is degraded."""
+        health, good = service.health()
+        return Response(orjson.dumps(health), 200 if good else 503, media_type="application/json")
+
+    @app.get("/metrics", tags=["operations"], response_model=None)
+    async def prometheus() -> Response:
+        """Metrics of all replicas, in Prometheus' text format."""
+        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+
+def _recommendations(app: FastAPI, service: RecommendService) -> None:
+    answered: Described = {200: {"model": Recommendations}, **PROBLEMS}
+    unknown: Described = {404: {"description": "No such item.", "model": Problem}}
+
+    @app.post("/v1/recommendations", tags=["recommend"], responses=answered, response_model=None)
+    async def recommend(body: RecommendationRequest) -> Response:
+        """Items that fit this person now."""
+        return await _delegate(service.recommend, Request(_json(body)))
+
+    @app.get("/v1/recommendations/{user_id}", tags=["recommend"], responses=answered, response_model=None)
+    async def recommend_user(user_id: str, num_results: NumResults = 20) -> Response:
+        """The shortcut for a known user."""
+        return await _delegate(
+            service.recommend_user, Request(b"", user_id, {"numResults": str(num_results)})
+        )
+
+    @app.post("/v1/rank", tags=["recommend"], responses=answered, response_model=None)
+    async def rank(body: RankRequest) -> Response:
+        """The best order of given items for this person."""
+        return await _delegate(service.rank, Request(_json(body)))
+
+    @app.get(
+        "/v1/items/{item_id}/similar",
+        tags=["recommend"],
+        responses={**answered, **unknown},
+        response_model=None,
+    )
+    async def similar(item_id: str, num_results: NumResults = 20) -> Response:
+        """An item's neighbours."""
+        return await _delegate(service.similar, Request(b"", item_id, {"numResults": str(num_results)}))
+
+    @app.post(
+        "/v1/events",
+        tags=["collect"],
+        status_code=202,
+        responses={
+            202: {"model": Collected},
+            **PROBLEMS,
+            503: {"description": "Nothing stored.", "model": Problem},
+        },
+        response_model=None,
+    )
+    async def events(body: EventBatch) -> Response:
+        """Things that happened. Answered by the collect application, once they are on disk and in the profiles."""
+        problem = not_found("/v1/events")
+        return Response(problem.body(), problem.status, media_type=MEDIA_TYPE.decode())
+
+
+async def _delegate(handler: Callable[[Request], Awaitable[Answer]], request: Request) -> Response:
+    try:
+        answer = await handler(request)
+    except ProblemError as problem:
+        return Response(problem.body(), problem.status, media_type=MEDIA_TYPE.decode())
+    return Response(answer.body, answer.status, media_type="application/json")
+
+
+def _json(body: BaseModel) -> bytes:
+    return body.model_dump_json(by_alias=True, exclude_unset=True).encode()
+
+
+async def _problem(request: HttpRequest, error: HTTPException) -> Response:
+    problem = not_found(request.url.path)
+    if error.status_code != problem.status:
+        problem = ProblemError(error.status_code, "refused", str(error.detail), remedy="see /openapi.json")
+    return Response(problem.body(), problem.status, media_type=MEDIA_TYPE.decode())

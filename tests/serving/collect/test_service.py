@@ -1,0 +1,137 @@
+"""The collect application: durable, once, folded before the 202, and one bad event costs the others nothing."""
+
+import asyncio
+import datetime as dt
+
+import pytest
+
+from serving.http.schemas import Collected
+from tests.slate import toy
+
+PATH = "/v1/events"
+
+
+def view(message, item="i0", **more):
+    return {"messageId": message, "type": "view", "userId": "ann", "itemId": item, **more}
+
+
+def test_an_accepted_event_is_on_disk_and_in_the_profile(world):
+    response = world.post(PATH, {"batch": [view("m1", timestamp="2023-11-14T22:00:00Z", value=2.5)]})
+    assert response.status_code == 202
+    assert Collected.model_validate(response.json()).accepted == 1
+    (_, event), *_ = world.log.read(0)
+    assert (event.message_id, event.item_id, event.value) == ("m1", "i0", 2.5)
+    assert event.event_time == dt.datetime(2023, 11, 14, 22, tzinfo=dt.UTC).timestamp()
+    assert world.shelves.states["ann"].total == 1
+
+
+def test_the_next_request_reflects_the_event(world):
+    first = world.post("/v1/recommendations", {"userId": "ann", "numResults": 1}).json()
+    assert first["items"][0]["itemId"] == "i0"
+    world.post(PATH, {"batch": [view("m1")]})
+    second = world.post("/v1/recommendations", {"userId": "ann", "numResults": 1}).json()
+    assert second["items"][0]["itemId"] == "i1"
+    assert second["fallback"] is None
+
+
+def test_a_message_is_accepted_once(world):
+    first = world.post(PATH, {"batch": [view("m1"), view("m1"), view("m2")]}).json()
+    second = world.post(PATH, {"batch": [view("m1"), view("m3")]}).json()
+    assert (first["accepted"], first["duplicates"]) == (2, 1)
+    assert (second["accepted"], second["duplicates"]) == (1, 1)
+    assert world.shelves.states["ann"].total == 3
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        ("no object", "valid dictionary"),
+        ({"type": "view", "userId": "ann"}, "/messageId"),
+        (view("m", userId=None), "userId or anonymousId"),
+        ({**view("m"), "type": "VIEW"}, '"VIEW"'),
+        ({**view("m"), "type": "slate"}, "written by serving"),
+        (view("m", timestamp="2999-01-01T00:00:00Z"), "future"),
+        (view("m", timestamp="1066-10-14T00:00:00Z"), "too old"),
+        (view("m", timestamp="0001-01-01T00:00:00+23:59"), "o"),
+        (view("m", timestamp="yesterday"), "yesterday"),
+        (view("m", value="much"), "/value"),
+        (view("m", position=-1), "/position"),
+        (view("m", position=2**40), "/position"),
+        (view("m", properties={"n": 2**80}), "/properties"),
+        (view("m", colour="red"), "/colour"),
+    ],
+)
+def test_a_bad_event_is_rejected_with_its_reason_and_the_others_stored(world, event, words):
+    answer = world.post(PATH, {"batch": [view("good"), event, view("fine")]}).json()
+    assert answer["accepted"] == 2
+    (rejected,) = answer["rejected"]
+    assert rejected["index"] == 1
+    assert words in rejected["reason"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b'{"batch": []}', 422),
+        (b'{"batch": {}}', 422),
+        (b"{}", 422),
+        (b"[]", 422),
+        (b"x" * 20_000, 413),
+    ],
+)
+def test_a_bad_batch_is_a_4xx(world, body, status):
+    assert world.call("POST", PATH, content=body).status_code == status
+
+
+def test_an_unknown_item_is_stored_with_a_warning(world):
+    answer = world.post(PATH, {"batch": [view("m1", item="new-today")]}).json()
+    assert answer["accepted"] == 1
+    assert "new-today" in answer["warnings"][0]["reason"]
+
+
+def test_events_survive_an_absent_feature_store_and_reach_the_profile_later(world):
+    world.shelves.away = True
+    answer = world.post(PATH, {"batch": [view("m1")]}).json()
+    assert answer["accepted"] == 1
+    assert answer["profileDelayed"]
+    world.shelves.away = False
+
+    async def caught_up():
+        for _ in range(500):
+            if world.shelves.states.get("ann") is not None and not world.folder.behind:
+                return
+            await asyncio.sleep(0.01)
+
+    asyncio.run(caught_up())
+    assert world.shelves.states["ann"].total == 1
+
+
+def test_a_log_that_cannot_write_says_so_and_loses_nothing(world):
+    world.log.close()
+    response = world.post(PATH, {"batch": [view("m1")]})
+    assert response.status_code == 503
+    assert "nothing of this batch was stored" in response.json()["detail"]
+
+
+def test_many_callers_at_once_are_counted_each_by_itself(world):
+    async def everyone():
+        async with world.client() as client:
+            return await asyncio.gather(
+                *[
+                    client.post(PATH, json={"batch": [view(f"own-{n}"), view("shared"), view(f"own-{n}")]})
+                    for n in range(20)
+                ]
+            )
+
+    answers = [response.json() for response in asyncio.run(everyone())]
+    assert all(answer["accepted"] + answer["duplicates"] == 3 for answer in answers)
+    assert sum(answer["accepted"] for answer in answers) == 21
+    assert world.log.last_offset() == 21
+    assert world.shelves.states["ann"].total == 21
+
+
+def test_times_ahead_of_ours_by_a_little_count_as_now(world):
+    ahead = dt.datetime.fromtimestamp(toy.NOW + 60, dt.UTC).isoformat()
+    world.post(PATH, {"batch": [view("m1", timestamp=ahead)]})
+    assert world.log.read(0)[0][1].event_time == toy.NOW

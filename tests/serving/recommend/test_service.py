@@ -1,0 +1,202 @@
+"""The recommend application over HTTP: answers, bad input, fallbacks, pages, exposures."""
+
+import pytest
+
+from serving.http.schemas import Problem, Recommendations
+from tailorbird.slate.exposure import decode_vector
+from tests.serving.world import World
+from tests.slate import toy
+
+PATH = "/v1/recommendations"
+
+
+def ids(response):
+    return [item["itemId"] for item in response.json()["items"]]
+
+
+def test_an_answer_follows_its_schema(world):
+    response = world.post(PATH, {"userId": "ann", "numResults": 3, "explain": True})
+    assert response.status_code == 200
+    answer = Recommendations.model_validate(response.json())
+    assert [item.item_id for item in answer.items] == ["i0", "i1", "i2"]
+    assert (answer.model.name, answer.model.version) == ("toy", "1")
+    assert answer.items[0].reasons == ["number 1 of first", "number 1 of second"]
+
+
+def test_the_shortcut_answers_like_the_post(world):
+    assert ids(world.call("GET", f"{PATH}/ann?numResults=4")) == ids(
+        world.post(PATH, {"userId": "ann", "numResults": 4})
+    )
+
+
+def test_ids_with_slashes_and_umlauts_are_one_argument(world):
+    response = world.call("GET", f"{PATH}/a%2Fb%20%C3%BC?numResults=1")
+    assert response.status_code == 200
+    assert world.slates()[0].user_id == "a/b ü"
+
+
+def test_an_unknown_user_gets_items_and_a_mark(world):
+    answer = world.post(PATH, {"userId": "never-seen", "numResults": 2}).json()
+    assert len(answer["items"]) == 2
+    assert answer["fallback"] == "cold_start"
+
+
+def test_nobody_in_particular_is_answered_too(world):
+    assert len(world.post(PATH, {}).json()["items"]) == 11
+
+
+def test_more_than_the_catalogue_is_answered_partially(world):
+    answer = world.post(PATH, {"userId": "ann", "numResults": 1_000_000_000}).json()
+    assert len(answer["items"]) == 11
+    assert answer["partial"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"{", 400, "not JSON"),
+        (b"", 400, "not JSON"),
+        (b"\xff\xfe", 400, "not JSON"),
+        (b"[]", 422, "object"),
+        (b"null", 422, "object"),
+        (b'{"numResults": 0}', 422, "/numResults"),
+        (b'{"numResults": -1}', 422, "got -1"),
+        (b'{"numResults": "5"}', 422, '"5"'),
+        (b'{"numResults": true}', 422, "/numResults"),
+        (b'{"numResults": 2.5}', 422, "2.5"),
+        (b'{"userId": 7}', 422, "/userId"),
+        (b'{"userId": ""}', 422, "/userId"),
+        (b'{"userid": "ann"}', 422, "/userid"),
+        (b'{"excludeItemIds": "i1"}', 422, "/excludeItemIds"),
+        (b'{"filter": {"minPrice": -1}}', 422, "/filter/minPrice"),
+        (b'{"filter": {"colour": "red"}}', 422, "/filter/colour"),
+        (b'{"cursor": "nonsense"}', 400, "nonsense"),
+        (b'{"cursor": "\xc3\xbc"}', 400, "cursor"),
+        (b'{"context": {"n": 123456789012345678901234567890}}', 422, "/context"),
+        (b'{"userId": "\\ud800"}', 400, "not JSON"),
+        (b'{"context": ' + b'{"a":' * 300 + b"1" + b"}" * 300 + b"}", 400, "not JSON"),
+    ],
+)
+def test_bad_input_is_named_and_never_a_5xx(world, body, status, words):
+    response = world.call("POST", PATH, content=body)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = Problem.model_validate(response.json())
+    assert words in problem.detail
+    assert problem.remedy
+
+
+@pytest.mark.parametrize("query", ["numResults=0", "numResults=-3", "numResults=ten", "numResults=", "k=5"])
+def test_a_bad_query_string_is_a_422(world, query):
+    response = world.call("GET", f"{PATH}/ann?{query}")
+    assert response.status_code == 422
+    assert response.json()["remedy"]
+
+
+def test_a_body_past_the_limit_is_a_413(world):
+    response = world.call("POST", PATH, content=b" " * 10_001)
+    assert response.status_code == 413
+    assert "10,000 bytes" in response.json()["detail"]
+
+
+def test_a_body_that_comes_in_pieces_is_read_whole_or_refused(world):
+    async def pieces(sizes):
+        for size in sizes:
+            yield b" " * size
+        yield b'{"numResults": 1}'
+
+    assert len(ids(world.call("POST", PATH, content=pieces([4_000, 4_000])))) == 1
+    assert world.call("POST", PATH, content=pieces([6_000, 6_000])).status_code == 413
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("PUT", PATH, 405), ("GET", "/v1/nothing", 404)])
+def test_wrong_paths_and_methods_are_problems(world, method, path, status):
+    response = world.call(method, path)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_an_unknown_item_of_the_query_changes_nothing(world):
+    assert ids(world.post(PATH, {"userId": "ann", "itemId": "nobody", "numResults": 2})) == ["i0", "i1"]
+
+
+def test_similar_items_of_an_unknown_item_are_a_404(world):
+    response = world.call("GET", "/v1/items/nobody/similar")
+    assert response.status_code == 404
+    assert '"nobody"' in response.json()["detail"]
+    assert ids(world.call("GET", "/v1/items/i6/similar?numResults=2")) == ["i5", "i7"]
+
+
+def test_rank_orders_the_given_items(world):
+    response = world.post("/v1/rank", {"userId": "ann", "itemIds": ["i9", "i2", "i5"]})
+    assert ids(response) == ["i2", "i5", "i9"]
+    assert world.post("/v1/rank", {"userId": "ann", "itemIds": []}).status_code == 422
+
+
+def test_a_broken_model_is_a_marked_fallback(tmp_path):
+    world = World(tmp_path)
+    world.champion.current = toy.recommender(toy.BrokenStages())
+    answer = world.post(PATH, {"userId": "ann", "numResults": 2}).json()
+    assert [item["itemId"] for item in answer["items"]] == ["i7", "i5"]
+    assert answer["fallback"] == "popularity"
+    world.close()
+
+
+def test_an_absent_feature_store_is_a_marked_answer(world):
+    world.shelves.away = True
+    answer = world.post(PATH, {"userId": "ann", "numResults": 2}).json()
+    assert len(answer["items"]) == 2
+    assert (answer["fallback"], answer["partial"]) == ("no_profile", True)
+    assert world.call("GET", "/health/ready").json()["status"] == "degraded"
+    world.shelves.away = False
+    world.clock += 2  # the pause after a failure is over
+    assert world.post(PATH, {"userId": "ann", "numResults": 2}).json()["fallback"] == "cold_start"
+
+
+def test_pages_follow_one_another_without_repeats(world):
+    cursor, shown = None, []
+    for _ in range(6):
+        answer = world.post(PATH, {"userId": "ann", "numResults": 4, "cursor": cursor}).json()
+        shown += [item["itemId"] for item in answer["items"]]
+        cursor = answer["cursor"]
+        if cursor is None:
+            break
+    assert len(shown) == len(set(shown)) == 11
+    assert [event.properties["positions"][0] for event in world.slates()] == [0, 4, 8]
+
+
+def test_every_answer_leaves_one_exposure(world):
+    answer = world.post(PATH, {"userId": "ann", "sessionId": "s", "numResults": 2, "scenario": "cart"}).json()
+    world.post(PATH, {"numResults": 1})
+    known, visitor = world.slates()
+    assert known.recommendation_id == answer["recommendationId"]
+    assert (known.user_id, known.anonymous_id, known.session_id) == ("ann", None, "s")
+    shown = known.properties
+    assert shown["items"] == ["i0", "i1"]
+    assert shown["positions"] == [0, 1]
+    assert shown["sources"] == [["first", "second"], ["first"]]
+    assert (shown["modelVersion"], shown["propensity"], shown["scenario"]) == ("1", 1.0, "cart")
+    assert decode_vector(shown["userVector"]).tolist() == [1.0, 2.0]
+    assert visitor.user_id is None
+    assert visitor.anonymous_id == visitor.recommendation_id
+
+
+def test_health_and_openapi_name_what_there_is(world):
+    ready = world.call("GET", "/health/ready").json()
+    assert ready == {
+        "status": "ready",
+        "workspace": "toy",
+        "model": {"name": "toy", "version": "1"},
+        "problems": [],
+    }
+    assert world.call("GET", "/health/live").json() == {"status": "live"}
+    paths = world.call("GET", "/openapi.json").json()["paths"]
+    assert {PATH, f"{PATH}/{{user_id}}", "/v1/rank", "/v1/items/{item_id}/similar", "/v1/events"} <= set(
+        paths
+    )
+
+
+def test_metrics_count_answers(world):
+    world.post(PATH, {"numResults": 1})
+    text = world.call("GET", "/metrics").text
+    assert 'tailorbird_requests_total{route="recommend",status="200"}' in text

@@ -1,0 +1,1 @@
+"""Published protocols on known data sets: read, cut, every row measured, files to recompute it from."""

@@ -1,0 +1,173 @@
+"""One benchmark run: every row of the table (popularity, each retriever alone, the hybrid) on the same cases."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tailorbird.console import Step, progress, say
+from tailorbird.evaluation.answers import (
+    BATCH_SCORES,
+    Answers,
+    answer_by_model,
+    answer_by_retriever,
+    answer_by_scores,
+)
+from tailorbird.evaluation.baselines import Habit, Popularity, tuned_recency
+from tailorbird.evaluation.cases import Cases
+from tailorbird.evaluation.protocols import Protocol, Split
+from tailorbird.evaluation.report import Report, Yardstick, compare, evaluate_rankings
+from tailorbird.features.replay import ReplayProfiles
+from tailorbird.models.base import Retriever
+from tailorbird.models.fitting import FittedHybrid, Progress, fit_hybrid
+from tailorbird.recipe import Recipe
+from training.benchmarks.data import BenchmarkData, cold_items
+from training.evaluation.measure import user_segments
+
+HYBRID = "hybrid"
+ALONE = "only "
+"""Rows of one retriever alone are named ``only`` and its name."""
+
+
+@dataclass
+class Bench:
+    """The rows measured so far, in the order of the table, with what each cost."""
+
+    data: BenchmarkData
+    split: Split
+    cases: Cases
+    yardstick: Yardstick
+    reports: dict[str, Report] = field(default_factory=dict)
+    answers: dict[str, Answers] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def row(self, name: str, answer: Callable[[Callable[[int], object]], Answers]) -> None:
+        """Compute one row with its progress bar."""
+        started = time.perf_counter()
+        with progress(f"rank: {name}", total=self.cases.question_count) as bar:
+            answers = answer(bar.advance)
+        self.seconds[f"rank {name}"] = time.perf_counter() - started
+        self.add(name, answers)
+
+    def add(self, name: str, answers: Answers) -> None:
+        """Take the answers of one row and compute its figures."""
+        self.answers[name] = answers
+        self.reports[name] = evaluate_rankings(
+            answers.rankings, self.cases, yardstick=self.yardstick, ranks=answers.ranks
+        )
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Record how long a step takes."""
+        started = time.perf_counter()
+        yield
+        self.seconds[step] = time.perf_counter() - started
+
+    def lead(self, *, metric: str = "ndcg@10", seed: int = 0) -> dict[str, dict[str, float]]:
+        """How much better the hybrid is than each other row on the same cases, with intervals over users."""
+        if HYBRID not in self.reports:
+            return {}
+        return {
+            name: compare(self.reports[HYBRID], report, metric=metric, seed=seed).to_dict()
+            for name, report in self.reports.items()
+            if name != HYBRID
+        }
+
+
+def open_bench(
+    data: BenchmarkData,
+    protocol: Protocol,
+    *,
+    part: str = "test",
+    most_cases: int | None = None,
+    seed: int = 0,
+) -> Bench:
+    """Choose the split and at most ``most_cases`` of its cases, drawn by ``seed``, and the yardstick for them."""
+    split = protocol.validation if part == "validation" else protocol.test
+    cases = split.cases
+    if most_cases is not None and most_cases < len(cases):
+        mask = np.zeros(len(cases), bool)
+        mask[np.random.default_rng(seed).choice(len(cases), most_cases, replace=False)] = True
+        cases = cases.take(mask)
+    yardstick = Yardstick.of(
+        split.popularity,
+        data.catalog,
+        user_count=len(np.unique(split.fit.users)),
+        segments=user_segments(data.users, list(cases.user_ids)),
+        seed=seed,
+    )
+    return Bench(data, split, cases, yardstick)
+
+
+def measure_baselines(bench: Bench, protocol: Protocol) -> None:
+    """Add the rows of popularity ever, lately (the half-life is the best on validation) and of own habits."""
+    fit = bench.split.fit
+    # Sessions follow one another in their file: there the clock says which are the latest.
+    ordered_only = bench.data.ordered_only and protocol.name != "sessions"
+    ever = Popularity.ever(fit)
+    bench.row("popularity", lambda advance: ever.answer(bench.cases, advance=advance))
+    with bench.timed("tune recent popularity"):
+        half_life = tuned_recency(protocol.validation, ordered_only=ordered_only)
+    say(
+        f"recent popularity: half-life {half_life:g} {'events' if ordered_only else 'days'}, chosen on validation"
+    )
+    recent = Popularity.recent(fit, half_life=half_life, ordered_only=ordered_only)
+    bench.row("recent popularity", lambda advance: recent.answer(bench.cases, advance=advance))
+    if not bench.cases.exclude_seen:
+        habit = Habit(ever.counts)
+        bench.row("own habit", lambda advance: answer_by_scores(habit, bench.cases, advance=advance))
+
+
+def fit_model(bench: Bench, recipe: Recipe, *, seed: int) -> FittedHybrid:
+    """Fit the hybrid on the training part alone; nothing of the cases is in reach."""
+    events = bench.data.fit_events(bench.split)
+    with bench.timed("fit"), progress(f"fit: {recipe.name}") as bar:
+        return fit_hybrid(
+            bench.split.fit,
+            bench.data.catalog,
+            bench.data.users,
+            ReplayProfiles(events, bench.data.catalog),
+            events,
+            recipe,
+            seed=seed,
+            on_progress=lambda news: _show(bar, news),
+        )
+
+
+def measure_model(bench: Bench, fitted: FittedHybrid, *, cold: bool = False) -> None:
+    """Add the rows of each retriever alone, among cold items alone too where ``cold``, and of the hybrid."""
+    for name, retriever in fitted.model.retrievers.items():
+        bench.row(f"{ALONE}{name}", _alone(retriever, bench.cases, offered=None))
+        if cold:
+            offered = cold_items(bench.data.catalog)
+            bench.row(f"{ALONE}{name}, cold items", _alone(retriever, bench.cases, offered=offered))
+    profiles = ReplayProfiles(bench.data.known_events(bench.split), bench.data.catalog)
+    size = max(32, min(512, BATCH_SCORES // (4 * len(bench.data.catalog))))
+    bench.row(
+        HYBRID,
+        lambda advance: answer_by_model(
+            fitted.model, bench.cases, profiles=profiles, batch_size=size, advance=advance
+        ),
+    )
+
+
+def peak_memory_mb() -> float:
+    """Return the largest resident memory this process ever had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _alone(
+    retriever: Retriever, cases: Cases, *, offered: np.ndarray | None
+) -> Callable[[Callable[[int], object]], Answers]:
+    return lambda advance: answer_by_retriever(retriever, cases, offered=offered, advance=advance)
+
+
+def _show(bar: Step, news: Progress) -> None:
+    figures = " ".join(f"{name} {value:.3f}" for name, value in list(news.figures.items())[-1:])
+    place = f" {news.step}/{news.total}" if news.total else ""
+    bar.update(description=f"fit: {news.stage}{place} {figures}"[:34])

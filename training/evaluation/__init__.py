@@ -1,0 +1,1 @@
+"""How good a model is: measured on cases it was not fitted on, and on what happened since."""

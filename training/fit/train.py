@@ -1,0 +1,38 @@
+"""Training one recipe: fit, measure, register. A training that was done for the same data and recipe is not repeated."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from tailorbird.recipe import Recipe
+from tailorbird.settings import Settings
+from training.data.dataset import Dataset
+from training.fit.fitting import Plan, make_product
+from training.fit.steps import Steps
+from training.registry.publish import publish
+from training.registry.versions import Registered, Registry
+from training.tracking.runs import Tracker
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The version and whether this call made it."""
+
+    registered: Registered
+    fresh: bool
+
+
+def train(
+    dataset: Dataset, recipe: Recipe, *, settings: Settings, seed: int, now: dt.datetime, again: bool = False
+) -> Trained:
+    """Fit ``recipe``, measure its twin, register the bundle; with ``again`` also where it exists already."""
+    registry = Registry(settings)
+    tags = {"kind": "train", "seed": str(seed)}
+    made_before = registry.find(data=dataset.identity.digest, recipe=recipe.digest, tags=tags)
+    if made_before is not None and not again:
+        return Trained(made_before, fresh=False)
+    plan = Plan.of(dataset, recipe, settings=settings, seed=seed)
+    with Tracker.open(settings).start(f"train {recipe.name}", tags=tags) as run:
+        with Steps(cases=plan.protocol.test.cases.question_count) as steps:
+            product = make_product(plan, recipe, on_progress=steps.show, advance=steps.advance)
+        registered = publish(product, dataset=dataset, run=run, registry=registry, now=now, tags=tags)
+    return Trained(registered, fresh=True)

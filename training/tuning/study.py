@@ -1,0 +1,162 @@
+"""One Optuna study, owned by one process: what to try next, what to stop early, how to go on after a kill."""
+
+import fcntl
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tailorbird.errors import TailorbirdError
+from training.tuning.space import Space, Value
+
+if TYPE_CHECKING:
+    import optuna
+
+PRUNERS = ("median", "hyperband", "none")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trial that is over: ``state`` COMPLETE, PRUNED or FAIL; ``value`` None unless complete."""
+
+    number: int
+    state: str
+    value: float | None
+    params: Mapping[str, Value]
+    attributes: Mapping[str, Any]
+
+
+class OwnedStudy:
+    """A study in a SQLite file. Every call happens in the process that holds the file's lock."""
+
+    def __init__(self, study: "optuna.Study", space: Space) -> None:
+        self._study = study
+        self._space = space
+        self._open: dict[int, optuna.Trial] = {}
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path, name: str, *, space: Space, pruner: str, seed: int) -> Iterator[Self]:
+        """Open or go on with study ``name``; trials that a killed process left running are failed and queued again.
+
+        Raises:
+            TailorbirdError: another process runs this study.
+        """
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise TailorbirdError(
+                    f"study {name!r} is already running",
+                    remedy="wait for it, or stop it and start again to resume",
+                ) from None
+            study = optuna.create_study(
+                storage=optuna.storages.RDBStorage(f"sqlite:///{folder / f'{name}.db'}"),
+                study_name=name,
+                direction="maximize",
+                load_if_exists=True,
+                sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=6),
+                pruner=_pruner(pruner),
+            )
+            owned = cls(study, space)
+            owned._requeue_stale()
+            yield owned
+
+    def first(self, params: Mapping[str, Value]) -> None:
+        """Queue a point to try before any other; a study that has it already is left alone."""
+        self._study.enqueue_trial(dict(params), skip_if_exists=True)
+
+    def ask(self) -> tuple[int, dict[str, Value]]:
+        """Start the next trial: its number and its values."""
+        trial = self._study.ask()
+        self._open[trial.number] = trial
+        return trial.number, self._space.suggest(trial)
+
+    def report(self, number: int, value: float, *, step: int) -> bool:
+        """Hear a running trial's intermediate figure; True where it should stop."""
+        trial = self._open[number]
+        trial.report(value, step)
+        return trial.should_prune()
+
+    def tell(self, number: int, value: float | None, *, state: str) -> None:
+        """Close a trial as COMPLETE (with its value), PRUNED or FAIL."""
+        import optuna
+
+        trial = self._open.pop(number)
+        self._study.tell(trial, value, state=optuna.trial.TrialState[state])
+
+    def annotate(self, number: int, key: str, value: object) -> None:
+        """Remember something of a running trial."""
+        self._open[number].set_user_attr(key, value)
+
+    def remember(self, key: str, value: object) -> None:
+        """Remember something of the study."""
+        self._study.set_user_attr(key, value)
+
+    def memory(self, key: str) -> Any:
+        """What was remembered of the study; None where nothing was."""
+        return self._study.user_attrs.get(key)
+
+    def finished(self) -> list[Finished]:
+        """Every trial that is over, in order."""
+        return [
+            Finished(
+                trial.number,
+                trial.state.name,
+                trial.value if trial.state.name == "COMPLETE" else None,
+                trial.params,
+                trial.user_attrs,
+            )
+            for trial in self._study.get_trials(deepcopy=False)
+            if trial.state.is_finished()
+        ]
+
+    def done(self) -> int:
+        """How many trials count towards the number that was asked for: complete and pruned ones."""
+        return sum(trial.state in ("COMPLETE", "PRUNED") for trial in self.finished())
+
+    def best(self) -> Finished:
+        """The best complete trial; of equals, the first.
+
+        Raises:
+            TailorbirdError: no trial completed.
+        """
+        complete = [trial for trial in self.finished() if trial.value is not None]
+        if not complete:
+            raise TailorbirdError("no trial completed", remedy="see the messages of the failed trials above")
+        return max(complete, key=lambda trial: (trial.value, -trial.number))
+
+    def importance(self) -> dict[str, float]:
+        """How much each key explains of the value (fANOVA); empty where too few trials completed."""
+        import optuna
+
+        complete = [trial for trial in self.finished() if trial.value is not None]
+        if len(complete) < 4 or len({trial.value for trial in complete}) < 2:
+            return {}
+        return dict(optuna.importance.get_param_importances(self._study))
+
+    def _requeue_stale(self) -> None:
+        import optuna
+
+        running = optuna.trial.TrialState.RUNNING
+        for trial in self._study.get_trials(deepcopy=False, states=(running,)):
+            self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            if trial.params:
+                self._study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
+
+
+def _pruner(name: str) -> "optuna.pruners.BasePruner":
+    import optuna
+
+    if name == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=2)
+    if name == "hyperband":
+        return optuna.pruners.HyperbandPruner(min_resource=2)
+    return optuna.pruners.NopPruner()

@@ -1,0 +1,58 @@
+"""The MLflow runs of a study's trials, children of the study's run. The driver alone writes them."""
+
+from collections.abc import Mapping
+
+from training.tracking.figures import learning_curves
+from training.tracking.runs import Run, Tracker
+from training.tuning.search import Outcome, Report
+from training.tuning.space import Value
+from training.tuning.study import OwnedStudy
+
+
+class TrialRuns:
+    """A :class:`~training.tuning.search.Watcher` that keeps a child run per trial."""
+
+    def __init__(self, tracker: Tracker, parent: Run, study: OwnedStudy, *, metric: str) -> None:
+        self._tracker, self._parent, self._study, self._metric = tracker, parent, study, metric
+        self._runs: dict[int, Run] = {}
+        self._reported: dict[int, list[float]] = {}
+
+    def started(self, number: int, params: Mapping[str, Value]) -> None:
+        """Begin the trial's run."""
+        run = self._tracker.start(f"trial {number}", parent=self._parent, tags={"kind": "trial"})
+        self._study.annotate(number, "run_id", run.run_id)
+        run.params(dict(params))
+        self._runs[number] = run
+        self._reported[number] = []
+
+    def reported(self, report: Report) -> None:
+        """Keep the figure; it is written when the trial ends."""
+        self._reported[report.number].append(report.value)
+
+    def ended(self, number: int, outcome: Outcome) -> None:
+        """Write figures and curves and close the run."""
+        run = self._runs.pop(number)
+        run.curve("intermediate", self._reported.pop(number))
+        if outcome.value is not None:
+            run.metrics({self._metric: outcome.value, **outcome.figures})
+        curves = {name: values for name, values in outcome.curves.items() if len(values)}
+        for name, values in curves.items():
+            run.curve(f"curve/{name}", values)
+        if curves:
+            run.figure(learning_curves(curves), "plots/learning_curves.png")
+        run.tags({"state": outcome.state, **({"reason": outcome.reason} if outcome.reason else {})})
+        run.finish("FAILED" if outcome.state == "FAIL" else "FINISHED")
+
+    def abandon(self) -> None:
+        """Close the runs of trials that will not be heard of again."""
+        for run in self._runs.values():
+            run.finish("KILLED")
+        self._runs.clear()
+
+
+def close_lost_runs(tracker: Tracker, study: OwnedStudy) -> None:
+    """Close the runs of trials that a killed driver left open."""
+    for trial in study.finished():
+        run_id = trial.attributes.get("run_id")
+        if trial.state == "FAIL" and run_id and tracker.client.get_run(run_id).info.status == "RUNNING":
+            Run(tracker.client, run_id).finish("KILLED")
