@@ -14,6 +14,12 @@ from tailorbird.events.schema import Event
 
 log = logging.getLogger("ray.serve.tailorbird")
 BATCH_EVENTS = 5_000
+WAITING_EVENTS = 50_000
+"""Events that may wait for the log at most: a disk that stands still must not fill the memory."""
+
+
+class WriterFullError(TailorbirdError):
+    """Too many events wait already; nothing of the batch was taken."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +44,26 @@ Fold = Callable[[Sequence[tuple[int, Event]]], bool]
 class GroupWriter:
     """A thread that takes everything waiting, stores it in one commit, folds it, then answers each caller."""
 
-    def __init__(self, event_log: EventLog, *, fold: Fold) -> None:
-        self._log, self._fold = event_log, fold
+    def __init__(self, event_log: EventLog, *, fold: Fold, capacity: int = WAITING_EVENTS) -> None:
+        self._log, self._fold, self._capacity = event_log, fold, capacity
+        self._waiting, self._counting = 0, threading.Lock()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="group-writer", daemon=True)
         self._thread.start()
 
     def write(self, events: Sequence[Event]) -> "Future[Written]":
-        """Store ``events``; the future completes once they are durable and folded, or fails with the log's error."""
+        """Store ``events``; the future completes once they are durable and folded, or fails with the log's error.
+
+        Raises:
+            WriterFullError: so many events wait that these could not be promised a place.
+        """
+        with self._counting:
+            if self._waiting and self._waiting + len(events) > self._capacity:
+                raise WriterFullError(
+                    f"{self._waiting:,} events wait to be stored, {self._capacity:,} may",
+                    remedy="send the batch again in a moment",
+                )
+            self._waiting += len(events)
         job = _Job(events)
         self._jobs.put(job)
         return job.done
@@ -69,6 +87,8 @@ class GroupWriter:
                 except queue.Empty:
                     break
                 last = job is None
+            with self._counting:
+                self._waiting -= size
             if jobs:
                 self._commit(jobs)
             if last:

@@ -1,8 +1,9 @@
-"""Exposures wait in a bounded queue: what does not fit is counted."""
+"""What waits for the event log is bounded: exposures that do not fit are counted, events are refused."""
 
+import sqlite3
 import threading
 
-from serving.writer import ExposureWriter
+from serving.writer import ExposureWriter, GroupWriter, WriterFullError
 from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import Event
 
@@ -30,3 +31,28 @@ def test_a_full_exposure_queue_drops_and_counts(tmp_path):
     assert counted["dropped"] >= 35
     assert log.last_offset() == counted["logged"]
     log.close()
+
+
+def test_events_that_could_not_wait_are_refused_at_once_and_the_others_stored(tmp_path):
+    with SqliteEventLog(tmp_path / "events.db") as event_log:
+        writer = GroupWriter(event_log, fold=lambda stored: True, capacity=3)
+        busy = sqlite3.connect(event_log.path, isolation_level=None)
+        busy.execute("BEGIN IMMEDIATE")  # a disk that stands still
+        taken, refusals = [], []
+        for n in range(2_000):
+            try:
+                taken.append(writer.write([Event(f"m{n}", "view", 1.0, 1.0, user_id="u")]))
+            except WriterFullError as error:
+                refusals.append(error.what)
+        busy.execute("ROLLBACK")
+        busy.close()
+        assert (
+            sum(each.result(timeout=30).accepted for each in taken) == len(taken) == event_log.last_offset()
+        )
+        assert refusals
+        assert all("3 may" in refusal for refusal in refusals)
+        many = [Event(f"n{n}", "view", 1.0, 1.0, user_id="u") for n in range(9)]
+        assert (
+            writer.write(many).result(timeout=30).accepted == 9
+        )  # a batch beyond the bound, when nothing waits
+        writer.close()

@@ -168,6 +168,6 @@ def _alone(
 
 
 def _show(bar: Step, news: Progress) -> None:
-    figures = " ".join(f"{name} {value:.3f}" for name, value in list(news.figures.items())[-1:])
-    place = f" {news.step}/{news.total}" if news.total else ""
-    bar.update(description=f"fit: {news.stage}{place} {figures}"[:34])
+    place = [f"{news.step}/{news.total}"] if news.total else []
+    figures = [f"{name} {value:.3f}" for name, value in list(news.figures.items())[-1:]]
+    bar.update(description=f"fit: {news.stage}", figures="  ".join(place + figures))

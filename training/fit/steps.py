@@ -50,7 +50,7 @@ class Steps:
                 total=self._cases if news.stage == "measure" else news.total or None,
             )
         if news.step > self._at:
-            self._bar.update(total=news.total, description=_described(news))
+            self._bar.update(total=news.total, figures=_figures(news))
             self._bar.advance(news.step - self._at)
             self._at = news.step
 
@@ -60,6 +60,5 @@ class Steps:
             self._bar.advance(questions)
 
 
-def _described(news: Progress) -> str:
-    shown = [f"{name.split('_at_')[0]} {value:.3f}" for name, value in news.figures.items()][:2]
-    return f"{WORDS.get(news.stage, news.stage)}: {', '.join(shown)}"[:34]
+def _figures(news: Progress) -> str:
+    return "  ".join(f"{name.split('_at_')[0]} {value:.3f}" for name, value in news.figures.items())
