@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,36 +159,48 @@ def _run(step: Step) -> None:
 
 def _serve(settings: Settings) -> None:
     here = ("--workspace", settings.workspace)
-    with _children([("serve", *here), ("mlflow", *here)]) as processes:
-        _wait_until_ready(settings, processes)
-        _show_addresses(settings)
-        while all(process.poll() is None for process in processes):
+    commands = [("serve", *here)]
+    if not settings.tracking_uri:  # else a server has the pages already
+        commands.append(("mlflow", *here))
+    with _children(commands) as processes:
+        _, *pages = processes.values()
+        for process in pages:
+            os.setpriority(os.PRIO_PROCESS, process.pid, 10)  # all start at once: answers come before pages
+        _wait_until_ready(f"http://{settings.host}:{settings.port}/health/ready", processes)
+        _show_requests(settings)
+        address = settings.tracking_uri or f"http://{settings.host}:{settings.mlflow_port}"
+        if pages:
+            _wait_until_ready(f"{address}/health", processes)
+        say(f"MLflow  {address}")
+        say("Ctrl-C stops everything.")
+        while True:
+            _require_alive(processes)
             time.sleep(0.5)
-        name, code = next(
-            (c, p.returncode)
-            for c, p in zip(("serve", "mlflow"), processes, strict=True)
-            if p.returncode is not None
-        )
-        raise TailorbirdError(
-            f"`tailorbird {name}` ended with exit code {code}",
-            remedy="its message is above; run the demo again",
-        )
+
+
+def _require_alive(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    for name, process in processes.items():
+        if process.poll() is not None:
+            raise TailorbirdError(
+                f"`tailorbird {name}` ended with exit code {process.returncode}",
+                remedy="its message is above; run the demo again",
+            )
 
 
 @contextmanager
-def _children(commands: Sequence[tuple[str, ...]]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start commands in sessions of their own and end every one of them, whatever happens."""
-    processes: list[subprocess.Popen[bytes]] = []
+def _children(commands: Sequence[tuple[str, ...]]) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """Start commands in sessions of their own, by name, and end every one of them, whatever happens."""
+    processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for argv in commands:
             command = [sys.executable, "-m", "tailorbird", *argv]
-            processes.append(
-                subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+            processes[argv[0]] = subprocess.Popen(  # noqa: S603
+                command, stdout=subprocess.DEVNULL, start_new_session=True
             )
         yield processes
     finally:
         say("stopping ...")
-        _stop(processes)
+        _stop(list(processes.values()))
         say("stopped; everything this demo started has ended")
 
 
@@ -217,12 +229,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _wait_until_ready(settings: Settings, processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _wait_until_ready(url: str, processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
     deadline = time.monotonic() + READY_WITHIN_SECONDS
-    url = f"http://{settings.host}:{settings.port}/health/ready"
     while time.monotonic() < deadline:
-        if any(process.poll() is not None for process in processes):
-            return
+        _require_alive(processes)
         try:
             if httpx.get(url, timeout=2.0).status_code == httpx.codes.OK:
                 return
@@ -230,11 +240,11 @@ def _wait_until_ready(settings: Settings, processes: Sequence[subprocess.Popen[b
             pass
         time.sleep(0.3)
     raise TailorbirdError(
-        f"serving was not ready within {READY_WITHIN_SECONDS:.0f} s at {url}", remedy="see its messages above"
+        f"nothing was ready within {READY_WITHIN_SECONDS:.0f} s at {url}", remedy="see the messages above"
     )
 
 
-def _show_addresses(settings: Settings) -> None:
+def _show_requests(settings: Settings) -> None:
     base = f"http://{settings.host}:{settings.port}"
     user_id, item_id = _somebody(settings)
     body = json.dumps({"userId": user_id, "numResults": 5})
@@ -249,9 +259,7 @@ def _show_addresses(settings: Settings) -> None:
     ):
         click.echo(line)
     say("")
-    say(f"MLflow  http://{settings.host}:{settings.mlflow_port}")
     say(f"OpenAPI {base}/openapi.json")
-    say("Ctrl-C stops everything.")
 
 
 def _somebody(settings: Settings) -> tuple[str, str]:

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from feature_repo.command import build_features
-from serving.recommend.releases import BUNDLE_PATH
-from tailorbird.bundle import Fallbacks, Origin, write_bundle
+from tailorbird.bundle import BUNDLE_PATH, Fallbacks, Origin, write_bundle
 from tailorbird.catalog import Catalog, Users
 from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import SCHEMA

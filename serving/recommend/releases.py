@@ -3,10 +3,8 @@
 from pathlib import Path
 
 from serving.recommend.champion import Release
+from tailorbird.bundle import BUNDLE_PATH
 from tailorbird.settings import Settings
-
-BUNDLE_PATH = "artifacts/bundle"
-"""Where the bundle lies inside a model version's folder."""
 
 
 class MlflowReleases:

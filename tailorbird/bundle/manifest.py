@@ -11,6 +11,8 @@ from tailorbird.errors import TailorbirdError
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = 1
+BUNDLE_PATH = "artifacts/bundle"
+"""Where the bundle lies inside a model version's folder."""
 
 
 class BundleError(TailorbirdError):

@@ -135,7 +135,8 @@ class UserState:
             return cls.empty(user_key)
         return cls(
             user_key=user_key,
-            history=np.frombuffer(row["history"], RECORD),  # type: ignore[call-overload]
+            # A copy is writable as a folded history is: compiled code then knows one kind of history, not two.
+            history=np.frombuffer(row["history"], RECORD).copy(),  # type: ignore[call-overload]
             sums=np.array(row["sums"], np.float64),
             affinity_keys=np.array(row["affinity_keys"], np.int32),
             affinity=np.array(row["affinity"], np.float64),

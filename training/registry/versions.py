@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tailorbird.bundle import Bundle, Manifest, open_bundle
+from tailorbird.bundle import BUNDLE_PATH, Bundle, Manifest, open_bundle
 from tailorbird.errors import TailorbirdError
 from tailorbird.settings import Settings
 from training.tracking.runs import Run, locked, open_client
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 ALIASES = ("champion", "challenger", "shadow")
-BUNDLE_PATH = "artifacts/bundle"
-"""Where the bundle lies inside a model version's folder."""
 _KEPT = 50  # places of an alias's past that are remembered
 
 

@@ -29,21 +29,25 @@ def serve_pages(settings: Settings) -> None:
         *("--default-artifact-root", settings.artifact_folder.as_uri()),
         *("--host", settings.host, "--port", str(settings.mlflow_port), "--workers", "1"),
     ]
-    say(f"MLflow pages at http://{settings.host}:{settings.mlflow_port} (Ctrl-C ends them)")
+    log = settings.mlruns / "server.log"
+    say(
+        f"MLflow pages at http://{settings.host}:{settings.mlflow_port}; their log is {log} (Ctrl-C ends them)"
+    )
     # MLflow's job runners (evaluation of language models) would be eight more processes that nobody asked for.
     environment = {
         **os.environ,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    process = subprocess.Popen(  # noqa: S603
-        command, stdout=subprocess.DEVNULL, start_new_session=True, env=environment
-    )
-    try:
-        code = process.wait()
-    finally:
-        _stop(process)
-    raise TailorbirdError(f"MLflow's server ended with exit code {code}", remedy="its message is above")
+    with log.open("wb") as sink:
+        process = subprocess.Popen(  # noqa: S603
+            command, stdout=sink, stderr=sink, start_new_session=True, env=environment
+        )
+        try:
+            code = process.wait()
+        finally:
+            _stop(process)
+    raise TailorbirdError(f"MLflow's server ended with exit code {code}", remedy=f"its message is in {log}")
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
