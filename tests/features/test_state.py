@@ -1,5 +1,6 @@
 """The profile: decayed sums with known answers, and the laws of folding."""
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -146,3 +147,11 @@ def test_frames_and_events_give_the_same_records() -> None:
     one, other = records_of(ordered, FACTS), records_of_frame(frame(ordered), FACTS)
     assert one.packed.tobytes() == other.packed.tobytes()
     assert one.rows.tolist() == other.rows.tolist()
+
+
+def test_compiled_code_sees_no_difference_between_a_stored_and_a_folded_profile() -> None:
+    folded = ANN.fold([event("1", "view", "kettle", NOON), event("2", "purchase", "saw", NOON + 1)], FACTS)
+    stored = UserState.from_row("ann", folded.to_row())
+    for name in ("history", "sums", "affinity_keys", "affinity"):  # else a replica would compile in a request
+        kinds = {numba.typeof(getattr(state, name)) for state in (folded, stored, ANN)}
+        assert len(kinds) == 1, name
