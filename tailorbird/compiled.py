@@ -16,7 +16,11 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 def compiled(function: Function) -> Function:
     """Compile ``function`` of arrays and numbers; it runs without Python's lock and divides by zero as numpy does."""
-    return cast(Function, njit(cache=True, nogil=True, error_model="numpy")(function))
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return cast(Function, njit(cache=True, **options)(function))
+    except RuntimeError:  # neither folder can be written: compile anew in every process
+        return cast(Function, njit(**options)(function))
 
 
 def positions(names: Sequence[str]) -> np.ndarray:

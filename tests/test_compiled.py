@@ -53,3 +53,11 @@ def _second(columns: np.ndarray) -> int:
 def test_columns_are_read_by_name() -> None:
     assert _second(positions(("first", "second"))) == 1
     assert _second(positions(("second", "first"))) == 0
+
+
+def test_code_that_cannot_be_kept_on_disk_is_compiled_all_the_same() -> None:
+    names = {"np": np, "compiled": compiled}
+    exec(
+        "@compiled\ndef total(x):\n    return x.sum()\n", names
+    )  # of no file: as if no folder could be written
+    assert names["total"](np.arange(4.0)) == 6.0
