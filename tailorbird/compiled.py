@@ -16,11 +16,10 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 def compiled(function: Function) -> Function:
     """Compile ``function`` of arrays and numbers; it runs without Python's lock and divides by zero as numpy does."""
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        return cast(Function, njit(cache=True, **options)(function))
+        return cast(Function, njit(cache=True, nogil=True, error_model="numpy")(function))
     except RuntimeError:  # neither folder can be written: compile anew in every process
-        return cast(Function, njit(**options)(function))
+        return cast(Function, njit(nogil=True, error_model="numpy")(function))
 
 
 def positions(names: Sequence[str]) -> np.ndarray:

@@ -12,13 +12,12 @@ import scipy.sparse as sp
 from tailorbird.catalog import Catalog
 from tailorbird.compiled import compiled
 from tailorbird.interactions import Histories, Interactions
-from tailorbird.models.base import Retrieved, Retriever
-from tailorbird.models.ranking import best, take
 from tailorbird.models.recency import interactions_without_runs, recency_matrix, without_runs
+from tailorbird.models.sparse import SparseRetriever
 from tailorbird.recipe import CooccurrenceRecipe
 
 
-class Cooccurrence(Retriever):
+class Cooccurrence(SparseRetriever):
     """A query weights the history's items, the latest most; scores are linear in it."""
 
     name = "cooccurrence"
@@ -38,15 +37,6 @@ class Cooccurrence(Retriever):
     def encode(self, histories: Histories) -> sp.csr_matrix:
         """(b, n_items) weights of each history's items, a row summing to one."""
         return recency_matrix(without_runs(histories), self._by_lag, item_count=self._links.shape[0])
-
-    def retrieve(self, queries: Any, k: int) -> Retrieved:
-        """The best of those that have any link to the history."""
-        scores = self.scores(queries)
-        return best(np.where(scores == 0, -np.inf, scores), k)
-
-    def score(self, queries: Any, rows: np.ndarray) -> np.ndarray:
-        """Scores of given candidates; 0 without a link."""
-        return take(self.scores(queries), rows)
 
     def scores(self, queries: Any) -> np.ndarray:
         """(b, n_items) float32."""

@@ -10,16 +10,15 @@ import scipy.sparse as sp
 
 from tailorbird.catalog import Catalog
 from tailorbird.interactions import Histories, Interactions
-from tailorbird.models.base import Retrieved, Retriever
-from tailorbird.models.ranking import best, take
 from tailorbird.models.recency import recency_matrix, without_runs
+from tailorbird.models.sparse import SparseRetriever
 from tailorbird.recipe import HabitRecipe
 
 LEAST_WEIGHT = 1e-6
 """What was had long ago still comes before what never was."""
 
 
-class Habit(Retriever):
+class Habit(SparseRetriever):
     """Own items by how often and how lately they were taken (Hu et al. 2020), times how often people repeat them."""
 
     name = "habit"
@@ -45,15 +44,6 @@ class Habit(Retriever):
     def encode(self, histories: Histories) -> sp.csr_matrix:
         """(b, n_items) weights of each history's items, a row summing to one."""
         return recency_matrix(without_runs(histories), self._by_lag, item_count=len(self.repeated))
-
-    def retrieve(self, queries: Any, k: int) -> Retrieved:
-        """The best of the user's own items."""
-        scores = self.scores(queries)
-        return best(np.where(scores == 0, -np.inf, scores), k)
-
-    def score(self, queries: Any, rows: np.ndarray) -> np.ndarray:
-        """Scores of given candidates; 0 where the user never had one."""
-        return take(self.scores(queries), rows)
 
     def scores(self, queries: Any) -> np.ndarray:
         """(b, n_items) float32; 0 where the user never had the item."""
