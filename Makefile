@@ -17,10 +17,11 @@ help:
 setup: $(VENV)/.installed ## Create the environment from the lock
 
 $(VENV)/.installed: requirements.lock pyproject.toml
+	@echo "Creating the environment in $(VENV) from the lock: some minutes ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -c 'import sys; sys.exit("Tailorbird needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else None'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/python -c 'import sys; sys.exit("Tailorbird needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 check: setup ## Format, lint, types, import contracts, spelling
