@@ -104,8 +104,8 @@ class RayPool:
         return [Report(*news) for news in self._ray.get(self._board.drain.remote())]
 
     def stop(self, number: int) -> None:
-        """Note on the board that a trial should end."""
-        self._board.stop.remote(number)
+        """Note on the board that a trial should end; once this returns, its next report hears it."""
+        self._ray.get(self._board.stop.remote(number))
 
     def ended(self) -> list[tuple[int, Outcome]]:
         """Collect finished tasks; a crashed or raising one becomes a FAIL with its reason."""
