@@ -40,6 +40,10 @@ def model_card(
         "## For whom",
         _table(_slices(measured.report)),
         _weaknesses(measured.report),
+        "## Limits",
+        "The figures say how often people's next choice was ranked high among all items by what was known before "
+        "it. People chose among what they were shown then, so an item that was never shown counts as unwanted; whether "
+        "people like the slates better is for an experiment to say.",
         "## Where its candidates come from",
         _table(
             measured.sources.replace({np.nan: None}).round(3).astype(object).to_dict("records")  # type: ignore[arg-type]
@@ -49,12 +53,16 @@ def model_card(
         + ", ".join(f"{what} {spent:,.0f} s" for what, spent in seconds.items())
         + ".",
         f"```toml\n{recipe.to_toml()}```",
-        "## Limits",
-        "The figures say how often people's next first-time choice was ranked high among all items by what was known before "
-        "it. People chose among what they were shown then, so an item that was never shown counts as unwanted; whether "
-        "people like the slates better is for an experiment to say.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def opening(card: str, *, most: int = 5000) -> str:
+    """The card's first sections, as many as fit into ``most`` characters: MLflow's descriptions hold no more."""
+    sections = card.split("\n## ")
+    while len("\n## ".join(sections)) > most and len(sections) > 1:
+        sections.pop()
+    return "\n## ".join(sections)[:most]
 
 
 def _slices(report: Report) -> list[dict[str, object]]:

@@ -13,7 +13,7 @@ from tailorbird.models.popularity import Popularity
 from tailorbird.recipe import Recipe
 from training.data.dataset import Dataset, instant
 from training.evaluation.measure import Measured
-from training.registry.card import model_card
+from training.registry.card import model_card, opening
 from training.registry.versions import Registered, Registry
 from training.tracking.figures import learning_curves, metric_by_segment, recall_by_source
 from training.tracking.runs import Run, git_commit
@@ -40,8 +40,11 @@ class Product:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
-def record(product: Product, *, dataset: Dataset, run: Run) -> None:
-    """Write what the run is about to MLflow: parameters, data, figures, curves, plots, the card, every case."""
+def record(product: Product, *, dataset: Dataset, run: Run) -> str:
+    """Write what the run is about to MLflow: parameters, data, figures, curves, plots, the card, every case.
+
+    Returns the card.
+    """
     measured = product.measured
     run.params({"recipe": product.recipe.name, **_parameters(product.recipe)})
     run.data(dataset.identity, context="training")
@@ -64,22 +67,22 @@ def record(product: Product, *, dataset: Dataset, run: Run) -> None:
     run.figure(metric_by_segment(measured.report), "plots/ndcg_by_segment.png")
     run.figure(recall_by_source(measured.sources), "plots/recall_by_source.png")
     run.text(product.recipe.to_toml(), "recipe.toml")
-    run.text(
-        model_card(
-            name=f"tailorbird-{dataset.name}",
-            recipe=product.recipe,
-            data=dataset.identity,
-            measured=measured,
-            protocol=product.protocol,
-            seconds=product.seconds,
-            git_commit=git_commit(),
-        ),
-        "card.md",
+    card = model_card(
+        name=f"tailorbird-{dataset.name}",
+        recipe=product.recipe,
+        data=dataset.identity,
+        measured=measured,
+        protocol=product.protocol,
+        seconds=product.seconds,
+        git_commit=git_commit(),
     )
+    run.text(card, "card.md")
+    run.tags({"mlflow.note.content": opening(card)})  # the description on the run's page
     with tempfile.TemporaryDirectory(prefix="tailorbird-") as scratch:
         path = Path(scratch) / CASES_FILE
         measured.cases.to_parquet(path, index=False)
         run.file(path)
+    return card
 
 
 def publish(
@@ -92,7 +95,7 @@ def publish(
     tags: Mapping[str, str],
 ) -> Registered:
     """Record the run, write the bundle and register it as the next version with ``tags``."""
-    record(product, dataset=dataset, run=run)
+    card = record(product, dataset=dataset, run=run)
     first, last = dataset.span
     with tempfile.TemporaryDirectory(prefix="tailorbird-") as scratch:
         folder = Path(scratch) / "bundle"
@@ -118,6 +121,7 @@ def publish(
             folder,
             run=run,
             manifest=manifest,
+            description=opening(card),
             tags={
                 "recipe": product.recipe.name,
                 "ndcg_at_10": f"{ndcg.mean:.4f} [{ndcg.low:.4f}, {ndcg.high:.4f}]",

@@ -74,9 +74,15 @@ class Registry:
         self.client = open_client(settings)
 
     def register(
-        self, bundle: Path, *, run: Run, manifest: Manifest, tags: Mapping[str, object]
+        self,
+        bundle: Path,
+        *,
+        run: Run,
+        manifest: Manifest,
+        tags: Mapping[str, object],
+        description: str = "",
     ) -> Registered:
-        """Store ``bundle`` as an MLflow model of ``run`` and make it the next version."""
+        """Store ``bundle`` as an MLflow model of ``run`` and make it the next version; ``description`` is Markdown."""
         from training.registry.packaging import save_model_folder
 
         self._ensure_model()
@@ -97,6 +103,7 @@ class Registry:
             source=logged.artifact_location,  # not models:/…, which MLflow looks up at its global address
             run_id=run.run_id,
             model_id=logged.model_id,
+            description=description or None,
             tags={
                 "bundle": manifest.version,
                 "recipe_digest": manifest.recipe_digest,

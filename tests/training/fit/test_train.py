@@ -1,6 +1,7 @@
 """What a training leaves behind is true and on record: figures, cases, plots, the card, the bundle."""
 
 import datetime as dt
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +50,18 @@ def test_the_run_holds_parameters_figures_data_plots_and_the_card(store: Setting
         "plots/ndcg_by_segment.png",
         "plots/recall_by_source.png",
     }
+
+
+def test_the_pages_of_the_run_and_the_version_open_with_the_card(store: Settings) -> None:
+    registry = Registry(store)
+    run = registry.client.get_run(registry.version(1).run_id)
+    version = registry.client.get_model_version(registry.name, "1")
+    card = registry.client.download_artifacts(run.info.run_id, "card.md")
+    shown = run.data.tags["mlflow.note.content"]
+    assert shown == version.description
+    assert "## How good it is" in shown
+    assert Path(card).read_text().startswith(shown)
+    assert len(shown) <= 5000
 
 
 def test_the_bundle_says_where_it_comes_from_and_what_to_show_without_the_model(store: Settings) -> None:
