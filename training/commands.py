@@ -267,6 +267,7 @@ def _version(registered: "Registered") -> dict[str, object]:
         "version": registered.version,
         "bundle": registered.tags.get("bundle", ""),
         "ndcg@10": registered.tags.get("ndcg_at_10", ""),
+        "cases": registered.tags.get("cases", ""),
         "folder": str(registered.folder),
     }
 

@@ -125,6 +125,7 @@ def publish(
             tags={
                 "recipe": product.recipe.name,
                 "ndcg_at_10": f"{ndcg.mean:.4f} [{ndcg.low:.4f}, {ndcg.high:.4f}]",
+                "cases": str(len(product.measured.cases)),
                 "measured_before": instant(product.measured_before).isoformat(timespec="seconds"),
                 **tags,
             },
