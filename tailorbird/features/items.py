@@ -122,10 +122,15 @@ class ItemTable:
         mapped = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
         return cls(**{name: np.asarray(array) for name, array in mapped.items()})  # a memmap is slow to index
 
+    def unlaunched(self, now: float) -> np.ndarray:
+        """(m,) rows of the items that are known to be launched after ``now`` (epoch seconds)."""
+        if now >= self._latest_launch:
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(self.launched_at > now)
+
     @cached_property
-    def codes_by_slot(self) -> np.ndarray:
-        """(c, n) ``codes`` laid out so that a candidate set reads whole rows."""
-        return np.ascontiguousarray(self.codes.T)
+    def _latest_launch(self) -> float:
+        return float(np.nanmax(self.launched_at, initial=-np.inf))
 
     @cached_property
     def filled_prices(self) -> np.ndarray:

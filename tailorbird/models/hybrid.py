@@ -184,10 +184,15 @@ class HybridModel:
     def candidates(
         self, histories: Histories, k: int, *, exclude: Sequence[np.ndarray] | None = None
     ) -> list[Shortlist]:
-        """A shortlist for each history; ``exclude`` holds rows to leave out, one array a history."""
+        """A shortlist for each history; ``exclude`` holds rows to leave out, one array a history.
+
+        Items that are launched later than a history's instant are left out too.
+        """
         histories = without_runs(histories)
         k = max(0, min(k, len(self.catalog)))
-        out = [NO_ROWS] * len(histories) if exclude is None else exclude
+        unlaunched = [self.item_table.unlaunched(now) for now in histories.now.tolist()]
+        known = [NO_ROWS] * len(histories) if exclude is None else exclude
+        out = [np.concatenate(pair) for pair in zip(known, unlaunched, strict=True)]
         if len(self.catalog) > DENSE_UP_TO:
             return [self._searched(histories[i : i + 1], k, out[i]) for i in range(len(histories))]
         dense = {name: source.scores(source.encode(histories)) for name, source in self.retrievers.items()}

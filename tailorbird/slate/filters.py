@@ -63,6 +63,16 @@ class OutOfStockFilter:
         return shelf.sold_out
 
 
+class UnlaunchedItemsFilter:
+    """Leaves out what is launched later; an unknown date is no reason."""
+
+    reason = "not_launched"
+
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
+        """The items whose launch is still to come."""
+        return shelf.unlaunched(query.now)
+
+
 class ExcludedItemsFilter:
     """Leaves out what the caller named, and the item being looked at."""
 
@@ -97,6 +107,7 @@ FILTERS: tuple[Filter, ...] = (
     HiddenItemsFilter(),
     SeenItemsFilter(),
     OutOfStockFilter(),
+    UnlaunchedItemsFilter(),
     ExcludedItemsFilter(),
     ShownItemsFilter(),
     RulesFilter(),

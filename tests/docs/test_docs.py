@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tailorbird.catalog import ITEM_COLUMNS, USER_COLUMNS
 from tailorbird.cli import COMMANDS, tailorbird
 from tailorbird.events.schema import EVENT_TYPES
 from tailorbird.features.table import FEATURES
@@ -70,6 +71,11 @@ def test_every_setting_is_documented() -> None:
 def test_every_event_type_is_documented() -> None:
     page = (ROOT / "docs" / "events.md").read_text()
     assert [name for name in EVENT_TYPES if f"`{name}`" not in page] == []
+
+
+def test_every_column_of_items_and_users_is_documented() -> None:
+    page = (ROOT / "docs" / "ingest.md").read_text()
+    assert [name for name in (*ITEM_COLUMNS, *USER_COLUMNS) if f"`{name}`" not in page] == []
 
 
 def test_every_feature_is_documented() -> None:

@@ -126,6 +126,17 @@ def test_indexes_and_dense_scores_propose_the_same(
     np.testing.assert_allclose(searched.signals, dense.signals, atol=1e-4)
 
 
+def test_an_item_is_proposed_from_its_launch_on(model: HybridModel) -> None:
+    history = toy.asking([0, 1, 2])
+    now = float(history.now[0])
+    best = int(model.rank(history, [_state(0, 1, 2)], k=1).rows[0, 0])
+    for launch, shown in ((now + 1.0, False), (now, True)):
+        dates = model.item_table.launched_at.copy()
+        dates[best] = launch
+        dated = model.with_items(replace(model.item_table, launched_at=dates), now=model.items_at)
+        assert (best in dated.rank(history, [_state(0, 1, 2)], k=5).rows) == shown
+
+
 def test_excluded_items_are_never_proposed(model: HybridModel) -> None:
     exclude = np.array([3, 4, 5])
     assert not np.isin(_ask(model, _state(0, 1, 2), exclude=exclude), exclude).any()

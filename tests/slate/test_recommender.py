@@ -1,12 +1,16 @@
 """The stages together: what comes out, what was left out and why, and that an answer always comes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tailorbird.catalog import Catalog
 from tailorbird.slate.query import Query, Rules
 from tailorbird.slate.select import VarietySelector
+from tailorbird.slate.shelf import Shelf
 from tests.slate.toy import CATALOG, NOW, BrokenStages, RowStages, query, recommender, state
 
 
@@ -32,6 +36,16 @@ def test_seen_hidden_excluded_and_sold_out_items_never_return():
     assert reasons == {"hidden": [1], "seen": [0], "out_of_stock": [3], "excluded": [2, 4]}
     assert slate.partial
     assert not slate.more
+
+
+def test_items_show_up_when_they_are_launched():
+    dates = [NOW + 60.0 if n == 0 else NOW - 60.0 if n == 1 else float("nan") for n in range(12)]
+    dated = Catalog.from_frame(CATALOG.items.assign(launched_at=dates))
+    shop = replace(recommender(), shelf=Shelf.of(dated))
+    today = shop.recommend(query(("view", "i11"), k=2))
+    assert ids(today) == ["i1", "i2"]
+    assert {part.reason: part.rows.tolist() for part in today.removed}["not_launched"] == [0]
+    assert ids(shop.recommend(replace(query(("view", "i11"), k=2), now=NOW + 60.0))) == ["i0", "i1"]
 
 
 def test_seen_items_return_where_repeats_are_wanted():
