@@ -7,7 +7,8 @@ and the import contract (tailorbird imports no other room) holds.
 import importlib
 import signal
 import sys
-from typing import NoReturn
+import warnings
+from typing import Any, NoReturn
 
 import click
 
@@ -84,6 +85,7 @@ _unwrapped(tailorbird)
 
 def main() -> NoReturn:
     """Run the command; a known failure prints what, the value and the remedy, never a traceback."""
+    _hide_deprecations()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts us with `&` has it ignored
     try:
@@ -104,6 +106,17 @@ def main() -> NoReturn:
         click.echo("interrupted", err=True)
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _hide_deprecations() -> None:
+    """Keep the deprecations of our dependencies off the screen: whoever runs a command cannot mend them, our tests see them."""
+    show = warnings.showwarning
+
+    def shown(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+        if not issubclass(category, DeprecationWarning):
+            show(message, category, *place, **more)
+
+    warnings.showwarning = shown
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:

@@ -1,6 +1,7 @@
 """The world of the serving benchmark: a workspace of synthetic people and items, and a hybrid fitted on it."""
 
 import datetime as dt
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -87,6 +88,7 @@ def promote_folder(settings: Settings, folder: Path) -> str:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it names every table it makes
     settings.mlruns.mkdir(parents=True, exist_ok=True)
     client = MlflowClient(tracking_uri=settings.mlflow_uri, registry_uri=settings.mlflow_uri)
     try:
