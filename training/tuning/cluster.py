@@ -1,6 +1,8 @@
 """Trials and fits as Ray tasks: the cluster, the board they report to, and the pool that the search talks to."""
 
 import logging
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -48,6 +50,7 @@ def cluster(settings: Settings, *, cpus: int) -> Iterator[None]:
     """Join the cluster that the settings name, or start one of ``cpus`` on this machine and end it afterwards."""
     import ray
 
+    terminate = signal.getsignal(signal.SIGTERM)
     if ray.is_initialized():
         raise TailorbirdError("Ray runs in this process already", remedy="call ray.shutdown() first")
     try:
@@ -67,6 +70,8 @@ def cluster(settings: Settings, *, cpus: int) -> Iterator[None]:
             f"Ray does not start ({error})",
             remedy="check TAILORBIRD_RAY_ADDRESS, or that the machine has free memory",
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminate)  # Ray puts its own in place, which prints a stack
     try:
         yield
     finally:
