@@ -76,6 +76,16 @@ class Catalog:
         """(n_items,) ids as objects; an item's position here is its row everywhere."""
         return self.items["item_id"].to_numpy(dtype=object)
 
+    def unlaunched(self, now: float) -> np.ndarray:
+        """(m,) rows of the items that are known to be launched after ``now`` (epoch seconds)."""
+        launches, latest = self._launches
+        return np.flatnonzero(launches > now) if now < latest else np.zeros(0, np.int64)
+
+    @cached_property
+    def _launches(self) -> tuple[np.ndarray, float]:
+        launches = self.items["launched_at"].to_numpy(float)
+        return launches, float(np.nanmax(launches, initial=-np.inf))
+
     @cached_property
     def row_of(self) -> Mapping[str, int]:
         """Map an item id to its row."""

@@ -112,6 +112,17 @@ class Interactions:
         )
 
 
+def basket_openings(users: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(n,) bool: where a basket begins among events sorted by (user, time): another user, or another second.
+
+    Ties of event times are told apart by microseconds, which do not make a new basket.
+    """
+    seconds = np.floor(times)
+    opens = np.ones(len(users), bool)
+    opens[1:] = (users[1:] != users[:-1]) | (seconds[1:] != seconds[:-1])
+    return opens
+
+
 @dataclass(frozen=True)
 class Histories:
     """A batch of what models may see: each user's latest events, oldest first, and the instant of asking.

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tailorbird.interactions import Histories, Interactions
+from tailorbird.interactions import Histories, Interactions, basket_openings
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,10 @@ class Cases:
         """Ask for the distinct items that each user took at once, knowing what came before that.
 
         ``rows`` are those of ``known`` that belong to the baskets, in order; rows of one basket share the
-        user and the second (ties of event times are told apart by microseconds, which do not make a new
-        basket).
+        user and the second.
         """
         rows = np.asarray(rows, np.int64)
-        users, times = known.users[rows], np.floor(known.times[rows])
-        opens = np.ones(len(rows), bool)
-        opens[1:] = (users[1:] != users[:-1]) | (times[1:] != times[:-1])
+        opens = basket_openings(known.users[rows], known.times[rows])
         basket = np.cumsum(opens) - 1
         first = rows[opens]
         _, once = np.unique(basket * known.item_count + known.items[rows], return_index=True)

@@ -122,16 +122,6 @@ class ItemTable:
         mapped = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
         return cls(**{name: np.asarray(array) for name, array in mapped.items()})  # a memmap is slow to index
 
-    def unlaunched(self, now: float) -> np.ndarray:
-        """(m,) rows of the items that are known to be launched after ``now`` (epoch seconds)."""
-        if now >= self._latest_launch:
-            return np.zeros(0, np.int64)
-        return np.flatnonzero(self.launched_at > now)
-
-    @cached_property
-    def _latest_launch(self) -> float:
-        return float(np.nanmax(self.launched_at, initial=-np.inf))
-
     @cached_property
     def filled_prices(self) -> np.ndarray:
         """(2, n) float32: log prices with 0 for unknown, and 1 where known."""
@@ -149,14 +139,6 @@ class ItemTable:
     def _by_key(self) -> tuple[np.ndarray, np.ndarray]:
         order = np.argsort(self.keys, kind="stable")
         return np.ascontiguousarray(self.keys[order]), order
-
-    def rows_of_keys(self, keys: np.ndarray) -> np.ndarray:
-        """(n,) int64 catalogue rows of item keys, -1 where no item has the key."""
-        ordered, order = self._by_key
-        if not len(ordered):
-            return np.full(len(keys), -1, np.int64)
-        where = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
-        return np.where(ordered[where] == keys, order[where], -1)
 
     @cached_property
     def _static(self) -> np.ndarray:

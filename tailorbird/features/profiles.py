@@ -37,13 +37,6 @@ class RowsOfKeys:
         self.keys, self.rows = table._by_key
         return self
 
-    def __call__(self, keys: np.ndarray) -> np.ndarray:
-        """(n,) rows, -1 where the catalogue lacks the item."""
-        if not len(self.keys):
-            return np.full(len(keys), -1, np.int64)
-        where = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return np.where(self.keys[where] == keys, self.rows[where], -1)
-
 
 def histories_of(
     states: Sequence[UserState], rows_of: RowsOfKeys, *, now: np.ndarray, length: int | None = None

@@ -67,11 +67,6 @@ class UserState:
         seconds: np.ndarray = self.history["time"] / MICROSECONDS
         return seconds
 
-    @property
-    def strengths(self) -> np.ndarray:
-        """(n,) float64 how much each event of the history says for its item; 0 for search, hide and the like."""
-        return np.where(self.history["item"] != 0, TYPE_STRENGTH[self.history["type"]], 0.0)
-
     def fold(
         self,
         events: Sequence[Event],

@@ -190,7 +190,7 @@ class HybridModel:
         """
         histories = without_runs(histories)
         k = max(0, min(k, len(self.catalog)))
-        unlaunched = [self.item_table.unlaunched(now) for now in histories.now.tolist()]
+        unlaunched = [self.catalog.unlaunched(now) for now in histories.now.tolist()]
         known = [NO_ROWS] * len(histories) if exclude is None else exclude
         out = [np.concatenate(pair) for pair in zip(known, unlaunched, strict=True)]
         if len(self.catalog) > DENSE_UP_TO:

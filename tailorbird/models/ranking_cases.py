@@ -11,7 +11,7 @@ from tailorbird.features.functions import NOBODY, user_vector
 from tailorbird.features.items import item_matrix
 from tailorbird.features.profiles import ProfileSource
 from tailorbird.features.table import CONTEXT_FEATURES, CROSS_FEATURES, ITEM_FEATURES, USER_FEATURES
-from tailorbird.interactions import Histories, Interactions
+from tailorbird.interactions import Histories, Interactions, basket_openings
 from tailorbird.models.hybrid import HybridModel, with_segments
 from tailorbird.models.ranker_training import Slates
 from tailorbird.models.recency import interactions_without_runs
@@ -72,9 +72,7 @@ def newer_cases(older: Interactions, newer: Interactions, *, recipe: Recipe, see
 
 def basket_starts(interactions: Interactions) -> np.ndarray:
     """(n,) int64: where the basket of each row begins, the first row of its user in the same second."""
-    seconds = np.floor(interactions.times)
-    opens = np.ones(len(interactions), bool)
-    opens[1:] = (np.diff(interactions.users) != 0) | (np.diff(seconds) != 0)
+    opens = basket_openings(interactions.users, interactions.times)
     first: np.ndarray = np.flatnonzero(opens)[np.cumsum(opens) - 1]
     return first
 

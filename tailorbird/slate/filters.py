@@ -70,7 +70,7 @@ class UnlaunchedItemsFilter:
 
     def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
         """The items whose launch is still to come."""
-        return shelf.unlaunched(query.now)
+        return shelf.catalog.unlaunched(query.now)
 
 
 class ExcludedItemsFilter:

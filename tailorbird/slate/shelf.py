@@ -38,16 +38,6 @@ class Shelf:
         """(m,) rows of the items whose stock is known to be used up."""
         return np.flatnonzero(self.stock <= 0)
 
-    def unlaunched(self, now: float) -> np.ndarray:
-        """(m,) rows of the items whose known launch comes after ``now`` (epoch seconds)."""
-        launches, latest = self._launches
-        return np.flatnonzero(launches > now) if now < latest else np.zeros(0, np.int64)
-
-    @cached_property
-    def _launches(self) -> tuple[np.ndarray, float]:
-        launches = self.catalog.items["launched_at"].to_numpy(float)
-        return launches, float(np.nanmax(launches, initial=-np.inf))
-
     @cached_property
     def shelf_of(self) -> np.ndarray:
         """(n,) int32 code of each item's most specific category; -1 where there is none."""

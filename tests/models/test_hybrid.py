@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tailorbird.models.hybrid as hybrid
+from tailorbird.catalog import Catalog
 from tailorbird.events.schema import Event
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import Demographics
@@ -131,9 +132,9 @@ def test_an_item_is_proposed_from_its_launch_on(model: HybridModel) -> None:
     now = float(history.now[0])
     best = int(model.rank(history, [_state(0, 1, 2)], k=1).rows[0, 0])
     for launch, shown in ((now + 1.0, False), (now, True)):
-        dates = model.item_table.launched_at.copy()
+        dates = model.catalog.items["launched_at"].to_numpy(copy=True)
         dates[best] = launch
-        dated = model.with_items(replace(model.item_table, launched_at=dates), now=model.items_at)
+        dated = model._but(catalog=Catalog(model.catalog.items.assign(launched_at=dates)))
         assert (best in dated.rank(history, [_state(0, 1, 2)], k=5).rows) == shown
 
 
