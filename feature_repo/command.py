@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 
 from feature_repo.layout import is_complete
-from tailorbird.catalog import Catalog
-from tailorbird.console import emit, progress, say
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.compaction import read_log
 from tailorbird.events.log import SqliteEventLog
+from tailorbird.plumbing.terminal import emit, progress, say
 from tailorbird.settings import Settings, load_settings
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from feature_repo.definitions import ITEM_KEY, USER_KEY
 from feature_repo.layout import ITEM_VIEW, USER_VIEW, snapshot_file
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import static_rows

@@ -31,7 +31,7 @@ from feature_repo.layout import (
 from feature_repo.online_store import LiveOnlineStore, Row
 from feature_repo.snapshots import Built, build_snapshots
 from feature_repo.values import entity_key, from_values, to_values
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import TailorbirdError
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.items import ItemTable

@@ -7,7 +7,7 @@ import numpy as np
 
 from feature_repo.layout import APPLIED
 from feature_repo.store import FeatureStoreRoom
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.log import EventLog, SqliteEventLog
 from tailorbird.events.schema import Event
 from tailorbird.features.facts import ItemFacts
@@ -17,7 +17,7 @@ from tailorbird.features.state import UserState
 from tailorbird.features.table import IGNORED_TYPES
 from tailorbird.settings import Settings
 
-Batch = Sequence[tuple[int, Event]]
+Logged = Sequence[tuple[int, Event]]
 _CATCH_UP_AT_ONCE = 2_000
 
 
@@ -47,7 +47,7 @@ class ProfileUpdater:
         self._stamp: int | None = None
         self._load_catalog()
 
-    def apply(self, batch: Batch) -> Applied:
+    def apply(self, batch: Logged) -> Applied:
         """Fold in events with their log offsets. Raises FeatureStoreAwayError; nothing is half applied then."""
         config, online = self._room.config, self._room.online
         self._load_catalog()
@@ -73,7 +73,7 @@ class ProfileUpdater:
             on_events(len(batch))
         return Applied(users, events, mark)
 
-    def _missing(self, mark: int, batch: Batch) -> list[tuple[int, Event]]:
+    def _missing(self, mark: int, batch: Logged) -> list[tuple[int, Event]]:
         """What the log holds between the mark and the batch, and in holes of the batch."""
         known = {offset for offset, _ in batch}
         last = batch[-1][0]
@@ -89,7 +89,7 @@ class ProfileUpdater:
             mark = chunk[-1][0]
         return missing
 
-    def _fold(self, batch: Batch) -> tuple[int, int]:
+    def _fold(self, batch: Logged) -> tuple[int, int]:
         by_user: dict[str, list[tuple[int, Event]]] = {}
         for offset, event in batch:
             if event.type not in IGNORED_TYPES:  # serving logs a slate an answer: no profile changes by it

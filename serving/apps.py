@@ -29,7 +29,7 @@ class Recommend:
 
         from feature_repo.store import FeatureStoreRoom
         from serving import metrics
-        from serving.recommend.build import Workspace
+        from serving.recommend.builder import RecommenderBuilder
         from serving.recommend.cache import RankingCache
         from serving.recommend.champion import Champion
         from serving.recommend.hydrate import Hydrator
@@ -42,7 +42,7 @@ class Recommend:
         faiss.omp_set_num_threads(1)
         chosen = Settings(**settings)
         features = FeatureStoreRoom(chosen)
-        workspace = Workspace(chosen, live_items=features.item_table)
+        workspace = RecommenderBuilder(chosen, live_items=features.item_table)
         self._champion = Champion(
             MlflowReleases(chosen),
             workspace,

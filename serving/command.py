@@ -12,15 +12,15 @@ import httpx
 import psutil
 
 from serving.cluster import Started, end_leftovers, ray_cluster, require_free_port
-from tailorbird.console import emit, say
 from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.plumbing.terminal import emit, say
 from tailorbird.settings import Settings, load_settings
 
 READY_SECONDS = 120.0
 
 
 @click.command()
-@click.option("--workspace", help="Workspace to serve.  [default: TAILORBIRD_WORKSPACE or shop]")
+@click.option("--workspace", help="RecommenderBuilder to serve.  [default: TAILORBIRD_WORKSPACE or shop]")
 @click.option("--host", help="Address to bind to.  [default: TAILORBIRD_HOST or 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="HTTP port.  [default: TAILORBIRD_PORT or 8000]")
 @click.option("--replicas", type=click.IntRange(1, 64), help="Replicas of the recommend application.")

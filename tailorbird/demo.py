@@ -21,8 +21,8 @@ import click
 import httpx
 
 from tailorbird import __version__
-from tailorbird.console import say
 from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.plumbing.terminal import say
 from tailorbird.settings import Settings, load_settings
 
 READY_WITHIN_SECONDS = 120.0
@@ -264,7 +264,7 @@ def _show_requests(settings: Settings) -> None:
 
 def _somebody(settings: Settings) -> tuple[str, str]:
     """Name a user who was here lately, and an item to look at."""
-    from tailorbird.catalog import Catalog
+    from tailorbird.catalog.catalog import Catalog
     from tailorbird.events.compaction import read_log
 
     events = read_log(settings)

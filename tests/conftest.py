@@ -10,6 +10,8 @@ import pytest
 
 from tailorbird.settings import Settings, load_settings
 
+pytest_plugins = ["tests.stores"]
+
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tailorbird.console import emit, progress, say, table
 from tailorbird.errors import UsageError
+from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from training.registry.versions import Registered
+    from registry.versions import Registered
 
 _workspace = click.option("--workspace", help="Workspace; default TAILORBIRD_WORKSPACE or `shop`.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -41,8 +41,8 @@ def train(workspace: str | None, recipe: str, seed: int, again: bool, as_json: b
         tailorbird train --recipe quick
         tailorbird train --workspace movielens-1m --recipe mine.toml --seed 1
     """
-    from tailorbird.recipe import load_recipe
-    from training.data.workspace import training_set
+    from tailorbird.recipes.recipe import load_recipe
+    from training.data.training_set import training_set
     from training.fit.train import train as train_recipe
 
     settings, chosen = load_settings(workspace=workspace), load_recipe(recipe)
@@ -88,8 +88,8 @@ def tune(
         tailorbird tune --recipe quick --trials 4
         tailorbird tune --recipe default --space my_space.toml --trials 50 --pruner hyperband
     """
-    from tailorbird.recipe import load_recipe
-    from training.data.workspace import training_set
+    from tailorbird.recipes.recipe import load_recipe
+    from training.data.training_set import training_set
     from training.tuning.space import FOLDER, load_space
     from training.tuning.tune import Job
     from training.tuning.tune import tune as run_study
@@ -127,9 +127,9 @@ def evaluate(workspace: str | None, version: str, least: int, as_json: bool) -> 
         tailorbird evaluate
         tailorbird evaluate --version champion --json
     """
-    from training.data.workspace import training_set
+    from registry.versions import Registry
+    from training.data.training_set import training_set
     from training.evaluation.evaluate import evaluate as ask
-    from training.registry.versions import Registry
 
     settings = load_settings(workspace=workspace)
     registered = Registry(settings).version(version)
@@ -174,9 +174,10 @@ def promote(workspace: str | None, version: str, alias: str, force: bool, reason
         tailorbird promote --version 7 --alias challenger
         tailorbird promote --version 7 --force --reason "the champion's items are gone"
     """
-    from training.registry.promote import RefusedError, asker
-    from training.registry.promote import promote as move
-    from training.registry.versions import Registry
+    from registry.promote import RefusedError
+    from registry.promote import promote as move
+    from registry.versions import Registry
+    from training.evaluation.champion import asker
 
     settings = load_settings(workspace=workspace)
     done = move(
@@ -222,8 +223,8 @@ def rollback(workspace: str | None, alias: str, reason: str, as_json: bool) -> N
         tailorbird rollback --reason "click rate fell"
         tailorbird rollback --alias challenger
     """
-    from training.registry.promote import roll_back
-    from training.registry.versions import Registry
+    from registry.promote import roll_back
+    from registry.versions import Registry
 
     settings = load_settings(workspace=workspace)
     left, now_at = roll_back(Registry(settings), alias=alias, reason=reason, now=_now())
@@ -241,7 +242,7 @@ def mlflow_pages(workspace: str | None, port: int | None) -> None:
         tailorbird mlflow
         tailorbird mlflow --port 5001
     """
-    from training.tracking.pages import serve_pages
+    from registry.tracking.pages import serve_pages
 
     settings: Settings = load_settings(workspace=workspace, mlflow_port=port)
     if settings.tracking_uri:

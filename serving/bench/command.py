@@ -16,8 +16,8 @@ from serving.bench.load import Load, press, tool
 from serving.bench.world import make_world
 from serving.cluster import free_ports
 from serving.command import base_url, running
-from tailorbird.console import emit, progress, say, table
 from tailorbird.errors import TailorbirdError
+from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.settings import Settings, load_settings
 
 CONNECTIONS = 32

@@ -12,13 +12,13 @@ import pandas as pd
 
 from feature_repo.command import build_features
 from tailorbird.bundle import BUNDLE_PATH, Fallbacks, Origin, write_bundle
-from tailorbird.catalog import Catalog, Users
+from tailorbird.catalog.catalog import Catalog, Users
+from tailorbird.events.interactions import Interactions
 from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import SCHEMA
 from tailorbird.features.replay import ReplayProfiles
-from tailorbird.interactions import Interactions
-from tailorbird.models.fitting import Progress, fit_hybrid
-from tailorbird.recipe import Recipe, load_recipe
+from tailorbird.models.hybrid.fit import Progress, fit_hybrid
+from tailorbird.recipes.recipe import Recipe, load_recipe
 from tailorbird.settings import Settings
 
 CATEGORIES = 50

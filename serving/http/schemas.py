@@ -45,7 +45,7 @@ class ItemFilter(Body):
     )
 
 
-class Asker(Body):
+class Visitor(Body):
     """Who asks. Without an id the answer is made for an unknown visitor."""
 
     user_id: Identifier | None = None
@@ -54,7 +54,7 @@ class Asker(Body):
     context: JsonObject = Field(default={}, description="device, referrer, consent …")
 
 
-class RecommendationRequest(Asker):
+class RecommendationRequest(Visitor):
     """Ask for items that fit this person now."""
 
     scenario: Identifier = "home"
@@ -68,7 +68,7 @@ class RecommendationRequest(Asker):
     )
 
 
-class RankRequest(Asker):
+class RankRequest(Visitor):
     """Ask for the best order of given items."""
 
     item_ids: ItemIds = Field(min_length=1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from serving.recommend.build import Workspace
+from serving.recommend.builder import RecommenderBuilder
 from tailorbird.errors import TailorbirdError
 from tailorbird.slate.query import Query
 from tailorbird.slate.recommender import Recommender
@@ -42,13 +42,13 @@ class Champion:
     def __init__(
         self,
         source: ReleaseSource,
-        workspace: Workspace,
+        builder: RecommenderBuilder,
         *,
         poll_seconds: float,
         refresh_seconds: float,
         on_swap: Callable[[str, str], object] = lambda outcome, version: None,
     ) -> None:
-        self._source, self._workspace = source, workspace
+        self._source, self._builder = source, builder
         self._poll_seconds, self._refresh_seconds = poll_seconds, refresh_seconds
         self._on_swap = on_swap
         self._recent: deque[Query] = deque(maxlen=WARM_QUERIES)
@@ -56,7 +56,7 @@ class Champion:
         self._stop = threading.Event()
         self.trouble = ""
         """Why the newest release is not the one that serves; "" when it is."""
-        self.current: Recommender = workspace.without_model("no model is promoted yet")
+        self.current: Recommender = builder.without_model("no model is promoted yet")
         self._refreshed = time.monotonic()
         self._thread = threading.Thread(target=self._watch, name="alias-watcher", daemon=True)
 
@@ -93,19 +93,19 @@ class Champion:
     def refresh(self) -> None:
         """Bring stock and item features up to date, in a copy that takes the old one's place."""
         try:
-            self.current = self._workspace.refreshed(self.current)
+            self.current = self._builder.refreshed(self.current)
         except Exception as error:
             log.warning("item features stay as they were: %s", error)
 
     def _without(self, why: str) -> None:
         self.trouble = why
         if not self.current.version and self.current.trouble != why:
-            self.current = self._workspace.without_model(why)
+            self.current = self._builder.without_model(why)
 
     def _swap(self, release: Release) -> None:
         started = time.perf_counter()
         try:
-            fresh = self._workspace.with_bundle(release.folder, version=release.version)
+            fresh = self._builder.with_bundle(release.folder, version=release.version)
             self._warm(fresh)
         except Exception as error:
             self._refused = (release.version, time.monotonic() + RETRY_SECONDS)
@@ -113,7 +113,7 @@ class Champion:
             self.trouble = f"version {release.version} is refused: {what}"
             log.warning("%s; version %r keeps serving", self.trouble, self.current.version)
             if not self.current.version:
-                self.current = self._workspace.without_model(self.trouble)
+                self.current = self._builder.without_model(self.trouble)
             self._on_swap("refused", release.version)
             return
         before, self.current, self.trouble = self.current.version, fresh, ""
@@ -123,7 +123,7 @@ class Champion:
         self._on_swap("swapped", release.version)
 
     def _warm(self, fresh: Recommender) -> None:
-        queries: Sequence[Query] = list(self._recent) or self._workspace.sample_queries(fresh)
+        queries: Sequence[Query] = list(self._recent) or self._builder.sample_queries(fresh)
         for _ in range(WARM_ROUNDS):
             for query in queries:
                 slate = fresh.recommend(query)

@@ -15,7 +15,7 @@ from serving import metrics
 from serving.http.cursor import read_cursor, write_cursor
 from serving.http.front import Answer, Request
 from serving.http.problems import ProblemError, invalid, shown
-from serving.http.schemas import Asker, ItemFilter, RankRequest, RecommendationRequest
+from serving.http.schemas import ItemFilter, RankRequest, RecommendationRequest, Visitor
 from serving.recommend.batch import Batcher
 from serving.recommend.cache import RankingCache
 from serving.recommend.champion import Champion
@@ -38,7 +38,7 @@ DEFAULT_RESULTS = 20
 class Visit:
     """One request on its way: who asks, what for, and when it came."""
 
-    asker: Asker
+    visitor: Visitor
     scenario: str
     wishes: Mapping[str, Any]
     """What the query gets besides the person and the clock."""
@@ -50,8 +50,8 @@ class Visit:
     @property
     def user_key(self) -> str:
         """The profile to answer for; a visitor without any id gets one that nobody has."""
-        anonymous_id = self.asker.anonymous_id or self.recommendation_id
-        return user_key(user_id=self.asker.user_id, anonymous_id=anonymous_id)
+        anonymous_id = self.visitor.anonymous_id or self.recommendation_id
+        return user_key(user_id=self.visitor.user_id, anonymous_id=anonymous_id)
 
 
 class RecommendService:
@@ -110,7 +110,7 @@ class RecommendService:
                 f"no item {shown(request.argument)}",
                 remedy="ask for an item of the catalogue that the model was trained on",
             )
-        visit = self._visit(Asker(), scenario="similar", k=k, item_id=request.argument)
+        visit = self._visit(Visitor(), scenario="similar", k=k, item_id=request.argument)
         query = self._query(visit, UserState.empty(visit.user_key), now=self._clock())
         return self._answer(recommender.similar(query), query, visit)
 
@@ -172,9 +172,9 @@ class RecommendService:
                 cache.put(key, ranking, now=query.now)
         return [slate for slate, _ in answered]
 
-    def _visit(self, asker: Asker, *, scenario: str, key: bytes = b"", **wishes: Any) -> Visit:
+    def _visit(self, visitor: Visitor, *, scenario: str, key: bytes = b"", **wishes: Any) -> Visit:
         identity = new_recommendation_id(self._clock())
-        return Visit(asker, scenario, wishes, key, time.perf_counter(), identity)
+        return Visit(visitor, scenario, wishes, key, time.perf_counter(), identity)
 
     def _queries(self, visits: Sequence[Visit]) -> tuple[list[Query], bool]:
         states, profile_read = self._hydrator.fetch_profiles([visit.user_key for visit in visits])
@@ -187,7 +187,7 @@ class RecommendService:
         return Query(
             state=state,
             now=now,
-            context=visit.asker.context,
+            context=visit.visitor.context,
             demographics=person,
             segment=segment_of(person),
             **visit.wishes,
@@ -241,15 +241,15 @@ class RecommendService:
 
 
 def _exposure(slate: Slate, query: Query, visit: Visit) -> Event:
-    asker = visit.asker
-    nobody = None if asker.user_id else visit.recommendation_id
+    visitor = visit.visitor
+    nobody = None if visitor.user_id else visit.recommendation_id
     return exposure_event(
         slate,
         query,
         recommendation_id=visit.recommendation_id,
-        user_id=asker.user_id,
-        anonymous_id=asker.anonymous_id or nobody,
-        session_id=asker.session_id,
+        user_id=visitor.user_id,
+        anonymous_id=visitor.anonymous_id or nobody,
+        session_id=visitor.session_id,
         scenario=visit.scenario,
     )
 

@@ -6,17 +6,17 @@ from typing import Protocol
 
 import numpy as np
 
-from tailorbird.evaluation.cases import Batch, Cases
+from tailorbird.evaluation.cases import Cases, QuestionBatch
 from tailorbird.evaluation.ranks import DEPTH, best_items, mid_ranks, ranks_in
+from tailorbird.events.interactions import Histories
 from tailorbird.features.profiles import ProfileSource
 from tailorbird.features.state import UserState
-from tailorbird.interactions import Histories
 from tailorbird.models.base import Retrieved, Retriever
 
 BATCH_SCORES = 2**24
 """Scores held at once: 64 MB of float32, whatever the catalogue's size."""
 
-Scorer = Callable[[Batch], np.ndarray]
+Scorer = Callable[[QuestionBatch], np.ndarray]
 """Scores the whole catalogue for the questions of a batch: (b, n_items)."""
 
 
@@ -79,7 +79,7 @@ def answer_by_retriever(
 ) -> Answers:
     """Rank the whole catalogue by one retriever alone."""
 
-    def score(batch: Batch) -> np.ndarray:
+    def score(batch: QuestionBatch) -> np.ndarray:
         return retriever.scores(retriever.encode(batch.histories()))
 
     return answer_by_scores(score, cases, offered=offered, k=k, advance=advance)

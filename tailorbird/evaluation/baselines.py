@@ -7,11 +7,11 @@ import numpy as np
 from scipy.stats import rankdata
 
 from tailorbird.evaluation.answers import Answers
-from tailorbird.evaluation.cases import Batch, Cases
+from tailorbird.evaluation.cases import Cases, QuestionBatch
 from tailorbird.evaluation.metrics import ndcg
 from tailorbird.evaluation.protocols import Split
 from tailorbird.evaluation.ranks import DEPTH, best_items
-from tailorbird.interactions import Interactions
+from tailorbird.events.interactions import Interactions
 
 HALF_LIVES: tuple[float, ...] = (1.0, 3.0, 7.0, 30.0, 90.0)
 """Half-lives that recent popularity may choose from: days, or events from the end of each sequence."""
@@ -94,7 +94,7 @@ class Habit:
 
     counts: np.ndarray
 
-    def __call__(self, batch: Batch) -> np.ndarray:
+    def __call__(self, batch: QuestionBatch) -> np.ndarray:
         """Score the catalogue for each question of a batch: (b, n_items)."""
         histories = batch.histories()
         shape = len(batch), len(self.counts)

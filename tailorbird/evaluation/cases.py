@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tailorbird.interactions import Histories, Interactions, basket_openings
+from tailorbird.events.interactions import Histories, Interactions, basket_openings
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,12 @@ class Cases:
             starts = np.maximum(starts, ends - length)
         return self.known.slices(starts, ends, now=self.now[start:stop])
 
-    def batches(self, size: int) -> Iterator["Batch"]:
+    def batches(self, size: int) -> Iterator["QuestionBatch"]:
         """Cut the questions into batches of at most ``size``, each with its cases."""
         for start in range(0, self.question_count, size):
             stop = min(start + size, self.question_count)
             low, high = np.searchsorted(self.question, [start, stop])
-            yield Batch(cases=self, start=start, stop=stop, low=int(low), high=int(high))
+            yield QuestionBatch(cases=self, start=start, stop=stop, low=int(low), high=int(high))
 
     def take(self, mask: np.ndarray) -> "Cases":
         """Keep the cases of a boolean mask, and the questions that still have one."""
@@ -130,7 +130,7 @@ class Cases:
 
 
 @dataclass(frozen=True)
-class Batch:
+class QuestionBatch:
     """The questions ``start:stop`` of some cases, and their cases ``low:high``."""
 
     cases: Cases

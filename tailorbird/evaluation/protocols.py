@@ -12,7 +12,7 @@ import numpy as np
 
 from tailorbird.errors import UsageError
 from tailorbird.evaluation.cases import Cases
-from tailorbird.interactions import Interactions
+from tailorbird.events.interactions import Interactions
 
 
 @dataclass(frozen=True)

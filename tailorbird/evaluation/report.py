@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.evaluation.bootstrap import DRAWS, Interval, clustered_intervals, paired_difference
 from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.metrics import CUTS, grouped, per_question

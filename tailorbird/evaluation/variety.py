@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 
 
 def coverage(rankings: np.ndarray, k: int, *, item_count: int) -> float:

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from tailorbird.alone import alone
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.archive import (
     ARCHIVE_SCHEMA,
@@ -22,6 +21,7 @@ from tailorbird.events.archive import (
 )
 from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.rows import user_keys
+from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings
 
 

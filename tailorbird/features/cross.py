@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from tailorbird.compiled import compiled, positions
 from tailorbird.features.items import ItemTable
 from tailorbird.features.records import microseconds
 from tailorbird.features.state import UserState
 from tailorbird.features.sums import PRICE
 from tailorbird.features.table import COUNTED_TYPES, CROSS_FEATURES, LIVE_WINDOW_S
+from tailorbird.plumbing.compiled import compiled, positions
 
 RECENT = 10
 _COLUMNS, _TYPES = positions(CROSS_FEATURES), positions(COUNTED_TYPES)

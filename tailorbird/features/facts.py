@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 
 BUCKETS = 65_536
 """Categories live in buckets 1..65535, brands in 65537..131071; 0 means none.

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tailorbird.catalog import Users
-from tailorbird.compiled import compiled, positions
+from tailorbird.catalog.catalog import Users
 from tailorbird.features.facts import BUCKETS
 from tailorbird.features.records import MICROSECONDS, microseconds
 from tailorbird.features.state import UserState
 from tailorbird.features.sums import PRICE, USER_COUNTS, USER_RATES, VALUE
 from tailorbird.features.table import COUNTED_TYPES, HISTORY_LENGTH, LIVE_WINDOW_S, USER_FEATURES
+from tailorbird.plumbing.compiled import compiled, positions
 
 _AT = {name: position for position, name in enumerate(USER_FEATURES)}
 _COLUMNS = positions(USER_FEATURES)

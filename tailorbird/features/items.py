@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.facts import BUCKETS, ItemFacts
 from tailorbird.features.records import MICROSECONDS, behaviour, microseconds, records_of_frame

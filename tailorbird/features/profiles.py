@@ -5,13 +5,13 @@ from typing import Protocol
 
 import numpy as np
 
-from tailorbird.catalog import Catalog
-from tailorbird.compiled import compiled
+from tailorbird.catalog.catalog import Catalog
+from tailorbird.events.interactions import Histories
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import ItemTable
 from tailorbird.features.state import UserState
 from tailorbird.features.sums import TYPE_STRENGTH
-from tailorbird.interactions import Histories
+from tailorbird.plumbing.compiled import compiled
 
 
 class ProfileSource(Protocol):

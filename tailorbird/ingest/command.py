@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 
-from tailorbird.console import emit, progress, say, table
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.ingest.mapping import Mapping, builtin_mappings, identity_mapping, load_mapping
 from tailorbird.ingest.sources import file_paths, read_tables
@@ -16,6 +15,7 @@ from tailorbird.ingest.workspace import (
     ingest_tables,
     keep_report,
 )
+from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.settings import load_settings
 
 _FILE = click.Path(path_type=Path, dir_okay=False)

@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from tailorbird.catalog import ITEM_COLUMNS, USER_COLUMNS
+from tailorbird.catalog.catalog import ITEM_COLUMNS, USER_COLUMNS
 from tailorbird.errors import UsageError
 from tailorbird.ingest.expressions import Expression
 from tailorbird.ingest.files import Source

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from tailorbird.catalog import ITEM_COLUMNS, USER_COLUMNS
+from tailorbird.catalog.catalog import ITEM_COLUMNS, USER_COLUMNS
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import SCHEMA
 from tailorbird.ingest.expressions import Expression, parse_expression

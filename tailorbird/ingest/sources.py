@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog import Catalog, Users
+from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.errors import UsageError
 from tailorbird.events.rows import user_keys
 from tailorbird.events.schema import SCHEMA

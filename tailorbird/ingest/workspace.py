@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tailorbird.alone import alone
-from tailorbird.catalog import Catalog, Users
+from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.anomalies import Anomaly
 from tailorbird.events.compaction import compact
 from tailorbird.events.log import SqliteEventLog
@@ -17,6 +16,7 @@ from tailorbird.events.validation import Validated, validate
 from tailorbird.ingest.mapping import Mapping
 from tailorbird.ingest.quarantine import parted_table, source_quarantine, write_quarantine
 from tailorbird.ingest.sources import Tables
+from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings
 
 

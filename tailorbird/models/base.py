@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from tailorbird.catalog import Catalog
-from tailorbird.interactions import Histories, Interactions
+from tailorbird.catalog.catalog import Catalog
+from tailorbird.events.interactions import Histories, Interactions
 
 
 @dataclass(frozen=True)

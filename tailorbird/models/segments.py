@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tailorbird.catalog import Users
+from tailorbird.catalog.catalog import Users
 from tailorbird.features.functions import NOBODY, Demographics, demographics_of
 
 AGE_BANDS = ((0, 18), (18, 25), (25, 35), (35, 45), (45, 55), (55, 200))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from tailorbird.console import emit, progress, say
 from tailorbird.errors import UsageError
+from tailorbird.plumbing.terminal import emit, progress, say
 from tailorbird.settings import load_settings
 from tailorbird.simulator.goods import DAY
 from tailorbird.simulator.shop import DEFAULT_SIZE, Shop

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.simulator.vocabulary import BRANDS, COLOURS, DEPARTMENTS, MATERIALS, SHELVES, STYLES
 
 DIMENSIONS = 24

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog import Users
+from tailorbird.catalog.catalog import Users
 from tailorbird.simulator.goods import DAY, DIMENSIONS, Goods
 from tailorbird.simulator.vocabulary import COUNTRIES, DEPARTMENTS, SHELVES, STYLES
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog import Catalog, Users
+from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
 from tailorbird.simulator.goods import DAY, make_goods

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 
 SEGMENT, EVERYONE, EDITORIAL = "segment_popularity", "popularity", "editorial"
 

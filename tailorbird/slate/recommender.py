@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.features.sums import TYPE_STRENGTH
 from tailorbird.features.table import COUNTED_TYPES
 from tailorbird.slate.fallback import EVERYONE, FallbackChain

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailorbird.features.items import ItemTable
-from tailorbird.models.hybrid import DENSE_UP_TO, NO_ROWS, HybridModel
-from tailorbird.models.shortlist import Shortlist
+from tailorbird.models.hybrid.model import DENSE_UP_TO, NO_ROWS, HybridModel
+from tailorbird.models.hybrid.shortlist import Shortlist
 from tailorbird.slate.query import Candidates, Query, Removed
 
 FEW = 1_000

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 import pytest
 
-from tailorbird.catalog import ITEM_COLUMNS, USER_COLUMNS
+from tailorbird.catalog.catalog import ITEM_COLUMNS, USER_COLUMNS
 from tailorbird.cli import COMMANDS, tailorbird
 from tailorbird.events.schema import EVENT_TYPES
 from tailorbird.features.table import FEATURES
-from tailorbird.recipe import Recipe
+from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

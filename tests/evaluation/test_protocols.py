@@ -16,7 +16,7 @@ from tailorbird.evaluation.protocols import (
     retail,
     sessions,
 )
-from tailorbird.interactions import Interactions
+from tailorbird.events.interactions import Interactions
 from tests.evaluation.worlds import interactions, last_item_cases
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.evaluation.answers import answer_by_model, answer_by_scores
 from tailorbird.evaluation.baselines import Habit, Popularity, tuned_recency
 from tailorbird.evaluation.metrics import ndcg

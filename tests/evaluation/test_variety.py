@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.evaluation.variety import ListDiversity, coverage, exposure_gini, novelty, popularity_bias
 
 

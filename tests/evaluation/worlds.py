@@ -3,7 +3,7 @@
 import numpy as np
 
 from tailorbird.evaluation.cases import Cases
-from tailorbird.interactions import Interactions
+from tailorbird.events.interactions import Interactions
 
 
 def interactions(sequences: list[list[tuple[int, float]]], *, items: int) -> Interactions:

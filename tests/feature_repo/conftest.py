@@ -3,7 +3,7 @@
 import pytest
 
 from feature_repo.store import FeatureStoreRoom
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import Event
 from tailorbird.settings import Settings

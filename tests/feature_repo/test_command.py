@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from feature_repo.command import build_features, features
 from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater import ProfileUpdater
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import Event

@@ -8,7 +8,7 @@ import pytest
 
 from feature_repo.offline import FeastProfiles
 from feature_repo.store import FeatureStoreRoom
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.settings import Settings
 

@@ -6,7 +6,7 @@ import pandas as pd
 from feature_repo.offline import FeastProfiles
 from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater import ProfileUpdater
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.compaction import compact, read_log
 from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import Event

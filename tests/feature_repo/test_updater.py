@@ -8,7 +8,7 @@ import pytest
 from feature_repo.online_store import FeatureStoreAwayError
 from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater import ProfileUpdater
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.compaction import read_log
 from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import Event

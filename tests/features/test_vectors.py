@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tailorbird.catalog import Catalog, Users
+from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.features.context import context_vector
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.cross import cross_matrix

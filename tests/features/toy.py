@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
 from tailorbird.features.facts import ItemFacts
 

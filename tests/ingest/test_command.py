@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from tailorbird.catalog import Catalog, Users
+from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.compaction import read_log
 from tailorbird.events.log import SqliteEventLog

@@ -6,12 +6,12 @@ import pkgutil
 
 import tailorbird.models
 from tailorbird.models.base import Retriever
-from tailorbird.models.content import Content
-from tailorbird.models.cooccurrence import Cooccurrence
-from tailorbird.models.habit import Habit
-from tailorbird.models.popularity import Popularity
-from tailorbird.models.sequence import Sequence
-from tailorbird.recipe import ContentRecipe, SequenceRecipe
+from tailorbird.models.retrievers.content import Content
+from tailorbird.models.retrievers.cooccurrence import Cooccurrence
+from tailorbird.models.retrievers.habit import Habit
+from tailorbird.models.retrievers.popularity import Popularity
+from tailorbird.models.sequence.retriever import Sequence
+from tailorbird.recipes.recipe import ContentRecipe, SequenceRecipe
 from tests.models import toy
 from tests.models.laws import RetrieverLaws
 

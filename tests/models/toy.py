@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog import Catalog, Users
-from tailorbird.interactions import Histories, Interactions
+from tailorbird.catalog.catalog import Catalog, Users
+from tailorbird.events.interactions import Histories, Interactions
 
 SHELF = 6
 ITEMS = 2 * SHELF + 1  # the last one is new: described, but never touched

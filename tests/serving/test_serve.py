@@ -132,7 +132,7 @@ def test_an_event_counts_for_the_very_next_request(service):
 
 def test_every_answer_is_in_the_event_log_with_the_features_it_used(service):
     from feature_repo.store import FeatureStoreRoom
-    from tailorbird.catalog import Users
+    from tailorbird.catalog.catalog import Users
     from tailorbird.features.functions import demographics_of
 
     identity = service.recommend(userId="user-2", numResults=3)["recommendationId"]

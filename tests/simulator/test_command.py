@@ -46,7 +46,7 @@ def test_a_shop_half_written_is_made_anew(tmp_path: Path, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("tailorbird.catalog.Users.write", stop)
+        patched.setattr("tailorbird.catalog.catalog.Users.write", stop)
         assert invoke("--size", 30, "--seed", 1, "--out", tmp_path).exit_code != 0
     assert not (tmp_path / "shop.json").exists()
     assert invoke("--size", 30, "--out", tmp_path).exit_code == 0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.slate.query import Query, Rules
 from tailorbird.slate.select import VarietySelector
 from tailorbird.slate.shelf import Shelf

@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 
 from feature_repo.store import FeatureStoreRoom
-from tailorbird.catalog import Catalog, Users
+from registry.versions import Registered
+from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.compaction import compact, read_log
 from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import SCHEMA
-from tailorbird.recipe import Recipe
+from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import Settings
 from training.data.dataset import Dataset
-from training.data.workspace import training_set
+from training.data.training_set import training_set
 from training.fit.train import train
-from training.registry.versions import Registered
 
 CHAIN = 30
 WALK = 14

@@ -10,10 +10,10 @@ from typing import Any
 import click
 import numpy as np
 
-from tailorbird.console import emit, say, table
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.evaluation.report import comparison_rows, slice_rows
-from tailorbird.recipe import load_recipe
+from tailorbird.plumbing.terminal import emit, say, table
+from tailorbird.recipes.recipe import load_recipe
 from training.benchmarks.data import PROTOCOLS, PUBLISHED, Question, cut, read_own, read_published
 from training.benchmarks.files import summary, write_files
 from training.benchmarks.run import HYBRID, Bench, fit_model, measure_baselines, measure_model, open_bench

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog import Catalog, Users
-from tailorbird.console import say
+from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.errors import UsageError
 from tailorbird.evaluation.protocols import (
     Protocol,
@@ -22,12 +21,13 @@ from tailorbird.evaluation.protocols import (
     retail,
     sessions,
 )
+from tailorbird.events.interactions import Interactions
 from tailorbird.events.rows import user_keys
 from tailorbird.events.schema import STRENGTH
 from tailorbird.events.validation import validate
 from tailorbird.ingest.mapping import load_mapping
 from tailorbird.ingest.sources import Tables, read_tables
-from tailorbird.interactions import Interactions
+from tailorbird.plumbing.terminal import say
 from training.benchmarks.clock import ending_together, one_after_another
 from training.benchmarks.prefixes import parts_of_sessions, with_test_sessions
 from training.data.dataset import epoch_seconds, interactions_of

@@ -12,8 +12,8 @@ from typing import Any
 from tailorbird import __version__
 from tailorbird.evaluation.rankings import write_rankings
 from tailorbird.evaluation.report import learning_frame, source_frame
-from tailorbird.models.fitting import FittedHybrid
-from tailorbird.recipe import Recipe
+from tailorbird.models.hybrid.fit import FittedHybrid
+from tailorbird.recipes.recipe import Recipe
 from training.benchmarks.data import Question
 from training.benchmarks.run import ALONE, HYBRID, Bench, peak_memory_mb
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 from tailorbird.errors import UsageError
 from tailorbird.evaluation.protocols import newest_sessions
+from tailorbird.events.interactions import Interactions
 from tailorbird.ingest.sources import Tables
-from tailorbird.interactions import Interactions
 from training.benchmarks.clock import STEP_SECONDS
 
 TEST = "test-"

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tailorbird.console import Step, progress, say
 from tailorbird.evaluation.answers import (
     BATCH_SCORES,
     Answers,
@@ -23,8 +22,9 @@ from tailorbird.evaluation.protocols import Protocol, Split
 from tailorbird.evaluation.report import Report, Yardstick, compare, evaluate_rankings
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.models.base import Retriever
-from tailorbird.models.fitting import FittedHybrid, Progress, fit_hybrid
-from tailorbird.recipe import Recipe
+from tailorbird.models.hybrid.fit import FittedHybrid, Progress, fit_hybrid
+from tailorbird.plumbing.terminal import Step, progress, say
+from tailorbird.recipes.recipe import Recipe
 from training.benchmarks.data import BenchmarkData, cold_items
 from training.evaluation.measure import user_segments
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tailorbird.console import say
 from tailorbird.evaluation.answers import Answers, answer_by_scores
-from tailorbird.evaluation.cases import Batch
+from tailorbird.evaluation.cases import QuestionBatch
 from tailorbird.ingest.sources import Tables
+from tailorbird.plumbing.terminal import say
 from tailorbird.simulator.shop import Shop
 from training.benchmarks.data import BenchmarkData
 from training.benchmarks.run import HYBRID, Bench
@@ -27,7 +27,7 @@ def simulated(size: int, *, seed: int) -> tuple[Shop, BenchmarkData]:
 def measure_oracle(bench: Bench, shop: Shop) -> None:
     """Add the row of the true preferences, the running session's intent among them: nothing does better on average."""
 
-    def wants(batch: Batch) -> np.ndarray:
+    def wants(batch: QuestionBatch) -> np.ndarray:
         return shop.preferences(list(batch.user_ids), batch.now)
 
     def answer(advance: Callable[[int], object]) -> Answers:

@@ -8,15 +8,15 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog import Catalog, Users
+from registry.tracking.runs import DataIdentity
+from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.errors import TailorbirdError
 from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.protocols import Protocol, global_time_split
 from tailorbird.events.compaction import read_log
+from tailorbird.events.interactions import Interactions
 from tailorbird.events.schema import STRENGTH
-from tailorbird.interactions import Interactions
 from tailorbird.settings import Settings
-from training.tracking.runs import DataIdentity
 
 LEAST_EVENTS = 50
 """Fewer events than this cannot be divided into a training and a test part that mean anything."""

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog import Users
+from tailorbird.catalog.catalog import Users
 from tailorbird.evaluation.answers import answer_by_model, answer_by_retriever
 from tailorbird.evaluation.baselines import Popularity, tuned_recency
-from tailorbird.evaluation.bootstrap import Interval, paired_difference
 from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.metrics import ndcg
 from tailorbird.evaluation.protocols import Protocol, Split
@@ -110,19 +109,6 @@ def case_table(cases: Cases, ranks: np.ndarray, *, dataset: Dataset) -> pd.DataF
             "rank": ranks,
         }
     )
-
-
-def paired(ours: pd.DataFrame, theirs: pd.DataFrame, *, k: int = 10) -> tuple[Interval, int]:
-    """How much better ``ours`` is in NDCG@k on the cases that both tables hold: the interval and how many they are."""
-    both = ours.merge(theirs[["case", "rank"]], on="case", suffixes=("", "_theirs"), validate="one_to_one")
-    if not len(both):
-        return Interval(np.nan, np.nan, np.nan), 0
-    difference = paired_difference(
-        ndcg(both["rank"].to_numpy(), k),
-        ndcg(both["rank_theirs"].to_numpy(), k),
-        clusters=both["user_id"].to_numpy(),
-    )
-    return difference, len(both)
 
 
 def user_segments(users: Users, user_ids: Sequence[str]) -> dict[str, np.ndarray]:

@@ -4,8 +4,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from tailorbird.console import Step, progress
-from tailorbird.models.fitting import Progress
+from tailorbird.models.hybrid.fit import Progress
+from tailorbird.plumbing.terminal import Step, progress
 
 WORDS = {
     "": "preparing",

@@ -3,14 +3,14 @@
 import datetime as dt
 from dataclasses import dataclass
 
-from tailorbird.recipe import Recipe
+from registry.tracking.runs import Tracker
+from registry.versions import Registered, Registry
+from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import Settings
 from training.data.dataset import Dataset
-from training.fit.fitting import Plan, make_product
+from training.fit.product import Plan, make_product
 from training.fit.steps import Steps
-from training.registry.publish import publish
-from training.registry.versions import Registered, Registry
-from training.tracking.runs import Tracker
+from training.publish.publish import publish
 
 
 @dataclass(frozen=True)

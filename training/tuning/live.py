@@ -7,8 +7,8 @@ from typing import Self
 from rich.live import Live
 from rich.table import Table
 
-from tailorbird.console import say, stderr
-from training.tuning.search import Outcome, Report
+from tailorbird.plumbing.terminal import say, stderr
+from training.tuning.search import Outcome, TrialReport
 from training.tuning.space import Value
 
 _ROWS = 20
@@ -40,7 +40,7 @@ class LiveTable:
         self._rows[number] = {"state": "running", "step": "", "now": "", "value": "", "values": words}
         self._show()
 
-    def reported(self, report: Report) -> None:
+    def reported(self, report: TrialReport) -> None:
         """Show how far a trial is."""
         self._rows[report.number] |= {"step": str(report.step), "now": f"{report.value:.4f}"}
         self._show()

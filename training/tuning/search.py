@@ -13,7 +13,7 @@ POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Report:
+class TrialReport:
     """A running trial's intermediate figure."""
 
     number: int
@@ -41,7 +41,7 @@ class Pool(Protocol):
     def start(self, number: int, params: Mapping[str, Value]) -> None:
         """Start a trial; returns at once."""
 
-    def reports(self) -> list[Report]:
+    def reports(self) -> list[TrialReport]:
         """New intermediate figures, oldest first."""
 
     def stop(self, number: int) -> None:
@@ -57,7 +57,7 @@ class Watcher(Protocol):
     def started(self, number: int, params: Mapping[str, Value]) -> None:
         """A trial starts."""
 
-    def reported(self, report: Report) -> None:
+    def reported(self, report: TrialReport) -> None:
         """A trial reports."""
 
     def ended(self, number: int, outcome: Outcome) -> None:
@@ -113,7 +113,9 @@ def _start(study: OwnedStudy, pool: Pool, watchers: Sequence[Watcher]) -> int:
     return number
 
 
-def _pass_on(study: OwnedStudy, pool: Pool, reports: Sequence[Report], watchers: Sequence[Watcher]) -> None:
+def _pass_on(
+    study: OwnedStudy, pool: Pool, reports: Sequence[TrialReport], watchers: Sequence[Watcher]
+) -> None:
     for report in reports:
         if study.report(report.number, report.value, step=report.step):
             pool.stop(report.number)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tailorbird.errors import UsageError
-from tailorbird.recipe import SOURCES, Recipe
+from tailorbird.recipes.recipe import SOURCES, Recipe
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Mapping
 
-from tailorbird.models.fitting import Progress
+from tailorbird.models.hybrid.fit import Progress
 from training.evaluation.measure import value_of
-from training.fit.fitting import Plan, fit_part, intermediate
-from training.tuning.cluster import Tell
+from training.fit.product import Plan, fit_part, intermediate
+from training.tuning.pool import Tell
 from training.tuning.search import Outcome
 from training.tuning.space import Value
 

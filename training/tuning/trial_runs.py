@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from training.tracking.figures import learning_curves
-from training.tracking.runs import Run, Tracker
-from training.tuning.search import Outcome, Report
+from registry.tracking.runs import Run, Tracker
+from training.publish.plots import learning_curves
+from training.tuning.search import Outcome, TrialReport
 from training.tuning.space import Value
 from training.tuning.study import OwnedStudy
 
@@ -25,7 +25,7 @@ class TrialRuns:
         self._runs[number] = run
         self._reported[number] = []
 
-    def reported(self, report: Report) -> None:
+    def reported(self, report: TrialReport) -> None:
         """Keep the figure; it is written when the trial ends."""
         self._reported[report.number].append(report.value)
 

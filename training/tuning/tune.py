@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tailorbird.console import say
-from tailorbird.recipe import Recipe
+from registry.tracking.runs import Run, Tracker
+from registry.versions import Registered, Registry, RegistryError
+from tailorbird.plumbing.terminal import say
+from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import Settings
 from training.data.dataset import Dataset
-from training.fit.fitting import Plan, make_product
+from training.fit.product import Plan, make_product
 from training.fit.steps import Steps
-from training.registry.publish import publish
-from training.registry.versions import Registered, Registry, RegistryError
-from training.tracking.figures import importances, search_history
-from training.tracking.runs import Run, Tracker
-from training.tuning.cluster import RayPool, cluster
+from training.publish.plots import importances, search_history
+from training.publish.publish import publish
 from training.tuning.live import LiveTable
+from training.tuning.pool import RayPool, cluster
 from training.tuning.search import search
 from training.tuning.space import Space
 from training.tuning.study import OwnedStudy

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog import Catalog, Users
+from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.schema import SCHEMA
 from tailorbird.ingest.sources import Tables
 

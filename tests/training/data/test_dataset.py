@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tailorbird.catalog import Catalog
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import TailorbirdError
 from tailorbird.settings import Settings, load_settings
 from tests.training.toy import WALK, append, catalog, walks
@@ -18,7 +18,7 @@ from training.data.dataset import (
     load_dataset,
     split,
 )
-from training.data.workspace import training_set
+from training.data.training_set import training_set
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from registry.versions import Registry
 from tailorbird.settings import Settings
 from tests.training.toy import append, trained, walks
-from training.data.workspace import training_set
+from training.data.training_set import training_set
 from training.evaluation.evaluate import evaluate
-from training.registry.versions import Registry
 
 
 def test_a_version_is_evaluated_on_what_happened_since(own_toy: Settings) -> None:

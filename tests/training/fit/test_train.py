@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from registry.promote import cases_of
+from registry.versions import Registry
 from tailorbird.bundle import open_bundle
 from tailorbird.evaluation.metrics import ndcg
 from tailorbird.settings import Settings
 from tests.training.toy import CHAIN, NOW, RECIPE
-from training.data.workspace import training_set
+from training.data.training_set import training_set
 from training.fit.train import train
-from training.registry.promote import cases_of
-from training.registry.versions import Registry
 
 
 def test_the_model_finds_the_chains_and_popularity_does_not(store: Settings) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tailorbird.errors import TailorbirdError
-from training.tuning.search import Outcome, Report, search
+from training.tuning.search import Outcome, TrialReport, search
 from training.tuning.space import Range, Space, Value
 from training.tuning.study import OwnedStudy
 
@@ -34,10 +34,10 @@ class StepwisePool:
         self.progress[number] = (self.value_of(params), 0)
         self.most_at_once = max(self.most_at_once, len(self.progress))
 
-    def reports(self) -> list[Report]:
+    def reports(self) -> list[TrialReport]:
         news = []
         for number, (value, step) in list(self.progress.items()):
-            news.append(Report(number, step, value * (step + 1) / self.steps))
+            news.append(TrialReport(number, step, value * (step + 1) / self.steps))
             self.progress[number] = (value, step + 1)
         return news
 
@@ -68,7 +68,7 @@ class Diary:
     def started(self, number: int, params: Mapping[str, Value]) -> None:
         self.params[number] = params
 
-    def reported(self, report: Report) -> None:
+    def reported(self, report: TrialReport) -> None:
         assert report.number in self.params
 
     def ended(self, number: int, outcome: Outcome) -> None:

@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from tailorbird.errors import UsageError
-from tailorbird.recipe import Recipe, load_recipe, recipe_names
+from tailorbird.recipes.recipe import Recipe, load_recipe, recipe_names
 from training.tuning.space import FOLDER, Choice, Range, load_space
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from registry.tracking.runs import Tracker
+from registry.versions import Registry
 from tailorbird.settings import Settings
 from tests.training.toy import RECIPE
-from training.registry.versions import Registry
-from training.tracking.runs import Tracker
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 SPACE = '[space]\n"cooccurrence.smoothing" = { low = 0.05, high = 5.0, log = true }\n"content.history" = { low = 3, high = 9 }\n'

@@ -1,0 +1,140 @@
+"""Builds recommenders from what a workspace holds: its catalogue, its bundle, its live item features."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tailorbird.bundle import open_bundle
+from tailorbird.catalog.catalog import Catalog, Users
+from tailorbird.errors import TailorbirdError
+from tailorbird.events.schema import Event
+from tailorbird.features.facts import ItemFacts
+from tailorbird.features.functions import NOBODY, Demographics, demographics_of
+from tailorbird.features.items import ItemTable
+from tailorbird.features.state import UserState
+from tailorbird.settings import Settings
+from tailorbird.slate.fallback import FallbackChain
+from tailorbird.slate.query import Query
+from tailorbird.slate.recommender import Policy, Recommender
+from tailorbird.slate.shelf import Shelf
+from tailorbird.slate.stages import HybridStages
+
+log = logging.getLogger("ray.serve.tailorbird")
+LiveItems = Callable[[Catalog], ItemTable]
+"""Reads the newest item features, aligned with a catalogue."""
+
+
+class RecommenderBuilder:
+    """What serving knows of one workspace besides the live profiles."""
+
+    def __init__(self, settings: Settings, *, live_items: LiveItems | None = None) -> None:
+        self._settings, self._live_items = settings, live_items
+        self._demographics = demographics_of(Users.read(settings.catalog_folder))
+        self._stamp = 0.0
+
+    def demographics(self, key: str) -> Demographics:
+        """What we know of a person apart from what they did."""
+        return self._demographics.get(key, NOBODY)
+
+    def with_bundle(self, folder: Path, *, version: str) -> Recommender:
+        """Open a bundle, every checksum verified.
+
+        Raises:
+            BundleError: the bundle is missing or damaged.
+        """
+        bundle = open_bundle(folder)
+        catalog = bundle.model.catalog
+        recommender = Recommender(
+            name=self._settings.model_name,
+            version=version,
+            shelf=Shelf.of(catalog),
+            chain=FallbackChain.of(
+                catalog,
+                everyone=bundle.fallbacks.everyone,
+                segments=bundle.fallbacks.segments,
+                editorial=self._editorial(),
+            ),
+            stages=HybridStages(bundle.model),
+            policy=Policy(
+                depth=bundle.model.recipe.candidates, keep_seen=not bundle.model.recipe.exclude_seen
+            ),
+        )
+        return self.refreshed(recommender, always=True)
+
+    def without_model(self, why: str) -> Recommender:
+        """Answers from lists alone: what is popular by the live item features, then the editor's choice."""
+        try:
+            catalog = Catalog.read(self._settings.catalog_folder)
+        except (OSError, ValueError, KeyError) as error:
+            log.warning("no catalogue to fall back on: %s", error)
+            catalog = Catalog.of_ids([])
+        return Recommender(
+            name=self._settings.model_name,
+            version="",
+            shelf=Shelf.of(catalog),
+            chain=FallbackChain.of(catalog, everyone=self._popular(catalog), editorial=self._editorial()),
+            trouble=why,
+        )
+
+    def refreshed(self, recommender: Recommender, *, always: bool = False) -> Recommender:
+        """The same recommender with the newest stock and item features."""
+        path = self._settings.catalog_folder / "items.parquet"
+        stamp = path.stat().st_mtime if path.exists() else 0.0
+        if stamp and (always or stamp != self._stamp):
+            current = Catalog.read(self._settings.catalog_folder)
+            recommender = replace(recommender, shelf=recommender.shelf.restocked(current))
+            self._stamp = stamp
+        if self._live_items is not None and isinstance(recommender.stages, HybridStages):
+            try:
+                table = self._live_items(recommender.catalog)
+            except Exception as error:  # the bundle's own item features keep serving
+                log.warning("live item features are away: %s", error)
+            else:
+                recommender = replace(
+                    recommender, stages=recommender.stages.with_items(table, now=time.time())
+                )
+        return recommender
+
+    def sample_queries(self, recommender: Recommender) -> Sequence[Query]:
+        """Queries to warm a model with before any real one came: nobody, and people with a few events."""
+        ids = recommender.catalog.item_ids
+        facts, now = ItemFacts.of(recommender.catalog), time.time()
+        queries = [Query(UserState.empty("warm-up"), now)]
+        for length in (1, 8, 64):
+            events = [
+                Event(
+                    f"{length}-{n}",
+                    "view",
+                    now - n,
+                    now - n,
+                    user_id="warm-up",
+                    item_id=str(ids[n * 7 % len(ids)]),
+                )
+                for n in range(length)
+                if len(ids)
+            ]
+            queries.append(Query(UserState.empty("warm-up").fold(events, facts), now))
+        return queries
+
+    def _popular(self, catalog: Catalog) -> Sequence[str]:
+        if self._live_items is None or not len(catalog):
+            return ()
+        try:
+            totals = self._live_items(catalog).totals
+        except Exception as error:
+            log.warning("no popularity to fall back on: %s", error)
+            return ()
+        return [str(catalog.item_ids[row]) for row in (-totals).argsort(kind="stable") if totals[row] > 0]
+
+    def _editorial(self) -> Sequence[str]:
+        path = self._settings.catalog_folder / "editorial.txt"
+        try:
+            return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+        except FileNotFoundError:
+            return ()
+        except (OSError, UnicodeDecodeError) as error:
+            raise TailorbirdError(
+                f"editorial list {path} cannot be read: {error}", remedy="write one item id a line, UTF-8"
+            ) from error

@@ -1,0 +1,1 @@
+"""Items and users: what there is to recommend, and to whom."""

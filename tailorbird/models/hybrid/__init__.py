@@ -1,0 +1,1 @@
+"""The hybrid: sources propose, the ranker orders; how both are fitted together."""

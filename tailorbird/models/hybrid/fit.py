@@ -1,0 +1,215 @@
+"""Fitting a hybrid: retrievers on the older events, the ranker out of time on the newer, then everything once more."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from tailorbird.catalog.catalog import Catalog, Users
+from tailorbird.events.interactions import Interactions
+from tailorbird.features.functions import Demographics, demographics_of
+from tailorbird.features.items import ItemTable
+from tailorbird.features.profiles import ProfileSource
+from tailorbird.models.base import Retriever
+from tailorbird.models.hybrid.model import HybridModel
+from tailorbird.models.hybrid.slates import RankerCases, input_sizes, newer_cases, shortlists, slates_of
+from tailorbird.models.ranker.ranker import Ranker
+from tailorbird.models.ranker.training import train_ranker
+from tailorbird.models.retrievers.content import Content, text_vectors
+from tailorbird.models.retrievers.cooccurrence import Cooccurrence
+from tailorbird.models.retrievers.habit import Habit
+from tailorbird.models.retrievers.popularity import Popularity
+from tailorbird.models.segments import segments_of
+from tailorbird.models.sequence.retriever import Sequence
+from tailorbird.recipes.recipe import Recipe
+
+LEAST_SHARE = 0.1
+"""Turns that even the weakest source gets in the shortlist, against 1 for the strongest."""
+FEWEST_CASES = 50
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step done: epoch ``step`` of ``total`` of a stage (0 of 0: the stage begins), with its figures."""
+
+    stage: str
+    step: int = 0
+    total: int = 0
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+OnProgress = Callable[[Progress], None]
+"""Hears of every step; whatever it raises ends the fitting (that is how tuning prunes)."""
+
+
+@dataclass(frozen=True)
+class FittedHybrid:
+    """The model, its learning curves by stage (``sequence.loss``, ``ranker.validation_loss`` …) and its figures.
+
+    ``metrics`` are measured on the newer part before the last fit: ``recall_at_200.<source>`` and the ranker's
+    ``validation_ndcg_at_10`` among the candidates.
+    """
+
+    model: HybridModel
+    curves: Mapping[str, list[float]]
+    metrics: Mapping[str, float]
+
+
+def fit_hybrid(
+    interactions: Interactions,
+    catalog: Catalog,
+    users: Users,
+    profiles: ProfileSource,
+    events: pd.DataFrame,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    on_progress: OnProgress | None = None,
+) -> FittedHybrid:
+    """Fit every source and the ranker.
+
+    The newest ``recipe.ranker.share`` of the interactions trains the ranker: its candidates come from retrievers that
+    never saw them, its item features from events before them, its profiles from ``profiles`` at each instant. Then the
+    retrievers learn from everything: the quick ones anew, the network going on from its weights.
+    """
+    report = _silent if on_progress is None else on_progress
+    recipe = recipe.resolved
+    people = demographics_of(users)
+    cut = _cut(interactions, recipe.ranker.share)
+    older, newer = interactions.before(cut), interactions.where(interactions.times >= cut)
+    sources = _sources(recipe, catalog, segments_of(users, interactions.user_ids), seed=seed, report=report)
+    for name, source in sources.items():
+        report(Progress(name))
+        if isinstance(source, Sequence):
+            source.fit(older, catalog, validation=newer)
+        else:
+            source.fit(older, catalog)
+    model = _assembled(
+        catalog, sources, recipe, people, table=ItemTable.build(catalog, events, cut), items_at=cut
+    )
+    cases = newer_cases(older, newer, recipe=recipe, seed=seed)
+    shares, metrics = _recalls(model, cases)
+    model = _assembled(catalog, sources, recipe, people, table=model.item_table, items_at=cut, shares=shares)
+    report(Progress("ranker"))
+    ranker, curves = _fit_ranker(model, cases, profiles, seed=seed, report=report)
+    if "validation_ndcg_at_10" in curves:
+        metrics["validation_ndcg_at_10"] = max(curves["validation_ndcg_at_10"])
+    report(Progress("refit"))
+    for source in sources.values():
+        if isinstance(source, Sequence):
+            source.refit(interactions)
+        else:
+            source.fit(interactions, catalog)
+    now = float(interactions.times.max(initial=0.0)) + 1e-6
+    fitted = _assembled(
+        catalog,
+        sources,
+        recipe,
+        people,
+        table=ItemTable.build(catalog, events, now),
+        items_at=now,
+        shares=shares,
+        ranker=ranker,
+    )
+    named = {f"ranker.{name}": values for name, values in curves.items()}
+    for source in sources.values():
+        if isinstance(source, Sequence):
+            named.update({f"sequence.{name}": values for name, values in source.curves.items()})
+    return FittedHybrid(fitted, named, metrics)
+
+
+def _silent(progress: Progress) -> None:
+    """Nobody listens."""
+
+
+def _cut(interactions: Interactions, share: float) -> float:
+    if not len(interactions):
+        return 0.0
+    return float(np.quantile(interactions.times, 1.0 - min(max(share, 0.0), 0.9)))
+
+
+def _sources(
+    recipe: Recipe, catalog: Catalog, segments: np.ndarray, *, seed: int, report: OnProgress
+) -> dict[str, Retriever]:
+    content = text_vectors(catalog, recipe.content) if "sequence" in recipe.sources else None
+
+    def on_epoch(epoch: int, figures: dict[str, float]) -> None:
+        report(Progress("sequence", epoch, recipe.sequence.epochs, figures))
+
+    made: dict[str, Retriever] = {
+        "popularity": Popularity(recipe.popularity, user_segments=segments),
+        "cooccurrence": Cooccurrence(recipe.cooccurrence),
+        "content": Content(recipe.content),
+        "habit": Habit(recipe.habit),
+        "sequence": Sequence(recipe.sequence, content=content, seed=seed, on_epoch=on_epoch),
+    }
+    return {name: made[name] for name in recipe.sources}
+
+
+def _assembled(
+    catalog: Catalog,
+    sources: Mapping[str, Retriever],
+    recipe: Recipe,
+    people: Mapping[str, Demographics],
+    *,
+    table: ItemTable,
+    items_at: float,
+    shares: Mapping[str, float] | None = None,
+    ranker: Ranker | None = None,
+) -> HybridModel:
+    return HybridModel(
+        catalog=catalog,
+        retrievers=sources,
+        ranker=ranker or Ranker.of_sources(len(sources), input_sizes(len(sources))),
+        item_table=table,
+        items_at=items_at,
+        recipe=recipe,
+        shares=shares,
+        people=people,
+    )
+
+
+def _recalls(
+    model: HybridModel, cases: RankerCases, *, at_most: int = 1000
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Each source's recall among as many as are ranked, and the turns that follow from it."""
+    some = cases.some(at_most)
+    hits, union = np.zeros(len(model.source_names)), 0
+    for i, found in shortlists(model, some):
+        place = np.flatnonzero(found.rows == some.targets[i])
+        if len(place):
+            union += 1
+            hits += found.ranks[place[0]] >= 0
+    recall = hits / max(len(some), 1)
+    best = max(float(recall.max(initial=0.0)), 1e-9)
+    shares = {
+        name: max(LEAST_SHARE, float(value) / best)
+        for name, value in zip(model.source_names, recall, strict=True)
+    }
+    at = f"recall_at_{model.recipe.candidates}"
+    metrics = {f"{at}.{name}": float(value) for name, value in zip(model.source_names, recall, strict=True)}
+    metrics[f"{at}.union"] = union / max(len(some), 1)
+    return shares, metrics
+
+
+def _fit_ranker(
+    model: HybridModel, cases: RankerCases, profiles: ProfileSource, *, seed: int, report: OnProgress
+) -> tuple[Ranker, dict[str, list[float]]]:
+    recipe = model.recipe.ranker
+    if len(cases) < FEWEST_CASES:
+        return model.ranker, {}
+    slates = slates_of(model, cases, profiles, negatives=recipe.negatives, seed=seed)
+    held = np.arange(len(slates)) >= int(0.85 * len(slates))  # the newest: slates come oldest first
+
+    def on_epoch(epoch: int, figures: dict[str, float]) -> None:
+        report(Progress("ranker", epoch, recipe.epochs, figures))
+
+    return train_ranker(
+        slates.where(~held),
+        sources=len(model.source_names),
+        recipe=recipe,
+        seed=seed,
+        validation=slates.where(held),
+        on_epoch=on_epoch,
+    )

@@ -1,0 +1,300 @@
+"""The hybrid: several retrievers propose, one ranker orders. Fitting it is :mod:`tailorbird.models.hybrid.fit`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from tailorbird.catalog.catalog import Catalog
+from tailorbird.events.interactions import Histories
+from tailorbird.features.context import context_vector
+from tailorbird.features.cross import cross_matrix
+from tailorbird.features.functions import NOBODY, Demographics, user_vector
+from tailorbird.features.items import ItemTable, item_matrix
+from tailorbird.features.profiles import RowsOfKeys, histories_of
+from tailorbird.features.state import UserState
+from tailorbird.models.base import Retrieved, Retriever
+from tailorbird.models.hybrid.shortlist import NO_ROWS, Shortlist, merge, proposals, signals_of
+from tailorbird.models.ranker.ranker import Ranker
+from tailorbird.models.retrievers.content import Content
+from tailorbird.models.retrievers.cooccurrence import Cooccurrence
+from tailorbird.models.retrievers.habit import Habit
+from tailorbird.models.retrievers.popularity import Popularity
+from tailorbird.models.retrievers.recency import without_runs
+from tailorbird.models.segments import segment_of
+from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
+from tailorbird.recipes.recipe import Recipe, load_recipe
+
+RETRIEVERS: Mapping[str, type[Retriever]] = {
+    kind.name: kind for kind in (Cooccurrence, SequenceRetriever, Content, Popularity, Habit)
+}
+DENSE_UP_TO = 50_000
+"""Up to this many items a request scores the whole catalogue by every source; beyond, the indexes search."""
+
+
+class HybridModel:
+    """Everything that answers: retrievers, ranker, item features and the catalogue their rows belong to.
+
+    One request: ``history_of`` ▸ ``shortlist`` ▸ (filter) ▸ ``score``. ``rank`` does the same for a batch, offline.
+    Predicting never mutates; :meth:`with_items` and :meth:`with_people` return a new model that shares the rest.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        retrievers: Mapping[str, Retriever],
+        ranker: Ranker,
+        item_table: ItemTable,
+        items_at: float,
+        recipe: Recipe,
+        shares: Mapping[str, float] | None = None,
+        people: Mapping[str, Demographics] | None = None,
+    ) -> None:
+        """``items_at`` is the instant of the item features; ``shares`` the sources' turns in the shortlist.
+
+        ``people`` are demographics by user key, for :meth:`rank`; they are not saved.
+        """
+        self.catalog = catalog
+        self.retrievers = dict(retrievers)
+        self.ranker = ranker
+        self.item_table = item_table
+        self.items_at = items_at
+        self.recipe = recipe
+        self.people = people or {}
+        self.source_names = tuple(self.retrievers)
+        self.shares = {name: float((shares or {}).get(name, 1.0)) for name in self.source_names}
+        self._turns = np.array([max(self.shares[name], 1e-3) for name in self.source_names])
+        self._rows_of = RowsOfKeys.of_table(item_table)
+        self._item_matrix = item_matrix(item_table, now=items_at)  # (n, len(ITEM_FEATURES))
+        self._item_part = ranker.item_part(self._item_matrix)  # (n, hidden)
+        self._history = max(recipe.sequence.history, recipe.cooccurrence.history, recipe.content.history)
+
+    @property
+    def popularity(self) -> Popularity | None:
+        """The popularity source, where the recipe has one: the fallback lists come from it."""
+        found = self.retrievers.get(Popularity.name)
+        return found if isinstance(found, Popularity) else None
+
+    def with_items(self, item_table: ItemTable, *, now: float) -> "HybridModel":
+        """The same model with fresh item features."""
+        return self._but(item_table=item_table, items_at=now)
+
+    def with_people(self, people: Mapping[str, Demographics]) -> "HybridModel":
+        """The same model with demographics for :meth:`rank`."""
+        return self._but(people=people)
+
+    def history_of(
+        self,
+        state: UserState,
+        *,
+        now: float,
+        demographics: Demographics = NOBODY,
+        item_row: int | None = None,
+    ) -> Histories:
+        """What retrievers see of a profile, without runs; ``item_row``, looked at right now, counts as the newest event."""
+        found = histories_of([state], self._rows_of, now=np.array([now]), length=4 * self._history)
+        items, times, weights = found.items, found.times, found.weights
+        if item_row is not None:
+            items = np.append(items, np.int32(item_row))
+            times, weights = np.append(times, now), np.append(weights, np.float32(1.0))
+        return without_runs(
+            Histories(
+                indptr=np.array([0, len(items)], np.int64),
+                items=items,
+                times=times,
+                weights=weights,
+                now=np.array([now]),
+                segments=np.array([segment_of(demographics)], dtype=object),
+            )
+        )
+
+    def shortlist(
+        self, history: Histories, *, k: int | None = None, exclude: np.ndarray = NO_ROWS
+    ) -> Shortlist:
+        """The ``k`` candidates (default: the recipe's) of one history, rows of ``exclude`` left out beforehand."""
+        return self.shortlists([history], ks=[self.recipe.candidates if k is None else k], exclude=[exclude])[
+            0
+        ]
+
+    def shortlists(
+        self, histories: Sequence[Histories], *, ks: Sequence[int], exclude: Sequence[np.ndarray]
+    ) -> list[Shortlist]:
+        """The same for several requests, source by source: each source's tables are then read once, not once a request."""
+        ks = [max(0, min(k, len(self.catalog))) for k in ks]
+        if len(self.catalog) > DENSE_UP_TO:
+            return [self._searched(*asked) for asked in zip(histories, ks, exclude, strict=True)]
+        dense = {
+            name: source.scores_of_each(list(histories))  # each (n,)
+            for name, source in self.retrievers.items()
+        }
+        return [
+            self._merged({name: scores[i] for name, scores in dense.items()}, ks[i], exclude[i])
+            for i in range(len(histories))
+        ]
+
+    def signals(self, history: Histories, rows: np.ndarray) -> Shortlist:
+        """Given rows as a shortlist that no source proposed: for putting a caller's list in order."""
+        scores = np.stack(
+            [
+                retriever.score(retriever.encode(history), rows[None])[0]
+                for retriever in self.retrievers.values()
+            ],
+            axis=1,
+        )
+        ranks = np.full(scores.shape, -1, np.int32)
+        return Shortlist(np.asarray(rows, np.int64), ranks, signals_of(scores, ranks))
+
+    def score(
+        self,
+        shortlist: Shortlist,
+        state: UserState,
+        *,
+        now: float,
+        context: Mapping[str, object] | None = None,
+        demographics: Demographics = NOBODY,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(c,) float32 scores of the candidates, and the (u,) user features that were used."""
+        user = user_vector(state, now=now, demographics=demographics)
+        rows = shortlist.rows
+        scores = self.ranker.score(
+            shortlist.signals,
+            self._item_part[rows],
+            cross_matrix(state, self.item_table, rows, now=now),
+            user,
+            context_vector(context, now=now),
+        )
+        return scores, user
+
+    def similar(self, row: int, k: int) -> Retrieved:
+        """The ``k`` items that go with one item, itself left out: (1, k)."""
+        alone = Histories.of([[row]], now=self.items_at)
+        sources = {name: source for name, source in self.retrievers.items() if name != Popularity.name}
+        dense = {name: source.scores_of_one(alone) for name, source in (sources or self.retrievers).items()}
+        found = self._merged(dense, 4 * k, np.array([row]))
+        strength = found.signals[:, : len(dense)].mean(axis=1)
+        order = np.argsort(-strength, kind="stable")[:k]
+        rows, scores = np.full((1, k), -1, np.int64), np.full((1, k), -np.inf, np.float32)
+        rows[0, : len(order)], scores[0, : len(order)] = found.rows[order], strength[order]
+        return Retrieved(rows, scores)
+
+    def candidates(
+        self, histories: Histories, k: int, *, exclude: Sequence[np.ndarray] | None = None
+    ) -> list[Shortlist]:
+        """A shortlist for each history; ``exclude`` holds rows to leave out, one array a history.
+
+        Items that are launched later than a history's instant are left out too.
+        """
+        histories = without_runs(histories)
+        k = max(0, min(k, len(self.catalog)))
+        unlaunched = [self.catalog.unlaunched(now) for now in histories.now.tolist()]
+        known = [NO_ROWS] * len(histories) if exclude is None else exclude
+        out = [np.concatenate(pair) for pair in zip(known, unlaunched, strict=True)]
+        if len(self.catalog) > DENSE_UP_TO:
+            return [self._searched(histories[i : i + 1], k, out[i]) for i in range(len(histories))]
+        dense = {name: source.scores(source.encode(histories)) for name, source in self.retrievers.items()}
+        return [
+            self._merged({name: scores[i] for name, scores in dense.items()}, k, out[i])
+            for i in range(len(histories))
+        ]
+
+    def rank(
+        self,
+        histories: Histories,
+        states: Sequence[UserState],
+        *,
+        k: int,
+        exclude: Sequence[np.ndarray] | None = None,
+        context: Sequence[Mapping[str, object]] | None = None,
+    ) -> Retrieved:
+        """The ``k`` best items (b, k) of each history with its profile; ``exclude`` holds rows never to answer."""
+        people = [self.people.get(state.user_key, NOBODY) for state in states]
+        found = self.candidates(
+            with_segments(histories, people), max(k, self.recipe.candidates), exclude=exclude
+        )
+        rows, scores = (
+            np.full((len(states), k), -1, np.int64),
+            np.full((len(states), k), -np.inf, np.float32),
+        )
+        for i, (state, shortlist) in enumerate(zip(states, found, strict=True)):
+            values, _ = self.score(
+                shortlist,
+                state,
+                now=float(histories.now[i]),
+                context=None if context is None else context[i],
+                demographics=people[i],
+            )
+            order = np.argsort(-values, kind="stable")[:k]
+            rows[i, : len(order)], scores[i, : len(order)] = shortlist.rows[order], values[order]
+        return Retrieved(rows, scores)
+
+    def save(self, folder: Path) -> None:
+        """Write every part into ``folder``; nobody's demographics are among them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.catalog.write(folder)
+        (folder / "recipe.toml").write_text(self.recipe.to_toml(), encoding="utf-8")
+        (folder / "hybrid.json").write_text(
+            json.dumps({"items_at": self.items_at, "shares": self.shares}), encoding="utf-8"
+        )
+        for name in (*self.retrievers, "ranker", "items"):
+            (folder / name).mkdir(exist_ok=True)
+        for name, retriever in self.retrievers.items():
+            retriever.save(folder / name)
+        self.ranker.save(folder / "ranker")
+        self.item_table.save(folder / "items")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what ``save`` wrote."""
+        described = json.loads((folder / "hybrid.json").read_text(encoding="utf-8"))
+        return cls(
+            catalog=Catalog.read(folder),
+            retrievers={name: RETRIEVERS[name].load(folder / name) for name in described["shares"]},
+            ranker=Ranker.load(folder / "ranker"),
+            item_table=ItemTable.load(folder / "items"),
+            items_at=described["items_at"],
+            recipe=load_recipe(folder / "recipe.toml"),
+            shares=described["shares"],
+        )
+
+    def _merged(self, dense: Mapping[str, np.ndarray], k: int, exclude: np.ndarray) -> Shortlist:
+        allowed = np.ones(len(self.catalog), bool)
+        allowed[exclude] = False
+        turns = self._turns if len(dense) == len(self._turns) else np.ones(len(dense))
+        rows, ranks = merge([proposals(scores, allowed, k) for scores in dense.values()], turns, k)
+        chosen = np.stack([scores[rows] for scores in dense.values()], axis=1)  # (c, s)
+        return Shortlist(rows, ranks, signals_of(chosen, ranks))
+
+    def _searched(self, history: Histories, k: int, exclude: np.ndarray) -> Shortlist:
+        queries = [retriever.encode(history) for retriever in self.retrievers.values()]
+        lists = []
+        for retriever, query in zip(self.retrievers.values(), queries, strict=True):
+            rows = retriever.retrieve(query, min(k + len(exclude), len(self.catalog))).rows[0]
+            lists.append(rows[(rows >= 0) & ~np.isin(rows, exclude)][:k])
+        rows, ranks = merge(lists, self._turns, k)
+        chosen = [
+            retriever.score(query, rows[None])[0]
+            for retriever, query in zip(self.retrievers.values(), queries, strict=True)
+        ]
+        return Shortlist(rows, ranks, signals_of(np.stack(chosen, axis=1), ranks))
+
+    def _but(self, **changes: Any) -> "HybridModel":
+        parts: dict[str, Any] = {
+            "catalog": self.catalog,
+            "retrievers": self.retrievers,
+            "ranker": self.ranker,
+            "item_table": self.item_table,
+            "items_at": self.items_at,
+            "recipe": self.recipe,
+            "shares": self.shares,
+            "people": self.people,
+        }
+        return HybridModel(**{**parts, **changes})
+
+
+def with_segments(histories: Histories, people: Sequence[Demographics]) -> Histories:
+    """The same histories, each in the segment of its person."""
+    return replace(histories, segments=np.array([segment_of(person) for person in people], dtype=object))

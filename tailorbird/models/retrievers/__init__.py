@@ -1,0 +1,1 @@
+"""Sources of candidates that need no network: each scores the catalogue for a history."""

@@ -1,0 +1,1 @@
+"""The sequence network: a source that reads a history in its order."""

@@ -1,0 +1,188 @@
+"""The sequence retriever: a causal transformer over the last events, its items found by inner product."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from tailorbird.catalog.catalog import Catalog
+from tailorbird.events.interactions import Histories, Interactions
+from tailorbird.models.base import Retrieved, Retriever
+from tailorbird.models.retrievers.content import text_vectors
+from tailorbird.models.retrievers.index import VectorIndex
+from tailorbird.models.retrievers.recency import interactions_without_runs, without_runs
+from tailorbird.models.sequence.encoder import EncoderShape, SequenceEncoder
+from tailorbird.models.sequence.inference import QuickEncoder
+from tailorbird.models.sequence.training import EpochReport, Validation, encode, train
+from tailorbird.recipes.recipe import ContentRecipe, SequenceRecipe
+
+
+class Sequence(Retriever):
+    """Queries are the network's last hidden state (b, d); items are id embedding plus projected content."""
+
+    name = "sequence"
+
+    def __init__(
+        self,
+        recipe: SequenceRecipe | None = None,
+        *,
+        content: np.ndarray | None = None,
+        seed: int = 0,
+        on_epoch: EpochReport | None = None,
+    ) -> None:
+        """``content`` (n_items, c) are the items' text vectors, made from the catalogue where absent."""
+        self.recipe = recipe or SequenceRecipe(dimensions=64)
+        self.curves: dict[str, list[float]] = {}
+        self._content = content
+        self._seed = seed
+        self._on_epoch = on_epoch
+        self._encoder: SequenceEncoder | None = None
+        self._quick: QuickEncoder | None = None
+        self.index = VectorIndex.build(np.zeros((0, 1), np.float32))
+
+    def fit(
+        self, interactions: Interactions, catalog: Catalog, *, validation: Interactions | None = None
+    ) -> Self:
+        """Train from scratch; with ``validation`` (newer events of the same users) stop at the best epoch."""
+        content = self._contents(catalog)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            shape = EncoderShape(
+                items=len(catalog),
+                content=content.shape[1],
+                dimensions=self.recipe.dimensions,
+                blocks=self.recipe.blocks,
+                heads=self.recipe.heads,
+                history=self.recipe.history,
+            )
+            self._encoder = SequenceEncoder(shape, dropout=self.recipe.dropout)
+            untouched = np.bincount(self._newest(interactions).items, minlength=len(catalog)) == 0
+            with torch.no_grad():  # nothing would ever correct a random id: a new item is its content
+                self._encoder.ids[torch.from_numpy(untouched)] = 0.0
+            cases = None if validation is None else newer_cases(interactions, validation, seed=self._seed)
+            self._train(interactions, self.recipe.epochs, self.recipe.learning_rate, cases)
+        return self
+
+    def refit(self, interactions: Interactions) -> Self:
+        """Go on from the learned weights over everything, for a few gentle epochs."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed + 1)
+            self._train(interactions, self.recipe.refit_epochs, self.recipe.learning_rate / 2, None)
+        return self
+
+    def encode(self, histories: Histories) -> np.ndarray:
+        """(b, d); zero for an empty history."""
+        assert self._encoder is not None, "fit or load first"
+        histories = without_runs(histories)
+        return encode(self._encoder, histories, self._vectors)
+
+    def retrieve(self, queries: Any, k: int) -> Retrieved:
+        """The largest inner products; nothing for an empty history."""
+        found = self.index.search(queries, k)
+        silent = ~queries.any(axis=1)
+        found.rows[silent], found.scores[silent] = -1, -np.inf
+        return found
+
+    def score(self, queries: Any, rows: np.ndarray) -> np.ndarray:
+        """Inner products with the candidates."""
+        return self.index.score(queries, rows)
+
+    def scores(self, queries: Any) -> np.ndarray:
+        """(b, n_items) inner products."""
+        return np.asarray(queries @ self.index.vectors.T)
+
+    def scores_of_one(self, history: Histories) -> np.ndarray:
+        """(n_items,) inner products."""
+        return self.scores_of_each([history])[0]
+
+    def scores_of_each(self, histories: list[Histories]) -> list[np.ndarray]:
+        """Inner products; the items' vectors are read once for all histories."""
+        assert self._quick is not None, "fit or load first"
+        return list(self._quick.encode(histories) @ self.index.vectors.T)
+
+    def save(self, folder: Path) -> None:
+        """Write weights, content vectors, the index and the recipe."""
+        assert self._encoder is not None, "fit or load first"
+        save_file(self._encoder.state_dict(), folder / "encoder.safetensors")
+        np.save(folder / "content.npy", self._contents(None))
+        self.index.save(folder)
+        described = {"recipe": asdict(self.recipe), "shape": asdict(self._encoder.shape)}
+        (folder / "sequence.json").write_text(json.dumps(described), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what ``save`` wrote."""
+        described = json.loads((folder / "sequence.json").read_text(encoding="utf-8"))
+        loaded = cls(
+            SequenceRecipe(**described["recipe"]), content=np.load(folder / "content.npy", mmap_mode="r")
+        )
+        encoder = SequenceEncoder(EncoderShape(**described["shape"]))
+        encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
+        loaded._set(encoder.eval(), VectorIndex.load(folder))
+        return loaded
+
+    def _train(
+        self, interactions: Interactions, epochs: int, learning_rate: float, cases: Validation | None
+    ) -> None:
+        assert self._encoder is not None
+        content = self._contents(None)
+        curves = train(
+            self._encoder,
+            self._newest(interactions_without_runs(interactions)),
+            content,
+            recipe=self.recipe,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            seed=self._seed,
+            validation=cases,
+            on_epoch=self._on_epoch,
+        )
+        for name, values in curves.items():
+            self.curves.setdefault(name, []).extend(values)
+        with torch.no_grad():
+            vectors = self._encoder.item_vectors(torch.as_tensor(np.asarray(content, np.float32)))
+        self._set(self._encoder, VectorIndex.build(vectors.numpy()))
+
+    def _newest(self, interactions: Interactions) -> Interactions:
+        most = self.recipe.most_events
+        if not most or len(interactions) <= most:
+            return interactions
+        return interactions.where(interactions.times >= np.partition(interactions.times, -most)[-most])
+
+    def _set(self, encoder: SequenceEncoder, index: VectorIndex) -> None:
+        self._encoder, self.index = encoder, index
+        self._vectors = torch.from_numpy(np.array(index.vectors))
+        self._quick = QuickEncoder(encoder, self._vectors.numpy())
+
+    def _contents(self, catalog: Catalog | None) -> np.ndarray:
+        if self._content is None:
+            assert catalog is not None, "fit or load first"
+            self._content = text_vectors(catalog, ContentRecipe(dimensions=self.recipe.dimensions))
+        return self._content
+
+
+def newer_cases(
+    older: Interactions, newer: Interactions, *, seed: int, limit: int = 2000, length: int = 1024
+) -> Validation:
+    """Up to ``limit`` of the newer events, of users with older ones, with the whole history revealed until each."""
+    both = Interactions.of(
+        users=np.concatenate([older.users, newer.users]),
+        items=np.concatenate([older.items, newer.items]),
+        times=np.concatenate([older.times, newer.times]),
+        weights=np.concatenate([older.weights, newer.weights]),
+        user_ids=older.user_ids,
+        item_count=older.item_count,
+    )
+    both = interactions_without_runs(both)
+    cut = newer.times.min(initial=np.inf)
+    known = np.bincount(older.users, minlength=older.user_count) > 0
+    rows = np.flatnonzero((both.times >= cut) & known[both.users])
+    if len(rows) > limit:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
+    starts = np.maximum(both.indptr[both.users[rows]], rows - length)
+    histories = both.slices(starts, rows, now=both.times[rows])
+    return Validation(histories, both.items[rows].astype(np.int64))

@@ -1,0 +1,1 @@
+"""What every room needs and nobody comes for: the terminal, one process at a time, compiled loops."""

@@ -1,0 +1,63 @@
+"""Compiled functions stand on their own: machine code kept on disk is made again only when its own file changes."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tailorbird.plumbing.compiled import compiled, positions
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = sorted(
+    path for path in (ROOT / "tailorbird").rglob("*.py") if "@compiled" in path.read_text(encoding="utf-8")
+)
+MAY_USE = {"np", "compiled"}
+
+
+def foreign_names(source: str) -> dict[str, set[str]]:
+    """What each compiled function of a file uses that the file imports."""
+    tree = ast.parse(source)
+    imported = {
+        (alias.asname or alias.name).split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    return {
+        node.name: {name.id for part in node.body for name in ast.walk(part) if isinstance(name, ast.Name)}
+        & (imported - MAY_USE)
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        and any(ast.unparse(d) == "compiled" for d in node.decorator_list)
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_compiled_functions_use_nothing_of_other_files(path: Path) -> None:
+    found = foreign_names(path.read_text(encoding="utf-8"))
+    assert found
+    assert {name: names for name, names in found.items() if names} == {}
+
+
+def test_the_check_above_sees_a_foreign_name() -> None:
+    source = "from tailorbird.features.table import LIMIT\n@compiled\ndef f(x):\n    return x + LIMIT\n"
+    assert foreign_names(source) == {"f": {"LIMIT"}}
+
+
+@compiled
+def _second(columns: np.ndarray) -> int:
+    return columns[0].second
+
+
+def test_columns_are_read_by_name() -> None:
+    assert _second(positions(("first", "second"))) == 1
+    assert _second(positions(("second", "first"))) == 0
+
+
+def test_code_that_cannot_be_kept_on_disk_is_compiled_all_the_same() -> None:
+    names = {"np": np, "compiled": compiled}
+    exec(
+        "@compiled\ndef total(x):\n    return x.sum()\n", names
+    )  # of no file: as if no folder could be written
+    assert names["total"](np.arange(4.0)) == 6.0

@@ -1,0 +1,152 @@
+"""Fitting for a workspace: a twin that stops before the test part and is measured on it, and the model it becomes."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tailorbird.evaluation.protocols import Protocol, Split
+from tailorbird.features.items import ItemTable
+from tailorbird.models.hybrid.fit import FittedHybrid, OnProgress, Progress, fit_hybrid, newer_cases
+from tailorbird.models.hybrid.model import HybridModel
+from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
+from tailorbird.recipes.recipe import Recipe
+from tailorbird.settings import Settings
+from training.data.dataset import Dataset, offered_columns, split
+from training.data.profiles import KnownProfiles, OfflineProfiles
+from training.evaluation.measure import MOST_CASES, Measured, measure, protocol_words
+from training.publish.publish import Product
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to fit on and what to ask afterwards; travels to the cluster as it is."""
+
+    dataset: Dataset
+    protocol: Protocol
+    recipe: Recipe
+    profiles: KnownProfiles
+    seed: int
+
+    @classmethod
+    def of(
+        cls, dataset: Dataset, recipe: Recipe, *, settings: Settings, seed: int, most_cases: int = MOST_CASES
+    ) -> "Plan":
+        """Divide the data in time; profiles come from Feast's offline store, when they are asked for."""
+        protocol = split(
+            dataset, most_cases=most_cases, exclude_seen=recipe.exclude_seen, baskets=recipe.baskets
+        )
+        return cls(dataset, protocol, recipe, KnownProfiles(OfflineProfiles(settings)), seed)
+
+    def warmed(self, part: Split) -> "Plan":
+        """Fetch the profiles that fitting and measuring on ``part`` will ask for, so that no trial has to."""
+        fit = part.fit
+        cut = float(np.quantile(fit.times, 1.0 - self.recipe.ranker.share))
+        older, newer = fit.before(cut), fit.where(fit.times >= cut)
+        cases = newer_cases(older, newer, recipe=self.recipe.resolved, seed=self.seed)
+        self.profiles.states_at([str(user) for user in cases.user_ids], cases.histories.now)
+        self.profiles.warm(part.cases)
+        return replace(self, dataset=replace(self.dataset, events=offered_columns(self.dataset.events)))
+
+
+@dataclass
+class Clock:
+    """How long each step took, in seconds."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, step: str) -> Iterator[None]:
+        """Time the block."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - started
+
+
+def fit_part(
+    plan: Plan, part: Split, recipe: Recipe, *, on_progress: OnProgress | None = None
+) -> FittedHybrid:
+    """Fit ``recipe`` on the training part of ``part`` and nothing newer."""
+    dataset = plan.dataset
+    return fit_hybrid(
+        part.fit,
+        dataset.catalog,
+        dataset.users,
+        plan.profiles,
+        dataset.events_before(part.until + 1e-6),
+        recipe,
+        seed=plan.seed,
+        on_progress=on_progress,
+    )
+
+
+def extended(model: HybridModel, dataset: Dataset) -> HybridModel:
+    """The model brought up to date: its sources learn from all events; the ranker stays.
+
+    The quick sources are fitted anew, the network goes on from its weights: what :func:`fit_hybrid` itself does with the
+    part that its ranker learned from. The sources are changed in place: ``model`` must not be used afterwards.
+    """
+    for source in model.retrievers.values():
+        if isinstance(source, SequenceRetriever):
+            source.refit(dataset.interactions)
+        else:
+            source.fit(dataset.interactions, dataset.catalog)
+    now = float(dataset.times.max()) + 1e-6
+    return HybridModel(
+        catalog=dataset.catalog,
+        retrievers=model.retrievers,
+        ranker=model.ranker,
+        item_table=ItemTable.build(dataset.catalog, dataset.events, now),
+        items_at=now,
+        recipe=model.recipe,
+        shares=model.shares,
+        people=model.people,
+    )
+
+
+def make_product(
+    plan: Plan,
+    recipe: Recipe,
+    *,
+    on_progress: OnProgress | None = None,
+    advance: Callable[[int], object] = lambda questions: None,
+) -> Product:
+    """Fit a twin before the test part, measure it there, then extend it over everything."""
+    clock, report, test = Clock(), on_progress or (lambda progress: None), plan.protocol.test
+    with clock.time("fit"):
+        fitted = fit_part(plan, test, recipe, on_progress=report)
+    report(Progress("measure"))
+    with clock.time("measure"):
+        measured: Measured = measure(
+            fitted.model,
+            test,
+            dataset=plan.dataset,
+            profiles=plan.profiles,
+            validation=plan.protocol.validation,
+            advance=advance,
+        )
+    report(Progress("all events"))
+    with clock.time("all events"):
+        model = extended(fitted.model, plan.dataset)
+    return Product(
+        model=model,
+        recipe=recipe,
+        measured=measured,
+        measured_before=float(np.floor(test.until)) + 1.0,
+        protocol=protocol_words(plan.protocol),
+        curves=fitted.curves,
+        seconds=clock.seconds,
+        figures=fitted.metrics,
+    )
+
+
+def intermediate(progress: Progress, recipe: Recipe) -> float | None:
+    """The figure of a fit's step that says early how good a trial will be; None if the step has none."""
+    stage, name = (
+        ("sequence", "ndcg_at_10") if "sequence" in recipe.sources else ("ranker", "validation_ndcg_at_10")
+    )
+    return progress.figures.get(name) if progress.stage == stage else None

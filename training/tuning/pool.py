@@ -1,0 +1,154 @@
+"""Trials and fits as Ray tasks: the cluster, the board they report to, and the pool that the search talks to."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from tailorbird.errors import TailorbirdError
+from tailorbird.settings import Settings
+from training.tuning.search import Outcome, TrialReport
+from training.tuning.space import Value
+
+Tell = Callable[[int, float], None]
+"""Reports (step, value) of a running task; raises :class:`Stopped` where it should end early."""
+
+Work = Callable[[Any, Mapping[str, Value], Tell], Outcome]
+"""What a task does with the shared data and its values."""
+
+
+class Stopped(Exception):  # noqa: N818
+    """The search asked this trial to end early."""
+
+
+class Board:
+    """Where running tasks leave their figures and learn that they should stop; an actor on the cluster."""
+
+    def __init__(self) -> None:
+        self._news: list[tuple[int, int, float]] = []
+        self._stopped: set[int] = set()
+
+    def post(self, number: int, step: int, value: float) -> bool:
+        """Leave a figure; True where the task should stop."""
+        self._news.append((number, step, value))
+        return number in self._stopped
+
+    def stop(self, number: int) -> None:
+        """Ask a task to stop at its next report."""
+        self._stopped.add(number)
+
+    def drain(self) -> list[tuple[int, int, float]]:
+        """Take what was left since the last call."""
+        news, self._news = self._news, []
+        return news
+
+
+@contextmanager
+def cluster(settings: Settings, *, cpus: int) -> Iterator[None]:
+    """Join the cluster that the settings name, or start one of ``cpus`` on this machine and end it afterwards."""
+    import ray
+
+    terminate = signal.getsignal(signal.SIGTERM)
+    if ray.is_initialized():
+        raise TailorbirdError("Ray runs in this process already", remedy="call ray.shutdown() first")
+    try:
+        if settings.ray_address:
+            ray.init(address=settings.ray_address, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env={"env_vars": dict.fromkeys(THREADS, "1")},
+            )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise TailorbirdError(
+            f"Ray does not start ({error})",
+            remedy="check TAILORBIRD_RAY_ADDRESS, or that the machine has free memory",
+        ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminate)  # Ray puts its own in place, which prints a stack
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class RayPool:
+    """Runs ``work`` once per trial, each on one CPU; the data is put into the cluster's memory once."""
+
+    def __init__(self, work: Work, data: object, *, parallel: int) -> None:
+        import ray
+
+        self._ray = ray
+        self._parallel = parallel
+        self._data = data if isinstance(data, ray.ObjectRef) else ray.put(data)
+        self._board: Any = ray.remote(num_cpus=0)(Board).remote()
+        self._task: Any = ray.remote(num_cpus=1, max_retries=1)(_run)
+        self._work = work
+        self._running: dict[Any, int] = {}
+
+    def free(self) -> int:
+        """How many more trials can start now."""
+        return self._parallel - len(self._running)
+
+    def start(self, number: int, params: Mapping[str, Value]) -> None:
+        """Submit a trial to the cluster."""
+        future = self._task.remote(self._work, self._data, number, dict(params), self._board)
+        self._running[future] = number
+
+    def reports(self) -> list[TrialReport]:
+        """New figures from the board."""
+        return [TrialReport(*news) for news in self._ray.get(self._board.drain.remote())]
+
+    def stop(self, number: int) -> None:
+        """Note on the board that a trial should end; once this returns, its next report hears it."""
+        self._ray.get(self._board.stop.remote(number))
+
+    def ended(self) -> list[tuple[int, Outcome]]:
+        """Collect finished tasks; a crashed or raising one becomes a FAIL with its reason."""
+        if not self._running:
+            return []
+        ready, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
+        return [(self._running.pop(future), self._outcome(future)) for future in ready]
+
+    def close(self) -> None:
+        """Cancel what still runs."""
+        for future in self._running:
+            self._ray.cancel(future, force=True)
+        self._ray.kill(self._board)
+
+    def _outcome(self, future: Any) -> Outcome:
+        try:
+            outcome: Outcome = self._ray.get(future)
+        except self._ray.exceptions.RayTaskError as error:
+            return Outcome("FAIL", reason=str(error.cause or error).strip().splitlines()[-1])
+        except self._ray.exceptions.RayError as error:
+            return Outcome("FAIL", reason=str(error).strip().splitlines()[0])
+        return outcome
+
+
+def _run(work: Work, data: Any, number: int, params: Mapping[str, Value], board: Any) -> Outcome:
+    """Do one trial's work in a Ray worker."""
+    import ray
+    import torch
+
+    torch.set_num_threads(1)
+    last: list[tuple[int, float]] = []
+
+    def tell(step: int, value: float) -> None:
+        last.append((step, value))
+        if ray.get(board.post.remote(number, step, value)):
+            raise Stopped
+
+    try:
+        return work(data, params, tell)
+    except Stopped:
+        return Outcome("PRUNED", curves={"reported": [value for _, value in last]})
