@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.evaluation.cases import Cases
+from tailorbird.events.schema import id_of
 
 
 def write_rankings(
@@ -42,7 +43,7 @@ def write_rankings(
                 pa.table(
                     [
                         pa.array(np.arange(low, low + len(listed))),
-                        pa.array(cases.user_ids[rows], pa.string()),
+                        pa.array([id_of(key) for key in cases.user_ids[rows]], pa.string()),
                         ids.take(pa.array(cases.targets[rows])),
                         pa.ListArray.from_arrays(pa.array(offsets), ids.take(pa.array(listed[offered]))),
                         pa.array(cases.question[rows]),

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tailorbird.errors import UsageError
-from tailorbird.events.schema import SCHEMA, Event
+from tailorbird.events.schema import ANONYMOUS, SCHEMA, USER, Event
 
 COLUMNS: tuple[str, ...] = tuple(SCHEMA.names)
 MICROSECONDS = 1_000_000
@@ -98,8 +98,8 @@ def user_keys(frame: pd.DataFrame) -> pd.Series:
     """The profile of each row of an event frame, as :func:`tailorbird.events.schema.user_key` names it."""
     users = frame["user_id"].astype(object)
     known = users.notna() & (users != "")
-    anonymous = "anon:" + frame["anonymous_id"].astype(object).fillna("").astype(str)
-    return users.where(known, anonymous)
+    anonymous = ANONYMOUS + frame["anonymous_id"].astype(object).fillna("").astype(str)
+    return (USER + users.fillna("").astype(str)).where(known, anonymous)
 
 
 def micros(times: pd.Series) -> np.ndarray:

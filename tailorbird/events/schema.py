@@ -75,8 +75,15 @@ class Event:
         return user_key(user_id=self.user_id, anonymous_id=self.anonymous_id)
 
 
+USER, ANONYMOUS = "user:", "anon:"
+"""The two kinds of person keys. A key is never a bare id: nobody can call themselves somebody else's anonymous id."""
+
+
 def user_key(*, user_id: str | None, anonymous_id: str | None) -> str:
-    """Name a profile: the user's id, or ``anon:`` and the anonymous id."""
-    if user_id:
-        return user_id
-    return f"anon:{anonymous_id}"
+    """Name a profile: ``user:`` and the user's id where there is one, else ``anon:`` and the anonymous id."""
+    return f"{USER}{user_id}" if user_id else f"{ANONYMOUS}{anonymous_id}"
+
+
+def id_of(key: str) -> str:
+    """The caller's own id in a person key."""
+    return key[len(USER) :] if key.startswith((USER, ANONYMOUS)) else key

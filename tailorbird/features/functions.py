@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailorbird.catalog.catalog import Users
+from tailorbird.events.schema import user_key
 from tailorbird.features.facts import BUCKETS
 from tailorbird.features.records import MICROSECONDS, microseconds
 from tailorbird.features.state import UserState
@@ -37,7 +38,9 @@ def demographics_of(users: Users) -> dict[str, Demographics]:
     """Look-up of demographics by user key."""
     table = users.users
     return {
-        user_id: Demographics(age=float(age), gender=str(gender), country=str(country))
+        user_key(user_id=user_id, anonymous_id=None): Demographics(
+            age=float(age), gender=str(gender), country=str(country)
+        )
         for user_id, age, gender, country in zip(
             table["user_id"], table["age"], table["gender"], table["country"], strict=True
         )

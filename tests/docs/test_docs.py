@@ -98,7 +98,7 @@ def test_every_folder_of_the_rooms_is_in_the_readme() -> None:
     rooms = {
         room: line
         for line in house.splitlines()
-        for room in ("training", "serving")
+        for room in ("training", "serving", "registry")
         if f"| `{room}/` |" in line
     }
     folders = [path.parent for room in rooms for path in (ROOT / room).glob("*/__init__.py")]

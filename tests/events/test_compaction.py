@@ -50,7 +50,14 @@ def test_read_log_joins_parquet_and_tail_sorted_by_time(log: SqliteEventLog, tmp
     frame = read_log(tmp_path)
     assert frame["message_id"].tolist() == ["m1", "m3", "m5", "m7", "m9", "m20"]
     assert list(frame.columns) == ["offset", *SCHEMA.names, "user_key"]
-    assert frame["user_key"].tolist() == ["user-1", "user-0", "user-2", "user-1", "user-0", "anon:x"]
+    assert frame["user_key"].tolist() == [
+        "user:user-1",
+        "user:user-0",
+        "user:user-2",
+        "user:user-1",
+        "user:user-0",
+        "anon:x",
+    ]
     assert str(frame["event_time"].dtype) == "datetime64[us, UTC]"
     assert frame["event_time"].iloc[0] == pd.Timestamp(1_700_003_600_000_001, unit="us", tz="UTC")
 

@@ -172,7 +172,7 @@ def test_oddities_are_reported_and_kept() -> None:
         "outlying values",
     }
     assert found["dominant item"].value == pytest.approx(0.5)
-    assert "'scraper'" in found["dominant user"].message
+    assert "'user:scraper'" in found["dominant user"].message
 
 
 def test_ordinary_events_raise_no_anomaly() -> None:

@@ -67,7 +67,7 @@ def test_a_lost_online_store_is_filled_again(workspace: Settings) -> None:
     assert build_features(workspace)["skipped"] is False
     room = FeatureStoreRoom(workspace)
     assert room.applied_offset() == 2_500
-    assert room.online_read(["u1"])[0].total > 0
+    assert room.online_read(["user:u1"])[0].total > 0
 
 
 def test_another_history_length_drops_the_old_rows(workspace: Settings) -> None:
@@ -76,7 +76,9 @@ def test_another_history_length_drops_the_old_rows(workspace: Settings) -> None:
         home=workspace.home, mlruns=workspace.mlruns, workspace=workspace.workspace, history_length=16
     )
     assert build_features(shorter)["skipped"] is False
-    state = max(FeatureStoreRoom(shorter).online_read(["u1", "u2", "u3"]), key=lambda s: s.total)
+    state = max(
+        FeatureStoreRoom(shorter).online_read(["user:u1", "user:u2", "user:u3"]), key=lambda s: s.total
+    )
     assert len(state.history) == 16
     assert state.total > 16
 
@@ -89,7 +91,7 @@ def test_another_log_in_the_same_workspace_starts_anew(workspace: Settings, shop
         log.append([Event("other", "click", 1.75e9, 1.75e9, user_id="u1", item_id="i1")])
     assert build_features(workspace)["through_offset"] == 1
     room = FeatureStoreRoom(workspace)
-    assert [state.total for state in room.online_read(["u1", "u2"])] == [1, 0]
+    assert [state.total for state in room.online_read(["user:u1", "user:u2"])] == [1, 0]
     assert room.item_table(shop[0]).totals.sum() == 1
 
 
@@ -117,13 +119,13 @@ def test_json_is_all_that_stands_on_stdout(workspace: Settings, monkeypatch: pyt
 def test_live_updates_go_on_from_what_was_built(workspace: Settings, shop: Shop) -> None:
     build_features(workspace)
     room = FeatureStoreRoom(workspace)
-    before = room.online_read(["u1"])[0]
+    before = room.online_read(["user:u1"])[0]
     with SqliteEventLog(workspace.event_db, archive=workspace.log_folder) as log:
         appended = log.append([Event("live", "purchase", 1.76e9, 1.76e9, user_id="u1", item_id="i3")])
         ProfileUpdater(workspace, room=room, log=log).apply(
             list(zip(appended.offsets, appended.accepted, strict=True))
         )
-    after = room.online_read(["u1"])[0]
+    after = room.online_read(["user:u1"])[0]
     assert after.total == before.total + 1
     assert after.times[-1] == pytest.approx(1.76e9)
     assert np.exp2(-(1.76e9 - before.last_seen / 1e6) / 86_400) < 1

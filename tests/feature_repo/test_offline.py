@@ -20,7 +20,7 @@ LOG = frame([event(str(n), "click", "kettle", NOON + n * DAY) for n in range(3)]
 def test_strictly_before_and_every_row_in_its_place(settings: Settings, room: FeatureStoreRoom) -> None:
     room.build(LOG, CATALOG)
     instants = np.array([NOON + 9 * DAY, NOON, NOON + 1e-6, NOON + DAY, NOON - DAY, NOON + 9 * DAY])
-    users = ["ann", "ann", "ann", "ann", "ann", "bob"]
+    users = ["user:ann"] * 5 + ["user:bob"]
     states = FeastProfiles(settings).states_at(users, instants)
     assert [state.total for state in states] == [3, 0, 1, 1, 0, 0]
     assert [state.user_key for state in states] == users
@@ -28,7 +28,7 @@ def test_strictly_before_and_every_row_in_its_place(settings: Settings, room: Fe
 
 def test_doubled_questions_are_answered_twice(settings: Settings, room: FeatureStoreRoom) -> None:
     room.build(LOG, CATALOG)
-    states = FeastProfiles(settings, rows_at_once=2).states_at(["ann"] * 5, np.full(5, NOON + DAY + 1))
+    states = FeastProfiles(settings, rows_at_once=2).states_at(["user:ann"] * 5, np.full(5, NOON + DAY + 1))
     assert [state.total for state in states] == [2] * 5
 
 
@@ -39,20 +39,20 @@ def test_nobody_asked_is_nobody_answered(settings: Settings, room: FeatureStoreR
 
 def test_missing_snapshots_name_the_remedy(settings: Settings, room: FeatureStoreRoom) -> None:
     with pytest.raises(TailorbirdError, match="no offline snapshots"):
-        FeastProfiles(settings).states_at(["ann"], np.array([NOON]))
+        FeastProfiles(settings).states_at(["user:ann"], np.array([NOON]))
 
 
 def test_an_empty_log_builds_and_materializes(settings: Settings, room: FeatureStoreRoom) -> None:
     built = room.build(frame([]), CATALOG)
     assert (built.users, built.user_rows, built.items, built.item_rows) == (0, 0, 5, 5)
     assert room.materialize() == 0
-    assert FeastProfiles(settings).states_at(["ann"], np.array([NOON]))[0].total == 0
+    assert FeastProfiles(settings).states_at(["user:ann"], np.array([NOON]))[0].total == 0
     assert room.item_table(CATALOG).totals.tolist() == [0] * 5
 
 
 def test_events_of_one_instant_leave_one_snapshot(settings: Settings, room: FeatureStoreRoom) -> None:
     room.build(frame([event(str(n), "click", "kettle", NOON) for n in range(4)]), CATALOG)
-    (state,) = FeastProfiles(settings).states_at(["ann"], np.array([NOON + 1]))
+    (state,) = FeastProfiles(settings).states_at(["user:ann"], np.array([NOON + 1]))
     assert state.total == 4
     assert pq.read_metadata(snapshot_file(settings.feature_folder, USER_VIEW)).num_rows == 1
 
@@ -61,7 +61,7 @@ def test_feast_joins_both_views_and_knows_ttl(settings: Settings, room: FeatureS
     room.build(LOG, CATALOG)
     asked = pd.DataFrame(
         {
-            "user_key": ["ann", "ann"],
+            "user_key": ["user:ann", "user:ann"],
             "item_id": ["kettle", "saw"],
             "event_timestamp": pd.to_datetime([NOON + 1, NOON + 40 * DAY], unit="s", utc=True),
         }
@@ -102,6 +102,6 @@ def test_an_interrupted_build_leaves_the_snapshots_of_before(
 def test_a_deleted_user_leaves_the_snapshots_too(settings: Settings, room: FeatureStoreRoom) -> None:
     bob = event("b", "click", "saw", NOON, user_id="bob")
     room.build(pd.concat([LOG, frame([bob])], ignore_index=True), CATALOG)
-    assert room.delete_user("ann")
-    ann, other = FeastProfiles(settings).states_at(["ann", "bob"], np.full(2, NOON + 9 * DAY))
+    assert room.delete_user("user:ann")
+    ann, other = FeastProfiles(settings).states_at(["user:ann", "user:bob"], np.full(2, NOON + 9 * DAY))
     assert (ann.total, other.total) == (0, 1)

@@ -54,7 +54,7 @@ def test_what_serving_showed_moves_the_mark_and_no_profile(
     shown = Event("shown", "slate", 1.75e9, 1.75e9, user_id="u1")
     applied = ProfileUpdater(settings, room=room, log=log).apply(entries(log, [shown]))
     assert (applied.users, applied.events, applied.through) == (0, 0, 1)
-    assert room.online_read(["u1"])[0].version == UserState.empty("u1").version
+    assert room.online_read(["user:u1"])[0].version == UserState.empty("u1").version
 
 
 def test_applying_twice_changes_nothing(

@@ -13,7 +13,7 @@ from tests.features.toy import CATALOG, DAY, FACTS, NOON, event, frame, random_s
 
 def test_an_event_at_the_instant_itself_has_not_happened_yet() -> None:
     replay = ReplayProfiles(frame([event("1", "view", "kettle", NOON)]), CATALOG)
-    at, after = replay.states_at(["ann", "ann"], np.array([NOON, NOON + 1e-6]))
+    at, after = replay.states_at(["user:ann", "user:ann"], np.array([NOON, NOON + 1e-6]))
     assert (at.total, after.total) == (0, 1)
 
 
@@ -41,5 +41,5 @@ def test_replay_is_the_fold_of_the_past(seed: int) -> None:
 
 def test_the_toy_day_has_a_known_answer() -> None:
     log = [event(str(n), "click", "kettle", NOON + n * DAY) for n in range(3)]
-    (state,) = ReplayProfiles(frame(log), CATALOG).states_at(["ann"], np.array([NOON + 1.5 * DAY]))
-    assert_same(state, UserState.empty("ann").fold(log[:2], FACTS))
+    (state,) = ReplayProfiles(frame(log), CATALOG).states_at(["user:ann"], np.array([NOON + 1.5 * DAY]))
+    assert_same(state, UserState.empty("user:ann").fold(log[:2], FACTS))

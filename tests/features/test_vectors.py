@@ -255,4 +255,4 @@ def test_histories_hold_what_speaks_for_an_item_of_the_catalogue() -> None:
 
 def test_demographics_are_looked_up_by_user() -> None:
     known = demographics_of(Users.from_frame(pd.DataFrame({"user_id": [1], "age": [40], "gender": ["M"]})))
-    assert known == {"1": Demographics(age=40.0, gender="M", country="")}
+    assert known == {"user:1": Demographics(age=40.0, gender="M", country="")}

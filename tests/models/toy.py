@@ -5,6 +5,7 @@ import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.interactions import Histories, Interactions
+from tailorbird.events.schema import id_of
 
 SHELF = 6
 ITEMS = 2 * SHELF + 1  # the last one is new: described, but never touched
@@ -41,7 +42,7 @@ def interactions(*, users: int = 40, events: int = 24, seed: int = 0) -> Interac
         users=owners,
         items=items,
         times=START + steps * 60.0 + owners * 1e-3,
-        user_ids=np.array([f"user-{u}" for u in range(users)], dtype=object),
+        user_ids=np.array([f"user:user-{u}" for u in range(users)], dtype=object),
         item_count=ITEMS,
     )
 
@@ -66,7 +67,7 @@ def events(data: Interactions) -> pd.DataFrame:
         {
             "message_id": [f"m-{row}" for row in range(n)],
             "type": "click",
-            "user_id": data.user_ids[data.users],
+            "user_id": [id_of(key) for key in data.user_ids[data.users]],
             "anonymous_id": None,
             "session_id": None,
             "item_id": ids[data.items],

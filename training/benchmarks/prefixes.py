@@ -9,6 +9,7 @@ import pandas as pd
 from tailorbird.errors import UsageError
 from tailorbird.evaluation.protocols import newest_sessions
 from tailorbird.events.interactions import Interactions
+from tailorbird.events.schema import id_of
 from tailorbird.ingest.sources import Tables
 from training.benchmarks.clock import STEP_SECONDS
 
@@ -57,7 +58,7 @@ def with_test_sessions(tables: Tables, *, path: Path) -> tuple[Tables, pd.Series
 
 def parts_of_sessions(interactions: Interactions) -> np.ndarray:
     """(n_users,) 2 for the test sessions, 1 for the newest twentieth of the others, which validates, 0 for the rest."""
-    is_test = np.array([str(user).startswith(TEST) for user in interactions.user_ids])
+    is_test = np.array([id_of(str(user)).startswith(TEST) for user in interactions.user_ids])
     part = np.where(is_test, 2, 0).astype(np.int8)
     newest = newest_sessions(interactions.where(~is_test[interactions.users]), shares=(0.95, 0.05))
     part[~is_test & (newest == 1)] = 1

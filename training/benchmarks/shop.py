@@ -6,6 +6,7 @@ import numpy as np
 
 from tailorbird.evaluation.answers import Answers, answer_by_scores
 from tailorbird.evaluation.cases import QuestionBatch
+from tailorbird.events.schema import id_of
 from tailorbird.ingest.sources import Tables
 from tailorbird.plumbing.terminal import say
 from tailorbird.simulator.shop import Shop
@@ -28,7 +29,7 @@ def measure_oracle(bench: Bench, shop: Shop) -> None:
     """Add the row of the true preferences, the running session's intent among them: nothing does better on average."""
 
     def wants(batch: QuestionBatch) -> np.ndarray:
-        return shop.preferences(list(batch.user_ids), batch.now)
+        return shop.preferences([id_of(key) for key in batch.user_ids], batch.now)
 
     def answer(advance: Callable[[int], object]) -> Answers:
         return answer_by_scores(wants, bench.cases, advance=advance)

@@ -15,6 +15,7 @@ from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.metrics import ndcg
 from tailorbird.evaluation.protocols import Protocol, Split
 from tailorbird.evaluation.report import Report, Yardstick, evaluate_rankings, source_frame
+from tailorbird.events.schema import id_of
 from tailorbird.features.profiles import ProfileSource
 from training.data.dataset import Dataset, case_names
 
@@ -112,8 +113,11 @@ def case_table(cases: Cases, ranks: np.ndarray, *, dataset: Dataset) -> pd.DataF
 
 
 def user_segments(users: Users, user_ids: Sequence[str]) -> dict[str, np.ndarray]:
-    """Segments of people for slices: gender, age band and country where they are known; (n,) labels, empty if not."""
-    known = users.users.set_index("user_id").reindex(list(user_ids))
+    """Segments of people for slices: gender, age band and country where they are known; (n,) labels, empty if not.
+
+    ``user_ids`` are person keys.
+    """
+    known = users.users.set_index("user_id").reindex([id_of(key) for key in user_ids])
     segments: dict[str, np.ndarray] = {}
     age = known["age"].to_numpy(float)
     if np.isfinite(age).any():

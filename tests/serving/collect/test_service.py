@@ -22,7 +22,7 @@ def test_an_accepted_event_is_on_disk_and_in_the_profile(world):
     (_, event), *_ = world.log.read(0)
     assert (event.message_id, event.item_id, event.value) == ("m1", "i0", 2.5)
     assert event.event_time == dt.datetime(2023, 11, 14, 22, tzinfo=dt.UTC).timestamp()
-    assert world.shelves.states["ann"].total == 1
+    assert world.shelves.states["user:ann"].total == 1
 
 
 def test_the_next_request_reflects_the_event(world):
@@ -39,7 +39,7 @@ def test_a_message_is_accepted_once(world):
     second = world.post(PATH, {"batch": [view("m1"), view("m3")]}).json()
     assert (first["accepted"], first["duplicates"]) == (2, 1)
     assert (second["accepted"], second["duplicates"]) == (1, 1)
-    assert world.shelves.states["ann"].total == 3
+    assert world.shelves.states["user:ann"].total == 3
 
 
 @pytest.mark.parametrize(
@@ -99,12 +99,12 @@ def test_events_survive_an_absent_feature_store_and_reach_the_profile_later(worl
 
     async def caught_up():
         for _ in range(500):
-            if world.shelves.states.get("ann") is not None and not world.folder.behind:
+            if world.shelves.states.get("user:ann") is not None and not world.folder.behind:
                 return
             await asyncio.sleep(0.01)
 
     asyncio.run(caught_up())
-    assert world.shelves.states["ann"].total == 1
+    assert world.shelves.states["user:ann"].total == 1
 
 
 def test_a_log_that_cannot_write_says_so_and_loses_nothing(world):
@@ -128,7 +128,7 @@ def test_many_callers_at_once_are_counted_each_by_itself(world):
     assert all(answer["accepted"] + answer["duplicates"] == 3 for answer in answers)
     assert sum(answer["accepted"] for answer in answers) == 21
     assert world.log.last_offset() == 21
-    assert world.shelves.states["ann"].total == 21
+    assert world.shelves.states["user:ann"].total == 21
 
 
 def test_times_ahead_of_ours_by_a_little_count_as_now(world):

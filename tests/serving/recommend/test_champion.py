@@ -87,4 +87,4 @@ def test_new_versions_are_warmed_with_real_requests(world):
     world.workspace.stages = Watching()
     world.alias.point_at("2")
     world.champion.check()
-    assert "real-visitor" in asked
+    assert "user:real-visitor" in asked

@@ -1,0 +1,69 @@
+"""The protocol of a stream. Its laws are in tests/streams/laws.py; every engine passes them for both streams."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from tailorbird.streams.position import Position
+
+Record = TypeVar("Record")
+
+
+class Entry(NamedTuple, Generic[Record]):
+    """One record where it stands."""
+
+    partition: int
+    offset: int
+    record: Record
+
+
+@dataclass(frozen=True)
+class Appended(Generic[Record]):
+    """What an append stored: new ``entries`` in the order given; ``duplicates`` had a key that is known."""
+
+    entries: Sequence[Entry[Record]]
+    duplicates: int
+
+
+@dataclass(frozen=True)
+class Chunk(Generic[Record]):
+    """What a read found, each partition in the order of its offsets, and the ``position`` to go on from."""
+
+    entries: Sequence[Entry[Record]]
+    position: Position
+
+    def __bool__(self) -> bool:
+        return bool(self.entries)
+
+
+class Stream(Protocol[Record]):
+    """An append-only log of records, each with a key of its own and a person it belongs to.
+
+    All records of one person are in one partition. Reading from the same position gives the same records, except those
+    of people who were forgotten since.
+    """
+
+    def append(self, records: Sequence[Record]) -> Appended[Record]:
+        """Store records as durably as the stream promises before returning; a known key is counted, not stored again.
+
+        Raises:
+            TailorbirdError: nothing was stored.
+        """
+
+    def read(self, after: Position, *, limit: int = 10_000) -> Chunk[Record]:
+        """Up to ``limit`` records past ``after``, archived ones included; empty at the end."""
+
+    def end(self) -> Position:
+        """The position of the newest records."""
+
+    def lag(self, after: Position) -> int:
+        """How many records at most lie past ``after`` (holes count)."""
+
+    def find(self, key: str) -> Record | None:
+        """The record with this key; None where there is none."""
+
+    def forget(self, user_key: str) -> int:
+        """Delete every record of a person here and in the archive; how many they were. Their keys stay taken."""
+
+    def close(self) -> None:
+        """Release what is open; closing twice is fine."""
