@@ -19,6 +19,7 @@ from tailorbird.settings import Settings
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
+    from mlflow.entities import Run as MlflowRun
 
 _BATCH = 1000  # MLflow's limit of metrics in one call
 
@@ -73,6 +74,17 @@ class Tracker:
         }
         run = self.client.create_run(self.experiment_id, run_name=name, tags=own)
         return Run(self.client, run.info.run_id)
+
+    def children(self, parent: "Run", *, status: str) -> "list[MlflowRun]":
+        """The runs of ``parent`` that have this status."""
+        found: list[MlflowRun] = []
+        token: str | None = None
+        query = f"tags.`mlflow.parentRunId` = '{parent.run_id}' and attributes.status = '{status}'"
+        while token != "":
+            page = self.client.search_runs([self.experiment_id], query, page_token=token)
+            found += page
+            token = page.token or ""
+        return found
 
     def resume(self, run_id: str) -> "Run":
         """Go on with a run that an earlier process began."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from tailorbird.errors import TailorbirdError
 from training.tuning.space import Space, Value
 
@@ -31,9 +33,10 @@ class Finished:
 class OwnedStudy:
     """A study in a SQLite file. Every call happens in the process that holds the file's lock."""
 
-    def __init__(self, study: "optuna.Study", space: Space) -> None:
+    def __init__(self, study: "optuna.Study", space: Space, *, seed: int) -> None:
         self._study = study
         self._space = space
+        self._seed = seed
         self._open: dict[int, optuna.Trial] = {}
 
     @classmethod
@@ -62,10 +65,9 @@ class OwnedStudy:
                 study_name=name,
                 direction="maximize",
                 load_if_exists=True,
-                sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=6),
                 pruner=_pruner(pruner),
             )
-            owned = cls(study, space)
+            owned = cls(study, space, seed=seed)
             owned._requeue_stale()
             yield owned
 
@@ -74,7 +76,17 @@ class OwnedStudy:
         self._study.enqueue_trial(dict(params), skip_if_exists=True)
 
     def ask(self) -> tuple[int, dict[str, Value]]:
-        """Start the next trial: its number and its values."""
+        """Start the next trial: its number and its values.
+
+        What is drawn depends on the seed, how many trials began before and what the study knows, not on when this process
+        began: a resumed study draws nothing twice.
+        """
+        import optuna
+
+        waiting = optuna.trial.TrialState.WAITING
+        begun = sum(trial.state != waiting for trial in self._study.get_trials(deepcopy=False))
+        own = np.random.default_rng([self._seed, begun]).integers(2**31)
+        self._study.sampler = optuna.samplers.TPESampler(seed=int(own), n_startup_trials=6)
         trial = self._study.ask()
         self._open[trial.number] = trial
         return trial.number, self._space.suggest(trial)
@@ -148,8 +160,10 @@ class OwnedStudy:
         running = optuna.trial.TrialState.RUNNING
         for trial in self._study.get_trials(deepcopy=False, states=(running,)):
             self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            if trial.params:
-                self._study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
+            # A queued trial may have been killed before it took its values.
+            params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+            if params:
+                self._study.enqueue_trial(params, user_attrs={"again": trial.number})
 
 
 def _pruner(name: str) -> "optuna.pruners.BasePruner":

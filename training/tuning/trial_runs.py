@@ -50,9 +50,15 @@ class TrialRuns:
         self._runs.clear()
 
 
-def close_lost_runs(tracker: Tracker, study: OwnedStudy) -> None:
-    """Close the runs of trials that a killed driver left open."""
-    for trial in study.finished():
-        run_id = trial.attributes.get("run_id")
-        if trial.state == "FAIL" and run_id and tracker.client.get_run(run_id).info.status == "RUNNING":
-            Run(tracker.client, run_id).finish("KILLED")
+def close_lost_runs(tracker: Tracker, parent: Run, study: OwnedStudy) -> None:
+    """Close the runs of trials that a killed driver left open, and complete what it had not yet written.
+
+    The driver may have been killed at any instant: a run may stand without its parameters, or unknown to its trial.
+    """
+    trials = {trial.number: trial for trial in study.finished()}
+    for run in tracker.children(parent, status="RUNNING"):
+        trial = trials.get(int(run.info.run_name.removeprefix("trial ")))
+        lost = Run(tracker.client, run.info.run_id)
+        if trial is not None:
+            lost.params(trial.params)
+        lost.finish("KILLED")

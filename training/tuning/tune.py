@@ -134,7 +134,7 @@ def _parent_run(study: OwnedStudy, tracker: Tracker, job: Job) -> Iterator[Run]:
     begun = study.memory("run_id") if study.memory("version") is None else None
     if begun:
         run = tracker.resume(begun)
-        close_lost_runs(tracker, study)
+        close_lost_runs(tracker, run, study)
     else:
         run = tracker.start(f"tune {job.recipe.name}", tags={"kind": "tune", "study": job.study})
         run.params({"study": {"space": job.space.name, "pruner": job.pruner, "seed": job.seed}})

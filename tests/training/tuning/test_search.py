@@ -157,6 +157,23 @@ def test_after_a_kill_the_lost_trials_are_tried_again_with_their_values(tmp_path
     assert study.done() == 4
 
 
+def test_a_resumed_study_draws_what_an_uninterrupted_one_draws(tmp_path: Path) -> None:
+    _, whole = run(tmp_path / "whole", StepwisePool(hill, parallel=1), trials=12)
+    _, first = run(tmp_path / "parts", StepwisePool(hill, parallel=1), trials=5)
+    _, second = run(tmp_path / "parts", StepwisePool(hill, parallel=1), trials=12)
+    drawn = [*first.params.values(), *second.params.values()]
+    assert drawn == list(whole.params.values())
+    assert len({str(params) for params in drawn}) == 12
+
+
+def test_a_lost_trial_that_had_not_taken_its_queued_values_keeps_them(tmp_path: Path) -> None:
+    with OwnedStudy.open(tmp_path, "s", space=SPACE, pruner="none", seed=0) as study:
+        study.first({"x": 1.5, "n": 2})
+        study._study.ask()  # killed before its values are suggested
+    with OwnedStudy.open(tmp_path, "s", space=SPACE, pruner="none", seed=0) as study:
+        assert study.ask()[1] == {"x": 1.5, "n": 2}
+
+
 def test_a_study_has_one_owner_at_a_time(tmp_path: Path) -> None:
     with (
         OwnedStudy.open(tmp_path, "s", space=SPACE, pruner="none", seed=0),
