@@ -89,6 +89,8 @@ class Ranking:
     candidates: Candidates
     scores: np.ndarray  # (c,) float32, descending
     user_vector: np.ndarray  # (u,) float32, the features the ranker saw
+    scored_at: float = 0.0
+    """The instant (epoch seconds) the features are of: a kept ranking is older than the answer it serves."""
 
 
 class SlateItem(NamedTuple):
@@ -114,5 +116,9 @@ class Slate:
     """Another page exists."""
     removed: tuple[Removed, ...] = ()
     user_vector: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    scored_at: float = 0.0
+    """The instant ``user_vector`` is of; 0 where the model did not answer."""
+    found: Candidates | None = None
+    """The model's items as the ranker saw them: the first ``len(found)`` of ``items``, in their order."""
     failure: str = ""
     """Why the model did not answer, for the operator."""

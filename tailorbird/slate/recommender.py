@@ -115,8 +115,8 @@ class Recommender:
         )
         kept = [each.where(screen.allowed[each.rows]) for each, screen in zip(found, screens, strict=True)]
         return [
-            _ranked(candidates, *scored)
-            for candidates, scored in zip(kept, stages.score(queries, kept), strict=True)
+            _ranked(candidates, *scored, at=query.now)
+            for query, candidates, scored in zip(queries, kept, stages.score(queries, kept), strict=True)
         ]
 
     def rerank(self, query: Query, item_ids: Sequence[str]) -> Slate:
@@ -139,6 +139,8 @@ class Recommender:
             fallback="" if ranking is not None else EVERYONE,
             partial=bool(unknown),
             user_vector=ranking.user_vector if ranking is not None else np.zeros(0, np.float32),
+            scored_at=ranking.scored_at if ranking is not None else 0.0,
+            found=ranking.candidates if ranking is not None else None,
             failure=failure,
         )
 
@@ -161,13 +163,15 @@ class Recommender:
         k = min(query.k, PAGE_LIMIT)
         items: list[SlateItem] = []
         rows = np.zeros(0, np.int64)
+        found: Candidates | None = None
         waiting = 0
         if ranking is not None:
             places = np.flatnonzero(screen.allowed[ranking.candidates.rows])
             shelves = self.shelf.shelf_of[ranking.candidates.rows[places]]
             chosen = places[VarietySelector(self.policy.max_category_share).select(shelves, k)]
             items = self._items(ranking, chosen, query)
-            rows = ranking.candidates.rows[chosen]
+            found = ranking.candidates.where(chosen)
+            rows = found.rows
             waiting = len(places) - len(chosen)
         fallback = "" if query.state.total or query.item_id else COLD_START
         if len(items) < k:
@@ -183,6 +187,8 @@ class Recommender:
             more=waiting > 0 or screen.size > len(items),
             removed=screen.removed,
             user_vector=ranking.user_vector if ranking is not None else np.zeros(0, np.float32),
+            scored_at=ranking.scored_at if ranking is not None else 0.0,
+            found=found,
             failure=failure,
         )
 
@@ -205,12 +211,12 @@ class Recommender:
         depth = min(max(self.policy.depth, min(query.k, PAGE_LIMIT)), len(self.shelf))
         found, scores = self._stages().neighbours(row, depth=depth)
         keep = screen.allowed[found.rows]
-        return Ranking(found.where(keep), scores[keep], np.zeros(0, np.float32))
+        return Ranking(found.where(keep), scores[keep], np.zeros(0, np.float32), scored_at=query.now)
 
     def _admitted(self, query: Query, rows: np.ndarray) -> Ranking:
         stages = self._stages()
         candidates = stages.admit(query, rows)
-        return _ranked(candidates, *stages.score([query], [candidates])[0])
+        return _ranked(candidates, *stages.score([query], [candidates])[0], at=query.now)
 
     def _stages(self) -> Stages:
         if self.stages is None:
@@ -282,9 +288,9 @@ class Recommender:
             return None, traceback.format_exc()
 
 
-def _ranked(candidates: Candidates, scores: np.ndarray, user_vector: np.ndarray) -> Ranking:
+def _ranked(candidates: Candidates, scores: np.ndarray, user_vector: np.ndarray, *, at: float) -> Ranking:
     order = np.argsort(-scores)
-    return Ranking(candidates.where(order), scores[order], user_vector)
+    return Ranking(candidates.where(order), scores[order], user_vector, scored_at=at)
 
 
 def _distinct(rows: np.ndarray) -> np.ndarray:

@@ -175,3 +175,18 @@ def test_allowed_and_removed_make_the_catalogue(seen, hidden, excluded, cheap):
     assert sorted(np.concatenate(parts).tolist()) == list(range(12))
     assert screen.size == len(parts[0])
     assert set(parts[0].tolist()).isdisjoint(seen | hidden | excluded | {3})
+
+
+def test_a_slate_carries_its_items_as_the_ranker_saw_them():
+    slate = recommender().recommend(query(("view", "i0"), k=12))
+    shown = [str(CATALOG.item_ids[row]) for row in slate.found.rows]
+    assert shown == [item.item_id for item in slate.items][: len(shown)]
+    assert slate.scored_at == NOW
+    assert recommender(None).recommend(query()).found is None
+
+
+def test_a_kept_ranking_says_when_it_was_made():
+    model, first = recommender(), query()
+    ((_, ranking),) = model.recommend_and_rank([first])
+    ((slate, _),) = model.recommend_and_rank([replace(first, now=NOW + 9)], known=[ranking])
+    assert slate.scored_at == NOW

@@ -1,0 +1,73 @@
+"""What an exposure says of a slate is what the slate was."""
+
+import numpy as np
+import pytest
+
+from tailorbird.exposures.codec import pack, unpack
+from tailorbird.exposures.exposure import LIST
+from tailorbird.exposures.record import exposure_of
+from tests.slate import toy
+
+ANN = {"user_id": "ann", "anonymous_id": None, "session_id": "s", "scenario": "home", "arm": "champion"}
+
+
+STAGES = toy.RowStages()
+
+
+def recorded(stages=STAGES, *acts, **wishes):
+    query = toy.query(*acts, **wishes)
+    slate = toy.recommender(stages).recommend(query)
+    return slate, exposure_of(slate, query, recommendation_id="r1", item_ids=toy.CATALOG.item_ids, **ANN)
+
+
+def test_items_scores_and_sources_stand_place_by_place():
+    slate, exposure = recorded(k=4)
+    assert exposure.items == ("i0", "i1", "i2", "i4")
+    assert list(exposure.positions) == [0, 1, 2, 3]
+    assert exposure.scores.tolist() == [item.score for item in slate.items]
+    assert exposure.source_names == ("first", "second")
+    assert exposure.ranks.tolist() == [[0, 0], [1, -1], [2, 1], [4, 2]]
+    assert (exposure.arm, exposure.model_version, exposure.user_key) == ("champion", "1", "user:ann")
+    assert unpack(pack(exposure)) == exposure
+
+
+def test_later_pages_go_on_counting():
+    _, exposure = recorded(shown=("i0", "i1"), k=2)
+    assert list(exposure.positions) == [2, 3]
+
+
+def test_lists_that_fill_a_page_are_told_from_retrievers():
+    _, exposure = recorded(toy.RowStages(reach=2), k=5)
+    assert exposure.source_names == ("first", "second", LIST + "popularity", LIST + "editorial")
+    assert exposure.ranks.tolist() == [
+        [0, 0, -1, -1], [1, -1, -1, -1], [-1, -1, 0, -1], [-1, -1, 1, -1], [-1, -1, -1, 0]
+    ]  # fmt: skip
+
+
+def test_without_a_model_everything_comes_from_lists():
+    _, exposure = recorded(None, k=3)
+    assert exposure.source_names == (LIST + "popularity", LIST + "editorial")
+    assert (exposure.fallback, exposure.user_vector.size, exposure.model_version) == ("popularity", 0, "")
+
+
+def test_rules_are_counted_and_only_explanations_name_the_items():
+    _, plain = recorded(toy.RowStages(), ("view", "i0"), ("hide", "i1"), k=2)
+    assert plain.removed == {"seen": 1, "hidden": 1, "out_of_stock": 1}
+    assert plain.removed_items == {}
+    _, explained = recorded(toy.RowStages(), ("view", "i0"), ("hide", "i1"), k=2, explain=True)
+    assert explained.removed_items == {"seen": ("i0",), "hidden": ("i1",), "out_of_stock": ("i3",)}
+
+
+def test_what_the_ranking_depended_on_is_kept_where_it_is_unusual():
+    from tailorbird.slate.query import Rules
+
+    _, exposure = recorded(k=2, item_id="i5", rules=Rules(categories=("tea",), max_price=3.0))
+    assert exposure.request == {"k": 2, "itemId": "i5", "categories": ["tea"], "maxPrice": 3.0}
+    _, usual = recorded(k=2)
+    assert usual.request == {"k": 2}
+
+
+def test_the_vector_is_kept_within_half_precision():
+    slate, exposure = recorded(k=1)
+    assert exposure.user_vector == pytest.approx(slate.user_vector, rel=2**-11)
+    assert exposure.user_vector.dtype == np.float32
