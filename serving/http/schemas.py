@@ -4,7 +4,16 @@ import datetime as dt
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 Identifier = Annotated[str, Field(min_length=1, max_length=256)]
@@ -142,6 +151,10 @@ class EventBatch(Body):
     """Things that happened, in any order."""
 
     batch: list[Any] = Field(min_length=1, max_length=5_000, description="Objects of EventIn.")
+    sent_at: AwareDatetime | None = Field(
+        default=None,
+        description="The sender's clock at the moment of sending: sets right every `timestamp` of the batch.",
+    )
 
 
 class Note(Body):

@@ -6,21 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import orjson
 import pandas as pd
-import pandera.pandas as pandera
-from pandera.errors import SchemaErrors
 
 from tailorbird.events.anomalies import Anomaly, find_anomalies
-from tailorbird.events.rows import user_keys
+from tailorbird.events.contract import Fields, faults_of
+from tailorbird.events.rows import MICROSECONDS, micros, user_keys
 from tailorbird.events.schema import SCHEMA
-
-ITEM_TYPES = ("impression", "view", "click", "add_to_cart", "purchase", "rating", "like", "hide")
-"""Types that mean nothing without an item."""
-
-TYPE_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
-LONGEST_ID = 256
-EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")
-CLOCK_SKEW_SECONDS = 300.0
-"""How far ahead of our clock a sender's may be."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +51,7 @@ def validate(
         raw: The source's rows, with the same index, to keep beside the reason; by default ``df`` itself.
     """
     typed, reasons = _typed(df)
-    _add(reasons, _schema_failures(typed, catalog_ids=catalog_ids, now=now))
+    _add(reasons, _faults(typed, catalog_ids=catalog_ids, now=now))
     _add(reasons, _duplicates(typed[reasons == ""]))
     if max_events_per_minute:
         good = typed[reasons == ""]
@@ -118,87 +108,28 @@ def _name_lost(reasons: pd.Series, before: pd.Series, after: pd.Series, what: st
         )
 
 
-def _schema_failures(typed: pd.DataFrame, *, catalog_ids: Collection[str], now: float) -> pd.Series:
-    """The reasons of the rows that break a rule of the schema, by index."""
-    # Rules of several columns become columns of their own, so that every rule is one vectorised pandera check.
-    needs_item = typed["type"].isin(ITEM_TYPES)
-    view = typed.assign(
-        user=typed["user_id"].notna() | typed["anonymous_id"].notna(),
-        item=typed["item_id"].notna() | ~needs_item,
+def _faults(typed: pd.DataFrame, *, catalog_ids: Collection[str], now: float) -> pd.Series:
+    """The reasons of the rows that break the contract, by index."""
+    columns = [_values(typed[name]) for name in SCHEMA.names]
+    known = catalog_ids if isinstance(catalog_ids, (set, frozenset)) else frozenset(catalog_ids)
+    found: dict[object, str] = {}
+    for index, values in zip(typed.index, zip(*columns, strict=True), strict=True):
+        faults = faults_of(Fields(*values), now=now, catalog_ids=known)
+        if faults:
+            found[index] = "; ".join(fault.reason for fault in faults)
+    return pd.Series(found, dtype=object)
+
+
+def _values(column: pd.Series) -> list[object]:
+    """A typed column as the contract wants it: None for missing, times as epoch seconds."""
+    if column.dtype == object:
+        return column.tolist()
+    plain = (
+        micros(column) / MICROSECONDS if isinstance(column.dtype, pd.DatetimeTZDtype) else column.to_numpy()
     )
-    schema = pandera.DataFrameSchema(
-        {
-            "message_id": _text("long message_id", nullable=False),
-            "type": pandera.Column(
-                checks=pandera.Check.str_matches(TYPE_PATTERN, error="bad type"), nullable=False
-            ),
-            "user": pandera.Column(checks=pandera.Check.eq(True, error="missing user_id and anonymous_id")),
-            "item": pandera.Column(checks=pandera.Check.eq(True, error="missing item_id")),
-            "user_id": _text("long user_id"),
-            "anonymous_id": _text("long anonymous_id"),
-            "session_id": _text("long session_id"),
-            "item_id": pandera.Column(
-                checks=pandera.Check.isin(list(catalog_ids), error="unknown item"), nullable=True
-            ),
-            "position": pandera.Column(
-                checks=pandera.Check(
-                    lambda column: (column >= 0) & (column < 2**31) & (column % 1 == 0), error="bad position"
-                ),
-                nullable=True,
-            ),
-            "value": pandera.Column(checks=pandera.Check(np.isfinite, error="bad value"), nullable=True),
-            "event_time": pandera.Column(
-                checks=[
-                    pandera.Check.ge(EARLIEST, error="bad time: before 1990"),
-                    pandera.Check.le(
-                        pd.Timestamp(now + CLOCK_SKEW_SECONDS, unit="s", tz="UTC"), error="future time"
-                    ),
-                ],
-                nullable=False,
-            ),
-            "context": _json("bad context"),
-            "properties": _json("bad properties"),
-        }
-    )
-    try:
-        schema.validate(view, lazy=True)
-    except SchemaErrors as errors:
-        return _reasons(errors.failure_cases)
-    return pd.Series(dtype=object)
-
-
-def _text(error: str, *, nullable: bool = True) -> pandera.Column:
-    return pandera.Column(
-        checks=pandera.Check(lambda column: column.str.len() <= LONGEST_ID, error=error), nullable=nullable
-    )
-
-
-def _json(error: str) -> pandera.Column:
-    return pandera.Column(checks=pandera.Check(_are_objects, error=error), nullable=True)
-
-
-def _are_objects(column: pd.Series) -> pd.Series:
-    values = pd.Series({text: _is_object(text) for text in column.unique()}, dtype=bool)
-    return column.map(values).astype(bool)
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(orjson.loads(text), dict)
-    except orjson.JSONDecodeError:
-        return False
-
-
-def _reasons(cases: pd.DataFrame) -> pd.Series:
-    """Pandera's failure cases as one reason a row."""
-    missing = cases["check"] == "not_nullable"
-    names = cases["check"].astype(str).where(~missing, "missing " + cases["column"].astype(str))
-    silent = names.str.startswith("missing")
-    values = [
-        name if quiet else f"{name}: {_short(value)}"
-        for name, quiet, value in zip(names, silent, cases["failure_case"], strict=True)
-    ]
-    return pd.Series(values, index=cases["index"]).groupby(level=0, sort=False).agg("; ".join)
+    values = plain.astype(object)
+    values[column.isna().to_numpy()] = None
+    return values.tolist()
 
 
 def _add(reasons: pd.Series, more: pd.Series) -> None:

@@ -45,14 +45,15 @@ def test_a_message_is_accepted_once(world):
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        ("no object", "valid dictionary"),
+        ("no object", "no JSON object"),
         ({"type": "view", "userId": "ann"}, "/messageId"),
-        (view("m", userId=None), "userId or anonymousId"),
+        (view("m", userId=None), "missing userId and anonymousId"),
         ({**view("m"), "type": "VIEW"}, '"VIEW"'),
         ({**view("m"), "type": "slate"}, "written by serving"),
         (view("m", timestamp="2999-01-01T00:00:00Z"), "future"),
-        (view("m", timestamp="1066-10-14T00:00:00Z"), "too old"),
-        (view("m", timestamp="0001-01-01T00:00:00+23:59"), "o"),
+        (view("m", timestamp="1066-10-14T00:00:00Z"), "before 1990"),
+        (view("m", timestamp="0001-01-01T00:00:00+23:59"), "/timestamp"),
+        (view("m", item=None), "/itemId: missing itemId"),
         (view("m", timestamp="yesterday"), "yesterday"),
         (view("m", value="much"), "/value"),
         (view("m", position=-1), "/position"),
@@ -67,6 +68,13 @@ def test_a_bad_event_is_rejected_with_its_reason_and_the_others_stored(world, ev
     (rejected,) = answer["rejected"]
     assert rejected["index"] == 1
     assert words in rejected["reason"]
+
+
+def test_a_senders_wrong_clock_is_set_right(world):
+    behind = {"sentAt": "2020-01-01T00:10:00Z", "batch": [view("m1", timestamp="2020-01-01T00:00:00Z")]}
+    assert world.post(PATH, behind).json()["accepted"] == 1
+    (_, event), *_ = world.log.read(0)
+    assert event.received_time - event.event_time == pytest.approx(600.0, abs=1e-3)
 
 
 @pytest.mark.parametrize(
