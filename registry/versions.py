@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from registry.pointers import RegistryError
 from registry.tracking.runs import Run, locked, open_client
 from tailorbird.bundle import BUNDLE_PATH, Bundle, Manifest, open_bundle
-from tailorbird.errors import TailorbirdError
 from tailorbird.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
 ALIASES = ("champion", "challenger", "shadow")
 _KEPT = 50  # places of an alias's past that are remembered
-
-
-class RegistryError(TailorbirdError):
-    """The registry lacks what was asked for, or refuses."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from registry.pointers import RegistryError
 from registry.tracking.runs import Run, Tracker
-from registry.versions import Registered, Registry, RegistryError
+from registry.versions import Registered, Registry
 from tailorbird.plumbing.terminal import say
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import Settings

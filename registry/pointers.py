@@ -1,0 +1,135 @@
+"""Where aliases point, read without importing MLflow where its tables lie in SQLite (docs/adr/0011): cheap enough to poll."""
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from tailorbird.errors import TailorbirdError
+from tailorbird.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SQLITE = "sqlite:///"
+BUSY_SECONDS = 1.0
+"""How long a look waits for a writer; the next look comes soon."""
+_DELETED = "Deleted_Internal"  # MLflow's stage of a version that was deleted
+
+
+class RegistryError(TailorbirdError):
+    """The registry lacks what was asked for, or refuses."""
+
+
+class RegistryAwayError(RegistryError):
+    """The registry cannot be asked at present; what it said before still holds."""
+
+
+class Pointers(Protocol):
+    """Reads aliases and artifact addresses of one registered model."""
+
+    def aliases(self) -> Mapping[str, str]:
+        """Every alias and the version it points at. Raises RegistryAwayError."""
+
+    def source(self, version: str) -> str:
+        """Where the artifacts of a version lie; "" where the version is gone. Raises RegistryAwayError."""
+
+
+def open_pointers(settings: Settings) -> Pointers:
+    """Read the workspace's pointers straight from SQLite, or through MLflow's client where a server keeps them."""
+    if settings.mlflow_uri.startswith(SQLITE):
+        return SqlitePointers(Path(settings.mlflow_uri.removeprefix(SQLITE)), name=settings.model_name)
+    return ServerPointers(settings.mlflow_uri, name=settings.model_name)
+
+
+@dataclass(frozen=True)
+class SqlitePointers:
+    """Reads MLflow's own tables in ``database``; a database that does not exist yet holds no alias."""
+
+    database: Path
+    name: str
+
+    def aliases(self) -> Mapping[str, str]:
+        """Every alias and the version it points at."""
+        rows = self._rows("SELECT alias, version FROM registered_model_aliases WHERE name = ?", self.name)
+        return {str(alias): str(version) for alias, version in rows}
+
+    def source(self, version: str) -> str:
+        """Where the artifacts of a version lie."""
+        rows = self._rows(
+            "SELECT COALESCE(storage_location, source, '') FROM model_versions"
+            " WHERE name = ? AND version = ? AND current_stage <> ?",
+            self.name,
+            int(version),
+            _DELETED,
+        )
+        return str(rows[0][0]) if rows else ""
+
+    def _rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        if not self.database.exists():
+            return []
+        try:
+            opened = sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+            with closing(opened) as connection:
+                return connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            if "no such table" in str(error) and not self._has_schema():
+                return []  # another process is making the database
+            raise RegistryAwayError(
+                f"the registry in {self.database} cannot be read: {error}",
+                remedy="look whether another program holds the file, and whether the disk is there",
+            ) from error
+
+    def _has_schema(self) -> bool:
+        try:
+            opened = sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+            with closing(opened) as connection:
+                return bool(connection.execute("SELECT * FROM alembic_version").fetchall())
+        except sqlite3.Error:
+            return False
+
+
+class ServerPointers:
+    """Asks an MLflow server through its client, which knows about credentials and retries."""
+
+    def __init__(self, uri: str, *, name: str) -> None:
+        self._uri, self._name = uri, name
+        self._client: MlflowClient | None = None
+
+    def aliases(self) -> Mapping[str, str]:
+        """Every alias and the version it points at."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            model = self._connected().get_registered_model(self._name)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise self._away(error) from error
+        return {alias: str(version) for alias, version in dict(model.aliases).items()}
+
+    def source(self, version: str) -> str:
+        """Where the artifacts of a version lie."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(self._connected().get_model_version_download_uri(self._name, version))
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return ""
+            raise self._away(error) from error
+
+    def _connected(self) -> "MlflowClient":
+        if self._client is None:
+            from mlflow import MlflowClient
+
+            self._client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        return self._client
+
+    def _away(self, error: Exception) -> RegistryAwayError:
+        return RegistryAwayError(
+            f"the MLflow server {self._uri} does not answer: {error}",
+            remedy="start it, or correct TAILORBIRD_TRACKING_URI",
+        )
