@@ -19,7 +19,6 @@ SCHEMA = pa.schema(
         pa.field("recommendation_id", pa.string(), nullable=False),
         pa.field("instant", _TIME, nullable=False),
         pa.field("scored_at", _TIME, nullable=False),
-        pa.field("user_key", pa.string(), nullable=False),
         pa.field("user_id", pa.string()),
         pa.field("anonymous_id", pa.string()),
         pa.field("session_id", pa.string()),
@@ -48,11 +47,7 @@ SCHEMA = pa.schema(
 """The archive's columns. Rounded numbers repeat, so dictionaries and zstd keep them in a few bits each."""
 
 _HEAD = struct.Struct("<I")
-_SCALARS = tuple(
-    kind.name
-    for kind in SCHEMA
-    if not pa.types.is_list(kind.type) and kind.name not in ("user_key", "inputs")
-)
+_SCALARS = tuple(kind.name for kind in SCHEMA if not pa.types.is_list(kind.type) and kind.name != "inputs")
 _TIMES = ("instant", "scored_at")
 _JSON = ("removed", "removed_items", "request", "context")
 _LISTS = ("scores", "propensities", "ranks", "z_scores", "user_vector")
@@ -154,8 +149,6 @@ def exposures_of(table: pa.Table) -> list[Exposure]:
     """Read what :func:`table_of` wrote; further columns of ``table`` are ignored."""
     columns: dict[str, list[object]] = {}
     for name in SCHEMA.names:
-        if name == "user_key":
-            continue
         column = table[name]
         if name in _TIMES:
             columns[name] = [
