@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
@@ -11,6 +11,9 @@ from serving.cluster import metrics_folder
 from serving.http.front import Front, Route
 from tailorbird.errors import TailorbirdError
 from tailorbird.settings import Settings
+
+if TYPE_CHECKING:
+    from serving.recommend.arms import Standing
 
 ONGOING_REQUESTS = 1_000
 """Requests one replica takes at a time; Ray's default of 5 starves it."""
@@ -29,23 +32,27 @@ class Recommend:
 
         from feature_repo.store import FeatureStoreRoom
         from serving import metrics
+        from serving.recommend.arms import ServedArms
         from serving.recommend.builder import RecommenderBuilder
         from serving.recommend.cache import RankingCache
-        from serving.recommend.champion import Champion
+        from serving.recommend.draw import SlateDrawer
         from serving.recommend.hydrate import Hydrator
         from serving.recommend.releases import MlflowReleases
         from serving.recommend.service import RecommendService
         from serving.writer import ExposureWriter
         from tailorbird.events.log import SqliteEventLog
+        from tailorbird.experiments.declared import ARMS_FILE, read_arms
 
         torch.set_num_threads(1)
         faiss.omp_set_num_threads(1)
         chosen = Settings(**settings)
         features = FeatureStoreRoom(chosen)
-        workspace = RecommenderBuilder(chosen, live_items=features.item_table)
-        self._champion = Champion(
+        builder = RecommenderBuilder(chosen, live_items=features.item_table)
+        self._arms = ServedArms(
             MlflowReleases(chosen),
-            workspace,
+            builder,
+            declared=lambda: read_arms(chosen.folder / ARMS_FILE),
+            budget_bytes=chosen.arms_memory_mb * 1_000_000,
             poll_seconds=chosen.alias_poll_seconds,
             refresh_seconds=chosen.item_refresh_seconds,
             on_swap=_count_swap,
@@ -55,15 +62,18 @@ class Recommend:
             self._log, on_outcome=lambda outcome, count: metrics.exposures.labels(outcome).inc(count)
         )
         self._service = RecommendService(
-            self._champion,
-            Hydrator(features, on_failure=lambda: metrics.failures.labels("feature_store").inc()),
+            self._arms,
+            SlateDrawer(
+                self._arms,
+                Hydrator(features, on_failure=lambda: metrics.failures.labels("feature_store").inc()),
+                demographics=builder.demographics,
+                cache=RankingCache(seconds=result_cache_seconds) if result_cache_seconds > 0 else None,
+            ),
             self._exposures,
             workspace=chosen.workspace,
-            demographics=workspace.demographics,
-            cache=RankingCache(seconds=result_cache_seconds) if result_cache_seconds > 0 else None,
         )
         self._noop, self._max_body_bytes = noop, chosen.max_body_bytes
-        self._champion.start()
+        self._arms.start()
 
     def __serve_build_asgi_app__(self) -> Front:
         """The HTTP edge, made in the replica once the parts above stand."""
@@ -84,7 +94,7 @@ class Recommend:
 
     def close(self) -> None:
         """Store the exposures that wait and stop the threads."""
-        self._champion.close()
+        self._arms.close()
         self._exposures.close()
         self._log.close()
 
@@ -123,12 +133,12 @@ class Collect:
         self._log.close()
 
 
-def _count_swap(outcome: str, version: str) -> None:
+def _count_swap(outcome: str, standing: "Standing") -> None:
     from serving import metrics
 
-    metrics.bundle_swaps.labels(outcome).inc()
-    if outcome == "swapped" and version.isdigit():
-        metrics.bundle_version.labels("champion").set(int(version))
+    metrics.bundle_swaps.labels(outcome, standing.arm.name).inc()
+    if standing.version.isdigit():
+        metrics.bundle_version.labels(standing.arm.name).set(int(standing.version))
 
 
 def build_apps(

@@ -24,18 +24,24 @@ requests = Counter("tailorbird_requests", "HTTP requests answered.", ("route", "
 request_seconds = Histogram(
     "tailorbird_request_seconds", "Time in the replica.", ("route",), buckets=LATENCY_SECONDS
 )
-fallbacks = Counter("tailorbird_fallbacks", "Answers where a list stood in for the model.", ("fallback",))
+answers = Counter("tailorbird_answers", "Slates made.", ("arm",))
+fallbacks = Counter(
+    "tailorbird_fallbacks", "Answers where something stood in for the model.", ("fallback", "arm")
+)
+arm_fallbacks = Counter(
+    "tailorbird_arm_fallbacks", "Answers that the champion gave in the place of an arm.", ("arm", "reason")
+)
 failures = Counter("tailorbird_failures", "Parts that failed while an answer was made.", ("part",))
-cache_hits = Counter("tailorbird_cache_hits", "Answers whose ranking came from the result cache.")
+cache_hits = Counter("tailorbird_cache_hits", "Answers whose ranking came from the result cache.", ("arm",))
 exposures = Counter("tailorbird_exposures", "Slates handed to the event log.", ("outcome",))
 events = Counter("tailorbird_events", "Events sent to collect.", ("outcome",))
 bundle_swaps = Counter(
-    "tailorbird_bundle_swaps", "Bundles that started serving or were refused.", ("outcome",)
+    "tailorbird_bundle_swaps", "Versions that started serving or were refused.", ("outcome", "arm")
 )
 bundle_version = Gauge(
     "tailorbird_bundle_version",
     "Registry version served, the lowest of all replicas.",
-    ("alias",),
+    ("arm",),
     multiprocess_mode="livemin",
 )
 

@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     history_length: int = Field(128, ge=8, le=1024, description="Events kept in a live profile.")
     max_body_bytes: int = Field(1_000_000, ge=1024, description="Largest HTTP body accepted.")
     alias_poll_seconds: float = Field(2.0, gt=0, description="How often serving looks for a moved alias.")
+    arms_memory_mb: int = Field(
+        2_000, ge=1, description="Bundles of all arms that a replica loads at most, in MB."
+    )
     item_refresh_seconds: float = Field(30.0, gt=0, description="How often serving reloads item features.")
 
     result_cache_seconds: float = Field(

@@ -113,9 +113,11 @@ class Recommendations(Body):
     recommendation_id: str
     items: list[RecommendedItem]
     model: ModelName
+    arm: str = Field(description="The arm that this person is in; `champion` outside of experiments.")
     experiments: list[Experiment] = []
     fallback: str | None = Field(
-        default=None, description="The list that stood in for the model, if one did."
+        default=None,
+        description="What stood in for the model: a list, `no_profile`, or `champion` in the place of another arm.",
     )
     partial: bool = Field(description="Fewer items than asked for, or part of the profile was away.")
     cursor: str | None = Field(default=None, description="Send it back to get the next page.")
@@ -177,12 +179,21 @@ class Collected(Body):
     took_ms: float
 
 
+class ServedArm(Body):
+    """An arm and the version that answers for it here; "" where the champion does so in its place."""
+
+    name: str
+    alias: str
+    version: str
+
+
 class Health(Body):
     """How a replica is."""
 
     status: str
     workspace: str
     model: ModelName
+    arms: list[ServedArm] = []
     problems: list[str] = []
 
 

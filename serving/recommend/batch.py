@@ -17,10 +17,20 @@ TURNS = 3
 
 
 class Batcher(Generic[Asked, Answered]):
-    """Collects what waits and hands it to ``work``, which answers in the same order."""
+    """Collects what waits and hands it to ``work``, which answers in the same order.
 
-    def __init__(self, work: Callable[[Sequence[Asked]], Sequence[Answered]], *, limit: int = LIMIT) -> None:
-        self._work, self._limit = work, limit
+    Where ``work`` fails, each request is tried by itself, so that one's trouble is never another's; what fails alone
+    goes to ``rescue``, and only what fails there too reaches its caller as an error.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Sequence[Asked]], Sequence[Answered]],
+        *,
+        rescue: Callable[[Asked, Exception], Answered],
+        limit: int = LIMIT,
+    ) -> None:
+        self._work, self._rescue, self._limit = work, rescue, limit
         self._waiting: deque[tuple[Asked, asyncio.Future[Answered]]] = deque()
         self._running: asyncio.Task[None] | None = None
 
@@ -41,11 +51,25 @@ class Batcher(Generic[Asked, Answered]):
             batch = [
                 (asked, answered) for asked, answered in batch if not answered.done()
             ]  # the caller has left
+            if not batch:
+                continue
             try:
                 results = self._work([asked for asked, _ in batch])
-            except Exception as error:
-                for _, answered in batch:
-                    answered.set_exception(error)
+                pairs = list(zip(batch, results, strict=True))
+            except Exception:  # each meets it again, by itself
+                for asked, answered in batch:
+                    self._answer_alone(asked, answered)
                 continue
-            for (_, answered), result in zip(batch, results, strict=True):
+            for (_, answered), result in pairs:
                 answered.set_result(result)
+
+    def _answer_alone(self, asked: Asked, answered: "asyncio.Future[Answered]") -> None:
+        try:
+            try:
+                (result,) = self._work([asked])
+            except Exception as error:
+                result = self._rescue(asked, error)
+        except Exception as error:
+            answered.set_exception(error)
+        else:
+            answered.set_result(result)

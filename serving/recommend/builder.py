@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tailorbird.bundle import open_bundle
+from tailorbird.bundle.manifest import BundleError, Manifest
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import Event
@@ -32,7 +33,7 @@ class RecommenderBuilder:
     def __init__(self, settings: Settings, *, live_items: LiveItems | None = None) -> None:
         self._settings, self._live_items = settings, live_items
         self._demographics = demographics_of(Users.read(settings.catalog_folder))
-        self._stamp = 0.0
+        self._stocked: dict[str, float] = {}
 
     def demographics(self, key: str) -> Demographics:
         """What we know of a person apart from what they did."""
@@ -45,6 +46,9 @@ class RecommenderBuilder:
             BundleError: the bundle is missing or damaged.
         """
         bundle = open_bundle(folder)
+        bundle.manifest.verify(
+            folder
+        )  # again: a file may have been damaged between its check and its reading
         catalog = bundle.model.catalog
         recommender = Recommender(
             name=self._settings.model_name,
@@ -62,6 +66,13 @@ class RecommenderBuilder:
             ),
         )
         return self.refreshed(recommender, always=True)
+
+    def size(self, folder: Path) -> int:
+        """Bytes of a bundle's files, by its manifest: about what its model takes in memory. 0 where that is unreadable."""
+        try:
+            return sum(record.bytes for record in Manifest.read(folder).files.values())
+        except BundleError:
+            return 0
 
     def without_model(self, why: str) -> Recommender:
         """Answers from lists alone: what is popular by the live item features, then the editor's choice."""
@@ -82,10 +93,10 @@ class RecommenderBuilder:
         """The same recommender with the newest stock and item features."""
         path = self._settings.catalog_folder / "items.parquet"
         stamp = path.stat().st_mtime if path.exists() else 0.0
-        if stamp and (always or stamp != self._stamp):
+        if stamp and (always or stamp != self._stocked.get(recommender.version)):
             current = Catalog.read(self._settings.catalog_folder)
             recommender = replace(recommender, shelf=recommender.shelf.restocked(current))
-            self._stamp = stamp
+            self._stocked[recommender.version] = stamp
         if self._live_items is not None and isinstance(recommender.stages, HybridStages):
             try:
                 table = self._live_items(recommender.catalog)

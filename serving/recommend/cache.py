@@ -1,10 +1,10 @@
-"""The result cache: rankings by (user, profile version, model version, request). Filters run after it, on every hit."""
+"""The result cache: rankings by (arm, user, profile version, model version, request). Filters run after it, on every hit."""
 
 from collections import OrderedDict
 
 from tailorbird.slate.query import Ranking
 
-Key = tuple[str, str, str, bytes]
+Key = tuple[str, str, str, str, bytes]
 
 
 class RankingCache:

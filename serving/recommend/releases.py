@@ -1,50 +1,72 @@
-"""Looks an alias up in MLflow's registry and finds the folder of the bundle it points at."""
+"""Looks aliases up in MLflow's registry and finds the folders of the bundles they point at."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from serving.recommend.champion import Release
 from tailorbird.bundle import BUNDLE_PATH
 from tailorbird.settings import Settings
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class Release:
+    """A version that an alias points at, and the folder of its bundle."""
+
+    version: str
+    folder: Path
+    alias: str
+
+
+class Releases(Protocol):
+    """Where aliases are looked up."""
+
+    def look(self, aliases: Sequence[str]) -> Mapping[str, str | None]:
+        """The version each alias points at; None where it points nowhere. Raises when the registry is away."""
+
+    def fetch(self, alias: str, version: str) -> Release:
+        """Bring the bundle of ``version`` to this machine. Raises when it is gone."""
+
 
 class MlflowReleases:
-    """One workspace's alias in the registry."""
+    """One workspace's aliases in the registry."""
 
-    def __init__(self, settings: Settings, *, alias: str = "champion") -> None:
-        self._settings, self._alias = settings, alias
-        self._known: Release | None = None
-        self._client: object = None
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._opened: MlflowClient | None = None
 
-    def current(self) -> Release | None:
-        """The release the alias points at; None where it points nowhere. Raises when the registry is away."""
-        from mlflow import MlflowClient
+    def look(self, aliases: Sequence[str]) -> Mapping[str, str | None]:
+        """The version each alias points at; None where it points nowhere. Raises when the registry is away."""
         from mlflow.exceptions import MlflowException
 
         database = self._settings.mlruns / "mlflow.db"
         if not self._settings.tracking_uri and not database.exists():
-            return None  # MLflow would create an empty one
-        if self._client is None:
-            uri = self._settings.mlflow_uri
-            self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        client = self._client
-        assert isinstance(client, MlflowClient)
+            return dict.fromkeys(aliases)  # MLflow would create an empty one
         try:
-            found = client.get_model_version_by_alias(self._settings.model_name, self._alias)
+            found = dict(self._client().get_registered_model(self._settings.model_name).aliases)
         except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return dict.fromkeys(aliases)
             raise
-        version = str(found.version)
-        if self._known is None or self._known.version != version:
-            self._known = Release(
-                version, self._folder(client.get_model_version_download_uri(found.name, version))
-            )
-        return self._known
+        return {alias: str(found[alias]) if alias in found else None for alias in aliases}
 
-    def _folder(self, where: str) -> Path:
+    def fetch(self, alias: str, version: str) -> Release:
+        """Bring the bundle of ``version`` to this machine. Raises when it is gone."""
         from mlflow.artifacts import download_artifacts
         from mlflow.utils.file_utils import local_file_uri_to_path
 
+        where = self._client().get_model_version_download_uri(self._settings.model_name, version)
         if where.startswith(("file:", "/")):
-            return Path(local_file_uri_to_path(where)) / BUNDLE_PATH
-        return Path(download_artifacts(artifact_uri=f"{where}/{BUNDLE_PATH}"))
+            return Release(version, Path(local_file_uri_to_path(where)) / BUNDLE_PATH, alias)
+        return Release(version, Path(download_artifacts(artifact_uri=f"{where}/{BUNDLE_PATH}")), alias)
+
+    def _client(self) -> "MlflowClient":
+        from mlflow import MlflowClient
+
+        if self._opened is None:
+            uri = self._settings.mlflow_uri
+            self._opened = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        return self._opened

@@ -26,6 +26,8 @@ def exposure_event(
     anonymous_id: str | None,
     session_id: str | None,
     scenario: str,
+    arm: str,
+    fallback: str,
 ) -> Event:
     """Record who was shown what, at which position, by which model, seen through which features."""
     first = len(query.shown)
@@ -48,7 +50,8 @@ def exposure_event(
             "propensity": GREEDY_PROPENSITY,
             "model": slate.model_name,
             "modelVersion": slate.model_version,
-            "fallback": slate.fallback,
+            "arm": arm,
+            "fallback": fallback,
             "partial": slate.partial,
             "removed": {part.reason: len(part.rows) for part in slate.removed},
             "profileVersion": query.state.version,

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tailorbird.slate.query import Query, Removed
+from tailorbird.slate.query import Query, Removed, Rules
 from tailorbird.slate.shelf import Shelf
 
 
@@ -27,7 +27,9 @@ NO_ROWS = np.zeros(0, np.int64)
 class Filter(Protocol):
     """One reason to leave an item out."""
 
-    reason: str
+    @property
+    def reason(self) -> str:
+        """The reason's name."""
 
     def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
         """The rows (m,) that must not be shown, each once."""
@@ -101,6 +103,18 @@ class RulesFilter:
     def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
         """The items that break a rule."""
         return np.flatnonzero(~shelf.allowed(query.rules)) if query.rules else NO_ROWS
+
+
+@dataclass(frozen=True)
+class StandingRulesFilter:
+    """Leaves out what breaks the rules that an arm has for every request."""
+
+    rules: Rules
+    reason: str = "arm_rule"
+
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
+        """The items that break a rule."""
+        return np.flatnonzero(~shelf.allowed(self.rules))
 
 
 FILTERS: tuple[Filter, ...] = (

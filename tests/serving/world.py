@@ -1,5 +1,6 @@
 """A replica's parts without Ray: the real front, service, writers and event log around the toy shop's model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,14 +9,17 @@ import httpx
 from serving.collect.fold import ProfileFolder
 from serving.collect.service import CollectService
 from serving.http.front import Front, Route
+from serving.recommend.arms import ServedArms, Standing
 from serving.recommend.cache import RankingCache
-from serving.recommend.champion import Champion, Release
+from serving.recommend.draw import SlateDrawer
 from serving.recommend.hydrate import Hydrator
 from serving.recommend.pages import build_pages
+from serving.recommend.releases import Release
 from serving.recommend.service import RecommendService
 from serving.writer import ExposureWriter, GroupWriter
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.log import SqliteEventLog
+from tailorbird.experiments.arm import CHAMPION_ARM, Arm
 from tailorbird.features.state import UserState
 from tailorbird.slate.recommender import Recommender
 from tests.slate import toy
@@ -49,11 +53,19 @@ class ToyWorkspace:
     """Makes toy recommenders; a folder named `broken` holds a damaged bundle."""
 
     stages: object = field(default_factory=toy.RowStages)
+    sizes: dict[str, int] = field(default_factory=dict)
+    opened: list[str] = field(default_factory=list)
+    on_open: Callable[[str], object] = lambda version: None
 
     def with_bundle(self, folder: Path, *, version: str) -> Recommender:
+        self.opened.append(version)
+        self.on_open(version)
         if folder.name == "broken":
             raise TailorbirdError("bundle is damaged", remedy="publish it again")
         return toy.recommender(self.stages, version=version)
+
+    def size(self, folder: Path) -> int:
+        return self.sizes.get(folder.name, 10)
 
     def without_model(self, why: str) -> Recommender:
         return toy.recommender(None)
@@ -66,41 +78,56 @@ class ToyWorkspace:
 
 
 @dataclass
-class Alias:
-    """An alias that the test moves."""
+class Aliases:
+    """Aliases that the test moves."""
 
-    release: Release | None = None
+    releases: dict[str, Release] = field(default_factory=dict)
     away: bool = False
 
-    def current(self):
+    def look(self, aliases):
         if self.away:
             raise OSError("registry is away")
-        return self.release
+        return {alias: self.releases[alias].version if alias in self.releases else None for alias in aliases}
 
-    def point_at(self, version: str, folder: str = "whole") -> None:
-        self.release = Release(version, Path(folder))
+    def fetch(self, alias, version):
+        return self.releases[alias]
+
+    def point_at(self, version: str, folder: str = "", alias: str = "champion") -> None:
+        self.releases[alias] = Release(version, Path(folder or version), alias)
 
 
 class World:
     """Both applications over one event log; ``client`` talks to both like the proxy does."""
 
     def __init__(
-        self, folder: Path, *, stages: object = None, cache_seconds: float = 0.0, body: int = 10_000
+        self,
+        folder: Path,
+        *,
+        stages: object = None,
+        cache_seconds: float = 0.0,
+        body: int = 10_000,
+        budget: int = 1_000,
+        poll_seconds: float = 0.01,
     ) -> None:
         self.log = SqliteEventLog(folder / "events.db")
         self.shelves = Shelves()
-        self.alias = Alias()
+        self.alias = Aliases()
         self.alias.point_at("1")
+        self.notices = 0
         self.swaps: list[tuple[str, str]] = []
         self.workspace = ToyWorkspace(stages or toy.RowStages())
-        self.champion = Champion(
+        self.declared: list[Arm] = [CHAMPION_ARM]
+        self.served = ServedArms(
             self.alias,
             self.workspace,  # type: ignore[arg-type]
-            poll_seconds=0.01,
+            declared=lambda: self.declared,
+            budget_bytes=budget,
+            poll_seconds=poll_seconds,
             refresh_seconds=60,
-            on_swap=lambda outcome, version: self.swaps.append((outcome, version)),
+            noticed=lambda: self.notices,
+            on_swap=lambda outcome, standing: self.swaps.append((outcome, standing.version)),
         )
-        self.champion.check()
+        self.served.check()
         self.outcomes: list[tuple[str, int]] = []
         self.exposures = ExposureWriter(
             self.log,
@@ -109,12 +136,19 @@ class World:
         )
         cache = RankingCache(seconds=cache_seconds) if cache_seconds else None
         self.clock = toy.NOW
-        self.service = RecommendService(
-            self.champion,
+        self.chosen: dict[str, str] = {}
+        self.drawer = SlateDrawer(
+            self.served,
             Hydrator(self.shelves, clock=lambda: self.clock),
+            cache=cache,
+            clock=lambda: self.clock,
+        )
+        self.service = RecommendService(
+            self.served,
+            self.drawer,
             self.exposures,
             workspace="toy",
-            cache=cache,
+            assign=lambda unit, arms: self.chosen.get(unit.user_key, "champion"),
             clock=lambda: self.clock,
         )
         self.folder = ProfileFolder(self.shelves, self.log, retry_seconds=0.02)
@@ -134,6 +168,10 @@ class World:
             rest=build_pages(service, noop=True),
             max_body_bytes=body,
         )
+
+    def serve(self, recommender: Recommender, *, arm: Arm = CHAMPION_ARM) -> None:
+        """Put a recommender in an arm's place, past its alias: one that broke after it was loaded."""
+        self.served._table = {**self.served._table, arm.name: Standing(arm, recommender)}
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(app=self.front), base_url="http://toy")
@@ -156,7 +194,7 @@ class World:
         return [event for _, event in self.log.read(0) if event.type == "slate"]
 
     def close(self) -> None:
-        self.champion.close()
+        self.served.close()
         self.exposures.close()
         self.writer.close()
         self.folder.close()

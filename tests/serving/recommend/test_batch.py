@@ -7,6 +7,10 @@ import pytest
 from serving.recommend.batch import Batcher
 
 
+def refuse(asked, error):
+    raise error
+
+
 def test_everyone_gets_his_own_answer_and_batches_stay_small():
     sizes = []
 
@@ -15,7 +19,7 @@ def test_everyone_gets_his_own_answer_and_batches_stay_small():
         return [2 * number for number in asked]
 
     async def everyone():
-        batcher = Batcher(double, limit=4)
+        batcher = Batcher(double, rescue=refuse, limit=4)
         return await asyncio.gather(*[batcher.submit(number) for number in range(10)])
 
     assert asyncio.run(everyone()) == [2 * number for number in range(10)]
@@ -24,32 +28,50 @@ def test_everyone_gets_his_own_answer_and_batches_stay_small():
 
 def test_one_alone_does_not_wait_for_others():
     async def alone():
-        return await asyncio.wait_for(Batcher(list).submit("only"), timeout=1)
+        return await asyncio.wait_for(Batcher(list, rescue=refuse).submit("only"), timeout=1)
 
     assert asyncio.run(alone()) == "only"
 
 
-def test_a_failure_reaches_its_callers_and_the_next_are_served():
-    def fragile(asked):
-        if "bad" in asked:
-            raise ValueError("bad input")
-        return asked
+def fragile(asked):
+    if "bad" in asked or "worse" in asked:
+        raise ValueError("bad input")
+    return [f"answer to {each}" for each in asked]
+
+
+def test_what_fails_alone_is_rescued_and_costs_the_others_nothing():
+    def rescue(asked, error):
+        if asked == "worse":
+            raise error
+        return f"something for {asked}: {error}"
 
     async def story():
-        batcher = Batcher(fragile, limit=2)
-        first = await asyncio.gather(
-            *[batcher.submit(what) for what in ("bad", "good")], return_exceptions=True
-        )
-        return first, await batcher.submit("fine")
+        batcher = Batcher(fragile, rescue=rescue, limit=3)
+        asked = ("good", "bad", "worse", "fine")
+        return await asyncio.gather(*[batcher.submit(what) for what in asked], return_exceptions=True)
 
-    first, later = asyncio.run(story())
-    assert [type(each) for each in first] == [ValueError, ValueError]
-    assert later == "fine"
+    good, bad, worse, fine = asyncio.run(story())
+    assert (good, fine) == ("answer to good", "answer to fine")
+    assert bad == "something for bad: bad input"
+    assert isinstance(worse, ValueError)
+
+
+def test_an_answer_that_is_missing_leaves_nobody_waiting():
+    def forgetful(asked):
+        return asked[:1]
+
+    async def story():
+        batcher = Batcher(forgetful, rescue=refuse)
+        return await asyncio.wait_for(
+            asyncio.gather(*[batcher.submit(number) for number in range(3)]), timeout=1
+        )
+
+    assert asyncio.run(story()) == [0, 1, 2]
 
 
 def test_a_caller_who_left_holds_up_nobody():
     async def story():
-        batcher = Batcher(list)
+        batcher = Batcher(list, rescue=refuse)
         leaving, staying = (asyncio.create_task(batcher.submit(name)) for name in ("leaves", "stays"))
         await asyncio.sleep(0)
         leaving.cancel()

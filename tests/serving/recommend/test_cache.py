@@ -15,7 +15,7 @@ def test_a_cached_ranking_is_used_until_an_event_or_its_age_ends_it(tmp_path):
 
     world.workspace.stages = Counting()
     world.alias.point_at("2")
-    world.champion.check()
+    world.served.check()
     asked.clear()
     wish = {"userId": "ann", "numResults": 3}
     for _ in range(3):

@@ -1,8 +1,14 @@
 """The recommend application over HTTP: answers, bad input, fallbacks, pages, exposures."""
 
+import asyncio
+from dataclasses import fields
+
 import pytest
 
+import serving.recommend.service as service_module
 from serving.http.schemas import Problem, Recommendations
+from tailorbird.features.functions import NOBODY
+from tailorbird.features.state import UserState
 from tailorbird.slate.exposure import decode_vector
 from tests.serving.world import World
 from tests.slate import toy
@@ -19,7 +25,7 @@ def test_an_answer_follows_its_schema(world):
     assert response.status_code == 200
     answer = Recommendations.model_validate(response.json())
     assert [item.item_id for item in answer.items] == ["i0", "i1", "i2"]
-    assert (answer.model.name, answer.model.version) == ("toy", "1")
+    assert (answer.model.name, answer.model.version, answer.arm) == ("toy", "1", "champion")
     assert answer.items[0].reasons == ["number 1 of first", "number 1 of second"]
 
 
@@ -135,11 +141,72 @@ def test_rank_orders_the_given_items(world):
 
 def test_a_broken_model_is_a_marked_fallback(tmp_path):
     world = World(tmp_path)
-    world.champion.current = toy.recommender(toy.BrokenStages())
+    world.serve(toy.recommender(toy.BrokenStages()))
     answer = world.post(PATH, {"userId": "ann", "numResults": 2}).json()
     assert [item["itemId"] for item in answer["items"]] == ["i7", "i5"]
     assert answer["fallback"] == "popularity"
     world.close()
+
+
+def all_at_once(world, users):
+    """Requests that wait together and so become one batch."""
+
+    async def ask():
+        async with world.client() as client:
+            asked = [client.post(PATH, json={"userId": user, "numResults": 2}) for user in users]
+            return await asyncio.gather(*asked)
+
+    return dict(zip(users, asyncio.run(ask()), strict=True))
+
+
+def bad_profile(world, monkeypatch):
+    class Torn(UserState):
+        @property
+        def item_keys(self):
+            raise ValueError("the row is torn")
+
+    empty = UserState.empty("user:bea")
+    torn = Torn(**{part.name: getattr(empty, part.name) for part in fields(empty) if part.init})
+    world.shelves.states["user:bea"] = torn
+
+
+def bad_demographics(world, monkeypatch):
+    def look_up(key):
+        if key == "user:bea":
+            raise ValueError("no such person")
+        return NOBODY
+
+    monkeypatch.setattr(world.drawer, "_demographics", look_up)
+
+
+def bad_json(world, monkeypatch):
+    def write(drawn):
+        if drawn.visit.user_key == "user:bea" and drawn.profile_read:
+            raise TypeError("not JSON")
+        return real(drawn)
+
+    real = service_module._answer
+    monkeypatch.setattr(service_module, "_answer", write)
+
+
+def bad_scores(world, monkeypatch):
+    class Victim(toy.BrokenStages):
+        victim = "user:bea"
+
+    world.serve(toy.recommender(Victim()))
+
+
+@pytest.mark.parametrize("break_it", [bad_profile, bad_demographics, bad_json, bad_scores])
+def test_one_request_that_fails_costs_its_neighbours_nothing(world, monkeypatch, break_it):
+    break_it(world, monkeypatch)
+    users = [f"u{n}" for n in range(7)] + ["bea"] + [f"u{n}" for n in range(7, 15)]
+    answers = all_at_once(world, users)
+    assert {response.status_code for response in answers.values()} == {200}
+    failed = answers.pop("bea")
+    assert {tuple(ids(response)) for response in answers.values()} == {("i0", "i1")}
+    assert ids(failed) == ["i7", "i5"]
+    assert failed.json()["fallback"] == ("popularity" if break_it is bad_scores else "no_profile")
+    assert sorted(each.user_id for each in world.slates()) == sorted(users)
 
 
 def test_an_absent_feature_store_is_a_marked_answer(world):
@@ -176,6 +243,7 @@ def test_every_answer_leaves_one_exposure(world):
     assert shown["positions"] == [0, 1]
     assert shown["sources"] == [["first", "second"], ["first"]]
     assert (shown["modelVersion"], shown["propensity"], shown["scenario"]) == ("1", 1.0, "cart")
+    assert shown["arm"] == "champion"
     assert decode_vector(shown["userVector"]).tolist() == [1.0, 2.0]
     assert visitor.user_id is None
     assert visitor.anonymous_id == visitor.recommendation_id
@@ -187,6 +255,7 @@ def test_health_and_openapi_name_what_there_is(world):
         "status": "ready",
         "workspace": "toy",
         "model": {"name": "toy", "version": "1"},
+        "arms": [{"name": "champion", "alias": "champion", "version": "1"}],
         "problems": [],
     }
     assert world.call("GET", "/health/live").json() == {"status": "live"}

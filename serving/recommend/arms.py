@@ -1,0 +1,260 @@
+"""The arms of one replica: each follows its alias and is swapped by itself, the champion first, within a memory budget."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from serving.recommend.builder import RecommenderBuilder
+from serving.recommend.releases import Release, Releases
+from serving.recommend.versions import LoadedVersions
+from tailorbird.errors import TailorbirdError
+from tailorbird.experiments.arm import CHAMPION, CHAMPION_ARM, Arm
+from tailorbird.slate.query import Query
+from tailorbird.slate.recommender import Recommender
+
+log = logging.getLogger("ray.serve.tailorbird")
+NOTICE_SECONDS = 0.1
+"""How often a replica looks for a notice that an alias moved; without one it looks at the registry itself, less often."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """What answers the requests of one arm; ``stands_in`` where the champion does so in the arm's place."""
+
+    arm: str
+    recommender: Recommender
+    stands_in: bool = False
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one arm is: its recommender, None where it has none of its own, and why it is not what its alias names."""
+
+    arm: Arm
+    recommender: Recommender | None = field(default=None, compare=False)
+    trouble: str = ""
+
+    @property
+    def version(self) -> str:
+        """The version that serves for this arm; "" where none does."""
+        return self.recommender.version if self.recommender else ""
+
+
+class ServedArms:
+    """One replica's arms. The table of them is replaced as a whole, so a batch sees one state from start to end."""
+
+    def __init__(
+        self,
+        releases: Releases,
+        builder: RecommenderBuilder,
+        *,
+        declared: Callable[[], Sequence[Arm]] = lambda: (CHAMPION_ARM,),
+        budget_bytes: int,
+        poll_seconds: float,
+        refresh_seconds: float,
+        noticed: Callable[[], object] = lambda: None,
+        on_swap: Callable[[str, Standing], object] = lambda outcome, standing: None,
+        on_change: Callable[[Sequence[Standing]], object] = lambda standings: None,
+    ) -> None:
+        self._releases, self._builder, self._declared = releases, builder, declared
+        self._budget = budget_bytes
+        self._poll_seconds, self._refresh_seconds = poll_seconds, refresh_seconds
+        self._noticed, self._on_swap, self._on_change = noticed, on_swap, on_change
+        self._versions = LoadedVersions(builder)
+        self._arms: Sequence[Arm] = (CHAMPION_ARM,)
+        self._stop = threading.Event()
+        self._trouble, self._seen = "", object()
+        lists = builder.without_model("no model is promoted yet")
+        self._table: Mapping[str, Standing] = {CHAMPION: Standing(CHAMPION_ARM, lists)}
+        self._refreshed = time.monotonic()
+        self._thread = threading.Thread(target=self._watch, name="alias-watcher", daemon=True)
+
+    def start(self) -> None:
+        """Load what the aliases point at now, then keep watching them."""
+        self._seen = self._noticed()  # before the first look: a move in between is looked at again
+        self.check()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    @property
+    def arms(self) -> Sequence[Arm]:
+        """What may be assigned, the champion first."""
+        return self._arms
+
+    @property
+    def champion(self) -> Recommender:
+        """What answers whoever is in no experiment."""
+        return self.current(CHAMPION).recommender
+
+    def current(self, arm: str) -> Served:
+        """What answers a request of ``arm`` now: its own version, or the champion in its place."""
+        table = self._table
+        mine = table.get(arm)
+        if mine is not None and mine.recommender is not None:
+            return Served(arm, mine.recommender)
+        champion = table[CHAMPION].recommender
+        assert champion is not None
+        return Served(arm, champion, stands_in=True)
+
+    def standings(self) -> list[Standing]:
+        """Every arm, the champion first."""
+        return list(self._table.values())
+
+    def troubles(self) -> list[str]:
+        """What an operator should know, one line each."""
+        lines = [self._trouble] if self._trouble else []
+        for each in self.standings():
+            if each.trouble:
+                lines.append(
+                    each.trouble if each.arm.name == CHAMPION else f"arm {each.arm.name}: {each.trouble}"
+                )
+        return lines
+
+    def remember(self, query: Query) -> None:
+        """Keep a real request to warm the next version with."""
+        self._versions.remember(query)
+
+    def check(self) -> None:
+        """Look at every alias once and swap where one points somewhere new; what serves keeps serving in trouble."""
+        trouble = ""
+        try:
+            self._arms = tuple(self._declared())
+        except TailorbirdError as error:
+            trouble = str(error)
+        before, after = self._table, self._followed()
+        if trouble != self._trouble or _summary(before) != _summary(after):
+            self._trouble = trouble
+            self._on_change(self.standings())
+
+    def refresh(self) -> None:
+        """Bring stock and item features up to date, in copies that take the old ones' place."""
+        self._versions.refresh()
+        table = dict(self._table)
+        for name, standing in table.items():
+            loaded = self._versions.get(standing.version) if standing.version else None
+            if loaded is not None:
+                table[name] = Standing(
+                    standing.arm, standing.arm.slate.applied_to(loaded.recommender), standing.trouble
+                )
+        if not table[CHAMPION].version:
+            table[CHAMPION] = self._listed(table[CHAMPION].arm, table[CHAMPION].trouble)
+        self._table = table
+
+    def _followed(self) -> Mapping[str, Standing]:
+        """Bring every arm to where its alias points, one after the other; the table afterwards."""
+        wanted = self._wanted()
+        misfits = self._misfits(wanted)
+        before = self._table
+        # What must go, goes first: the memory is for what comes.
+        self._table = {
+            name: Standing(standing.arm, None, misfits[name]) if name in misfits else standing
+            for name, standing in before.items()
+        }
+        for arm in self._arms:
+            fits = arm.name not in misfits
+            now = self._settled(arm, wanted[arm.alias]) if fits else Standing(arm, None, misfits[arm.name])
+            self._table = {**self._table, arm.name: now}
+            self._count(before.get(arm.name), now)
+        self._table = {arm.name: self._table[arm.name] for arm in self._arms}
+        self._versions.keep({standing.version for standing in self.standings()})
+        return self._table
+
+    def _wanted(self) -> dict[str, Release | str]:
+        """For each alias what it points at, or why that cannot serve."""
+        aliases = list(dict.fromkeys(arm.alias for arm in self._arms))
+        try:
+            found = self._releases.look(aliases)
+        except Exception as error:
+            return dict.fromkeys(aliases, f"the registry is away: {error}")
+        return {alias: self._fetched(alias, found[alias]) for alias in aliases}
+
+    def _fetched(self, alias: str, version: str | None) -> Release | str:
+        if version is None:
+            return f"no version has the alias {alias} yet"
+        loaded = self._versions.get(version)
+        if loaded is not None:
+            return loaded.release
+        try:
+            return self._versions.refusal(version) or self._releases.fetch(alias, version)
+        except Exception as error:
+            return self._versions.refuse(version, error)
+
+    def _misfits(self, wanted: Mapping[str, Release | str]) -> dict[str, str]:
+        """The arms whose versions the budget has no room for, each with the reason; the champion always has room."""
+        left, counted, misfits = self._budget, set[str](), dict[str, str]()
+        for arm in self._arms:
+            release = wanted[arm.alias]
+            if isinstance(release, str):
+                held = self._versions.get(self._table[arm.name].version) if arm.name in self._table else None
+                if held is None:
+                    continue
+                release = held.release
+            if release.version in counted:
+                continue
+            size = self._versions.size(release)
+            if size > left and arm.name != CHAMPION:
+                misfits[arm.name] = (
+                    f"version {release.version} does not fit: {_mb(size)} MB where {_mb(max(left, 0))} are left of "
+                    f"{_mb(self._budget)}; raise TAILORBIRD_ARMS_MEMORY_MB or declare fewer arms"
+                )
+                continue
+            counted.add(release.version)
+            left -= size
+        return misfits
+
+    def _settled(self, arm: Arm, release: Release | str) -> Standing:
+        """The arm on its newest version, or on what it has, with the reason."""
+        before = self._table.get(arm.name, Standing(arm))
+        if isinstance(release, str):
+            trouble = release
+        elif before.version == release.version and before.arm == arm:
+            return Standing(arm, before.recommender)
+        else:
+            loaded, trouble = self._versions.open(release)
+            if loaded is not None:
+                return Standing(arm, arm.slate.applied_to(loaded.recommender))
+        kept = self._versions.get(before.version) if before.version else None
+        if kept is not None:
+            return Standing(arm, arm.slate.applied_to(kept.recommender), trouble)
+        if arm.name != CHAMPION:
+            return Standing(arm, None, trouble)
+        if before.arm == arm and before.recommender is not None and before.recommender.trouble == trouble:
+            return Standing(arm, before.recommender, trouble)
+        return self._listed(arm, trouble)
+
+    def _listed(self, arm: Arm, trouble: str) -> Standing:
+        return Standing(arm, arm.slate.applied_to(self._builder.without_model(trouble)), trouble)
+
+    def _count(self, before: Standing | None, now: Standing) -> None:
+        if now.version and (before is None or before.version != now.version):
+            log.info("arm %s: version %r serves", now.arm.name, now.version)
+            self._on_swap("swapped", now)
+        if now.trouble and (before is None or before.trouble != now.trouble):
+            log.warning("arm %s: %s", now.arm.name, now.trouble)
+            self._on_swap("refused", now)
+
+    def _watch(self) -> None:
+        looked = time.monotonic()
+        while not self._stop.wait(min(NOTICE_SECONDS, self._poll_seconds)):
+            notice = self._noticed()
+            if notice != self._seen or time.monotonic() - looked >= self._poll_seconds:
+                looked, self._seen = time.monotonic(), notice
+                self.check()
+            if time.monotonic() - self._refreshed >= self._refresh_seconds:
+                self.refresh()
+                self._refreshed = time.monotonic()
+
+
+def _summary(table: Mapping[str, Standing]) -> list[tuple[Standing, str]]:
+    return [(standing, standing.version) for standing in table.values()]
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1_000_000:,.1f}"

@@ -1,0 +1,132 @@
+"""Draws slates for visits: one read of the profiles, then arm by arm; the champion, then its lists, stand in for what fails."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from serving import metrics
+from serving.recommend.arms import Served, ServedArms
+from serving.recommend.cache import RankingCache
+from serving.recommend.hydrate import Hydrator
+from serving.recommend.visit import Drawn, Visit
+from tailorbird.experiments.arm import CHAMPION
+from tailorbird.features.functions import NOBODY, Demographics
+from tailorbird.features.state import UserState
+from tailorbird.models.segments import segment_of
+from tailorbird.slate.query import Query, Slate
+from tailorbird.slate.recommender import Recommender
+
+log = logging.getLogger("ray.serve.tailorbird")
+Ask = Callable[[Recommender, Query], Slate]
+
+
+class SlateDrawer:
+    """Turns visits into slates, each by the model of its arm."""
+
+    def __init__(
+        self,
+        arms: ServedArms,
+        hydrator: Hydrator,
+        *,
+        demographics: Callable[[str], Demographics] = lambda user: NOBODY,
+        cache: RankingCache | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._arms, self._hydrator = arms, hydrator
+        self._demographics, self._cache, self._clock = demographics, cache, clock
+
+    @property
+    def profiles_away(self) -> bool:
+        """Whether answers are made without profiles at the moment."""
+        return self._hydrator.away
+
+    def draw(self, visits: Sequence[Visit]) -> list[Drawn]:
+        """The slates of requests that wait together, in their order; each arm's on one version of its model."""
+        queries, profile_read = self._queries(visits)
+        groups: dict[str, list[int]] = {}
+        for place, visit in enumerate(visits):
+            groups.setdefault(visit.arm, []).append(place)
+        drawn: dict[int, Drawn] = {}
+        for arm, places in groups.items():
+            served = self._arms.current(arm)
+            slates = self._slates(
+                served, [queries[place] for place in places], [visits[place].key for place in places]
+            )
+            for place, slate in zip(places, slates, strict=True):
+                drawn[place] = self._drawn(served, visits[place], queries[place], slate, profile_read)
+        return [drawn[place] for place in range(len(visits))]
+
+    def draw_alone(self, visit: Visit, ask: Ask) -> Drawn:
+        """The slate of a request that shares no work with others."""
+        (query,), profile_read = self._queries([visit])
+        served = self._arms.current(visit.arm)
+        return self._drawn(served, visit, query, ask(served.recommender, query), profile_read, ask=ask)
+
+    def draw_from_lists(self, visit: Visit, ask: Ask) -> Drawn:
+        """A slate for a request that fails by itself: from the champion's lists, as for somebody unknown."""
+        lists = replace(self._arms.champion, stages=None, trouble="the request failed")
+        query = Query(UserState.empty(visit.user_key), self._clock(), **visit.wishes)
+        return Drawn(visit, query, ask(lists, query), stands_in=visit.arm != CHAMPION, profile_read=False)
+
+    def _drawn(
+        self,
+        served: Served,
+        visit: Visit,
+        query: Query,
+        slate: Slate,
+        profile_read: bool,
+        *,
+        ask: Ask = Recommender.recommend,
+    ) -> Drawn:
+        """The slate with what is to be said of it; where the model of an arm failed, the champion's instead."""
+        report_failure(slate, arm=CHAMPION if served.stands_in else served.arm)
+        if served.stands_in:
+            metrics.arm_fallbacks.labels(served.arm, "no_version").inc()
+        elif slate.failure and served.arm != CHAMPION:
+            metrics.arm_fallbacks.labels(served.arm, "failed").inc()
+            slate = ask(self._arms.champion, query)
+            report_failure(slate, arm=CHAMPION)
+            return Drawn(visit, query, slate, stands_in=True, profile_read=profile_read)
+        return Drawn(visit, query, slate, served.stands_in, profile_read)
+
+    def _slates(self, served: Served, queries: Sequence[Query], requests: Sequence[bytes]) -> list[Slate]:
+        recommender, cache = served.recommender, self._cache
+        if cache is None or recommender.stages is None:
+            return recommender.recommend_many(queries)
+        arm = CHAMPION if served.stands_in else served.arm
+        keys = [
+            (arm, query.state.user_key, query.state.version, recommender.version, request)
+            for query, request in zip(queries, requests, strict=True)
+        ]
+        known = [cache.get(key, now=query.now) for key, query in zip(keys, queries, strict=True)]
+        metrics.cache_hits.labels(arm).inc(sum(ranking is not None for ranking in known))
+        answered = recommender.recommend_and_rank(queries, known=known)
+        for key, query, before, (_, ranking) in zip(keys, queries, known, answered, strict=True):
+            if before is None and ranking is not None:
+                cache.put(key, ranking, now=query.now)
+        return [slate for slate, _ in answered]
+
+    def _queries(self, visits: Sequence[Visit]) -> tuple[list[Query], bool]:
+        states, profile_read = self._hydrator.fetch_profiles([visit.user_key for visit in visits])
+        now = self._clock()
+        queries = [self._query(visit, state, now=now) for visit, state in zip(visits, states, strict=True)]
+        return queries, profile_read
+
+    def _query(self, visit: Visit, state: UserState, *, now: float) -> Query:
+        person = self._demographics(state.user_key)
+        return Query(
+            state=state,
+            now=now,
+            context=visit.visitor.context,
+            demographics=person,
+            segment=segment_of(person),
+            **visit.wishes,
+        )
+
+
+def report_failure(slate: Slate, *, arm: str) -> None:
+    """Count and log that a model did not answer."""
+    if slate.failure and slate.model_version:
+        metrics.failures.labels("model").inc()
+        log.error("arm %s: version %r failed, another answers: %s", arm, slate.model_version, slate.failure)

@@ -1,0 +1,52 @@
+"""One request on its way: who asks, what for, by which arm, and the slate it gets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from serving.http.schemas import Visitor
+from tailorbird.events.schema import user_key
+from tailorbird.experiments.arm import CHAMPION
+from tailorbird.slate.query import Query, Slate
+
+NO_PROFILE = "no_profile"
+"""The fallback of an answer that was made without the profile."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Who asks, what for, and when it came."""
+
+    visitor: Visitor
+    scenario: str
+    wishes: Mapping[str, Any]
+    """What the query gets besides the person and the clock."""
+    key: bytes
+    """Names the request in the result cache; empty: not kept."""
+    started: float
+    recommendation_id: str
+    arm: str = CHAMPION
+
+    @property
+    def user_key(self) -> str:
+        """The profile to answer for; a visitor without any id gets one that nobody has."""
+        anonymous_id = self.visitor.anonymous_id or self.recommendation_id
+        return user_key(user_id=self.visitor.user_id, anonymous_id=anonymous_id)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A slate for one visit; ``stands_in`` where the champion made it in the place of the visit's arm."""
+
+    visit: Visit
+    query: Query
+    slate: Slate
+    stands_in: bool = False
+    profile_read: bool = True
+
+    @property
+    def fallback(self) -> str:
+        """What stood in for what was wanted, the most telling first; "" for nothing."""
+        if not self.profile_read:
+            return NO_PROFILE
+        return CHAMPION if self.stands_in else self.slate.fallback

@@ -1,0 +1,89 @@
+"""The arms of a workspace as an operator declares them: ``arms.toml``, one table an arm; an unknown key is an error."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, TypeAdapter, ValidationError
+
+from tailorbird.errors import UsageError
+from tailorbird.experiments.arm import CHAMPION, CHAMPION_ARM, Arm, SlateSettings
+from tailorbird.slate.query import Rules
+
+ARMS_FILE = "arms.toml"
+MOST_ARMS = 32
+NAME = r"^[a-z][a-z0-9_-]{0,62}$"
+_REMEDY = "see docs/arms.md for the keys; the arms of before keep serving until it is right"
+
+Name = Annotated[str, Field(pattern=NAME)]
+Names = Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=100)]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _RulesTable(_Table):
+    categories: Names = []
+    brands: Names = []
+    min_price: Price | None = None
+    max_price: Price | None = None
+
+
+class _ArmTable(_Table):
+    alias: Name | None = None
+    depth: Annotated[StrictInt, Field(ge=1, le=10_000)] | None = None
+    max_category_share: Annotated[float, Field(gt=0, le=1)] | None = None
+    keep_seen: StrictBool | None = None
+    rules: _RulesTable = _RulesTable()
+
+
+_FILE = TypeAdapter(dict[Name, _ArmTable])
+
+
+def read_arms(path: Path) -> tuple[Arm, ...]:
+    """The declared arms, the champion first; without the file the champion alone.
+
+    Raises:
+        UsageError: the file cannot be read, is no TOML, or holds an unknown key or a value out of range.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return (CHAMPION_ARM,)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", remedy=_REMEDY) from error
+    return arms_of(values, where=str(path))
+
+
+def arms_of(values: dict[str, Any], *, where: str) -> tuple[Arm, ...]:
+    """The arms of a parsed ``arms.toml``; ``where`` names it in errors.
+
+    Raises:
+        UsageError: an unknown key, or a value out of range.
+    """
+    try:
+        tables = _FILE.validate_python(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        raise UsageError(f"{where}: {key} = {first['input']!r}: {first['msg']}", remedy=_REMEDY) from error
+    if len(tables) > MOST_ARMS:
+        raise UsageError(f"{where} declares {len(tables)} arms, {MOST_ARMS} may be", remedy=_REMEDY)
+    arms = {CHAMPION: CHAMPION_ARM} | {name: _arm(name, table) for name, table in tables.items()}
+    return tuple(arms.values())
+
+
+def _arm(name: str, table: _ArmTable) -> Arm:
+    rules = table.rules
+    return Arm(
+        name,
+        alias=table.alias or name,
+        slate=SlateSettings(
+            depth=table.depth,
+            max_category_share=table.max_category_share,
+            keep_seen=table.keep_seen,
+            rules=Rules(tuple(rules.categories), tuple(rules.brands), rules.min_price, rules.max_price),
+        ),
+    )
