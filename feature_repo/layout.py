@@ -35,7 +35,14 @@ def layout_file(folder: Path) -> Path:
 
 def layout_digest(settings: Settings) -> str:
     """Changes when stored rows mean something else: other features, half-lives, records, tables or history length."""
-    made_of = (FEATURES, dict(USER_HALF_LIVES), dict(ITEM_HALF_LIVES), AFFINITY_HALF_LIFE_S, RECORD.descr)
+    made_of = (
+        FEATURES,
+        dict(USER_HALF_LIVES),
+        dict(ITEM_HALF_LIVES),
+        AFFINITY_HALF_LIFE_S,
+        RECORD.descr,
+        settings.rating_scale,
+    )
     return hashlib.sha256(repr((made_of, settings.history_length, TABLE_VERSION)).encode()).hexdigest()[:16]
 
 

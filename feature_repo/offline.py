@@ -11,6 +11,7 @@ from feature_repo.definitions import USER_KEY
 from feature_repo.layout import USER_VIEW, snapshot_file
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.errors import TailorbirdError
+from tailorbird.features.keysets import KeySet
 from tailorbird.features.records import RECORD
 from tailorbird.features.state import UserState
 from tailorbird.features.table import STORED_USER
@@ -61,17 +62,19 @@ def _states(user_keys: list[str], table: pa.Table) -> list[UserState]:
     plain = {
         name: table[name].to_pylist() for name in ("first_seen", "last_seen", "total", "applied_through")
     }
-    history = table["history"].to_pylist()
+    packed = {name: table[name].to_pylist() for name in ("history", "had", "hidden")}
     lists = {name: _slices(table[name]) for name in ("sums", "affinity_keys", "affinity", "applied_beyond")}
     return [
         UserState.empty(user_key)
         if plain["total"][row] is None
         else UserState(
             user_key=user_key,
-            history=np.frombuffer(history[row], RECORD),
+            history=np.frombuffer(packed["history"][row], RECORD),
             sums=lists["sums"][row],
             affinity_keys=lists["affinity_keys"][row].astype(np.int32),
             affinity=lists["affinity"][row],
+            had_set=KeySet.from_bytes(packed["had"][row]),
+            hidden_set=KeySet.from_bytes(packed["hidden"][row]),
             first_seen=plain["first_seen"][row],
             last_seen=plain["last_seen"][row],
             total=plain["total"][row],

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from feature_repo.definitions import ITEM_KEY, USER_KEY
 from feature_repo.layout import ITEM_VIEW, USER_VIEW, snapshot_file
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.events.valence import RatingScale
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import static_rows
@@ -32,6 +33,8 @@ _USER_SCHEMA = pa.schema(
         ("sums", pa.list_(pa.float64())),
         ("affinity_keys", pa.list_(pa.int64())),
         ("affinity", pa.list_(pa.float64())),
+        ("had", pa.binary()),
+        ("hidden", pa.binary()),
         ("first_seen", pa.int64()),
         ("last_seen", pa.int64()),
         ("total", pa.int64()),
@@ -73,11 +76,12 @@ def build_snapshots(
     catalog: Catalog,
     *,
     history_length: int,
+    scale: RatingScale,
     applied_through: int,
     on_events: Callable[[int], object] = lambda count: None,
 ) -> Built:
     """Write both views' snapshots of a log's frame. Each file appears whole or not at all."""
-    facts = ItemFacts.of(catalog)
+    facts = ItemFacts.of(catalog, scale=scale)
     user_file, item_file = snapshot_file(folder, USER_VIEW), snapshot_file(folder, ITEM_VIEW)
     user_file.parent.mkdir(parents=True, exist_ok=True)
     users: set[str] = set()
@@ -132,6 +136,8 @@ def _user_table(states: Sequence[UserState]) -> pa.Table:
         _lists([state.sums for state in states], pa.float64()),
         _lists([state.affinity_keys.astype(np.int64) for state in states], pa.int64()),
         _lists([state.affinity for state in states], pa.float64()),
+        pa.array([state.had_set.to_bytes() for state in states], pa.binary()),
+        pa.array([state.hidden_set.to_bytes() for state in states], pa.binary()),
         pa.array([state.first_seen for state in states], pa.int64()),
         pa.array(last_seen),
         pa.array(total),

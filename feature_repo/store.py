@@ -33,6 +33,7 @@ from feature_repo.snapshots import Built, build_snapshots
 from feature_repo.values import entity_key, from_values, to_values
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import TailorbirdError
+from tailorbird.events.valence import RatingScale
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.items import ItemTable
 from tailorbird.features.state import UserState
@@ -115,6 +116,7 @@ class FeatureStoreRoom:
             events,
             catalog,
             history_length=self.settings.history_length,
+            scale=RatingScale.parse(self.settings.rating_scale),
             applied_through=through,
             on_events=on_events,
         )

@@ -10,6 +10,7 @@ from feature_repo.store import FeatureStoreRoom
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.log import EventLog, SqliteEventLog
 from tailorbird.events.schema import Event
+from tailorbird.events.valence import RatingScale
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import static_rows
 from tailorbird.features.records import records_of
@@ -137,4 +138,9 @@ class ProfileUpdater:
         if stamp == self._stamp:
             return
         catalog = Catalog.read(self._settings.catalog_folder) if stamp else Catalog.of_ids([])
-        self._facts, self._static, self._stamp = ItemFacts.of(catalog), static_rows(catalog), stamp
+        scale = RatingScale.parse(self._settings.rating_scale)
+        self._facts, self._static, self._stamp = (
+            ItemFacts.of(catalog, scale=scale),
+            static_rows(catalog),
+            stamp,
+        )

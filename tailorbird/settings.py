@@ -26,6 +26,11 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(5000, ge=1, le=65535, description="HTTP port of the MLflow pages.")
     replicas: int = Field(1, ge=1, description="Replicas of the recommend application.")
     history_length: int = Field(128, ge=8, le=1024, description="Events kept in a live profile.")
+    rating_scale: str = Field(
+        "1-5",
+        pattern=r"^\d+(\.\d+)?-\d+(\.\d+)?$",
+        description="Least and greatest rating that people give; halfway is neutral.",
+    )
     max_body_bytes: int = Field(1_000_000, ge=1024, description="Largest HTTP body accepted.")
     alias_poll_seconds: float = Field(2.0, gt=0, description="How often serving looks for a moved alias.")
     arms_memory_mb: int = Field(

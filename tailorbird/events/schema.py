@@ -21,16 +21,6 @@ EVENT_TYPES: tuple[str, ...] = (
 )
 """The types we know; any other lower-case name is a custom type. ``slate`` is what serving showed (one per answer)."""
 
-STRENGTH: Mapping[str, float] = {
-    "view": 1.0,
-    "click": 1.0,
-    "add_to_cart": 3.0,
-    "purchase": 5.0,
-    "rating": 1.0,
-    "like": 3.0,
-}
-"""How much an event says for its item. Types that are absent (impression, hide, search, slate …) say nothing for it."""
-
 SCHEMA = pa.schema(
     [
         pa.field("message_id", pa.string(), nullable=False),

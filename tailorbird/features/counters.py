@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailorbird.features.records import MICROSECONDS
-from tailorbird.features.sums import ITEM_COUNTS, ITEM_RATES, ITEM_SUMS, ITEM_VALUE, RATING
+from tailorbird.features.sums import ITEM_COUNTS, ITEM_RATES, ITEM_STRENGTH, ITEM_SUMS, ITEM_VALUE, RATING
 from tailorbird.features.table import COUNTED_TYPES, ITEM_HALF_LIVES
 
 _HORIZONS = len(ITEM_HALF_LIVES)
@@ -52,6 +52,8 @@ def _sums(packed: np.ndarray, rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
         weights = np.exp2(-elapsed * ITEM_RATES[horizon])
         counted = np.bincount(cells, weights=weights, minlength=len(seen) * _TYPES)
         sums[:, horizon:ITEM_COUNTS:_HORIZONS] = counted.reshape(len(seen), _TYPES)
+        said = weights * packed["strength"]
+        sums[:, ITEM_STRENGTH.start + horizon] = np.bincount(rows, weights=said, minlength=len(seen))
     value = packed["value"].astype(np.float64)
     rated = (types == RATING) & np.isfinite(value)
     sums[:, ITEM_VALUE.start] = np.bincount(rows[rated], minlength=len(seen))

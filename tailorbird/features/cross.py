@@ -44,20 +44,20 @@ def _affinity(
     brands: np.ndarray,
     rows: np.ndarray,
 ) -> None:
-    """The user's shares of affinity; ``code_of`` (2 * buckets,) has categories in its first half and brands in the other."""
+    """The user's shares of what is liked; ``code_of`` (2 * buckets,) has categories in its first half, brands in the other."""
     at = columns[0]
     none = code_of[0]  # the code of buckets that no item has
     first_brand = len(code_of) // 2
     of_categories = of_brands = 0.0
     for i in range(len(keys)):
         if keys[i] < first_brand:
-            of_categories += strengths[i]
+            of_categories += max(0.0, strengths[i])
         else:
-            of_brands += strengths[i]
+            of_brands += max(0.0, strengths[i])
     share = np.zeros(none + 1)
     for i in range(len(keys)):
         total = of_categories if keys[i] < first_brand else of_brands
-        share[code_of[keys[i]]] = strengths[i] / max(total, 1e-12)
+        share[code_of[keys[i]]] = max(0.0, strengths[i]) / max(total, 1e-12)
     share[none] = 0.0
     for place in range(len(rows)):
         total = best = 0.0
@@ -85,7 +85,9 @@ def _prices(
     mean = spread = 0.0
     if chose:
         mean = sums[1] / sums[0]
-        spread = np.sqrt(max(0.0, sums[2] / sums[0] - mean * mean))
+        variance = sums[2] / sums[0] - mean * mean
+        if variance > 1e-11 * mean * mean:  # less is rounding, which depends on the order of events
+            spread = np.sqrt(variance)
     last = np.float32(np.nan)
     if len(history):
         last = history[len(history) - 1].log_price

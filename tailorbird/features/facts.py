@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.events.valence import FIVE_STARS, RatingScale
 
 BUCKETS = 65_536
 """Categories live in buckets 1..65535, brands in 65537..131071; 0 means none.
@@ -40,6 +41,7 @@ class ItemFacts:
 
     ``keys`` (n + 1,) int64; ``log_prices`` (n + 1,) float32, NaN unknown; ``categories`` and ``brands`` (n + 1,) uint16
     buckets, of the most specific category; ``affinity_keys``/``affinity_indptr``: all buckets of each row, ascending.
+    ``scale`` is that of the ratings people give.
     """
 
     row_of: dict[str, int]
@@ -49,9 +51,10 @@ class ItemFacts:
     brands: np.ndarray
     affinity_indptr: np.ndarray
     affinity_keys: np.ndarray
+    scale: RatingScale = FIVE_STARS
 
     @classmethod
-    def of(cls, catalog: Catalog) -> "ItemFacts":
+    def of(cls, catalog: Catalog, *, scale: RatingScale = FIVE_STARS) -> "ItemFacts":
         """Derive the facts of every item."""
         lists = catalog.items["categories"].tolist()
         brands = np.array([bucket(brand) for brand in catalog.items["brand"]] + [0], np.int64)
@@ -72,6 +75,7 @@ class ItemFacts:
                 np.int64
             ),
             affinity_keys=np.array([key for keys in affinity for key in keys], np.int32),
+            scale=scale,
         )
 
     def rows(self, item_ids: Iterable[str | None]) -> np.ndarray:

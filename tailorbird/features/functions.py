@@ -69,7 +69,7 @@ def user_vector(state: UserState, *, now: float, demographics: Demographics = NO
     _moments(x, sums[VALUE], mean="value_mean", spread="value_spread", known="has_value")
     # Shares do not change with time: all buckets decay alike, so last_seen will do as well as now.
     brands = int(state.affinity_keys.searchsorted(BUCKETS))
-    _affinity(x, _COLUMNS, state.affinity, brands)
+    _affinity(x, _COLUMNS, np.maximum(0.0, state.affinity), brands)
     return x
 
 
@@ -134,7 +134,7 @@ def _session(x: np.ndarray, columns: np.ndarray, history: np.ndarray) -> None:
 
 @compiled
 def _affinity(x: np.ndarray, columns: np.ndarray, affinity: np.ndarray, brands: int) -> None:
-    """How the decayed strengths are spread: categories first, brands from place ``brands`` on."""
+    """How the decayed strengths (>= 0) are spread: categories first, brands from place ``brands`` on."""
     at = columns[0]
     if not len(affinity):
         return
@@ -176,7 +176,9 @@ def _moments(x: np.ndarray, sums: np.ndarray, *, mean: str, spread: str, known: 
         return
     average = total / weight
     x[_AT[mean]] = average
-    x[_AT[spread]] = max(0.0, squares / weight - average * average) ** 0.5
+    variance = squares / weight - average * average
+    if variance > 1e-11 * average * average:  # less is rounding, which depends on the order of events
+        x[_AT[spread]] = variance**0.5
     x[_AT[known]] = 1.0
 
 

@@ -14,15 +14,14 @@ from tailorbird.features.records import MICROSECONDS, behaviour, microseconds, r
 from tailorbird.features.sums import (
     ITEM_COUNTS,
     ITEM_RATES,
+    ITEM_STRENGTH,
     ITEM_VALUE,
     TYPE_CODE,
-    TYPE_STRENGTH,
 )
 from tailorbird.features.table import COUNTED_TYPES, ITEM_FEATURES, ITEM_HALF_LIVES
 
 _AT = {name: position for position, name in enumerate(ITEM_FEATURES)}
 _HORIZONS = {name: position for position, name in enumerate(ITEM_HALF_LIVES)}
-_STRONG = np.flatnonzero(TYPE_STRENGTH > 0)
 NEW_DAYS = 14.0
 MAX_CATEGORIES = 8
 _ARRAYS = (
@@ -175,7 +174,7 @@ def item_matrix(table: ItemTable, *, now: float) -> np.ndarray:
     factors = np.exp2(-elapsed[:, None] * ITEM_RATES[: len(_HORIZONS)])  # (n, horizons)
     counts = table.sums[:, :ITEM_COUNTS].reshape(len(table), len(COUNTED_TYPES), len(_HORIZONS))
     counts = counts * factors[:, None, :]  # (n, types, horizons)
-    strength = np.einsum("nth,t->nh", counts[:, _STRONG], TYPE_STRENGTH[_STRONG])  # (n, horizons)
+    strength = np.maximum(0.0, table.sums[:, ITEM_STRENGTH] * factors)  # (n, horizons)
     for name, horizon in _HORIZONS.items():
         x[:, _AT[f"popularity_{name}"]] = np.log1p(strength[:, horizon])
     for name in ("week", "ever"):

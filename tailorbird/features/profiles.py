@@ -7,11 +7,14 @@ import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Histories
+from tailorbird.events.valence import Taste
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import ItemTable
 from tailorbird.features.state import UserState
-from tailorbird.features.sums import TYPE_STRENGTH
+from tailorbird.features.sums import TYPE_PRESENCE
 from tailorbird.plumbing.compiled import compiled
+
+_BY_VALENCE = np.zeros(0)
 
 
 class ProfileSource(Protocol):
@@ -39,13 +42,20 @@ class RowsOfKeys:
 
 
 def histories_of(
-    states: Sequence[UserState], rows_of: RowsOfKeys, *, now: np.ndarray, length: int | None = None
+    states: Sequence[UserState],
+    rows_of: RowsOfKeys,
+    *,
+    now: np.ndarray,
+    length: int | None = None,
+    taste: Taste = "valence",
 ) -> Histories:
-    """What retrievers may see of profiles: events that speak for an item of the catalogue, oldest first."""
+    """What retrievers may see of profiles: events that speak for an item of the catalogue, oldest first.
+
+    With the taste ``presence`` an event counts for having happened, whatever its value said.
+    """
     most = np.iinfo(np.int64).max if length is None else length
-    found = [
-        _speaking(state.history, rows_of.keys, rows_of.rows, TYPE_STRENGTH, max(0, most)) for state in states
-    ]
+    met = TYPE_PRESENCE if taste == "presence" else _BY_VALENCE
+    found = [_speaking(state.history, rows_of.keys, rows_of.rows, met, max(0, most)) for state in states]
     return Histories(
         indptr=np.concatenate([[0], np.cumsum([len(items) for items, _, _ in found])]).astype(np.int64),
         items=np.concatenate([np.zeros(0, np.int32), *(items for items, _, _ in found)]),
@@ -57,22 +67,24 @@ def histories_of(
 
 @compiled
 def _speaking(
-    history: np.ndarray, keys: np.ndarray, rows: np.ndarray, strengths: np.ndarray, most: int
+    history: np.ndarray, keys: np.ndarray, rows: np.ndarray, presences: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Catalogue rows, times (epoch seconds) and strengths of the last ``most`` events that speak for an item.
+    """Catalogue rows, times (epoch seconds) and weights of the last ``most`` events that speak for an item.
 
-    ``keys`` (n,) ascending are the items', ``rows`` (n,) theirs; ``strengths`` (types,) of the event types.
+    ``keys`` (n,) ascending are the items', ``rows`` (n,) theirs; ``presences`` (types,) weigh by type, (0,) leaves it to
+    what each event said.
     """
     items, times = np.empty(len(history), np.int32), np.empty(len(history), np.float64)
     weights = np.empty(len(history), np.float32)
     count = 0
     for i in range(len(history)):
         event = history[i]
-        if event.item == 0 or strengths[event.type] <= 0:
+        weight = presences[event.type] if len(presences) else np.float64(event.strength)
+        if event.item == 0 or weight <= 0:
             continue
         place = np.searchsorted(keys, event.item)
         if place < len(keys) and keys[place] == event.item:
-            items[count], times[count], weights[count] = rows[place], event.time / 1e6, strengths[event.type]
+            items[count], times[count], weights[count] = rows[place], event.time / 1e6, weight
             count += 1
     first = max(0, count - most)
     return items[first:count], times[first:count], weights[first:count]

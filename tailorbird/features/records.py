@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tailorbird.events.schema import Event
+from tailorbird.events.valence import strength, strengths
 from tailorbird.features.facts import ItemFacts, stable_key, stable_keys
 from tailorbird.features.sums import TYPE_CODE, type_code
 from tailorbird.features.table import IGNORED_TYPES, PASSIVE_TYPES
@@ -18,6 +19,7 @@ RECORD = np.dtype(
         ("item", "<i8"),  # key of item_id, 0 for none
         ("session", "<i8"),  # key of session_id, 0 for none
         ("value", "<f4"),  # NaN for none
+        ("strength", "<f4"),  # what the event said for its item, negative against it (events.valence)
         ("log_price", "<f4"),  # of the item when the event arrived, NaN for unknown
         ("category", "<u2"),  # bucket of the most specific category, 0 for none
         ("brand", "<u2"),  # bucket of the brand, 0 for none
@@ -70,6 +72,7 @@ def records_of(events: Sequence[Event], facts: ItemFacts) -> Records:
                 facts.keys[row] if row >= 0 else stable_key(event.item_id),
                 stable_key(event.session_id),
                 np.nan if event.value is None else event.value,
+                strength(event.type, event.value, scale=facts.scale),
                 facts.log_prices[row],
                 facts.categories[row],
                 facts.brands[row],
@@ -98,6 +101,8 @@ def records_of_frame(frame: pd.DataFrame, facts: ItemFacts) -> Records:
     packed["item"] = keys
     packed["session"] = _map_unique(frame["session_id"], stable_keys) if "session_id" in frame else 0
     packed["value"] = pd.to_numeric(frame["value"]).to_numpy(np.float32) if "value" in frame else np.nan
+    values = frame.get("value")
+    packed["strength"] = strengths(frame["type"], values, scale=facts.scale)
     packed["log_price"] = facts.log_prices[rows]
     packed["category"] = facts.categories[rows]
     packed["brand"] = facts.brands[rows]

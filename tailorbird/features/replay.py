@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.events.valence import FIVE_STARS, RatingScale
 from tailorbird.features.facts import ItemFacts
+from tailorbird.features.keysets import NOTHING
 from tailorbird.features.records import MICROSECONDS, Records, behaviour, microseconds, records_of_frame
-from tailorbird.features.state import UserState
-from tailorbird.features.sums import AFFINITY_RATE, TYPE_STRENGTH, USER_RATES, USER_SUMS, user_contribution
+from tailorbird.features.state import UserState, lasting_sets
+from tailorbird.features.sums import AFFINITY_RATE, USER_RATES, USER_SUMS, user_contribution
 from tailorbird.features.table import HISTORY_LENGTH
 
 
@@ -25,8 +27,15 @@ class Timeline:
 class ReplayProfiles:
     """A :class:`~tailorbird.features.profiles.ProfileSource` over a log's frame (columns of SCHEMA and ``user_key``)."""
 
-    def __init__(self, events: pd.DataFrame, catalog: Catalog, *, length: int = HISTORY_LENGTH) -> None:
-        self._facts = ItemFacts.of(catalog)
+    def __init__(
+        self,
+        events: pd.DataFrame,
+        catalog: Catalog,
+        *,
+        length: int = HISTORY_LENGTH,
+        scale: RatingScale = FIVE_STARS,
+    ) -> None:
+        self._facts = ItemFacts.of(catalog, scale=scale)
         self._length = length
         self._timelines = {timeline.user_key: timeline.records for timeline in timelines(events, self._facts)}
 
@@ -92,20 +101,32 @@ def roll(
     history = packed[kept]
     times = packed["time"]
     steps = np.diff(times, prepend=times[:1]) / MICROSECONDS
-    fields = zip(packed["type"].tolist(), packed["log_price"].tolist(), packed["value"].tolist(), strict=True)
-    contributions = [user_contribution(code, log_price=price, value=value) for code, price, value in fields]
+    strengths = packed["strength"].tolist()
+    fields = zip(
+        packed["type"].tolist(),
+        packed["log_price"].tolist(),
+        packed["value"].tolist(),
+        strengths,
+        strict=True,
+    )
+    contributions = [
+        user_contribution(code, log_price=price, value=value, strength=strength)
+        for code, price, value, strength in fields
+    ]
     decays = np.exp2(-steps * AFFINITY_RATE)
-    strengths = TYPE_STRENGTH[packed["type"]]
+    had, hidden = NOTHING, NOTHING
     sums, affinity, touched = np.zeros(USER_SUMS), np.zeros(len(local)), np.zeros(len(local), bool)
     at = 0
     for count in counts.tolist():
         for event in range(at, count):
             sums = sums * np.exp2(USER_RATES * -steps[event]) + contributions[event]
             affinity *= decays[event]
-            if strengths[event] > 0:
+            if strengths[event] != 0:
                 own = inverse[bounds[event] : bounds[event + 1]]
                 affinity[own] += strengths[event]
                 touched[own] = True
+        met, hides = lasting_sets(packed[at:count])
+        had, hidden = had.joined(met), hidden.joined(hides)
         at = count
         if count == 0:
             yield UserState.empty(user_key)
@@ -117,6 +138,8 @@ def roll(
             sums=sums,
             affinity_keys=local[touched].astype(np.int32),
             affinity=affinity[touched],
+            had_set=had,
+            hidden_set=hidden,
             first_seen=int(times[0]),
             last_seen=int(times[count - 1]),
             total=count,

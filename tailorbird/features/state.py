@@ -7,8 +7,16 @@ import numpy as np
 
 from tailorbird.events.schema import Event
 from tailorbird.features.facts import ItemFacts, stable_key
+from tailorbird.features.keysets import NOTHING, KeySet
 from tailorbird.features.records import MICROSECONDS, RECORD, Records, records_of
-from tailorbird.features.sums import AFFINITY_RATE, TYPE_STRENGTH, USER_RATES, USER_SUMS, user_contribution
+from tailorbird.features.sums import (
+    AFFINITY_RATE,
+    HIDE,
+    TYPE_PRESENCE,
+    USER_RATES,
+    USER_SUMS,
+    user_contribution,
+)
 from tailorbird.features.table import HISTORY_LENGTH, IGNORED_TYPES
 
 APPLIED_BEYOND = 64
@@ -20,7 +28,9 @@ class UserState:
     """Everything the platform knows of what one user did.
 
     ``history`` (n,) RECORD, oldest first; ``sums`` (USER_SUMS,) and ``affinity`` (m,) are decayed sums at ``last_seen``;
-    ``affinity_keys`` (m,) int32 buckets, ascending; times are epoch microseconds, 0 where there is no event.
+    ``affinity_keys`` (m,) int32 buckets, ascending; ``had_set`` and ``hidden_set`` outlast the history: the items met
+    (viewed, rated, bought …) and those the user has hidden, which nothing brings back. Times are epoch microseconds,
+    0 where there is no event.
     """
 
     user_key: str
@@ -28,6 +38,8 @@ class UserState:
     sums: np.ndarray
     affinity_keys: np.ndarray
     affinity: np.ndarray
+    had_set: KeySet
+    hidden_set: KeySet
     first_seen: int
     last_seen: int
     total: int
@@ -43,6 +55,8 @@ class UserState:
             sums=np.zeros(USER_SUMS),
             affinity_keys=np.zeros(0, np.int32),
             affinity=np.zeros(0),
+            had_set=NOTHING,
+            hidden_set=NOTHING,
             first_seen=0,
             last_seen=0,
             total=0,
@@ -56,10 +70,14 @@ class UserState:
         return f"{self.total}-{self.first_seen:x}-{self.last_seen:x}"
 
     @property
-    def item_keys(self) -> np.ndarray:
-        """(n,) int64 keys of the history's items (``facts.stable_key``), 0 where an event has none."""
-        keys: np.ndarray = self.history["item"]
-        return keys
+    def had(self) -> np.ndarray:
+        """(m,) int64 keys of the items the user already had, ascending."""
+        return self.had_set.keys
+
+    @property
+    def hidden(self) -> np.ndarray:
+        """(m,) int64 keys of the items the user has hidden, ascending."""
+        return self.hidden_set.keys
 
     @property
     def times(self) -> np.ndarray:
@@ -91,12 +109,15 @@ class UserState:
         if len(self.history) and records.packed["time"][0] <= self.history["time"][-1]:
             merged = merged[np.lexsort((merged["message"], merged["time"]))]
         earliest = int(records.packed["time"][0])
+        had, hidden = lasting_sets(records.packed)
         return replace(
             self,
             history=merged[-length:],
             sums=sums,
             affinity_keys=keys,
             affinity=affinity,
+            had_set=self.had_set.joined(had),
+            hidden_set=self.hidden_set.joined(hidden),
             first_seen=min(self.first_seen, earliest) if self.total else earliest,
             last_seen=last_seen,
             total=self.total + len(records),
@@ -115,6 +136,8 @@ class UserState:
             "sums": self.sums.tolist(),
             "affinity_keys": self.affinity_keys.tolist(),
             "affinity": self.affinity.tolist(),
+            "had": self.had_set.to_bytes(),
+            "hidden": self.hidden_set.to_bytes(),
             "first_seen": self.first_seen,
             "last_seen": self.last_seen,
             "total": self.total,
@@ -135,6 +158,8 @@ class UserState:
             sums=np.array(row["sums"], np.float64),
             affinity_keys=np.array(row["affinity_keys"], np.int32),
             affinity=np.array(row["affinity"], np.float64),
+            had_set=KeySet.from_bytes(row["had"]),  # type: ignore[arg-type]
+            hidden_set=KeySet.from_bytes(row["hidden"]),  # type: ignore[arg-type]
             first_seen=int(row["first_seen"]),  # type: ignore[call-overload]
             last_seen=int(row["last_seen"]),  # type: ignore[call-overload]
             total=int(total),  # type: ignore[call-overload]
@@ -172,9 +197,8 @@ class UserState:
         sums, keys, affinity = self.sums, self.affinity_keys, self.affinity
         now = self.last_seen if self.total else int(records.packed["time"][0])
         for record, row in zip(records.packed.tolist(), records.rows.tolist(), strict=True):
-            time, _, _, _, value, log_price, _, _, code, _ = record
-            add = user_contribution(code, log_price=log_price, value=value)
-            strength = TYPE_STRENGTH[code]
+            time, _, _, _, value, strength, log_price, _, _, code, _ = record
+            add = user_contribution(code, log_price=log_price, value=value, strength=strength)
             if time >= now:
                 elapsed = (time - now) / MICROSECONDS
                 sums = sums * np.exp2(USER_RATES * -elapsed) + add
@@ -184,9 +208,17 @@ class UserState:
                 elapsed = (now - time) / MICROSECONDS
                 sums = sums + np.exp2(USER_RATES * -elapsed) * add
                 strength = strength * 2.0 ** (-elapsed * AFFINITY_RATE)
-            if strength > 0 and row >= 0:
+            if strength != 0 and row >= 0:
                 keys, affinity = _add_affinity(keys, affinity, items.affinity_of(row), strength)
         return sums, keys, affinity, now
+
+
+def lasting_sets(packed: np.ndarray) -> tuple[KeySet, KeySet]:
+    """The items that RECORDs ``packed`` (n,) say were met, and those they say were hidden."""
+    named = packed["item"] != 0
+    met, hides = named & (TYPE_PRESENCE[packed["type"]] > 0), named & (packed["type"] == HIDE)
+    keys, times = packed["item"], packed["time"]
+    return KeySet.of(keys[met], times[met]), KeySet.of(keys[hides], times[hides])
 
 
 def _applied(through: int, beyond: set[int]) -> tuple[int, np.ndarray]:

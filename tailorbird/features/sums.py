@@ -4,11 +4,12 @@ A sum is kept at a reference instant, the latest event's. An event of weight w a
 event first moves the reference. Both steps commute up to rounding, so late events leave the sums of punctual ones.
 """
 
+from collections.abc import Mapping
 from math import isfinite
 
 import numpy as np
 
-from tailorbird.events.schema import STRENGTH
+from tailorbird.events.valence import PRESENCE
 from tailorbird.features.table import (
     AFFINITY_HALF_LIFE_S,
     COUNTED_TYPES,
@@ -19,25 +20,29 @@ from tailorbird.features.table import (
 TYPE_CODE = {name: code for code, name in enumerate(COUNTED_TYPES)}
 OTHER = TYPE_CODE["other"]
 RATING = TYPE_CODE["rating"]
-TYPE_STRENGTH = np.array([STRENGTH.get(name, 0.0) for name in COUNTED_TYPES])  # (types,)
+HIDE = TYPE_CODE["hide"]
+TYPE_PRESENCE = np.array([PRESENCE.get(name, 0.0) for name in COUNTED_TYPES])  # (types,)
 
 USER_COUNTS = len(COUNTED_TYPES) * len(USER_HALF_LIVES)
 PRICE = slice(USER_COUNTS, USER_COUNTS + 3)  # weight, weighted log price, weighted square
 VALUE = slice(USER_COUNTS + 3, USER_COUNTS + 6)  # count, sum, sum of squares of ratings
 USER_SUMS = USER_COUNTS + 6
 ITEM_COUNTS = len(COUNTED_TYPES) * len(ITEM_HALF_LIVES)
-ITEM_VALUE = slice(ITEM_COUNTS, ITEM_COUNTS + 2)  # count and sum of ratings
-ITEM_SUMS = ITEM_COUNTS + 2
+ITEM_STRENGTH = slice(ITEM_COUNTS, ITEM_COUNTS + len(ITEM_HALF_LIVES))  # what events said for the item
+ITEM_VALUE = slice(ITEM_STRENGTH.stop, ITEM_STRENGTH.stop + 2)  # count and sum of ratings
+ITEM_SUMS = ITEM_VALUE.stop
 
 AFFINITY_RATE = 1.0 / AFFINITY_HALF_LIFE_S  # halvings a second
 
 
-def _rates(half_lives: dict[str, float], rest: list[float]) -> np.ndarray:
-    return np.concatenate([np.tile([1.0 / h for h in half_lives.values()], len(COUNTED_TYPES)), rest])
+def _rates(half_lives: Mapping[str, float], *, times: int, rest: list[float]) -> np.ndarray:
+    return np.concatenate([np.tile([1.0 / h for h in half_lives.values()], times), rest])
 
 
-USER_RATES = _rates(dict(USER_HALF_LIVES), [AFFINITY_RATE] * 3 + [0.0] * 3)  # (USER_SUMS,) halvings a second
-ITEM_RATES = _rates(dict(ITEM_HALF_LIVES), [0.0] * 2)  # (ITEM_SUMS,)
+USER_RATES = _rates(
+    USER_HALF_LIVES, times=len(COUNTED_TYPES), rest=[AFFINITY_RATE] * 3 + [0.0] * 3
+)  # (USER_SUMS,) halvings a second
+ITEM_RATES = _rates(ITEM_HALF_LIVES, times=len(COUNTED_TYPES) + 1, rest=[0.0] * 2)  # (ITEM_SUMS,)
 
 
 def type_code(event_type: str) -> int:
@@ -51,24 +56,13 @@ def decay(rates: np.ndarray, seconds: float) -> np.ndarray:
     return factors
 
 
-def user_contribution(code: int, *, log_price: float, value: float) -> np.ndarray:
+def user_contribution(code: int, *, log_price: float, value: float, strength: float) -> np.ndarray:
     """(USER_SUMS,) what one event adds at its own instant."""
     add = np.zeros(USER_SUMS)
     width = len(USER_HALF_LIVES)
     add[code * width : (code + 1) * width] = 1.0
-    strength = TYPE_STRENGTH[code]
     if strength > 0 and isfinite(log_price):
         add[PRICE] = (strength, strength * log_price, strength * log_price * log_price)
     if code == RATING and isfinite(value):
         add[VALUE] = (1.0, value, value * value)
-    return add
-
-
-def item_contribution(code: int, *, value: float) -> np.ndarray:
-    """(ITEM_SUMS,) what one event adds to its item at its own instant."""
-    add = np.zeros(ITEM_SUMS)
-    width = len(ITEM_HALF_LIVES)
-    add[code * width : (code + 1) * width] = 1.0
-    if code == RATING and isfinite(value):
-        add[ITEM_VALUE] = (1.0, value)
     return add

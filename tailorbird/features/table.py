@@ -88,6 +88,8 @@ STORED_USER = (
         "affinity_keys", "user", "int64s", "buckets of categories and brands (features.facts), ascending"
     ),
     _stored("affinity", "user", "float64s", "decayed strength of each bucket at last_seen"),
+    _stored("had", "user", "bytes", "items met, with the newest day of each, packed (features.keysets)"),
+    _stored("hidden", "user", "bytes", "items hidden, likewise"),
     _stored("first_seen", "user", "int64", "earliest event, epoch microseconds"),
     _stored("last_seen", "user", "int64", "latest event, epoch microseconds"),
     _stored("total", "user", "int64", "events folded in: the profile's revision"),
@@ -101,7 +103,12 @@ STORED_ITEM = (
     _stored("price_band", "item", "int64", "fifth of the catalogue's prices, 0 cheapest, -1 unknown"),
     _stored("launched_at", "item", "float64", "epoch seconds; NaN where unknown"),
     _stored("content_row", "item", "int64", "row of the item's text vector in the content index"),
-    _stored("item_sums", "item", "float64s", "decayed sums at item_seen: counts by type and horizon, value"),
+    _stored(
+        "item_sums",
+        "item",
+        "float64s",
+        "decayed sums at item_seen: counts by type and horizon, strength, value",
+    ),
     _stored("item_seen", "item", "int64", "latest event, epoch microseconds"),
     _stored("item_total", "item", "int64", "events folded in"),
 )

@@ -9,8 +9,6 @@ from typing import Protocol
 import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.features.sums import TYPE_STRENGTH
-from tailorbird.features.table import COUNTED_TYPES
 from tailorbird.slate.fallback import EVERYONE, FallbackChain
 from tailorbird.slate.filters import FILTERS, NO_ROWS, Filter, Known, Screen
 from tailorbird.slate.query import Candidates, Query, Ranking, Removed, Slate, SlateItem
@@ -19,8 +17,6 @@ from tailorbird.slate.shelf import Shelf
 
 COLD_START = "cold_start"
 """The model answered, but knows nothing of this user."""
-HIDE = COUNTED_TYPES.index("hide")
-_SPEAKS = TYPE_STRENGTH > 0  # (types,) whether an event of this type says something for its item
 PAGE_LIMIT = 1_000
 """Items of one answer at most; the cursor leads to the others."""
 
@@ -258,19 +254,23 @@ class Recommender:
         return [SlateItem(*item) for item in zip(ids, scores, who, reasons, strict=True)]
 
     def _known(self, query: Query) -> Known:
-        state = query.state
-        rows = self.shelf.rows_of_keys(state.item_keys)
-        types = state.history["type"]
         excluded = list(query.exclude)
         if query.item_id:
             excluded.append(query.item_id)
         return Known(
-            seen=_distinct(rows[(_SPEAKS[types] & (rows >= 0))]),
-            hidden=_distinct(rows[(types == HIDE) & (rows >= 0)]),
+            seen=self._of_keys(query.state.had),
+            hidden=self._of_keys(query.state.hidden),
             excluded=self._rows(excluded),
             shown=self._rows(query.shown),
             keep_seen=self.policy.keep_seen if query.keep_seen is None else query.keep_seen,
         )
+
+    def _of_keys(self, keys: np.ndarray) -> np.ndarray:
+        """The rows of distinct item keys, each once."""
+        if not len(keys):
+            return NO_ROWS
+        rows = self.shelf.rows_of_keys(keys)
+        return rows[rows >= 0]
 
     def _rows(self, item_ids: Sequence[str]) -> np.ndarray:
         if not item_ids:
@@ -291,8 +291,3 @@ class Recommender:
 def _ranked(candidates: Candidates, scores: np.ndarray, user_vector: np.ndarray, *, at: float) -> Ranking:
     order = np.argsort(-scores)
     return Ranking(candidates.where(order), scores[order], user_vector, scored_at=at)
-
-
-def _distinct(rows: np.ndarray) -> np.ndarray:
-    """(m,) each row once; a set is quicker than np.unique on a history's few rows."""
-    return np.fromiter(set(rows.tolist()), np.int64) if len(rows) else NO_ROWS

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tailorbird.events.schema import Event
 from tailorbird.features.facts import ItemFacts, stable_key
 from tailorbird.features.records import records_of, records_of_frame
 from tailorbird.features.state import UserState
@@ -26,6 +27,8 @@ def assert_same(left: UserState, right: UserState) -> None:
     np.testing.assert_allclose(left.sums, right.sums, rtol=1e-9, atol=1e-9)
     assert left.affinity_keys.tolist() == right.affinity_keys.tolist()
     np.testing.assert_allclose(left.affinity, right.affinity, rtol=1e-9, atol=1e-9)
+    assert left.had_set.to_bytes() == right.had_set.to_bytes()
+    assert left.hidden_set.to_bytes() == right.hidden_set.to_bytes()
     assert (left.first_seen, left.last_seen, left.total) == (right.first_seen, right.last_seen, right.total)
 
 
@@ -71,9 +74,41 @@ def test_history_keeps_the_newest_by_the_time_they_happened() -> None:
     assert count(state, "view", "ever") == 12.0
 
 
+def test_what_was_had_or_hidden_outlasts_the_history() -> None:
+    first = [
+        event("1", "purchase", "kettle", NOON),
+        event("2", "hide", "novel", NOON + 1),
+        event("3", "rating", "saw", NOON + 2, value=1.0),
+        event("4", "impression", "teapot", NOON + 3),
+    ]
+    later = [event(f"v{n}", "view", f"i{n}", NOON + 10 + n) for n in range(8)]
+    state = ANN.fold([*first, *later], FACTS, length=8)
+    assert not {stable_key(name) for name in ("kettle", "novel", "saw")} & set(state.history["item"].tolist())
+    assert state.hidden.tolist() == [stable_key("novel")]
+    wanted = {stable_key(name) for name in ("kettle", "saw", *(f"i{n}" for n in range(8)))}
+    assert (
+        set(state.had.tolist()) == wanted
+    )  # the disliked saw too: it was met; the teapot was only on the screen
+    liked = state.fold([event("5", "like", "novel", NOON + 99)], FACTS)
+    assert liked.hidden.tolist() == [stable_key("novel")]  # nothing brings a hidden item back
+
+
+def test_one_star_does_not_speak_for_its_item_and_a_return_takes_the_purchase_back() -> None:
+    kettle = FACTS.affinity_of(CATALOG.row_of["kettle"]).tolist()
+
+    def held(*events: Event) -> list[float]:
+        state = ANN.fold(list(events), FACTS)
+        found = dict(zip(state.affinity_keys.tolist(), state.affinity.tolist(), strict=True))
+        return [found[key] for key in kettle]
+
+    assert held(event("1", "rating", "kettle", NOON, value=1.0)) == [-0.5] * 3
+    bought = event("1", "purchase", "kettle", NOON, value=30.0)
+    assert held(bought, event("2", "purchase", "kettle", NOON, value=-30.0)) == [0.0] * 3
+
+
 def test_an_unknown_item_is_remembered_by_key_without_affinity() -> None:
     state = ANN.fold([event("1", "click", "unheard-of", NOON)], FACTS)
-    assert state.item_keys.tolist() == [stable_key("unheard-of")]
+    assert state.history["item"].tolist() == state.had.tolist() == [stable_key("unheard-of")]
     assert len(state.affinity) == 0
 
 

@@ -253,6 +253,28 @@ def test_histories_hold_what_speaks_for_an_item_of_the_catalogue() -> None:
     assert histories.times.tolist() == [NOON, NOON + 4]
 
 
+def test_a_disliked_item_is_in_the_history_by_presence_only() -> None:
+    state = ANN.fold(
+        [event("1", "rating", "kettle", NOON, value=5.0), event("2", "rating", "saw", NOON + 1, value=1.0)],
+        FACTS,
+    )
+    rows_of, now = RowsOfKeys(CATALOG), np.array([NOON + 9])
+    liked = histories_of([state], rows_of, now=now)
+    assert (liked.items.tolist(), liked.weights.tolist()) == ([ROWS["kettle"]], [1.5])
+    met = histories_of([state], rows_of, now=now, taste="presence")
+    assert (met.items.tolist(), met.weights.tolist()) == ([ROWS["kettle"], ROWS["saw"]], [1.0, 1.0])
+
+
+def test_one_star_does_not_make_an_item_popular() -> None:
+    def popularity(value: float) -> float:
+        events = frame([event("1", "rating", "kettle", NOON, value=value)])
+        return items(ItemTable.build(CATALOG, events, NOON + 1), NOON + 1)["kettle"]["popularity_ever"]
+
+    assert popularity(1.0) == popularity(2.0) == 0.0
+    assert popularity(3.0) == pytest.approx(np.log1p(0.5))
+    assert popularity(5.0) == pytest.approx(np.log1p(1.5))
+
+
 def test_demographics_are_looked_up_by_user() -> None:
     known = demographics_of(Users.from_frame(pd.DataFrame({"user_id": [1], "age": [40], "gender": ["M"]})))
     assert known == {"user:1": Demographics(age=40.0, gender="M", country="")}

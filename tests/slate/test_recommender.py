@@ -48,6 +48,14 @@ def test_items_show_up_when_they_are_launched():
     assert ids(shop.recommend(replace(query(("view", "i11"), k=2), now=NOW + 60.0))) == ["i0", "i1"]
 
 
+def test_seen_and_hidden_items_stay_away_after_hundreds_of_further_events():
+    later = [("view", "elsewhere") for _ in range(300)]
+    asked = query(("view", "i0"), ("hide", "i1"), *later, k=12)
+    assert len(asked.state.history) == 128
+    reasons = {part.reason: part.rows.tolist() for part in recommender().recommend(asked).removed}
+    assert (reasons["hidden"], reasons["seen"]) == ([1], [0])
+
+
 def test_seen_items_return_where_repeats_are_wanted():
     assert ids(recommender().recommend(query(("view", "i0"), k=2, keep_seen=True))) == ["i0", "i1"]
     assert ids(recommender(keep_seen=True).recommend(query(("view", "i0"), k=1))) == ["i0"]

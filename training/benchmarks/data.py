@@ -23,7 +23,7 @@ from tailorbird.evaluation.protocols import (
 )
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.rows import user_keys
-from tailorbird.events.schema import STRENGTH
+from tailorbird.events.valence import presences
 from tailorbird.events.validation import validate
 from tailorbird.ingest.mapping import load_mapping
 from tailorbird.ingest.sources import Tables, read_tables
@@ -91,7 +91,7 @@ class BenchmarkData:
         if asked is not None:
             events = events.assign(asked=asked.to_numpy())
         events = events.sort_values(["user_key", "event_time"], kind="stable", ignore_index=True)
-        speaks = events["type"].isin(list(STRENGTH)) & events["item_id"].isin(tables.items.item_ids)
+        speaks = (presences(events["type"]) > 0) & events["item_id"].isin(tables.items.item_ids)
         rows = np.flatnonzero(speaks)
         parts: dict[str, np.ndarray] = {}
         if published:
@@ -103,7 +103,7 @@ class BenchmarkData:
             catalog=tables.items,
             users=tables.users,
             events=events,
-            interactions=interactions_of(events.iloc[rows], tables.items),
+            interactions=interactions_of(events.iloc[rows], tables.items, taste="presence"),
             rows=rows,
             ordered_only=tables.ordered_only,
             parts=parts,

@@ -15,7 +15,7 @@ from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.protocols import Protocol, global_time_split
 from tailorbird.events.compaction import read_log
 from tailorbird.events.interactions import Interactions
-from tailorbird.events.schema import STRENGTH
+from tailorbird.events.valence import FIVE_STARS, RatingScale, Taste, presences, strengths
 from tailorbird.settings import Settings
 
 LEAST_EVENTS = 50
@@ -93,7 +93,7 @@ def load_dataset(settings: Settings, *, through: int | None = None) -> Dataset:
     events = read_log(settings)
     if through is not None:
         events = events[events["offset"] <= through]
-    interactions = interactions_of(events, catalog)
+    interactions = interactions_of(events, catalog, scale=RatingScale.parse(settings.rating_scale))
     if len(interactions) < LEAST_EVENTS:
         raise TailorbirdError(
             f"workspace {settings.workspace!r} has {len(interactions)} events that speak for an item, {LEAST_EVENTS} are needed",
@@ -109,9 +109,14 @@ def load_dataset(settings: Settings, *, through: int | None = None) -> Dataset:
     )
 
 
-def interactions_of(events: pd.DataFrame, catalog: Catalog) -> Interactions:
-    """The events that speak for an item of ``catalog``, weighted by what their type says."""
-    strength = events["type"].map(STRENGTH).fillna(0.0).to_numpy(np.float32)
+def interactions_of(
+    events: pd.DataFrame, catalog: Catalog, *, taste: Taste = "valence", scale: RatingScale = FIVE_STARS
+) -> Interactions:
+    """The events that speak for an item of ``catalog``, weighted by what they say (or, by presence, by their type)."""
+    if taste == "presence":
+        strength = presences(events["type"])
+    else:
+        strength = strengths(events["type"], events.get("value"), scale=scale)
     rows = events["item_id"].map(catalog.row_of).fillna(-1).to_numpy(np.int64)
     kept = (strength > 0) & (rows >= 0)
     codes, user_ids = pd.factorize(events["user_key"][kept], sort=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tailorbird.bundle import Bundle
 from tailorbird.evaluation.protocols import Split, ask
+from tailorbird.events.valence import RatingScale
 from tailorbird.features.functions import demographics_of
 from tailorbird.settings import Settings
 from training.data.dataset import Dataset, case_names, interactions_of, limited
@@ -45,7 +46,8 @@ def evaluate(
     """
     since = dt.datetime.fromisoformat(bundle.manifest.data_span[1])
     model: Any = bundle.model
-    known = interactions_of(dataset.events, model.catalog)
+    scale = RatingScale.parse(settings.rating_scale)
+    known = interactions_of(dataset.events, model.catalog, scale=scale)
     newer = int((dataset.interactions.times > since.timestamp()).sum())
     fitted = known.times <= since.timestamp()
     unknown = newer - int((~fitted).sum())
