@@ -4,12 +4,14 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from tailorbird.catalog.history import VERSIONED, Versions, no_history, read_history
 
 ITEM_COLUMNS = (
     "item_id",
@@ -30,9 +32,13 @@ USER_COLUMNS = ("user_id", "age", "gender", "country", "attributes")
 
 @dataclass(frozen=True)
 class Catalog:
-    """All items, one row each, in a fixed order that every matrix of a model follows."""
+    """All items, one row each, in a fixed order that every matrix of a model follows.
+
+    ``history`` holds the values that later ones replaced (columns of ``history.SCHEMA``); empty unless it was read.
+    """
 
     items: pd.DataFrame  # columns ITEM_COLUMNS, RangeIndex
+    history: pd.DataFrame = field(default_factory=no_history)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> "Catalog":
@@ -61,8 +67,14 @@ class Catalog:
 
     @classmethod
     def read(cls, folder: Path) -> "Catalog":
-        """Read ``items.parquet`` of ``folder``."""
+        """Read ``items.parquet`` of ``folder``: the items as they are now."""
         return cls.from_frame(pd.read_parquet(folder / "items.parquet"))
+
+    @classmethod
+    def read_with_history(cls, folder: Path) -> "Catalog":
+        """Read the items of ``folder`` and what they were before: for whoever asks for an instant of the past."""
+        current = cls.read(folder)  # first: a writer keeps what it replaces before it replaces it
+        return replace(current, history=read_history(folder))
 
     def write(self, folder: Path) -> None:
         """Write ``items.parquet`` into ``folder``."""
@@ -85,6 +97,36 @@ class Catalog:
     def _launches(self) -> tuple[np.ndarray, float]:
         launches = self.items["launched_at"].to_numpy(float)
         return launches, float(np.nanmax(launches, initial=-np.inf))
+
+    def as_of(self, instant: float) -> "Catalog":
+        """The same rows with the values that held at ``instant`` (epoch seconds); self where nothing has changed since.
+
+        An item's oldest known values hold from the beginning.
+        """
+        chosen = self.versions_at(instant)
+        if not (chosen >= 0).any():
+            return self
+        items = self.items.assign(
+            **{name: self.versions.numbers(name, self.items[name].to_numpy(), chosen) for name in VERSIONED}
+        )
+        past = replace(self, items=items)
+        past.__dict__["item_ids"] = self.item_ids
+        past.__dict__["row_of"] = self.row_of
+        return past
+
+    def versions_at(self, instant: float) -> np.ndarray:
+        """(n_items,) int64 which of ``versions`` held at ``instant`` (epoch seconds); -1 where today's values did."""
+        micros = np.full(len(self), round(instant * 1_000_000), np.int64)
+        return self.versions.at(np.arange(len(self)), micros)
+
+    @cached_property
+    def versions(self) -> Versions:
+        """The history by rows of this catalogue."""
+        return Versions(self.history, self.rows(self.history["item_id"]))
+
+    def with_history_of(self, other: "Catalog") -> "Catalog":
+        """These items with the past that ``other`` knows: a bundle's catalogue has none of its own."""
+        return replace(self, history=other.history)
 
     @cached_property
     def row_of(self) -> Mapping[str, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog, Users
+from tailorbird.catalog.patches import patched_items, patched_users, write_patched
 from tailorbird.events.anomalies import Anomaly
 from tailorbird.events.compaction import compact
 from tailorbird.events.log import SqliteEventLog
@@ -80,8 +81,9 @@ def _ingest(
 ) -> IngestReport:
     items_read, bad_items = parted_table(tables.items_read, key="item_id", table="items")
     users_read, bad_users = parted_table(tables.users_read, key="user_id", table="users")
-    catalog = _merged_catalog(tables, settings=settings)
-    users = _merged_users(tables.users, settings=settings)
+    known = _known_catalog(settings)
+    catalog = _patched_catalog(known, tables)
+    users = patched_users(Users.read(settings.catalog_folder), tables.users_read.dropna(subset=["user_id"]))
     on_stage("validate", len(tables.events))
     source = tables.sources["events"]
     validated = validate(
@@ -97,7 +99,7 @@ def _ingest(
     )
     bad_items = pd.concat([bad_items, broken.get("items", bad_items.head(0))], ignore_index=True)
     bad_users = pd.concat([bad_users, broken.get("users", bad_users.head(0))], ignore_index=True)
-    catalog.write(settings.catalog_folder)
+    write_patched(known or catalog, catalog, settings.catalog_folder, now=now)
     users.write(settings.catalog_folder)
     files = write_quarantine([events_out, bad_items, bad_users], folder=settings.quarantine_folder, now=now)
     on_stage("store", len(validated.accepted))
@@ -169,31 +171,20 @@ def _report_path(settings: Settings, identity: str) -> Path:
     return settings.folder / "ingested" / f"{identity[:32]}.json"
 
 
-def _merged_catalog(tables: Tables, *, settings: Settings) -> Catalog:
-    """The workspace's items with the newly read ones: known items keep their row, new ones follow."""
-    if not (settings.catalog_folder / "items.parquet").exists():
+def _known_catalog(settings: Settings) -> Catalog | None:
+    file = settings.catalog_folder / "items.parquet"
+    return Catalog.read(settings.catalog_folder) if file.exists() else None
+
+
+def _patched_catalog(known: Catalog | None, tables: Tables) -> Catalog:
+    """The workspace's items after the newly read ones; a row or a column that is absent changes nothing."""
+    if known is None:
         return tables.items
-    known = Catalog.read(settings.catalog_folder)
     described = bool((known.items["title"] != "").any()) or bool(known.items["categories"].map(len).any())
     if not tables.has_item_table and tables.items_read.columns.tolist() == ["item_id"] and described:
         # Events alone do not add to a catalogue that came with its own table: an id it lacks is unknown.
         return known
-    return Catalog(_merged(known.items, tables.items.items, key="item_id"))
-
-
-def _merged_users(users: Users, *, settings: Settings) -> Users:
-    known = Users.read(settings.catalog_folder)
-    return Users(_merged(known.users, users.users, key="user_id"))
-
-
-def _merged(known: pd.DataFrame, new: pd.DataFrame, *, key: str) -> pd.DataFrame:
-    if known.empty:
-        return new
-    if new.empty:
-        return known
-    order = pd.concat([known[key], new[key]]).drop_duplicates()
-    newest = pd.concat([known, new]).drop_duplicates(key, keep="last").set_index(key)
-    return newest.loc[order].reset_index()[list(known.columns)]
+    return patched_items(known, tables.items_read.dropna(subset=["item_id"]))
 
 
 def _lost_values(tables: Tables) -> list[Anomaly]:

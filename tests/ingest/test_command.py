@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -143,6 +144,17 @@ def test_new_items_follow_the_known_ones_and_newer_values_win(files: Path) -> No
     items = Catalog.read(workspace(files) / "catalog").items
     assert items["item_id"].tolist() == ["cup", "lamp", "vase"]
     assert items["price"].tolist() == [5.0, 21.0, 7.0]
+
+
+def test_an_items_file_with_fewer_columns_blanks_nothing_and_the_old_price_is_remembered(files: Path) -> None:
+    run(*options(files))
+    (files / "i.csv").write_text("item_id,price\ncup,6\nlamp,\n")
+    before = time.time()
+    run(*options(files))
+    catalog = Catalog.read_with_history(workspace(files) / "catalog")
+    assert catalog.items["title"].tolist() == ["Cup", "Lamp again"]
+    assert catalog.items["price"].tolist() == [6.0, 21.0]
+    assert catalog.as_of(before).items["price"].tolist() == [4.5, 21.0]
 
 
 def test_two_runs_at_once_lose_no_item(files: Path) -> None:

@@ -1,0 +1,127 @@
+"""What items were before: the values that a change replaced, each with the instant until which it held."""
+
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+VERSIONED = ("categories", "brand", "price", "stock", "launched_at")
+"""The columns of an item whose past values are kept: what features and filters are made of."""
+
+SCHEMA = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("valid_until", pa.int64()),  # epoch microseconds; from then on the next newer values hold
+        ("categories", pa.list_(pa.string())),
+        ("brand", pa.string()),
+        ("price", pa.float64()),
+        ("stock", pa.float64()),
+        ("launched_at", pa.float64()),
+    ]
+)
+
+
+def no_history() -> pd.DataFrame:
+    """Nothing was ever changed: what is known now holds from the beginning."""
+    return SCHEMA.empty_table().to_pandas()
+
+
+def read_history(folder: Path) -> pd.DataFrame:
+    """Every replaced version of the catalogue in ``folder``: columns of SCHEMA, by item and ``valid_until``."""
+    parts = sorted((folder / "changes").glob("*.parquet"))
+    if not parts:
+        return no_history()
+    frame = ds.dataset([str(part) for part in parts], schema=SCHEMA, format="parquet").to_table().to_pandas()
+    frame["categories"] = [list(value) for value in frame["categories"]]
+    return frame.sort_values(["item_id", "valid_until"], kind="stable", ignore_index=True)
+
+
+def append_history(folder: Path, replaced: pd.DataFrame) -> None:
+    """Keep replaced versions (columns of SCHEMA) as one more file, whole or not at all.
+
+    Write them before the catalogue that replaces them: a crash in between leaves versions that end a little early and
+    are followed by themselves, which says the same.
+    """
+    if replaced.empty:
+        return
+    target = folder / "changes"
+    target.mkdir(parents=True, exist_ok=True)
+    name = f"{int(replaced['valid_until'].max()):020d}-{uuid.uuid4().hex[:12]}.parquet"
+    staged = target / f".{name}.{os.getpid()}.tmp"
+    try:
+        table = pa.Table.from_pandas(replaced[SCHEMA.names], schema=SCHEMA, preserve_index=False)
+        pq.write_table(table, staged, compression="zstd")
+        staged.replace(target / name)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def replaced_by(old: pd.DataFrame, new: pd.DataFrame, *, now: float, history: pd.DataFrame) -> pd.DataFrame:
+    """The versions that ``new`` items replace at ``now`` (epoch seconds); both have the catalogue's columns.
+
+    Items that are new or equal replace nothing. A clock that was set back does not reorder versions: they end after every
+    earlier one.
+    """
+    before, after = old.set_index("item_id"), new.set_index("item_id")
+    both = before.index.intersection(after.index, sort=False)
+    before, after = before.loc[both, list(VERSIONED)], after.loc[both, list(VERSIONED)]
+    changed = np.zeros(len(both), bool)
+    for name in VERSIONED:
+        changed |= ~_equal(before[name], after[name])
+    newest = int(history["valid_until"].max()) if len(history) else 0
+    until = max(round(now * 1_000_000), newest + 1)
+    return before[changed].reset_index().assign(valid_until=until)[SCHEMA.names]
+
+
+class Versions:
+    """Finds which replaced version of a row held at an instant. Rows are positions in one catalogue.
+
+    ``rows`` (m,) int64 and ``until`` (m,) int64 of the versions, ascending by (row, until).
+    """
+
+    def __init__(self, history: pd.DataFrame, rows: np.ndarray) -> None:
+        known = np.flatnonzero(rows >= 0)
+        until = history["valid_until"].to_numpy(np.int64)
+        order = known[np.lexsort((until[known], rows[known]))]
+        self.history = history.iloc[order].reset_index(drop=True)
+        self.rows, self.until = rows[order].astype(np.int64), until[order]
+        self._ends = np.unique(self.until)
+        self._width = len(self._ends) + 1
+        self._keys = self.rows * self._width + np.searchsorted(self._ends, self.until)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def at(self, rows: np.ndarray, instants: np.ndarray) -> np.ndarray:
+        """(n,) int64 the version of each row at its instant (epoch microseconds); -1 where today's values held."""
+        if not len(self):
+            return np.full(len(rows), -1, np.int64)
+        # The first version of the row that ended after the instant.
+        place = np.searchsorted(
+            self._keys, rows * self._width + np.searchsorted(self._ends, instants, side="right")
+        )
+        held = np.minimum(place, len(self) - 1)
+        return np.where((place < len(self)) & (self.rows[held] == rows), held, -1)
+
+    def numbers(self, name: str, current: np.ndarray, chosen: Sequence[int] | np.ndarray) -> np.ndarray:
+        """``current`` (n,) values of a column with those of the versions ``chosen`` (n,) put in their place."""
+        past = np.flatnonzero(np.asarray(chosen) >= 0)
+        if not len(past):
+            return current
+        values = current.copy()
+        values[past] = self.history[name].to_numpy()[np.asarray(chosen)[past]]
+        return values
+
+
+def _equal(one: pd.Series, other: pd.Series) -> np.ndarray:
+    if one.name == "categories":
+        pairs = zip(one, other, strict=True)
+        return np.fromiter((list(a) == list(b) for a, b in pairs), bool, len(one))
+    same = (one == other) | (one.isna() & other.isna())
+    return same.to_numpy(bool)

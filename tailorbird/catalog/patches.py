@@ -1,0 +1,56 @@
+"""Patches: items and users told anew in part. What a patch does not say stays as it is."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tailorbird.catalog.catalog import Catalog, Users
+from tailorbird.catalog.history import append_history, read_history, replaced_by
+
+
+def patched_items(catalog: Catalog, patch: pd.DataFrame) -> Catalog:
+    """The catalogue after ``patch`` (``item_id`` and any of ITEM_COLUMNS): known items keep their row, new ones follow.
+
+    A column that is absent and a value that is missing leave what is known; of an item that comes twice the last row counts.
+    """
+    merged = _merged(catalog.items, Catalog.from_frame(patch).items, _told(patch, "item_id"), key="item_id")
+    return Catalog(merged, catalog.history)
+
+
+def patched_users(users: Users, patch: pd.DataFrame) -> Users:
+    """The users after ``patch`` (``user_id`` and any of USER_COLUMNS), by the same rule."""
+    return Users(_merged(users.users, Users.from_frame(patch).users, _told(patch, "user_id"), key="user_id"))
+
+
+def write_patched(before: Catalog, after: Catalog, folder: Path, *, now: float) -> None:
+    """Put ``after`` in the place of ``before`` in ``folder``; what it replaces held until ``now`` (epoch seconds)."""
+    history = read_history(folder)
+    append_history(folder, replaced_by(before.items, after.items, now=now, history=history))
+    after.write(folder)
+
+
+def _told(patch: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Which values a patch tells: (n, columns) bool, of the last row of each key."""
+    told = patch.notna().assign(**{key: patch[key].astype(str)})
+    return told.drop_duplicates(key, keep="last").set_index(key)
+
+
+def _merged(known: pd.DataFrame, new: pd.DataFrame, told: pd.DataFrame, *, key: str) -> pd.DataFrame:
+    if known.empty:
+        return new
+    row_of = pd.Series(np.arange(len(known)), index=known[key])
+    place = row_of.reindex(new[key]).to_numpy(float)
+    fresh = np.isnan(place)
+    rows = place[~fresh].astype(np.int64)
+    merged = known.copy()
+    changed = new[~fresh]
+    says = told.loc[changed[key]]
+    for name in known.columns:
+        if name == key or name not in says:
+            continue
+        mask = says[name].to_numpy(bool)
+        values = merged[name].to_numpy(copy=True)
+        values[rows[mask]] = changed[name].to_numpy()[mask]
+        merged[name] = values
+    return pd.concat([merged, new[fresh]], ignore_index=True) if fresh.any() else merged
