@@ -9,10 +9,10 @@ ARGS ?=
 WORKSPACE := --workspace $(DATA)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo ingest features train tune evaluate promote rollback serve mlflow bench
+.PHONY: help setup check test test-fast demo ingest features train tune evaluate promote rollback serve mlflow bench
 
 help:
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## Create the environment from the lock
 
@@ -33,6 +33,9 @@ check: setup ## Format, lint, types, import contracts, spelling
 
 test: setup ## Run every test; warnings are errors
 	$(BIN)/pytest $(ARGS)
+
+test-fast: setup ## The tests that start no Ray and no server: two minutes
+	$(BIN)/pytest -m "not ray and not server and not slow" $(ARGS)
 
 demo: setup ## From raw events to answers over HTTP, then serve until Ctrl-C (DATA=, DATA_PATH=)
 	@$(TAILORBIRD) demo --data $(DATA) $(if $(DATA_PATH),--path $(DATA_PATH)) $(ARGS)

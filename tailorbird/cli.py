@@ -16,7 +16,7 @@ from tailorbird import __version__
 from tailorbird.errors import TailorbirdError
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("tailorbird.demo:demo", "Run everything, from raw events to answers over HTTP."),
+    "demo": ("tailorbird.demo.command:demo", "Run everything, from raw events to answers over HTTP."),
     "simulate": ("tailorbird.simulator.command:simulate", "Make a simulated shop: items, users, events."),
     "ingest": ("tailorbird.ingest.command:ingest", "Validate events, items and users into the workspace."),
     "features": (

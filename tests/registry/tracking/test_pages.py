@@ -15,6 +15,8 @@ from registry.tracking.pages import serve_pages
 from tailorbird.errors import TailorbirdError
 from tailorbird.settings import Settings, load_settings
 
+pytestmark = pytest.mark.server
+
 
 def free_port() -> int:
     with socket.socket() as probe:

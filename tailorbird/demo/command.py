@@ -1,0 +1,149 @@
+"""``tailorbird demo``: prepare what is not prepared, serve it, show three requests that work, and end everything on Ctrl-C."""
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+
+import click
+
+from tailorbird.demo.ownership import forget, require_own_workspace
+from tailorbird.demo.processes import children, require_alive, wait_until_ready
+from tailorbird.demo.steps import prepare, steps_of
+from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.plumbing.terminal import say
+from tailorbird.settings import Settings, load_settings
+
+RECIPES = {"online-retail": "retail"}
+"""Data sets whose nature asks for a recipe of its own; the others start from ``quick``."""
+
+
+@click.command()
+@click.option(
+    "--data", default="shop", show_default=True, help="`shop` (simulated) or a built-in mapping's name."
+)
+@click.option(
+    "--path", type=click.Path(path_type=Path), help="Folder of the data set's files; not needed for `shop`."
+)
+@click.option("--size", default=2000, show_default=True, help="Users of the simulated shop.")
+@click.option("--seed", default=7, show_default=True, help="Seed of the simulated shop.")
+@click.option("--recipe", help="Recipe that the study starts from.  [default: quick; online-retail: retail]")
+@click.option("--trials", default=4, show_default=True, help="Trials of the Optuna study.")
+@click.option("--workspace", help="Workspace to fill; none that holds data of yours.  [default: like --data]")
+@click.option("--fresh", is_flag=True, help="Delete the demo's workspace and do every step again.")
+@click.option("--yes", is_flag=True, help="With --fresh: do not ask.")
+@click.option("--prepare-only", is_flag=True, help="Stop after promotion; do not serve.")
+def demo(
+    data: str,
+    path: Path | None,
+    size: int,
+    seed: int,
+    recipe: str | None,
+    trials: int,
+    workspace: str | None,
+    fresh: bool,
+    yes: bool,
+    prepare_only: bool,
+) -> None:
+    r"""Run everything, from raw events to answers over HTTP, and keep serving until Ctrl-C.
+
+    \b
+    Examples:
+        tailorbird demo
+        tailorbird demo --data movielens-1m --path ~/data/movielens-1m
+        tailorbird demo --fresh --yes --size 5000 --trials 8
+        tailorbird demo --workspace playground
+    """
+    settings = load_settings(workspace=workspace or data)
+    if data != "shop" and path is None:
+        raise UsageError(
+            f"data set {data!r} needs its files", remedy="name their folder: --path DIR (DATA_PATH=DIR)"
+        )
+    if path is not None and not path.exists():
+        raise UsageError(f"no such folder: {path}", remedy="name the folder that holds the data set's files")
+    if not prepare_only:
+        _require_free_ports(settings)
+    require_own_workspace(settings)
+    if fresh:
+        forget(settings, confirmed=yes)
+    started = time.monotonic()
+    source = path or settings.folder / "simulated"
+    prepare(
+        steps_of(
+            settings,
+            data=data,
+            source=source,
+            size=size,
+            seed=seed,
+            recipe=recipe or RECIPES.get(data, "quick"),
+            trials=trials,
+        ),
+        settings,
+        path,
+    )
+    say(f"prepared in {time.monotonic() - started:.0f} s")
+    if not prepare_only:
+        _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
+    here = ("--workspace", settings.workspace)
+    commands = [("serve", *here)]
+    if not settings.tracking_uri:  # else a server has the pages already
+        commands.append(("mlflow", *here))
+    with children(commands) as processes:
+        _, *pages = processes.values()
+        for process in pages:
+            os.setpriority(os.PRIO_PROCESS, process.pid, 10)  # all start at once: answers come before pages
+        wait_until_ready(f"http://{settings.host}:{settings.port}/health/ready", processes)
+        _show_requests(settings)
+        address = settings.tracking_uri or f"http://{settings.host}:{settings.mlflow_port}"
+        if pages:
+            wait_until_ready(f"{address}/health", processes)
+        say(f"MLflow  {address}")
+        say("Ctrl-C stops everything.")
+        while True:
+            require_alive(processes)
+            time.sleep(0.5)
+
+
+def _show_requests(settings: Settings) -> None:
+    base = f"http://{settings.host}:{settings.port}"
+    user_id, item_id = _somebody(settings)
+    body = json.dumps({"userId": user_id, "numResults": 5})
+    event = {"messageId": f"demo-{time.time_ns()}", "type": "view", "userId": user_id, "itemId": item_id}
+    say("")
+    say("Tailorbird is serving. Try, in another terminal:")
+    say("")
+    for line in (
+        f"curl -s {base}/v1/recommendations -H 'content-type: application/json' -d '{body}'",
+        f"curl -s {base}/v1/events -H 'content-type: application/json' -d '{json.dumps({'batch': [event]})}'",
+        f"curl -s '{base}/v1/recommendations/{user_id}?numResults=5'",
+    ):
+        click.echo(line)
+    say("")
+    say(f"OpenAPI {base}/openapi.json")
+
+
+def _somebody(settings: Settings) -> tuple[str, str]:
+    """Name a user who was here lately, and an item to look at."""
+    from tailorbird.catalog.catalog import Catalog
+    from tailorbird.events.compaction import read_log
+
+    events = read_log(settings)
+    known = events[events["user_id"].notna()]
+    user_id = str(known["user_id"].iloc[-1]) if len(known) else "newcomer"
+    return user_id, str(Catalog.read(settings.catalog_folder).item_ids[0])
+
+
+def _require_free_ports(settings: Settings) -> None:
+    for port, name in ((settings.port, "TAILORBIRD_PORT"), (settings.mlflow_port, "TAILORBIRD_MLFLOW_PORT")):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.host, port))
+            except OSError as error:
+                raise TailorbirdError(
+                    f"port {port} is taken ({error.strerror})", remedy=f"free it or set {name}"
+                ) from error

@@ -1,0 +1,85 @@
+"""The steps of a demo: what has been done with these very inputs is not done again.
+
+A finished step leaves a stamp with the digest of what it read; the next demo skips it while the digest holds.
+"""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tailorbird import __version__
+from tailorbird.demo.ownership import Stamps, ingested, read_stamps, write_stamps
+from tailorbird.demo.processes import stop
+from tailorbird.errors import TailorbirdError
+from tailorbird.plumbing.terminal import say
+from tailorbird.settings import Settings
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of the demo; ``argv`` without the program."""
+
+    name: str
+    argv: tuple[str, ...]
+
+
+def steps_of(
+    settings: Settings, *, data: str, source: Path, size: int, seed: int, recipe: str, trials: int
+) -> list[Step]:
+    """Everything from raw events to a promoted model."""
+    here = ("--workspace", settings.workspace)
+    steps = [
+        Step("ingest", ("ingest", *here, "--data", data, "--path", str(source))),
+        Step("features", ("features", *here)),
+        Step("tune", ("tune", *here, "--recipe", recipe, "--trials", str(trials))),
+        Step("promote", ("promote", *here, "--alias", "champion")),
+    ]
+    if data == "shop":
+        simulate = ("simulate", "--size", str(size), "--seed", str(seed), "--out", str(source))
+        steps.insert(0, Step("simulate", simulate))
+    return steps
+
+
+def prepare(steps: Sequence[Step], settings: Settings, path: Path | None) -> None:
+    """Run what has not been done with these very inputs; a changed step makes all later ones run again."""
+    known = read_stamps(settings)
+    stamps, own = dict(known.steps), set(known.own)
+    digest = hashlib.sha256(f"{__version__} {settings.model_dump_json()} {_fingerprint(path)}".encode())
+    for number, step in enumerate(steps, start=1):
+        digest.update(" ".join(step.argv).encode())
+        if stamps.get(step.name) == digest.hexdigest():
+            say(f"[{number}/{len(steps)}] {step.name}: done before")
+            continue
+        say(f"[{number}/{len(steps)}] {step.name}")
+        before = ingested(settings)
+        write_stamps(settings, Stamps(stamps, own, running=step.name))
+        _run(step)
+        own |= ingested(settings) - before
+        stamps[step.name] = digest.hexdigest()
+        write_stamps(settings, Stamps(stamps, own, running=""))
+
+
+def _fingerprint(path: Path | None) -> str:
+    if path is None:
+        return ""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return " ".join(
+        f"{file.name}:{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files if file.is_file()
+    )
+
+
+def _run(step: Step) -> None:
+    process = subprocess.Popen([sys.executable, "-m", "tailorbird", *step.argv], stdout=subprocess.DEVNULL)  # noqa: S603
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        stop([process])
+        raise
+    if code:
+        again = f"tailorbird {' '.join(step.argv)}"
+        raise TailorbirdError(
+            f"step {step.name!r} ended with exit code {code}", remedy=f"its message is above; alone: {again}"
+        )
