@@ -13,10 +13,13 @@ import click
 from feature_repo.layout import is_complete
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import TailorbirdError
-from tailorbird.events.compaction import read_log
-from tailorbird.events.log import SqliteEventLog
+from tailorbird.events.schema import Event
 from tailorbird.plumbing.terminal import emit, progress, say
 from tailorbird.settings import Settings, load_settings
+from tailorbird.streams.factory import open_events
+from tailorbird.streams.position import BEGINNING
+from tailorbird.streams.scan import read_log
+from tailorbird.streams.stream import Stream
 
 
 @click.command()
@@ -41,16 +44,15 @@ def features(workspace: str | None, force: bool, as_json: bool) -> None:
 def build_features(settings: Settings, *, force: bool = False) -> dict[str, object]:
     """Do what the command does; returns its result. Raises TailorbirdError where data or stores are missing."""
     started = time.monotonic()
-    if not (settings.catalog_folder / "items.parquet").exists() or not settings.event_db.exists():
-        raise TailorbirdError(
-            f"workspace {settings.workspace} has no data in {settings.folder}",
-            remedy="run `tailorbird ingest` first, or name another --workspace",
-        )
+    if not (settings.catalog_folder / "items.parquet").exists():
+        raise _no_data(settings)
     done = settings.feature_folder / "built.json"
-    with _alone(settings.feature_folder), SqliteEventLog(settings.event_db) as log:
+    with _alone(settings.feature_folder), open_events(settings) as log:
         before = json.loads(done.read_text()) if done.exists() else {}
+        if log.end() == BEGINNING:
+            raise _no_data(settings)
         source = _source(settings, log)
-        through = log.last_offset()
+        through = log.end()[0]
         skipped = not force and before.get("source") == source and is_complete(settings, through=through)
         if skipped:
             say("features are up to date; --force builds them again")
@@ -60,7 +62,7 @@ def build_features(settings: Settings, *, force: bool = False) -> dict[str, obje
 
 
 def _build(
-    settings: Settings, log: SqliteEventLog, before: dict[str, object] | None, source: dict[str, object]
+    settings: Settings, log: Stream[Event], before: dict[str, object] | None, source: dict[str, object]
 ) -> dict[str, object]:
     # Feast takes seconds to import: only a run that has something to do pays for it.
     from feature_repo.store import FeatureStoreRoom
@@ -92,14 +94,21 @@ def _build(
     }
 
 
-def _source(settings: Settings, log: SqliteEventLog) -> dict[str, object]:
+def _source(settings: Settings, log: Stream[Event]) -> dict[str, object]:
     """What the features are made of; equal sources need no second build."""
-    first = log.read(0, 1)
+    first = log.read(BEGINNING, limit=1).entries
     return {
         "catalog": _digest(settings.catalog_folder / "items.parquet"),
-        "offset": log.last_offset(),
-        "first_message": first[0][1].message_id if first else "",
+        "offset": log.end()[0],
+        "first_message": first[0].record.message_id if first else "",
     }
+
+
+def _no_data(settings: Settings) -> TailorbirdError:
+    return TailorbirdError(
+        f"workspace {settings.workspace} has no data in {settings.folder}",
+        remedy="run `tailorbird ingest` first, or name another --workspace",
+    )
 
 
 def _digest(path: Path) -> str:

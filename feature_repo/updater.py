@@ -8,7 +8,6 @@ import numpy as np
 from feature_repo.layout import APPLIED
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.events.log import EventLog, SqliteEventLog
 from tailorbird.events.schema import Event
 from tailorbird.events.valence import RatingScale
 from tailorbird.features.facts import ItemFacts
@@ -17,8 +16,11 @@ from tailorbird.features.records import records_of
 from tailorbird.features.state import UserState
 from tailorbird.features.table import IGNORED_TYPES
 from tailorbird.settings import Settings
+from tailorbird.streams.factory import open_events
+from tailorbird.streams.position import Position
+from tailorbird.streams.stream import Entry, Stream
 
-Logged = Sequence[tuple[int, Event]]
+Logged = Sequence[Entry[Event]]
 _CATCH_UP_AT_ONCE = 2_000
 
 
@@ -40,7 +42,7 @@ class ProfileUpdater:
     """
 
     def __init__(
-        self, settings: Settings, *, room: FeatureStoreRoom | None = None, log: EventLog | None = None
+        self, settings: Settings, *, room: FeatureStoreRoom | None = None, log: Stream[Event] | None = None
     ) -> None:
         self._settings = settings
         self._room = room or FeatureStoreRoom(settings)
@@ -54,45 +56,46 @@ class ProfileUpdater:
         self._load_catalog()
         with online.transaction(config):
             mark = online.mark(config, APPLIED)
-            todo = sorted((entry for entry in batch if entry[0] > mark), key=lambda entry: entry[0])
+            todo = sorted((entry for entry in batch if entry.offset > mark), key=lambda entry: entry.offset)
             if not todo:
                 return Applied(0, 0, mark)
             todo = [*self._missing(mark, todo), *todo]
             users, events = self._fold(todo)
-            through = todo[-1][0]
+            through = todo[-1].offset
             online.set_mark(config, APPLIED, through)
         return Applied(users, events, through)
 
-    def catch_up(self, log: EventLog, *, on_events: Callable[[int], object] = lambda count: None) -> Applied:
+    def catch_up(
+        self, log: Stream[Event], *, on_events: Callable[[int], object] = lambda count: None
+    ) -> Applied:
         """Fold in whatever the log holds past the mark."""
         users = events = 0
         mark = self._room.applied_offset()
-        while batch := log.read(mark, _CATCH_UP_AT_ONCE):
-            applied = self.apply(batch)
+        while batch := log.read(Position({0: mark}), limit=_CATCH_UP_AT_ONCE):
+            applied = self.apply(batch.entries)
             users, events = users + applied.users, events + applied.events
             mark = applied.through
-            on_events(len(batch))
+            on_events(len(batch.entries))
         return Applied(users, events, mark)
 
-    def _missing(self, mark: int, batch: Logged) -> list[tuple[int, Event]]:
+    def _missing(self, mark: int, batch: Logged) -> list[Entry[Event]]:
         """What the log holds between the mark and the batch, and in holes of the batch."""
-        known = {offset for offset, _ in batch}
-        last = batch[-1][0]
+        known = {entry.offset for entry in batch}
+        last = batch[-1].offset
         if last - mark == len(known):
             return []
         if self._log is None:
-            if not self._settings.event_db.exists():
-                return []
-            self._log = SqliteEventLog(self._settings.event_db, archive=self._settings.log_folder)
-        missing: list[tuple[int, Event]] = []
-        while mark < last and (chunk := self._log.read(mark, _CATCH_UP_AT_ONCE)):
-            missing += [entry for entry in chunk if entry[0] < last and entry[0] not in known]
-            mark = chunk[-1][0]
+            self._log = open_events(self._settings)
+        missing: list[Entry[Event]] = []
+        position = Position({0: mark})
+        while position[0] < last and (chunk := self._log.read(position, limit=_CATCH_UP_AT_ONCE)):
+            missing += [entry for entry in chunk.entries if entry.offset < last and entry.offset not in known]
+            position = chunk.position
         return missing
 
     def _fold(self, batch: Logged) -> tuple[int, int]:
         by_user: dict[str, list[tuple[int, Event]]] = {}
-        for offset, event in batch:
+        for _, offset, event in batch:
             if event.type not in IGNORED_TYPES:  # serving logs a slate an answer: no profile changes by it
                 by_user.setdefault(event.user_key, []).append((offset, event))
         changed: list[UserState] = []

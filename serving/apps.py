@@ -40,8 +40,8 @@ class Recommend:
         from serving.recommend.releases import MlflowReleases
         from serving.recommend.service import RecommendService
         from serving.writer import ExposureWriter
-        from tailorbird.events.log import SqliteEventLog
         from tailorbird.experiments.declared import ARMS_FILE, read_arms
+        from tailorbird.streams.factory import open_events
 
         torch.set_num_threads(1)
         faiss.omp_set_num_threads(1)
@@ -57,7 +57,7 @@ class Recommend:
             refresh_seconds=chosen.item_refresh_seconds,
             on_swap=_count_swap,
         )
-        self._log = SqliteEventLog(chosen.event_db)
+        self._log = open_events(chosen)
         self._exposures = ExposureWriter(
             self._log, on_outcome=lambda outcome, count: metrics.exposures.labels(outcome).inc(count)
         )
@@ -108,10 +108,10 @@ class Collect:
         from serving.collect.known import KnownItems
         from serving.collect.service import CollectService
         from serving.writer import GroupWriter
-        from tailorbird.events.log import SqliteEventLog
+        from tailorbird.streams.factory import open_events
 
         chosen = Settings(**settings)
-        self._log = SqliteEventLog(chosen.event_db)
+        self._log = open_events(chosen)
         self._folder = ProfileFolder(ProfileUpdater(chosen, log=self._log), self._log)
         self._writer = GroupWriter(self._log, fold=self._folder.fold)
         self._service = CollectService(self._writer, known_items=KnownItems(chosen.catalog_folder))

@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from tailorbird.errors import TailorbirdError
-from tailorbird.events.log import EventLog
 from tailorbird.events.schema import Event
+from tailorbird.streams.stream import Entry, Stream
 
 log = logging.getLogger("ray.serve.tailorbird")
 BATCH_EVENTS = 5_000
@@ -37,14 +37,14 @@ class _Job:
     done: "Future[Written]" = field(default_factory=Future)
 
 
-Fold = Callable[[Sequence[tuple[int, Event]]], bool]
+Fold = Callable[[Sequence[Entry[Event]]], bool]
 """Bring stored events into the live profiles; False when that has to wait."""
 
 
 class GroupWriter:
     """A thread that takes everything waiting, stores it in one commit, folds it, then answers each caller."""
 
-    def __init__(self, event_log: EventLog, *, fold: Fold, capacity: int = WAITING_EVENTS) -> None:
+    def __init__(self, event_log: Stream[Event], *, fold: Fold, capacity: int = WAITING_EVENTS) -> None:
         self._log, self._fold, self._capacity = event_log, fold, capacity
         self._waiting, self._counting = 0, threading.Lock()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -97,7 +97,7 @@ class GroupWriter:
     def _commit(self, jobs: Sequence[_Job]) -> None:
         try:
             appended = self._log.append([event for job in jobs for event in job.events])
-            folded = self._fold(list(zip(appended.offsets, appended.accepted, strict=True)))
+            folded = self._fold(appended.entries)
         except Exception as error:
             if len(jobs) == 1:
                 jobs[0].done.set_exception(error)
@@ -105,7 +105,7 @@ class GroupWriter:
                 for job in jobs:
                     self._commit([job])
             return
-        fresh = {event.message_id for event in appended.accepted}
+        fresh = {entry.record.message_id for entry in appended.entries}
         for job in jobs:
             mine = {event.message_id for event in job.events} & fresh
             fresh -= mine
@@ -117,7 +117,7 @@ class ExposureWriter:
 
     def __init__(
         self,
-        event_log: EventLog,
+        event_log: Stream[Event],
         *,
         capacity: int = 20_000,
         pause_seconds: float = 0.1,

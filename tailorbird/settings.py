@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535, description="HTTP port of serving.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="HTTP port of the MLflow pages.")
     replicas: int = Field(1, ge=1, description="Replicas of the recommend application.")
+    events: str = Field("sqlite", description="Engine that keeps events and exposures.")
     history_length: int = Field(128, ge=8, le=1024, description="Events kept in a live profile.")
     rating_scale: str = Field(
         "1-5",
@@ -55,14 +56,9 @@ class Settings(BaseSettings):
         return self.home / self.workspace
 
     @property
-    def event_db(self) -> Path:
-        """SQLite database of the event log."""
-        return self.folder / "events.db"
-
-    @property
-    def log_folder(self) -> Path:
-        """Day-partitioned Parquet of the event log."""
-        return self.folder / "log"
+    def archive_folder(self) -> Path:
+        """The archives of the streams: a Delta table each."""
+        return self.folder / "archive"
 
     @property
     def catalog_folder(self) -> Path:

@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tailorbird.events.compaction import read_log
 from tailorbird.settings import Settings, load_settings
+from tailorbird.streams.scan import read_log
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = """

@@ -14,12 +14,13 @@ from feature_repo.command import build_features
 from tailorbird.bundle import BUNDLE_PATH, Fallbacks, Origin, write_bundle
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.interactions import Interactions
-from tailorbird.events.log import SqliteEventLog
+from tailorbird.events.rows import table_of_frame
 from tailorbird.events.schema import SCHEMA
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.models.hybrid.fit import Progress, fit_hybrid
 from tailorbird.recipes.recipe import Recipe, load_recipe
 from tailorbird.settings import Settings
+from tailorbird.streams.factory import open_events
 
 CATEGORIES = 50
 EVENTS_PER_USER = 40
@@ -45,8 +46,8 @@ def make_world(
     Users.from_frame(pd.DataFrame({"user_id": people, "age": rng.integers(16, 80, users)})).write(
         settings.catalog_folder
     )
-    with SqliteEventLog(settings.event_db) as log:
-        log.append_frame(events)
+    with open_events(settings) as stream:
+        stream.append_table(table_of_frame(events))
     on_step("building features")
     build_features(settings)
     interactions = Interactions.of(

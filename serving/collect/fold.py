@@ -5,8 +5,8 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol
 
-from tailorbird.events.log import EventLog
 from tailorbird.events.schema import Event
+from tailorbird.streams.stream import Entry, Stream
 
 log = logging.getLogger("ray.serve.tailorbird")
 
@@ -14,17 +14,17 @@ log = logging.getLogger("ray.serve.tailorbird")
 class Updater(Protocol):
     """Keeps profiles current; applying the same offset twice changes nothing."""
 
-    def apply(self, events: Sequence[tuple[int, Event]]) -> object:
+    def apply(self, events: Sequence[Entry[Event]]) -> object:
         """Fold events, given with their offsets, into the online profiles."""
 
-    def catch_up(self, event_log: EventLog) -> object:
+    def catch_up(self, event_log: Stream[Event]) -> object:
         """Fold everything the log holds and the profiles do not."""
 
 
 class ProfileFolder:
     """Brings events into the profiles before their 202, or soon after when the store was away."""
 
-    def __init__(self, updater: Updater, event_log: EventLog, *, retry_seconds: float = 2.0) -> None:
+    def __init__(self, updater: Updater, event_log: Stream[Event], *, retry_seconds: float = 2.0) -> None:
         self._updater, self._log, self._retry_seconds = updater, event_log, retry_seconds
         self._behind, self._stop = threading.Event(), threading.Event()
         self._one_at_a_time = threading.Lock()
@@ -37,7 +37,7 @@ class ProfileFolder:
         """Whether the profiles lack events that the log holds."""
         return self._behind.is_set()
 
-    def fold(self, stored: Sequence[tuple[int, Event]]) -> bool:
+    def fold(self, stored: Sequence[Entry[Event]]) -> bool:
         """Fold events at once; False when the store is away and they follow later."""
         try:
             with self._one_at_a_time:

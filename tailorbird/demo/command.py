@@ -129,7 +129,7 @@ def _show_requests(settings: Settings) -> None:
 def _somebody(settings: Settings) -> tuple[str, str]:
     """Name a user who was here lately, and an item to look at."""
     from tailorbird.catalog.catalog import Catalog
-    from tailorbird.events.compaction import read_log
+    from tailorbird.streams.scan import read_log
 
     events = read_log(settings)
     known = events[events["user_id"].notna()]

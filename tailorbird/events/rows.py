@@ -1,7 +1,7 @@
-"""The event as a row: between Event, the SQLite row of the log and the frame with SCHEMA's columns."""
+"""The event as a row: between Event, the row of a stream and the frame with SCHEMA's columns."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import orjson
@@ -10,12 +10,9 @@ import pyarrow as pa
 
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import ANONYMOUS, SCHEMA, USER, Event
+from tailorbird.streams.codec import Row, flat_codec
 
-COLUMNS: tuple[str, ...] = tuple(SCHEMA.names)
 MICROSECONDS = 1_000_000
-
-Row = tuple[object, ...]
-"""Values in the order of COLUMNS; times are integer microseconds since 1970, JSON columns are text or None."""
 
 
 def row_of(event: Event) -> Row:
@@ -40,42 +37,26 @@ def row_of(event: Event) -> Row:
         _microseconds(event.received_time, event.message_id),
         _json(event.context, event.message_id),
         _json(event.properties, event.message_id),
+        event.user_key,
     )
 
 
-def event_of(row: Sequence[object]) -> Event:
+def event_of(row: Row) -> Event:
     """Turn a row back into the event it was made of."""
-    values = dict(zip(COLUMNS, row, strict=True))
+    values = dict(zip(SCHEMA.names, row[: len(SCHEMA)], strict=True))
     for column in ("event_time", "received_time"):
-        values[column] = values[column] / MICROSECONDS  # type: ignore[operator]
+        values[column] = values[column] / MICROSECONDS
     for column in ("context", "properties"):
-        values[column] = orjson.loads(values[column]) if values[column] else {}  # type: ignore[arg-type]
-    return Event(**values)  # type: ignore[arg-type]
-
-
-def rows_of_table(table: pa.Table) -> Iterable[Row]:
-    """Rows of an Arrow table, in the order of its columns; times as integer microseconds."""
-    columns = [
-        (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
-        for column in table.columns
-    ]
-    return zip(*columns, strict=True)
-
-
-def table_of_rows(rows: Sequence[Sequence[object]], *, schema: pa.Schema = SCHEMA) -> pa.Table:
-    """Arrow table of rows as SQLite returns them, their values in the order of ``schema``."""
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
-    arrays = [
-        pa.array(values, pa.int64()).cast(kind.type)
-        if pa.types.is_timestamp(kind.type)
-        else pa.array(values, kind.type)
-        for values, kind in zip(columns, schema, strict=True)
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
+        values[column] = orjson.loads(values[column]) if values[column] else {}
+    return Event(**values)
 
 
 def table_of_frame(frame: pd.DataFrame) -> pa.Table:
-    """Arrow table with SCHEMA of a frame; optional columns may be absent. Raises UsageError on a wrong type."""
+    """Arrow table with SCHEMA and ``user_key`` of a frame, as a stream takes it; optional columns may be absent.
+
+    Raises:
+        UsageError: a column has a wrong type, or lacks what it must hold.
+    """
     columns = []
     for kind in SCHEMA:
         values = frame[kind.name] if kind.name in frame else pd.Series(None, index=frame.index, dtype=object)
@@ -91,7 +72,11 @@ def table_of_frame(frame: pd.DataFrame) -> pa.Table:
                 f"column {kind.name!r} is empty in {array.null_count} rows", remedy="validate the frame first"
             )
         columns.append(array)
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+    people = pd.DataFrame(
+        {name: frame.get(name, pd.Series(None, frame.index, object)) for name in ("user_id", "anonymous_id")}
+    )
+    columns.append(pa.array(user_keys(people), pa.string()))
+    return pa.Table.from_arrays(columns, schema=EVENTS.schema)
 
 
 def user_keys(frame: pd.DataFrame) -> pd.Series:
@@ -129,3 +114,14 @@ def _json(values: Mapping[str, object], message_id: str) -> str | None:
             f"event {message_id!r} has context or properties that are not JSON: {error}",
             remedy="use text, numbers, booleans, lists and objects",
         ) from error
+
+
+EVENTS = flat_codec(
+    "event",
+    schema=pa.schema([*SCHEMA, pa.field("user_key", pa.string(), nullable=False)]),
+    key="message_id",
+    person="user_key",
+    to_row=row_of,
+    from_row=event_of,
+)
+"""How the stream of events stores them: SCHEMA's columns and the person key."""

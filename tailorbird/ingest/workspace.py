@@ -11,14 +11,15 @@ import pandas as pd
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.patches import patched_items, patched_users, write_patched
 from tailorbird.events.anomalies import Anomaly
-from tailorbird.events.compaction import compact
-from tailorbird.events.log import SqliteEventLog
+from tailorbird.events.rows import table_of_frame
 from tailorbird.events.validation import Validated, validate
 from tailorbird.ingest.mapping import Mapping
 from tailorbird.ingest.quarantine import parted_table, source_quarantine, write_quarantine
 from tailorbird.ingest.sources import Tables
 from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings
+from tailorbird.streams.factory import compact_stream, open_events
+from tailorbird.streams.position import BEGINNING, Position
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class IngestReport:
     ordered_only: bool
     anomalies: list[Anomaly] = field(default_factory=list)
     quarantine_files: list[str] = field(default_factory=list)
-    last_offset: int = 0
+    position: str = BEGINNING.to_text()
     skipped: bool = False
 
     def to_json(self) -> dict[str, object]:
@@ -103,11 +104,11 @@ def _ingest(
     users.write(settings.catalog_folder)
     files = write_quarantine([events_out, bad_items, bad_users], folder=settings.quarantine_folder, now=now)
     on_stage("store", len(validated.accepted))
-    with SqliteEventLog(settings.event_db, archive=settings.log_folder) as log:
-        appended = log.append_frame(validated.accepted, on_rows=on_rows)
+    with open_events(settings) as stream:
+        appended = stream.append_table(table_of_frame(validated.accepted), on_rows=on_rows)
         on_stage("compact", 0)
-        compact(log, settings.log_folder)
-        last_offset = log.last_offset()
+        compact_stream(stream)
+        position = stream.end()
     times = validated.accepted["event_time"]
     return IngestReport(
         mapping=mapping.name,
@@ -115,7 +116,7 @@ def _ingest(
         rows_in=source.row_count,
         accepted=len(validated.accepted),
         quarantined=len(events_out),
-        stored=appended.accepted,
+        stored=appended.stored,
         already_stored=appended.duplicates,
         reasons=_reasons(validated, events_out),
         items_in=len(items_read) + len(bad_items),
@@ -129,7 +130,7 @@ def _ingest(
         ordered_only=tables.ordered_only,
         anomalies=[*validated.anomalies, *_lost_values(tables)],
         quarantine_files=[str(file) for file in files],
-        last_offset=last_offset,
+        position=position.to_text(),
     )
 
 
@@ -151,10 +152,8 @@ def earlier_report(settings: Settings, *, identity: str) -> IngestReport | None:
     values = json.loads(path.read_text(encoding="utf-8"))
     values["anomalies"] = [Anomaly(**anomaly) for anomaly in values["anomalies"]]
     report = IngestReport(**{**values, "skipped": True})
-    if not settings.event_db.exists():
-        return None
-    with SqliteEventLog(settings.event_db, archive=settings.log_folder) as log:
-        whole = log.last_offset() >= report.last_offset
+    with open_events(settings) as stream:
+        whole = stream.end().reaches(Position.from_text(report.position))
     return report if whole and "future time" not in report.reasons else None
 
 

@@ -1,12 +1,21 @@
 """The protocol of a stream. Its laws are in tests/streams/laws.py; every engine passes them for both streams."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
-from tailorbird.streams.position import Position
+import pyarrow as pa
+
+from tailorbird.errors import TailorbirdError
+from tailorbird.streams.position import BEGINNING, Position
 
 Record = TypeVar("Record")
+Condition = tuple[str, str, object]
+"""(column, operator, value): operators are ``< <= > >= = in``; a time is given as epoch seconds."""
+
+
+class StreamAwayError(TailorbirdError):
+    """The stream cannot be read or written now (locked, full, damaged, closed): it is not the record's fault."""
 
 
 class Entry(NamedTuple, Generic[Record]):
@@ -22,6 +31,14 @@ class Appended(Generic[Record]):
     """What an append stored: new ``entries`` in the order given; ``duplicates`` had a key that is known."""
 
     entries: Sequence[Entry[Record]]
+    duplicates: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a bulk append stored, in numbers."""
+
+    stored: int
     duplicates: int
 
 
@@ -47,11 +64,31 @@ class Stream(Protocol[Record]):
         """Store records as durably as the stream promises before returning; a known key is counted, not stored again.
 
         Raises:
-            TailorbirdError: nothing was stored.
+            UsageError: one of the records cannot be stored; none was.
+            StreamAwayError: nothing was stored.
         """
+
+    def append_table(
+        self, table: pa.Table, *, on_rows: Callable[[int], object] = lambda rows: None
+    ) -> Loaded:
+        """Append many records given as rows of the codec's schema; ``on_rows`` hears of every stored chunk."""
 
     def read(self, after: Position, *, limit: int = 10_000) -> Chunk[Record]:
         """Up to ``limit`` records past ``after``, archived ones included; empty at the end."""
+
+    def scan(
+        self,
+        *,
+        columns: Sequence[str] | None = None,
+        where: Sequence[Condition] = (),
+        after: Position = BEGINNING,
+        through: Position | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Every record past ``after`` and up to ``through`` (the end as it is now) that meets all of ``where``, once.
+
+        Batches are bounded, each partition comes in the order of its offsets; ``columns`` (all, if None) are given with
+        ``partition`` and ``offset`` before them.
+        """
 
     def end(self) -> Position:
         """The position of the newest records."""
@@ -67,3 +104,7 @@ class Stream(Protocol[Record]):
 
     def close(self) -> None:
         """Release what is open; closing twice is fine."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...

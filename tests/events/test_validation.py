@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tailorbird.events.log import SqliteEventLog
+from tailorbird.events.rows import table_of_frame
 from tailorbird.events.schema import SCHEMA
 from tailorbird.events.validation import validate
+from tailorbird.settings import load_settings
+from tailorbird.streams.factory import open_events
 
 NOW = 1_700_000_000.0
 ITEMS = {"a", "b", "c"}
@@ -212,5 +214,5 @@ def test_every_row_is_accepted_or_quarantined_whatever_it_holds(
     assert sorted([*validated.accepted.index, *rejected]) == list(range(len(frame)))
     assert validated.quarantined["reason"].str.len().gt(0).all()
     # What validation accepts, the log stores, every row of it.
-    with SqliteEventLog(tmp_path_factory.mktemp("log") / "events.db") as log:
-        assert log.append_frame(validated.accepted).accepted == len(validated.accepted)
+    with open_events(load_settings(home=tmp_path_factory.mktemp("log"))) as log:
+        assert log.append_table(table_of_frame(validated.accepted)).stored == len(validated.accepted)

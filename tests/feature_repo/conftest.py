@@ -1,12 +1,15 @@
 """A workspace with the random shop in it."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import Event
 from tailorbird.settings import Settings
+from tailorbird.streams.factory import open_events
+from tailorbird.streams.stream import Stream
 from tests.features.toy import random_shop
 
 
@@ -26,7 +29,7 @@ def room(settings: Settings, shop: tuple[Catalog, list[Event]]) -> FeatureStoreR
 
 
 @pytest.fixture
-def log(settings: Settings) -> SqliteEventLog:
+def log(settings: Settings) -> Iterator[Stream[Event]]:
     """The workspace's empty event log."""
-    with SqliteEventLog(settings.event_db, archive=settings.log_folder) as log:
+    with open_events(settings) as log:
         yield log

@@ -14,9 +14,9 @@ from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import TailorbirdError
-from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import Event
 from tailorbird.settings import Settings, load_settings
+from tailorbird.streams.factory import open_events
 
 Shop = tuple[Catalog, list[Event]]
 
@@ -25,7 +25,7 @@ Shop = tuple[Catalog, list[Event]]
 def workspace(settings: Settings, shop: Shop) -> Settings:
     """The shop ingested: catalogue and log."""
     shop[0].write(settings.catalog_folder)
-    with SqliteEventLog(settings.event_db, archive=settings.log_folder) as log:
+    with open_events(settings) as log:
         log.append(shop[1])
     return settings
 
@@ -54,7 +54,7 @@ def test_a_run_with_nothing_to_do_does_not_wait_for_feast(workspace: Settings) -
 def test_new_events_are_built(workspace: Settings, shop: Shop) -> None:
     build_features(workspace)
     extra = Event("more", "click", 1.75e9, 1.75e9, user_id="u1", item_id="i1")
-    with SqliteEventLog(workspace.event_db, archive=workspace.log_folder) as log:
+    with open_events(workspace) as log:
         log.append([extra])
     again = build_features(workspace)
     assert (again["skipped"], again["events"], again["through_offset"]) == (False, 2_501, 2_501)
@@ -87,7 +87,7 @@ def test_another_log_in_the_same_workspace_starts_anew(workspace: Settings, shop
     build_features(workspace)
     for part in workspace.folder.glob("events.db*"):
         part.unlink()
-    with SqliteEventLog(workspace.event_db, archive=workspace.log_folder) as log:
+    with open_events(workspace) as log:
         log.append([Event("other", "click", 1.75e9, 1.75e9, user_id="u1", item_id="i1")])
     assert build_features(workspace)["through_offset"] == 1
     room = FeatureStoreRoom(workspace)
@@ -120,11 +120,9 @@ def test_live_updates_go_on_from_what_was_built(workspace: Settings, shop: Shop)
     build_features(workspace)
     room = FeatureStoreRoom(workspace)
     before = room.online_read(["user:u1"])[0]
-    with SqliteEventLog(workspace.event_db, archive=workspace.log_folder) as log:
+    with open_events(workspace) as log:
         appended = log.append([Event("live", "purchase", 1.76e9, 1.76e9, user_id="u1", item_id="i3")])
-        ProfileUpdater(workspace, room=room, log=log).apply(
-            list(zip(appended.offsets, appended.accepted, strict=True))
-        )
+        ProfileUpdater(workspace, room=room, log=log).apply(appended.entries)
     after = room.online_read(["user:u1"])[0]
     assert after.total == before.total + 1
     assert after.times[-1] == pytest.approx(1.76e9)

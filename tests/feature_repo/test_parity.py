@@ -7,8 +7,6 @@ from feature_repo.offline import FeastProfiles
 from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.events.compaction import compact, read_log
-from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import Event
 from tailorbird.features.cross import cross_matrix
 from tailorbird.features.functions import user_vector
@@ -17,6 +15,9 @@ from tailorbird.features.replay import ReplayProfiles
 from tailorbird.features.state import UserState
 from tailorbird.features.table import STORED_USER
 from tailorbird.settings import Settings
+from tailorbird.streams.factory import compact_stream
+from tailorbird.streams.scan import read_log
+from tailorbird.streams.stream import Stream
 from tests.features.toy import DAY, NOON
 
 MOMENTS, USERS_EACH = 40, 30
@@ -34,7 +35,7 @@ def assert_same(states: list[UserState], others: list[UserState]) -> None:
 
 
 def test_replay_offline_and_online_agree_on_1200_random_pairs(
-    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: tuple[Catalog, list[Event]]
+    settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: tuple[Catalog, list[Event]]
 ) -> None:
     catalog, events = shop
     rng = np.random.default_rng(5)
@@ -56,7 +57,7 @@ def test_replay_offline_and_online_agree_on_1200_random_pairs(
     assert len(asked) == 1_200
     assert late > 200
 
-    compact(log, settings.log_folder)
+    compact_stream(log)
     frame = read_log(settings)
     room.build(pd.concat([frame, frame.sample(99, random_state=0)], ignore_index=True), catalog)
     offline = FeastProfiles(settings, rows_at_once=500).states_at(asked, instants)
@@ -86,7 +87,7 @@ def test_replay_offline_and_online_agree_on_1200_random_pairs(
 
 
 def deliver(
-    updater: ProfileUpdater, log: SqliteEventLog, events: list[Event], rng: np.random.Generator
+    updater: ProfileUpdater, log: Stream[Event], events: list[Event], rng: np.random.Generator
 ) -> int:
     """Send events shuffled, in batches, some twice, some batches late to the profiles; returns how many came late."""
     order = rng.permutation(len(events)).tolist()
@@ -99,7 +100,7 @@ def deliver(
         again = [events[n] for n in order[:start] if rng.random() < 0.02]
         appended = log.append(batch + again)
         assert appended.duplicates == len(again)
-        entries = list(zip(appended.offsets, appended.accepted, strict=True))
+        entries = appended.entries
         if rng.random() < 0.8:  # else another process died before it applied them
             updater.apply(entries)
         if rng.random() < 0.1:
@@ -110,7 +111,7 @@ def deliver(
 
 
 def test_feasts_own_front_reads_the_same_rows(
-    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: tuple[Catalog, list[Event]]
+    settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: tuple[Catalog, list[Event]]
 ) -> None:
     catalog, events = shop
     log.append(events[:400])

@@ -1,6 +1,7 @@
 """The updater: every logged event is folded in exactly once, whoever logged it and whenever it is applied."""
 
 import multiprocessing
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -9,20 +10,21 @@ from feature_repo.online_store import FeatureStoreAwayError
 from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.events.compaction import read_log
-from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import Event
 from tailorbird.features.items import ItemTable
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.features.state import UserState
 from tailorbird.settings import Settings, load_settings
+from tailorbird.streams.factory import open_events
+from tailorbird.streams.scan import read_log
+from tailorbird.streams.stream import Entry, Stream
 
 Shop = tuple[Catalog, list[Event]]
 
 
-def entries(log: SqliteEventLog, events: list[Event]) -> list[tuple[int, Event]]:
+def entries(log: Stream[Event], events: list[Event]) -> Sequence[Entry[Event]]:
     appended = log.append(events)
-    return list(zip(appended.offsets, appended.accepted, strict=True))
+    return appended.entries
 
 
 def assert_live(settings: Settings, room: FeatureStoreRoom, catalog: Catalog) -> None:
@@ -40,7 +42,7 @@ def assert_live(settings: Settings, room: FeatureStoreRoom, catalog: Catalog) ->
 
 
 def test_an_event_shows_at_once(
-    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+    settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: Shop
 ) -> None:
     updater = ProfileUpdater(settings, room=room, log=log)
     applied = updater.apply(entries(log, shop[1][:1]))
@@ -49,7 +51,7 @@ def test_an_event_shows_at_once(
 
 
 def test_what_serving_showed_moves_the_mark_and_no_profile(
-    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog
+    settings: Settings, room: FeatureStoreRoom, log: Stream[Event]
 ) -> None:
     shown = Event("shown", "slate", 1.75e9, 1.75e9, user_id="u1")
     applied = ProfileUpdater(settings, room=room, log=log).apply(entries(log, [shown]))
@@ -58,7 +60,7 @@ def test_what_serving_showed_moves_the_mark_and_no_profile(
 
 
 def test_applying_twice_changes_nothing(
-    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+    settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: Shop
 ) -> None:
     updater = ProfileUpdater(settings, room=room, log=log)
     batch = entries(log, shop[1][:50])
@@ -69,7 +71,7 @@ def test_applying_twice_changes_nothing(
 
 
 def test_what_another_process_logged_first_is_folded_in_first(
-    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+    settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: Shop
 ) -> None:
     theirs, ours = entries(log, shop[1][:20]), entries(log, shop[1][20:25])
     one, other = ProfileUpdater(settings, room=room), ProfileUpdater(settings, room=room)
@@ -79,7 +81,7 @@ def test_what_another_process_logged_first_is_folded_in_first(
 
 
 def test_a_crash_between_log_and_profile_is_caught_up(
-    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+    settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: Shop
 ) -> None:
     log.append(shop[1][:300])
     caught = ProfileUpdater(settings, room=room).catch_up(log)
@@ -89,7 +91,7 @@ def test_a_crash_between_log_and_profile_is_caught_up(
 
 
 def test_live_events_survive_a_build_that_started_before_them(
-    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+    settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: Shop
 ) -> None:
     updater = ProfileUpdater(settings, room=room, log=log)
     updater.apply(entries(log, shop[1][:200]))
@@ -102,7 +104,7 @@ def test_live_events_survive_a_build_that_started_before_them(
 
 
 def test_events_after_a_build_are_folded_onto_it(
-    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+    settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: Shop
 ) -> None:
     log.append(shop[1][:500])
     room.build(read_log(settings), shop[0])
@@ -115,7 +117,7 @@ def test_events_after_a_build_are_folded_onto_it(
 def test_without_a_store_the_batch_is_refused_and_caught_up_later(settings: Settings, shop: Shop) -> None:
     shop[0].write(settings.catalog_folder)
     room = FeatureStoreRoom(settings)
-    with SqliteEventLog(settings.event_db) as log:
+    with open_events(settings) as log:
         updater = ProfileUpdater(settings, room=room, log=log)
         batch = entries(log, shop[1][:10])
         with pytest.raises(FeatureStoreAwayError):
@@ -126,7 +128,7 @@ def test_without_a_store_the_batch_is_refused_and_caught_up_later(settings: Sett
 
 
 def test_a_new_catalogue_is_read_without_a_restart(
-    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+    settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: Shop
 ) -> None:
     updater = ProfileUpdater(settings, room=room, log=log)
     (event,) = [event for event in shop[1] if event.item_id == "gone" and event.type == "view"][:1]
@@ -145,19 +147,19 @@ def write_share(home: str, part: int, of: int) -> None:
 
     settings = load_settings(home=home, workspace="test")
     _, events = random_shop(users=40, items=60, events=2_500, days=30, seed=11)
-    with SqliteEventLog(settings.event_db, archive=settings.log_folder) as log:
+    with open_events(settings) as log:
         updater = ProfileUpdater(settings, log=log)
         for start in range(part * 5, 300, of * 5):
             updater.apply(entries(log, events[start : start + 5]))
 
 
 def test_two_processes_write_the_same_users_and_lose_nothing(
-    settings: Settings, room: FeatureStoreRoom, log: SqliteEventLog, shop: Shop
+    settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: Shop
 ) -> None:
     other = multiprocessing.get_context("spawn").Process(target=write_share, args=(str(settings.home), 1, 2))
     other.start()
     write_share(str(settings.home), 0, 2)
     other.join(120)
     assert other.exitcode == 0
-    assert room.applied_offset() == log.last_offset() == 300
+    assert room.applied_offset() == log.end()[0] == 300
     assert_live(settings, room, shop[0])

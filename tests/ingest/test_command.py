@@ -11,15 +11,15 @@ from click.testing import CliRunner, Result
 
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.events.compaction import read_log
-from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.rows import user_keys
 from tailorbird.events.validation import validate
 from tailorbird.ingest.command import ingest
 from tailorbird.ingest.mapping import load_mapping
 from tailorbird.ingest.sources import read_tables
-from tailorbird.settings import Settings
+from tailorbird.settings import Settings, load_settings
 from tailorbird.simulator.shop import Shop
+from tailorbird.streams.factory import open_events
+from tailorbird.streams.scan import read_log
 
 EVENTS = """message_id,type,user_id,item_id,event_time,value
 m1,view,ann,cup,2024-05-01T10:00:00Z,
@@ -64,6 +64,10 @@ def workspace(files: Path) -> Path:
     return files / "home" / "test"
 
 
+def stored(files: Path) -> Settings:
+    return load_settings(home=files / "home", workspace="test")
+
+
 def test_every_row_is_accepted_or_in_quarantine_with_its_reason(files: Path) -> None:
     report = run(*options(files))
     assert (report["rows_in"], report["accepted"], report["quarantined"]) == (9, 3, 6)
@@ -76,7 +80,7 @@ def test_every_row_is_accepted_or_in_quarantine_with_its_reason(files: Path) -> 
         "broken line": 1,
     }
     assert (report["items_in"], report["items_quarantined"], report["items"]) == (4, 2, 2)
-    assert read_log(workspace(files))["message_id"].tolist() == ["m1", "m2", "m3"]
+    assert read_log(stored(files))["message_id"].tolist() == ["m1", "m2", "m3"]
     quarantine = pd.concat([pd.read_parquet(file) for file in report["quarantine_files"]])
     assert len(quarantine) == 8
     assert set(quarantine["table"]) == {"events", "items"}
@@ -112,14 +116,14 @@ def test_the_same_clean_files_are_not_read_twice(files: Path) -> None:
     assert not run(*options(files))["skipped"]
     # And so are files whose workspace lost its log.
     (files / "e.csv").write_text("\n".join(EVENTS.splitlines()[:4]) + "\n")
-    shutil.rmtree(workspace(files) / "log")
+    shutil.rmtree(workspace(files) / "archive")
     for path in workspace(files).glob("events.db*"):
         path.unlink()
     assert run(*options(files))["stored"] == 3
 
 
 def test_an_interrupted_run_is_finished_by_the_next(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for step in ("SqliteEventLog.append_frame", "compact", "keep_report"):
+    for step in ("table_of_frame", "compact_stream", "keep_report"):
         module = "command" if step == "keep_report" else "workspace"
         with monkeypatch.context() as patched:
 
@@ -130,7 +134,7 @@ def test_an_interrupted_run_is_finished_by_the_next(files: Path, monkeypatch: py
             result = invoke(*options(files))
             assert isinstance(result.exception, KeyboardInterrupt | SystemExit)
     assert run(*options(files), "--again")["accepted"] == 3
-    assert read_log(workspace(files))["message_id"].tolist() == ["m1", "m2", "m3"]
+    assert read_log(stored(files))["message_id"].tolist() == ["m1", "m2", "m3"]
 
 
 def test_new_items_follow_the_known_ones_and_newer_values_win(files: Path) -> None:
@@ -184,7 +188,7 @@ def test_two_runs_at_once_lose_no_item(files: Path) -> None:
         _, complaint = process.communicate(timeout=60)
         assert process.returncode == 0, complaint
     assert sorted(Catalog.read(workspace(files) / "catalog").item_ids) == ["item-a", "item-b"]
-    assert sorted(read_log(workspace(files))["message_id"]) == ["m-a", "m-b"]
+    assert sorted(read_log(stored(files))["message_id"]) == ["m-a", "m-b"]
 
 
 def test_a_catalogue_is_whole_or_as_it_was(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,8 +292,8 @@ def test_the_simulated_shop_goes_through_whole(tmp_path: Path, monkeypatch: pyte
     pd.testing.assert_frame_equal(
         Catalog.read(tmp_path / "home" / "toy" / "catalog").items, shop.catalog.items, check_dtype=False
     )
-    with SqliteEventLog(tmp_path / "home" / "toy" / "events.db") as log:
-        assert log.last_offset() == report["rows_in"]
+    with open_events(load_settings(home=tmp_path / "home", workspace="toy")) as log:
+        assert log.end()[0] == report["rows_in"]
 
 
 @pytest.mark.real_data
@@ -299,7 +303,7 @@ def test_a_published_data_set_is_ingested_row_for_row(
     monkeypatch.setenv("TAILORBIRD_HOME", str(settings.home))
     report = run("--data", "amazon-beauty", "--path", data_root / "amazon-beauty", "--workspace", "real")
     assert (report["rows_in"], report["accepted"], report["items"]) == (198_502, 198_502, 12_101)
-    log = read_log(settings.home / "real")
+    log = read_log(load_settings(home=settings.home, workspace="real"))
     assert len(log) == 198_502
     assert not log.duplicated(["user_key", "event_time"]).any()
 

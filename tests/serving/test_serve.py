@@ -18,10 +18,11 @@ import pytest
 
 from serving.bench.world import make_world, promote_folder
 from serving.cluster import free_ports
-from tailorbird.events.log import SqliteEventLog
 from tailorbird.features.functions import user_vector
 from tailorbird.settings import Settings, load_settings
 from tailorbird.slate.exposure import decode_vector
+from tailorbird.streams.factory import open_events
+from tailorbird.streams.position import BEGINNING
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 START_SECONDS = 240
@@ -136,10 +137,14 @@ def test_every_answer_is_in_the_event_log_with_the_features_it_used(service):
     from tailorbird.features.functions import demographics_of
 
     identity = service.recommend(userId="user-2", numResults=3)["recommendationId"]
-    with SqliteEventLog(service.settings.event_db) as log:
+    with open_events(service.settings) as log:
         deadline, found = time.monotonic() + 20, []
         while not found and time.monotonic() < deadline:
-            found = [event for _, event in log.read(0, 1_000_000) if event.recommendation_id == identity]
+            found = [
+                entry.record
+                for entry in log.read(BEGINNING, limit=1_000_000).entries
+                if entry.record.recommendation_id == identity
+            ]
             time.sleep(0.1)
     (slate,) = found
     assert slate.type == "slate"

@@ -4,13 +4,14 @@ import sqlite3
 import threading
 
 from serving.writer import ExposureWriter, GroupWriter, WriterFullError
-from tailorbird.events.log import SqliteEventLog
 from tailorbird.events.schema import Event
+from tailorbird.settings import load_settings
+from tailorbird.streams.factory import open_events
 
 
 def test_a_full_exposure_queue_drops_and_counts(tmp_path):
     gate, outcomes = threading.Event(), []
-    log = SqliteEventLog(tmp_path / "events.db")
+    log = open_events(load_settings(home=tmp_path))
     writer = ExposureWriter(
         log, capacity=5, pause_seconds=0.001, on_outcome=lambda name, count: outcomes.append((name, count))
     )
@@ -29,12 +30,12 @@ def test_a_full_exposure_queue_drops_and_counts(tmp_path):
     counted = {name: sum(count for each, count in outcomes if each == name) for name in ("logged", "dropped")}
     assert counted["logged"] + counted["dropped"] == 50
     assert counted["dropped"] >= 35
-    assert log.last_offset() == counted["logged"]
+    assert log.end()[0] == counted["logged"]
     log.close()
 
 
 def test_events_that_could_not_wait_are_refused_at_once_and_the_others_stored(tmp_path):
-    with SqliteEventLog(tmp_path / "events.db") as event_log:
+    with open_events(load_settings(home=tmp_path)) as event_log:
         writer = GroupWriter(event_log, fold=lambda stored: True, capacity=3)
         busy = sqlite3.connect(event_log.path, isolation_level=None)
         busy.execute("BEGIN IMMEDIATE")  # a disk that stands still
@@ -46,9 +47,7 @@ def test_events_that_could_not_wait_are_refused_at_once_and_the_others_stored(tm
                 refusals.append(error.what)
         busy.execute("ROLLBACK")
         busy.close()
-        assert (
-            sum(each.result(timeout=30).accepted for each in taken) == len(taken) == event_log.last_offset()
-        )
+        assert sum(each.result(timeout=30).accepted for each in taken) == len(taken) == event_log.end()[0]
         assert refusals
         assert all("3 may" in refusal for refusal in refusals)
         many = [Event(f"n{n}", "view", 1.0, 1.0, user_id="u") for n in range(9)]

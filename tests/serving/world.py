@@ -18,10 +18,12 @@ from serving.recommend.releases import Release
 from serving.recommend.service import RecommendService
 from serving.writer import ExposureWriter, GroupWriter
 from tailorbird.errors import TailorbirdError
-from tailorbird.events.log import SqliteEventLog
 from tailorbird.experiments.arm import CHAMPION_ARM, Arm
 from tailorbird.features.state import UserState
+from tailorbird.settings import load_settings
 from tailorbird.slate.recommender import Recommender
+from tailorbird.streams.factory import open_events
+from tailorbird.streams.position import BEGINNING
 from tests.slate import toy
 
 
@@ -40,12 +42,12 @@ class Shelves:
     def apply(self, stored):
         if self.away:
             raise OSError("online store is away")
-        for offset, event in stored:
+        for _, offset, event in stored:
             before = self.states.get(event.user_key, UserState.empty(event.user_key))
             self.states[event.user_key] = before.fold([event], toy.FACTS, offsets=[offset])
 
     def catch_up(self, event_log):
-        self.apply(event_log.read(0))
+        self.apply(event_log.read(BEGINNING).entries)
 
 
 @dataclass
@@ -109,7 +111,7 @@ class World:
         budget: int = 1_000,
         poll_seconds: float = 0.01,
     ) -> None:
-        self.log = SqliteEventLog(folder / "events.db")
+        self.log = open_events(load_settings(home=folder, workspace="toy"))
         self.shelves = Shelves()
         self.alias = Aliases()
         self.alias.point_at("1")
@@ -191,7 +193,7 @@ class World:
     def slates(self) -> list:
         """The exposures in the log, once everything that waits is stored."""
         self.exposures.close()
-        return [event for _, event in self.log.read(0) if event.type == "slate"]
+        return [entry.record for entry in self.log.read(BEGINNING).entries if entry.record.type == "slate"]
 
     def close(self) -> None:
         self.served.close()

@@ -12,11 +12,12 @@ import pandas as pd
 from feature_repo.store import FeatureStoreRoom
 from registry.versions import Registered
 from tailorbird.catalog.catalog import Catalog, Users
-from tailorbird.events.compaction import compact, read_log
-from tailorbird.events.log import SqliteEventLog
+from tailorbird.events.rows import table_of_frame
 from tailorbird.events.schema import SCHEMA
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import Settings
+from tailorbird.streams.factory import compact_stream, open_events
+from tailorbird.streams.scan import read_log
 from training.data.dataset import Dataset
 from training.data.training_set import training_set
 from training.fit.train import train
@@ -101,9 +102,9 @@ def make_workspace(settings: Settings, *, count: int = 120) -> None:
 
 def append(settings: Settings, events: pd.DataFrame) -> None:
     """Put events into the log and bring the features up to date."""
-    with SqliteEventLog(settings.event_db, archive=settings.log_folder) as log:
-        log.append_frame(events)
-        compact(log, settings.log_folder)
+    with open_events(settings) as log:
+        log.append_table(table_of_frame(events))
+        compact_stream(log)
     room = FeatureStoreRoom(settings)
     room.apply()
     room.build(read_log(settings), Catalog.read(settings.catalog_folder))

@@ -13,10 +13,11 @@ from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.errors import TailorbirdError
 from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.protocols import Protocol, global_time_split
-from tailorbird.events.compaction import read_log
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.valence import FIVE_STARS, RatingScale, Taste, presences, strengths
 from tailorbird.settings import Settings
+from tailorbird.streams.position import Position
+from tailorbird.streams.scan import read_log
 
 LEAST_EVENTS = 50
 """Fewer events than this cannot be divided into a training and a test part that mean anything."""
@@ -78,8 +79,8 @@ class Dataset:
         )
 
 
-def load_dataset(settings: Settings, *, through: int | None = None) -> Dataset:
-    """Read a workspace; with ``through``, events up to that offset of the log.
+def load_dataset(settings: Settings, *, through: Position | None = None) -> Dataset:
+    """Read a workspace; with ``through``, events up to that position of the stream.
 
     Raises:
         TailorbirdError: nothing was ingested, or too little to learn from.
@@ -90,9 +91,7 @@ def load_dataset(settings: Settings, *, through: int | None = None) -> Dataset:
             remedy=f"run `tailorbird ingest --workspace {settings.workspace} ...` first",
         )
     catalog, users = Catalog.read(settings.catalog_folder), Users.read(settings.catalog_folder)
-    events = read_log(settings)
-    if through is not None:
-        events = events[events["offset"] <= through]
+    events = read_log(settings, through=through)
     interactions = interactions_of(events, catalog, scale=RatingScale.parse(settings.rating_scale))
     if len(interactions) < LEAST_EVENTS:
         raise TailorbirdError(

@@ -5,9 +5,10 @@ import pyarrow.parquet as pq
 
 from feature_repo.definitions import USER_VIEW, snapshot_file
 from tailorbird.errors import TailorbirdError
-from tailorbird.events.log import SqliteEventLog
 from tailorbird.plumbing.terminal import say
 from tailorbird.settings import Settings
+from tailorbird.streams.factory import open_events
+from tailorbird.streams.position import Position
 from training.data.dataset import Dataset, load_dataset
 
 
@@ -20,19 +21,20 @@ def training_set(settings: Settings) -> Dataset:
     if not (settings.catalog_folder / "items.parquet").is_file():
         return load_dataset(settings)  # which says that nothing was ingested
     reach = offline_reach(settings)
-    with SqliteEventLog(settings.event_db, archive=settings.log_folder) as log:
-        newer = log.last_offset() - reach
-    if newer > 0:
+    with open_events(settings) as events:
+        newer = events.lag(reach)
+    if newer:
         say(f"{newer:,} newer events are left out; `tailorbird features` brings them into the training set")
     return load_dataset(settings, through=reach)
 
 
-def offline_reach(settings: Settings) -> int:
-    """The log offset up to which every event is in the offline snapshots."""
+def offline_reach(settings: Settings) -> Position:
+    """The position up to which every event is in the offline snapshots."""
     file = snapshot_file(settings.feature_folder, USER_VIEW)
     if not file.is_file():
         raise TailorbirdError(
             f"workspace {settings.workspace!r} has no offline features at {file}",
             remedy=f"run `tailorbird features --workspace {settings.workspace}` first",
         )
-    return int(pc.max(pq.read_table(file, columns=["applied_through"])["applied_through"]).as_py() or 0)
+    through = pc.max(pq.read_table(file, columns=["applied_through"])["applied_through"]).as_py()
+    return Position({0: int(through or 0)})

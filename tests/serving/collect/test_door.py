@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from serving.collect.door import check
 from tailorbird.events.contract import EARLIEST
-from tailorbird.events.rows import event_of, rows_of_table, table_of_frame
+from tailorbird.events.rows import EVENTS, table_of_frame
 from tailorbird.events.validation import validate
 
 NOW = 1_700_000_000.0
@@ -57,8 +57,8 @@ def test_both_doors_decide_alike(raw: dict[str, object]) -> None:
     filed = validate(as_frame(raw), catalog_ids={"a", "b", "x" * 256, "x" * 257}, now=NOW)
     assert len(live.kept) == len(filed.accepted), (live.rejected, filed.reasons)
     if live.kept:
-        (row,) = rows_of_table(table_of_frame(filed.accepted))
-        brought, sent = event_of(row), live.kept[0]
+        (row,) = EVENTS.rows_of_table(table_of_frame(filed.accepted))
+        brought, sent = EVENTS.from_row(row), live.kept[0]
         assert abs(min(brought.event_time, NOW) - sent.event_time) < 1e-3
         same = ("message_id", "type", "user_id", "anonymous_id", "item_id", "position", "value", "context")
         assert [getattr(brought, name) for name in same] == [getattr(sent, name) for name in same]

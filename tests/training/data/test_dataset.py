@@ -8,6 +8,7 @@ import pytest
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import TailorbirdError
+from tailorbird.events.rows import table_of_frame
 from tailorbird.settings import Settings, load_settings
 from tests.training.toy import WALK, append, catalog, walks
 from training.data.dataset import (
@@ -50,12 +51,12 @@ def test_an_empty_or_half_made_workspace_says_which_command_is_missing(tmp_path:
 
 
 def test_events_that_features_do_not_know_yet_are_left_out(own_toy: Settings) -> None:
-    from tailorbird.events.log import SqliteEventLog
+    from tailorbird.streams.factory import open_events
 
     before = training_set(own_toy)
     newer = walks(5, seed=9, first=500)
-    with SqliteEventLog(own_toy.event_db, archive=own_toy.log_folder) as log:
-        log.append_frame(newer)
+    with open_events(own_toy) as log:
+        log.append_table(table_of_frame(newer))
     assert training_set(own_toy).identity.digest == before.identity.digest
     append(own_toy, walks(1, seed=10, first=600))
     assert len(training_set(own_toy).events) == len(before.events) + 6 * WALK

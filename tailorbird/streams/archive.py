@@ -1,0 +1,287 @@
+"""The archive of a stream: a Delta table that others can read too, with atomic commits and row deletes.
+
+A file holds a stretch of offsets of one partition; stretches do not overlap, so a reader goes file by file, in the order
+of the offsets, with one file in memory. The table also says up to which offset it is complete (a Delta transaction
+identifier that commits with the rows), so an interrupted compaction is finished, never repeated.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from tailorbird.errors import TailorbirdError
+from tailorbird.streams.codec import Codec
+from tailorbird.streams.stream import Condition
+
+FILE_ROWS = 250_000
+"""Rows of a file at most: what a reader holds in memory at a time."""
+ROW_GROUP_ROWS = 50_000
+_KEEP_LOG = "interval 1 days"
+
+
+@dataclass(frozen=True, order=True)
+class Stretch:
+    """Files whose offsets overlap; written by us it is one file. ``last`` is included."""
+
+    first: int
+    last: int
+    rows: int
+    paths: tuple[Path, ...]
+    bounds: tuple[tuple[str, datetime, datetime], ...] = ()
+    """(time column, oldest, newest) of the rows, where the table knows."""
+
+
+class Archive:
+    """The table in ``folder``, made by the first append; ``source`` names the stream that it is the archive of."""
+
+    def __init__(self, folder: Path, codec: Codec, *, source: str) -> None:
+        self.folder, self._codec, self._source = Path(folder), codec, source
+        self.schema = codec.placed_schema
+
+    def through(self) -> int:
+        """The offset up to which everything was archived; 0 before the first append."""
+        table = self._open()
+        if table is None:
+            return 0
+        through = table.transaction_version(self._source)
+        if through is None:
+            raise TailorbirdError(
+                f"{self._codec.name} archive {self.folder} belongs to another stream than {self._source}",
+                remedy="restore the database that it belongs to, or move the folder away",
+            )
+        return int(through)
+
+    def exists(self) -> bool:
+        """Whether something was archived."""
+        return (self.folder / "_delta_log").is_dir()
+
+    def append(self, rows: pa.Table) -> None:
+        """Add ``rows`` (sorted by offset, past ``through``) and move ``through`` to the last, in one durable commit."""
+        from deltalake import CommitProperties, Transaction, write_deltalake
+
+        last = int(rows["offset"][-1].as_py())
+        with self._readable():
+            write_deltalake(
+                self.folder,
+                rows.combine_chunks(),
+                mode="append",
+                configuration=self._configuration(),
+                writer_properties=_writer(),
+                commit_properties=CommitProperties(app_transactions=[Transaction(self._source, last)]),
+            )
+        self._sync(self.stretches()[-1:])
+
+    def stretches(self, *, after: int = 0) -> list[Stretch]:
+        """What the table holds past ``after``, in the order of the offsets."""
+        table = self._open()
+        if table is None:
+            return []
+        actions = pa.table(table.get_add_actions(flatten=True))
+        names = [name for name in self._codec.times if f"min.{name}" in actions.column_names]
+        merged: list[Stretch] = []
+        for row in sorted(actions.to_pylist(), key=lambda row: row["min.offset"]):
+            bounds = tuple((name, row[f"min.{name}"], row[f"max.{name}"]) for name in names)
+            one = Stretch(
+                row["min.offset"], row["max.offset"], row["num_records"], (self.folder / row["path"],), bounds
+            )
+            if merged and one.first <= merged[-1].last:  # another program's OPTIMIZE may have mixed them
+                merged[-1] = _joined(merged[-1], one)
+            else:
+                merged.append(one)
+        return [stretch for stretch in merged if stretch.last > after]
+
+    def read(
+        self,
+        *,
+        after: int,
+        through: int,
+        columns: Sequence[str] | None = None,
+        where: Sequence[Condition] = (),
+    ) -> Iterator[pa.Table]:
+        """Rows with offsets in (``after``, ``through``], one stretch at a time, in order; empty tables where none match.
+
+        A stretch that is rewritten while somebody reads is read again where it now lies.
+        """
+        offset = ds.field("offset")
+        tried: set[Path] = set()
+        while after < through:
+            stretches = [each for each in self.stretches(after=after) if each.first <= through]
+            if not stretches:
+                return
+            for stretch in stretches:
+                if possible(stretch, where):
+                    condition = (offset > after) & (offset <= through) & expression(where, self.schema)
+                    try:
+                        with self._readable():
+                            rows = self._load(stretch, columns, condition)
+                    except TailorbirdError:
+                        lost = {path for path in stretch.paths if not path.exists()}
+                        if not lost or lost & tried:
+                            raise
+                        tried |= lost
+                        break
+                    yield rows
+                after = stretch.last
+            else:
+                return
+
+    def forget(self, person: str) -> int:
+        """Delete a person's rows and the files that held them; how many rows that were."""
+        gone = 0
+        for stretch in self.stretches():
+            with self._readable():
+                people = self._load(stretch, [self._codec.person], None)[self._codec.person]
+                count = pc.sum(pc.equal(people, person)).as_py() or 0
+                if count:
+                    rows = self._load(stretch, None, ds.field(self._codec.person) != person)
+                    self._replace([stretch], rows)
+            gone += count
+        if gone:
+            self.sweep(keep_hours=0)
+        return gone
+
+    def merge(self, *, fewest: int = 8) -> int:
+        """Join the newest small files where there are ``fewest`` at least; how many were joined."""
+        small: list[Stretch] = []
+        for stretch in reversed(self.stretches()):
+            if stretch.rows + sum(each.rows for each in small) > FILE_ROWS:
+                break
+            small.insert(0, stretch)
+        if len(small) < fewest:
+            return 0
+        with self._readable():
+            rows = pa.concat_tables([self._load(stretch, None, None) for stretch in small])
+            self._replace(small, rows)
+        return len(small)
+
+    def sweep(self, *, keep_hours: int) -> None:
+        """Delete files that the table has not needed for ``keep_hours``, and what its log says of them."""
+        table = self._open()
+        if table is None:
+            return
+        with self._readable():
+            table.vacuum(retention_hours=keep_hours, enforce_retention_duration=False, dry_run=False)
+
+    def _load(self, stretch: Stretch, columns: Sequence[str] | None, where: ds.Expression | None) -> pa.Table:
+        wanted = (
+            self.schema.names if columns is None else list(dict.fromkeys(["partition", "offset", *columns]))
+        )
+        source = ds.dataset([str(path) for path in stretch.paths], schema=self.schema, format="parquet")
+        return source.to_table(columns=wanted, filter=where).sort_by("offset")
+
+    def _replace(self, stretches: Sequence[Stretch], rows: pa.Table) -> None:
+        """Put ``rows`` where ``stretches`` are, in one commit."""
+        from deltalake import DeltaTable, write_deltalake
+
+        span = f"offset >= {stretches[0].first} AND offset <= {stretches[-1].last}"
+        if len(rows):
+            write_deltalake(
+                self.folder,
+                rows.combine_chunks(),
+                mode="overwrite",
+                predicate=span,
+                writer_properties=_writer(),
+            )
+        else:
+            DeltaTable(self.folder).delete(span)
+        first, last = stretches[0].first, stretches[-1].last
+        self._sync([each for each in self.stretches() if first <= each.first and each.last <= last])
+
+    def _open(self):  # type: ignore[no-untyped-def]
+        from deltalake import DeltaTable
+
+        if not self.exists():
+            return None
+        with self._readable():
+            return DeltaTable(self.folder)
+
+    def _configuration(self) -> dict[str, str | None]:
+        # Statistics of person or item columns would keep ids in the table's log after their rows are gone.
+        return {
+            "delta.dataSkippingStatsColumns": ",".join(["partition", "offset", *self._codec.times]),
+            "delta.logRetentionDuration": _KEEP_LOG,
+            "delta.deletedFileRetentionDuration": "interval 1 hours",
+            "delta.checkpointInterval": "50",
+        }
+
+    def _sync(self, stretches: Sequence[Stretch]) -> None:
+        """Make the newest commit survive a power cut: its files, the table's log, their folders."""
+        log = self.folder / "_delta_log"
+        newest = max(log.glob("*.json"))
+        for path in (*(path for each in stretches for path in each.paths), newest, log, self.folder):
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        from deltalake.exceptions import DeltaError
+
+        try:
+            yield
+        except (pa.ArrowInvalid, OSError, DeltaError) as error:
+            raise TailorbirdError(
+                f"{self._codec.name} archive {self.folder} cannot be read or written: {error}",
+                remedy="free some disk space, or restore the folder from a copy",
+            ) from error
+
+
+def possible(stretch: Stretch, where: Sequence[Condition]) -> bool:
+    """Whether rows of ``stretch`` may meet all conditions, by what is known of their times."""
+    known = {name: (oldest.timestamp(), newest.timestamp()) for name, oldest, newest in stretch.bounds}
+    for column, operator, value in where:
+        if column in known and isinstance(value, int | float):
+            oldest, newest = known[column]
+            slack = 1.0  # statistics may be cut to milliseconds
+            if operator in ("<", "<=") and oldest > value + slack:
+                return False
+            if operator in (">", ">=") and newest < value - slack:
+                return False
+    return True
+
+
+def expression(where: Sequence[Condition], schema: pa.Schema) -> ds.Expression:
+    """Conditions as an Arrow expression that is true where all are met."""
+    met = pc.scalar(True)
+    for column, operator, value in where:
+        kind = schema.field(column).type
+        field = ds.field(column)
+        if operator == "in":
+            met = met & field.isin(pa.array(list(value), kind))  # type: ignore[call-overload]
+            continue
+        if pa.types.is_timestamp(kind):
+            wanted = pa.scalar(round(float(value) * 1_000_000), pa.int64()).cast(kind)  # type: ignore[arg-type]
+        else:
+            wanted = pa.scalar(value, kind)
+        compare = {"<": field < wanted, "<=": field <= wanted, ">": field > wanted, ">=": field >= wanted}
+        met = met & compare.get(operator, field == wanted)
+    return met
+
+
+def _joined(one: Stretch, other: Stretch) -> Stretch:
+    newer = {name: (oldest, newest) for name, oldest, newest in other.bounds}
+    return Stretch(
+        min(one.first, other.first),
+        max(one.last, other.last),
+        one.rows + other.rows,
+        (*one.paths, *other.paths),
+        tuple(
+            (name, min(oldest, newer[name][0]), max(newest, newer[name][1]))
+            for name, oldest, newest in one.bounds
+        ),
+    )
+
+
+def _writer():  # type: ignore[no-untyped-def]
+    from deltalake import WriterProperties
+
+    return WriterProperties(compression="ZSTD", compression_level=3, max_row_group_size=ROW_GROUP_ROWS)

@@ -1,0 +1,140 @@
+"""The SQLite database of a stream: one writer and one reader connection, bounded waits, errors with their remedies."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from tailorbird.errors import TailorbirdError
+from tailorbird.streams.stream import StreamAwayError
+
+WAIT_SECONDS = 2.0
+"""How long a caller waits for other writers, in all: it can send its records again, a queue that stands still cannot."""
+_SHRINK_PAGES = 1_000
+
+Answer = TypeVar("Answer")
+
+
+class Database:
+    """One file in WAL mode, used by any number of threads and processes.
+
+    ``durable`` commits wait for the disk (``synchronous=FULL``); others outlive the process, not a power cut.
+    """
+
+    def __init__(self, path: Path, *, name: str, durable: bool, wait_seconds: float = WAIT_SECONDS) -> None:
+        self.path, self.name = Path(path), name
+        self._durable, self._wait_seconds = durable, wait_seconds
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._mended_errors():
+            self._writer = self._connect()
+            self._reader = self._connect()
+
+    def create(self, script: str, *, version: int, older: str) -> None:
+        """Run ``script`` in a new file and give it the format ``version``.
+
+        Raises:
+            TailorbirdError: the file has another format; ``older`` is the remedy where it is older.
+        """
+        with self._mended_errors(), self._writing:
+            # The lock comes first: processes that open a new file together run the script once.
+            self._writer.execute("BEGIN IMMEDIATE")
+            found = self._writer.execute("PRAGMA user_version").fetchone()[0]
+            if not found:
+                for statement in script.split(";"):
+                    self._writer.execute(statement)
+                self._writer.execute(f"PRAGMA user_version = {version}")
+            self._writer.execute("COMMIT")
+        if found not in (0, version):
+            self.close()
+            raise TailorbirdError(
+                f"{self.name} stream {self.path} has format {found}, this program knows {version}",
+                remedy="use the newer program, or another workspace" if found > version else older,
+            )
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write, all or nothing.
+
+        Raises:
+            StreamAwayError: another writer held the file for too long, or the file cannot be written.
+        """
+        started = time.monotonic()
+        if not self._writing.acquire(timeout=self._wait_seconds):
+            raise self._away("the writers before are not getting on", "locked")
+        try:
+            with self._mended_errors():
+                left = max(0.0, self._wait_seconds - (time.monotonic() - started))
+                self._writer.execute(f"PRAGMA busy_timeout = {int(left * 1000)}")
+                # IMMEDIATE: one writer at a time from the first statement on, so offsets follow the order of commits.
+                self._writer.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._writer
+                    self._writer.execute("COMMIT")
+                except BaseException:
+                    if self._writer.in_transaction:
+                        self._writer.execute("ROLLBACK")
+                    raise
+        finally:
+            self._writing.release()
+
+    def ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Read within one snapshot."""
+        with self._mended_errors(), self._reading:
+            self._reader.execute("BEGIN")
+            try:
+                return question(self._reader)
+            finally:
+                self._reader.execute("COMMIT")
+
+    def shrink(self) -> None:
+        """Give free pages back to the disk, a few at a time: writers pass in between."""
+        while self.ask(lambda connection: connection.execute("PRAGMA freelist_count").fetchone()[0]):
+            with self._mended_errors(), self._writing:
+                # As a script: execute() would take one step of the vacuum, which frees one page.
+                self._writer.executescript(f"PRAGMA incremental_vacuum({_SHRINK_PAGES})")
+        with self._mended_errors(), self._writing:
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        """Release the file; closing twice is fine."""
+        with self._writing, self._reading:
+            self._writer.close()
+            self._reader.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=self._wait_seconds, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute(
+            "PRAGMA secure_delete = ON"
+        )  # what was forgotten is overwritten, not only unlinked
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+        return connection
+
+    @contextmanager
+    def _mended_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._away(str(error), str(error)) from error
+
+    def _away(self, what: str, cause: str) -> StreamAwayError:
+        return StreamAwayError(f"{self.name} stream {self.path}: {what}", remedy=_remedy(cause))
+
+
+def _remedy(message: str) -> str:
+    if "locked" in message or "busy" in message:
+        return "another process writes for very long; try again"
+    if "malformed" in message or "not a database" in message:
+        return "the file is damaged: restore it from a copy, or move it away and ingest again"
+    if "full" in message or "disk I/O" in message:
+        return "free some disk space and try again"
+    if "closed" in message:
+        return "open the stream again"
+    return "check the file and its folder: both must be writable"

@@ -1,0 +1,52 @@
+"""Opens the streams of a workspace with the engine that its settings name: the only place that knows engines."""
+
+from typing import TYPE_CHECKING
+
+from tailorbird.errors import UsageError
+from tailorbird.events.rows import EVENTS
+from tailorbird.events.schema import Event
+from tailorbird.settings import Settings
+from tailorbird.streams.codec import Codec, Record
+from tailorbird.streams.compaction import Compacted, compact
+from tailorbird.streams.sqlite import SqliteStream
+from tailorbird.streams.stream import Stream
+
+if TYPE_CHECKING:
+    from tailorbird.exposures.exposure import Exposure
+
+ENGINES = ("sqlite",)
+
+
+def open_events(settings: Settings) -> Stream[Event]:
+    """The stream of what people did; an append is on the disk before it returns."""
+    return open_stream(settings, EVENTS, durable=True)
+
+
+def open_exposures(settings: Settings) -> "Stream[Exposure]":
+    """The stream of what people were shown; a power cut may take the last moments, the end of a process nothing."""
+    from tailorbird.exposures.rows import EXPOSURES  # knows the ranker's inputs, which not everybody needs
+
+    return open_stream(settings, EXPOSURES, durable=False)
+
+
+def open_stream(settings: Settings, codec: Codec[Record], *, durable: bool) -> Stream[Record]:
+    """The stream of ``codec``'s records, named after them, in the workspace of ``settings``."""
+    _require_known(settings)
+    name = f"{codec.name}s"
+    return SqliteStream(
+        settings.folder / f"{name}.db", codec, archive=settings.archive_folder / name, durable=durable
+    )
+
+
+def compact_stream(stream: Stream[Record]) -> Compacted:
+    """Move what can be moved to the archive, now; engines without a live part of their own have nothing to move."""
+    return compact(stream) if isinstance(stream, SqliteStream) else Compacted(0, 0, 0)
+
+
+def _require_known(settings: Settings) -> None:
+    scheme = settings.events.partition(":")[0]
+    if scheme not in ENGINES:
+        raise UsageError(
+            f"setting events = {settings.events!r}: there is no engine {scheme!r}",
+            remedy=f"set TAILORBIRD_EVENTS to one of: {', '.join(ENGINES)}",
+        )

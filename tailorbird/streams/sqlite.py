@@ -1,0 +1,344 @@
+"""The embedded engine: a stream in one SQLite database and the archive beside it. One partition, any number of writers."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Generic, Self, TypeVar
+
+import pyarrow as pa
+
+from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.plumbing.alone import alone
+from tailorbird.streams.archive import Archive, expression
+from tailorbird.streams.codec import Codec, Row
+from tailorbird.streams.database import WAIT_SECONDS, Database
+from tailorbird.streams.position import BEGINNING, Position
+from tailorbird.streams.stream import Appended, Chunk, Condition, Entry, Loaded
+
+BULK_ROWS = 50_000
+"""Rows of one bulk transaction: few commits, yet the write-ahead file stays small."""
+SCAN_ROWS = 50_000
+STRIDE_ROWS = 100_000
+"""Archived rows kept at hand for whoever pages through them."""
+_FORMAT = 2
+_PARTITION = 0
+_SLICE = 5_000
+_PLACES = (1, 8, 64, 512, 4096)
+
+Record = TypeVar("Record")
+
+
+class SqliteStream(Generic[Record]):
+    """One stream. Offsets count from 1; where a person was forgotten they have holes.
+
+    ``keys`` holds a digest of every key ever accepted, with its offset: it finds a record by its key, archived or not,
+    and keeps the key taken when the record is gone. ``durable`` appends wait for the disk.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        codec: Codec[Record],
+        *,
+        archive: Path,
+        durable: bool = True,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        self.path, self.codec = Path(path), codec
+        names = ", ".join(f'"{name}"' for name in ("offset", *codec.columns))
+        self._insert = f"INSERT INTO records ({names}) VALUES ({', '.join('?' * (len(codec.columns) + 1))})"  # noqa: S608
+        self._select = f'SELECT {names} FROM records WHERE "offset" > ? ORDER BY "offset" LIMIT ?'  # noqa: S608
+        self._held = _Held()
+        self._database = Database(self.path, name=codec.name, durable=durable, wait_seconds=wait_seconds)
+        self._database.create(
+            _tables(codec), version=_FORMAT, older="start a new workspace and ingest its data again"
+        )
+        source, last = self._database.ask(
+            lambda c: c.execute("SELECT source, last_offset FROM state").fetchone()
+        )
+        self.archive = Archive(archive, codec, source=source)
+        if not last and self.archive.exists():
+            self.close()
+            raise TailorbirdError(
+                f"{codec.name} stream {self.path} is empty, its archive {archive} is not",
+                remedy="restore the database that the archive belongs to, or move the archive away",
+            )
+
+    def append(self, records: Sequence[Record]) -> Appended[Record]:
+        """Store records as durably as the stream promises before returning; a known key is counted, not stored again."""
+        first: dict[bytes, tuple[Row, Record]] = {}
+        for record in records:
+            row = self.codec.to_row(record)
+            first.setdefault(_digest(row[self.codec.key_at]), (row, record))
+        if not first:
+            return Appended([], 0)
+        with self._database.transaction() as connection:
+            stored = self._store(connection, {digest: row for digest, (row, _) in first.items()})
+        entries = [Entry(_PARTITION, offset, first[digest][1]) for offset, digest in stored]
+        return Appended(entries, len(records) - len(entries))
+
+    def append_table(
+        self, table: pa.Table, *, on_rows: Callable[[int], object] = lambda rows: None
+    ) -> Loaded:
+        """Append many records given as rows of the codec's schema; ``on_rows`` hears of every stored chunk."""
+        stored = 0
+        for start in range(0, len(table), BULK_ROWS):
+            chunk = table.slice(start, BULK_ROWS)
+            rows: dict[bytes, Row] = {}
+            for row in self.codec.rows_of_table(chunk):
+                rows.setdefault(_digest(row[self.codec.key_at]), row)
+            with self._database.transaction() as connection:
+                stored += len(self._store(connection, rows))
+            on_rows(len(chunk))
+        return Loaded(stored, len(table) - stored)
+
+    def read(self, after: Position, *, limit: int = 10_000) -> Chunk[Record]:
+        """Up to ``limit`` records past ``after``, archived ones included; empty at the end."""
+        if limit < 0:
+            raise UsageError(f"read(limit={limit})", remedy="give a number from 0 on")
+        rows: list[Row] = []
+        start = max(0, after[_PARTITION])
+        while len(rows) < limit:
+            compacted, live = self._page(start, limit - len(rows))
+            if start < compacted:
+                archived = self._archived(start, compacted, limit - len(rows))
+                rows += archived
+                start = int(archived[-1][0]) if len(rows) == limit else compacted  # type: ignore[call-overload]
+                continue  # the rows after them may have been archived meanwhile
+            rows += live
+            break
+        if not rows:
+            return Chunk([], after)
+        entries = [Entry(_PARTITION, int(row[0]), self.codec.from_row(row[1:])) for row in rows]  # type: ignore[call-overload]
+        return Chunk(entries, after.advanced(_PARTITION, entries[-1].offset))
+
+    def scan(
+        self,
+        *,
+        columns: Sequence[str] | None = None,
+        where: Sequence[Condition] = (),
+        after: Position = BEGINNING,
+        through: Position | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Every record past ``after`` and up to ``through`` (the end as it is now) that meets all of ``where``, once."""
+        start, end = max(0, after[_PARTITION]), (self.end() if through is None else through)[_PARTITION]
+        names = None if columns is None else list(dict.fromkeys(["partition", "offset", *columns]))
+        while start < end:
+            compacted, live = self._page(start, SCAN_ROWS)
+            if start < compacted:
+                self._require(compacted)
+                for table in self.archive.read(
+                    after=start, through=min(compacted, end), columns=columns, where=where
+                ):
+                    yield from table.to_batches(max_chunksize=SCAN_ROWS)
+                start = compacted
+                continue
+            rows = [row for row in live if row[0] <= end]  # type: ignore[operator]
+            if rows:
+                table = self._placed(rows).filter(expression(where, self.archive.schema))
+                yield from (table if names is None else table.select(names)).to_batches()
+            if len(live) < SCAN_ROWS:
+                return
+            start = int(live[-1][0])  # type: ignore[call-overload]
+
+    def end(self) -> Position:
+        """The position of the newest record ever stored."""
+        last = self._database.ask(_state)[0]
+        return Position({_PARTITION: last}) if last else BEGINNING
+
+    def lag(self, after: Position) -> int:
+        """How many records at most lie past ``after`` (holes count)."""
+        return max(0, self._database.ask(_state)[0] - max(0, after[_PARTITION]))
+
+    def find(self, key: str) -> Record | None:
+        """The record with this key: a live one in microseconds, an archived one by the one file that may hold it."""
+
+        def look(connection: sqlite3.Connection) -> tuple[int, list[Row]]:
+            found = connection.execute(
+                'SELECT "offset" FROM keys WHERE digest = ?', (_digest(key),)
+            ).fetchone()
+            if not found:
+                return 0, []
+            return found[0], connection.execute(self._select, (found[0] - 1, 1)).fetchall()
+
+        offset, rows = self._database.ask(look)
+        if not offset:
+            return None
+        if not rows or rows[0][0] != offset:
+            rows = self._rows(self.archive.read(after=offset - 1, through=offset))
+        return self.codec.from_row(rows[0][1:]) if rows else None
+
+    def forget(self, user_key: str) -> int:
+        """Delete every record of a person here and in the archive; how many they were. Their keys stay taken."""
+        with self.moving():  # nothing moves to the archive meanwhile
+            with self._database.transaction() as connection:
+                statement = f'DELETE FROM records WHERE "{self.codec.person}" = ?'  # noqa: S608
+                live = connection.execute(statement, (user_key,)).rowcount
+            gone = self.archive.forget(user_key)
+            self._held.clear()
+            self._database.shrink()
+        return live + gone
+
+    def close(self) -> None:
+        """Release the file; closing twice is fine."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # What compaction asks for.
+
+    @contextmanager
+    def moving(self) -> Iterator[None]:
+        """Be the only one who changes the archive; what an interrupted run left half done is finished first."""
+        with alone(self.archive.folder.with_suffix(".lock")):
+            if (archived := self.archive.through()) > self.compacted():
+                self.drop_through(archived)
+            self._drop_leftovers(self.compacted())
+            yield
+
+    def compacted(self) -> int:
+        """The offset up to which records live in the archive and no longer count here."""
+        return self._database.ask(_state)[1]
+
+    def tail(self, *, limit: int) -> pa.Table:
+        """The oldest records that are not compacted, at most ``limit``, as the archive holds them."""
+        return self._placed(self._page(self.compacted(), limit)[1])
+
+    def drop_through(self, offset: int) -> None:
+        """Note that records up to ``offset`` are in the archive and drop them here, a few at a time."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE state SET compacted_offset = ? WHERE compacted_offset < ?", (offset, offset)
+            )
+        self._drop_leftovers(offset)
+
+    def shrink(self) -> None:
+        """Give the disk back what was dropped."""
+        self._database.shrink()
+
+    def _drop_leftovers(self, offset: int) -> None:
+        first = 'SELECT "offset" FROM records ORDER BY "offset" LIMIT 1'
+        while (row := self._database.ask(lambda c: c.execute(first).fetchone())) and row[0] <= offset:
+            with self._database.transaction() as connection:  # writers of new records pass in between
+                through = min(offset, row[0] + _SLICE)
+                connection.execute('DELETE FROM records WHERE "offset" <= ?', (through,))
+
+    def _page(self, after: int, limit: int) -> tuple[int, list[Row]]:
+        return self._database.ask(
+            lambda connection: (
+                _state(connection)[1],
+                connection.execute(self._select, (after, limit)).fetchall(),
+            )
+        )
+
+    def _archived(self, after: int, through: int, limit: int) -> list[Row]:
+        """Up to ``limit`` archived rows past ``after``; pages of one journey are cut from one stretch."""
+        self._require(through)
+        if limit < STRIDE_ROWS // 100:  # a glance, not a journey
+            return self._rows(self.archive.read(after=after, through=through), limit=limit)
+        if page := self._held.page(after, limit):
+            return page
+        tables = self.archive.read(after=after, through=through)
+        return self._held.fill(limit, self._rows(tables, limit=limit + STRIDE_ROWS))
+
+    def _rows(self, tables: Iterator[pa.Table], *, limit: int | None = None) -> list[Row]:
+        rows: list[Row] = []
+        for table in tables:
+            left = table if limit is None else table.slice(0, limit - len(rows))
+            record = self.codec.rows_of_table(left.drop_columns(["partition", "offset"]))
+            rows += [(offset, *row) for offset, row in zip(left["offset"].to_pylist(), record, strict=True)]
+            if limit is not None and len(rows) >= limit:
+                break
+        return rows
+
+    def _require(self, compacted: int) -> None:
+        if (held := self.archive.through()) < compacted:
+            raise TailorbirdError(
+                f"{self.codec.name} archive {self.archive.folder} lacks the records from offset {held + 1} to {compacted}",
+                remedy="restore the folder from a copy, or start a new workspace and ingest again",
+            )
+
+    def _placed(self, rows: Sequence[Row]) -> pa.Table:
+        table = self.codec.table_of_rows([row[1:] for row in rows])
+        offsets = pa.array([row[0] for row in rows], pa.int64())
+        partitions = pa.array([_PARTITION] * len(rows), pa.int32())
+        return pa.Table.from_arrays([partitions, offsets, *table.columns], schema=self.archive.schema)
+
+    def _store(self, connection: sqlite3.Connection, rows: dict[bytes, Row]) -> list[tuple[int, bytes]]:
+        """Insert the rows whose key is new; their offsets and digests."""
+        known = _known(connection, list(rows))
+        last = _state(connection)[0]
+        stored = list(enumerate((digest for digest in rows if digest not in known), start=last + 1))
+        # Sorted keys touch the index page by page; in bulk that is several times faster.
+        keys = sorted((digest, offset) for offset, digest in stored)
+        connection.executemany("INSERT INTO keys VALUES (?, ?)", keys)
+        connection.executemany(self._insert, ((offset, *rows[digest]) for offset, digest in stored))
+        connection.execute("UPDATE state SET last_offset = ?", (last + len(stored),))
+        return stored
+
+
+class _Held:
+    """Archived rows at hand: those past ``after``, up to where they end."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._after, self._rows = 0, list[Row]()
+
+    def page(self, after: int, limit: int) -> list[Row]:
+        """The first rows past ``after`` if the journey goes on where it ended; else none."""
+        with self._lock:
+            if after != self._after or len(self._rows) < limit:
+                return []
+            page, self._rows = self._rows[:limit], self._rows[limit:]
+            self._after = int(page[-1][0])  # type: ignore[call-overload]
+            return page
+
+    def fill(self, limit: int, rows: list[Row]) -> list[Row]:
+        with self._lock:
+            self._rows = rows[limit:]
+            self._after = int(rows[limit - 1][0]) if self._rows else 0  # type: ignore[call-overload]
+            return rows[:limit]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._after, self._rows = 0, []
+
+
+def _tables(codec: Codec) -> str:
+    columns = ", ".join(f'"{name}" {kind}' for name, kind in codec.columns.items())
+    return f"""
+    CREATE TABLE keys (digest BLOB PRIMARY KEY, "offset" INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE records ("offset" INTEGER PRIMARY KEY, {columns});
+    CREATE TABLE state (
+        one INTEGER PRIMARY KEY CHECK (one = 1), last_offset INTEGER NOT NULL, compacted_offset INTEGER NOT NULL,
+        source TEXT NOT NULL
+    );
+    INSERT INTO state VALUES (1, 0, 0, '{codec.name}s-' || lower(hex(randomblob(8))))"""  # noqa: S608
+
+
+def _digest(key: object) -> bytes:
+    return blake2b(str(key).encode(), digest_size=16).digest()
+
+
+def _known(connection: sqlite3.Connection, digests: Sequence[bytes]) -> set[bytes]:
+    known: set[bytes] = set()
+    for start in range(0, len(digests), _PLACES[-1]):
+        some = digests[start : start + _PLACES[-1]]
+        # Few different statements, so that SQLite compiles each once: the last digest fills the places left over.
+        places = next(size for size in _PLACES if size >= len(some))
+        query = f"SELECT digest FROM keys WHERE digest IN ({','.join('?' * places)})"  # noqa: S608
+        asked = [*some, *[some[-1]] * (places - len(some))]
+        known.update(row[0] for row in connection.execute(query, asked))
+    return known
+
+
+def _state(connection: sqlite3.Connection) -> tuple[int, int]:
+    row: tuple[int, int] = connection.execute("SELECT last_offset, compacted_offset FROM state").fetchone()
+    return row

@@ -1,0 +1,50 @@
+"""Every engine passes the laws, for every kind of record, with a full archive and with an empty one."""
+
+import inspect
+import pkgutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import tailorbird.streams
+from tailorbird.streams.compaction import compact
+from tailorbird.streams.sqlite import SqliteStream
+from tailorbird.streams.stream import Stream
+from tests.streams.laws import StreamLaws
+from tests.streams.records import Kind
+from tests.streams.toy import HolesStream
+
+
+class TestSqliteStream(StreamLaws):
+    engine = SqliteStream
+
+    def open(self, folder: Path, kind: Kind) -> Stream[Any]:
+        return SqliteStream(folder / "live.db", kind.codec, archive=folder / "archive")
+
+
+class TestArchivedSqliteStream(TestSqliteStream):
+    def settle(self, stream: Stream[Any]) -> None:
+        compact(stream)
+
+
+class TestThreePartitionsWithHoles(StreamLaws):
+    engine = HolesStream
+
+    def open(self, folder: Path, kind: Kind) -> Stream[Any]:
+        return HolesStream(kind.codec, folder)
+
+
+def test_every_engine_passes_the_laws() -> None:
+    wanted = {name for name in vars(Stream) if not name.startswith("_")}
+    modules = [
+        import_module(f"tailorbird.streams.{info.name}")
+        for info in pkgutil.iter_modules(tailorbird.streams.__path__)
+    ]
+    engines = {
+        cls
+        for module in modules
+        for _, cls in inspect.getmembers(module, inspect.isclass)
+        if cls is not Stream and all(hasattr(cls, name) for name in wanted)
+    }
+    assert SqliteStream in engines
+    assert engines | {HolesStream} == {laws.engine for laws in StreamLaws.__subclasses__()}
