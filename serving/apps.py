@@ -1,6 +1,6 @@
 """The two Ray Serve applications: recommend (everything but events) and collect (events), each with its own replicas."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ from ray import serve
 
 from serving.cluster import metrics_folder
 from serving.http.front import Front, Route
+from serving.lasting import dead
 from tailorbird.errors import TailorbirdError
 from tailorbird.settings import Settings
 
@@ -92,6 +93,10 @@ class Recommend:
             on_shutdown=self.close,
         )
 
+    def check_health(self) -> None:
+        """Ray Serve asks; an error here has the replica replaced."""
+        _refuse_dead(dead(each for each in (self._arms.thread, self._exposures.thread) if each))
+
     def close(self) -> None:
         """Store the exposures that wait and stop the threads."""
         self._arms.close()
@@ -114,23 +119,40 @@ class Collect:
         self._log = open_events(chosen)
         self._folder = ProfileFolder(ProfileUpdater(chosen, log=self._log), self._log)
         self._writer = GroupWriter(self._log, fold=self._folder.fold)
-        self._service = CollectService(self._writer, known_items=KnownItems(chosen.catalog_folder))
+        self._service = CollectService(
+            self._writer,
+            self._folder,
+            workspace=chosen.workspace,
+            known_items=KnownItems(chosen.catalog_folder),
+        )
         self._max_body_bytes = chosen.max_body_bytes
 
     def __serve_build_asgi_app__(self) -> Front:
         """The HTTP edge, made in the replica once the parts above stand."""
         return Front(
-            [Route("events", "POST", "/v1/events", self._service.collect)],
+            [
+                Route("events", "POST", "/v1/events", self._service.collect),
+                Route("events_health", "GET", "/v1/events/health", self._service.health),
+            ],
             rest=None,
             max_body_bytes=self._max_body_bytes,
             on_shutdown=self.close,
         )
+
+    def check_health(self) -> None:
+        """Ray Serve asks; an error here has the replica replaced."""
+        _refuse_dead(self._service.dead_threads())
 
     def close(self) -> None:
         """Store the batches that wait and stop the threads."""
         self._writer.close()
         self._folder.close()
         self._log.close()
+
+
+def _refuse_dead(names: Sequence[str]) -> None:
+    if names:
+        raise RuntimeError(f"threads have died: {', '.join(names)}")
 
 
 def _count_swap(outcome: str, standing: "Standing") -> None:
@@ -164,12 +186,14 @@ def build_apps(
     deployed = partial(
         serve.deployment,
         max_ongoing_requests=ONGOING_REQUESTS,
+        health_check_period_s=1.0,
+        health_check_timeout_s=10.0,
         max_surge_percent=100,  # a rollout starts the new replica before it stops the old one, even a single one
         graceful_shutdown_timeout_s=DRAIN_SECONDS,
         ray_actor_options=actor,
     )
     recommend = deployed(name="Recommend", num_replicas=settings.replicas)(serve.ingress()(Recommend))
-    collect = deployed(name="Collect", num_replicas=1)(serve.ingress()(Collect))
+    collect = deployed(name="Collect", num_replicas=settings.collect_replicas)(serve.ingress()(Collect))
     return [
         serve.RunTarget(
             recommend.bind(raw, noop=noop, result_cache_seconds=result_cache_seconds),

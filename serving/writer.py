@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from tailorbird.errors import TailorbirdError
+from serving.lasting import LastingThread
+from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
 from tailorbird.streams.stream import Entry, Stream
 
@@ -31,10 +32,17 @@ class Written:
     folded: bool = True
 
 
+def _promise() -> "Future[Written]":
+    """A future that its waiter cannot cancel: a caller who hangs up must not take it from the writer's thread."""
+    future: Future[Written] = Future()
+    future.set_running_or_notify_cancel()
+    return future
+
+
 @dataclass(frozen=True)
 class _Job:
     events: Sequence[Event]
-    done: "Future[Written]" = field(default_factory=Future)
+    done: "Future[Written]" = field(default_factory=_promise)
 
 
 Fold = Callable[[Sequence[Entry[Event]]], bool]
@@ -48,15 +56,17 @@ class GroupWriter:
         self._log, self._fold, self._capacity = event_log, fold, capacity
         self._waiting, self._counting = 0, threading.Lock()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="group-writer", daemon=True)
-        self._thread.start()
+        self.thread = LastingThread(self._run, name="group-writer")
 
     def write(self, events: Sequence[Event]) -> "Future[Written]":
         """Store ``events``; the future completes once they are durable and folded, or fails with the log's error.
 
         Raises:
             WriterFullError: so many events wait that these could not be promised a place.
+            TailorbirdError: the thread that writes has died; the replica is about to be replaced.
         """
+        if not self.thread.alive:
+            raise TailorbirdError("this replica cannot store any more", remedy="send the batch again")
         with self._counting:
             if self._waiting and self._waiting + len(events) > self._capacity:
                 raise WriterFullError(
@@ -71,7 +81,7 @@ class GroupWriter:
     def close(self) -> None:
         """Write what waits, then end the thread."""
         self._jobs.put(None)
-        self._thread.join(timeout=30)
+        self.thread.join(timeout=30)
 
     def _run(self) -> None:
         while True:
@@ -89,8 +99,13 @@ class GroupWriter:
                 last = job is None
             with self._counting:
                 self._waiting -= size
-            if jobs:
-                self._commit(jobs)
+            try:
+                if jobs:
+                    self._commit(jobs)
+            finally:  # whatever happened: nobody waits for ever
+                for unanswered in jobs:
+                    if not unanswered.done.done():
+                        unanswered.done.set_exception(RuntimeError("the writer failed"))
             if last:
                 return
 
@@ -98,12 +113,17 @@ class GroupWriter:
         try:
             appended = self._log.append([event for job in jobs for event in job.events])
             folded = self._fold(appended.entries)
-        except Exception as error:
+        except UsageError as error:
             if len(jobs) == 1:
                 jobs[0].done.set_exception(error)
-            else:  # one caller's trouble must not become another's
-                for job in jobs:
-                    self._commit([job])
+            else:  # one caller's events cannot be stored: that must not become another's trouble
+                middle = len(jobs) // 2
+                self._commit(jobs[:middle])
+                self._commit(jobs[middle:])
+            return
+        except Exception as error:  # the log itself: everybody hears it now, not one after the other
+            for job in jobs:
+                job.done.set_exception(error)
             return
         fresh = {entry.record.message_id for entry in appended.entries}
         for job in jobs:
@@ -127,8 +147,7 @@ class ExposureWriter:
         self._outcome = on_outcome
         self._queue: queue.Queue[Callable[[], Event]] = queue.Queue(capacity)
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="exposure-writer", daemon=True)
-        self._thread.start()
+        self.thread = LastingThread(self._run, name="exposure-writer")
 
     def put(self, make: Callable[[], Event]) -> None:
         """Take one exposure; ``make`` builds the event in the writer's thread. A full queue drops it and counts it."""
@@ -140,7 +159,7 @@ class ExposureWriter:
     def close(self) -> None:
         """Store what waits, then end the thread."""
         self._closing.set()
-        self._thread.join(timeout=30)
+        self.thread.join(timeout=30)
 
     def _run(self) -> None:
         while not (self._closing.is_set() and self._queue.empty()):

@@ -5,10 +5,15 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol
 
+from serving.lasting import LastingThread
 from tailorbird.events.schema import Event
 from tailorbird.streams.stream import Entry, Stream
 
 log = logging.getLogger("ray.serve.tailorbird")
+
+
+PATIENCE_SECONDS = 0.5
+"""How long a 202 waits for a catch-up that has the profiles; then it is sent with `profileDelayed`."""
 
 
 class Updater(Protocol):
@@ -29,8 +34,7 @@ class ProfileFolder:
         self._behind, self._stop = threading.Event(), threading.Event()
         self._one_at_a_time = threading.Lock()
         self._behind.set()  # events may have been stored while nobody folded
-        self._thread = threading.Thread(target=self._catch_up, name="profile-catch-up", daemon=True)
-        self._thread.start()
+        self.thread = LastingThread(self._catch_up, name="profile-catch-up")
 
     @property
     def behind(self) -> bool:
@@ -38,20 +42,24 @@ class ProfileFolder:
         return self._behind.is_set()
 
     def fold(self, stored: Sequence[Entry[Event]]) -> bool:
-        """Fold events at once; False when the store is away and they follow later."""
+        """Fold events at once; False when the store is away or catching up, and they follow later."""
+        if not self._one_at_a_time.acquire(timeout=PATIENCE_SECONDS):
+            self._behind.set()
+            return False
         try:
-            with self._one_at_a_time:
-                self._updater.apply(stored)
+            self._updater.apply(stored)
         except Exception as error:
             log.warning("profiles lag behind the event log: %s", error)
             self._behind.set()
             return False
+        finally:
+            self._one_at_a_time.release()
         return True
 
     def close(self) -> None:
         """Stop catching up."""
         self._stop.set()
-        self._thread.join(timeout=10)
+        self.thread.join(timeout=10)
 
     def _catch_up(self) -> None:
         while not self._stop.is_set():

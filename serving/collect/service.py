@@ -10,9 +10,11 @@ from pydantic import ValidationError
 
 from serving import metrics
 from serving.collect.door import check
+from serving.collect.fold import ProfileFolder
 from serving.http.front import Answer, Request
 from serving.http.problems import ProblemError, invalid
 from serving.http.schemas import EventBatch
+from serving.lasting import dead
 from serving.writer import GroupWriter
 from tailorbird.errors import TailorbirdError
 
@@ -23,11 +25,30 @@ class CollectService:
     def __init__(
         self,
         writer: GroupWriter,
+        folder: ProfileFolder,
         *,
+        workspace: str,
         known_items: Callable[[], Collection[str]],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._writer, self._known_items, self._clock = writer, known_items, clock
+        self._writer, self._folder, self._workspace = writer, folder, workspace
+        self._known_items, self._clock = known_items, clock
+
+    def dead_threads(self) -> list[str]:
+        """Names of the threads that this replica cannot go on without and that have died."""
+        return dead((self._writer.thread, self._folder.thread))
+
+    async def health(self, request: Request) -> Answer:
+        """GET /v1/events/health: how the replica that answers is; 503 once it has lost a thread."""
+        lost = self.dead_threads()
+        problems = [f"the thread {name} has died: this replica is about to be replaced" for name in lost]
+        if self._folder.behind:
+            problems.append("profiles lag behind the event log: they follow once the feature store is back")
+        status = "failed" if lost else "degraded" if problems else "ready"
+        return Answer(
+            orjson.dumps({"status": status, "workspace": self._workspace, "problems": problems}),
+            HTTPStatus.SERVICE_UNAVAILABLE if lost else HTTPStatus.OK,
+        )
 
     async def collect(self, request: Request) -> Answer:
         """POST /v1/events."""

@@ -10,12 +10,17 @@ import orjson
 
 from serving.http.problems import ProblemError, shown
 
-MAX_BYTES = 1_000_000
+MAX_IDS = 10_000
+MAX_BYTES = 400_000
+"""Of the unpacked ids; a cursor that would exceed either bound is not written: there is no further page."""
 
 
-def write_cursor(item_ids: Sequence[str]) -> str:
-    """Pack the ids of all pages so far."""
-    return base64.urlsafe_b64encode(zlib.compress(orjson.dumps(list(item_ids)))).decode()
+def write_cursor(item_ids: Sequence[str]) -> str | None:
+    """Pack the ids of all pages so far; None where they are more than a cursor holds."""
+    text = orjson.dumps(list(item_ids))
+    if len(item_ids) > MAX_IDS or len(text) > MAX_BYTES:
+        return None
+    return base64.urlsafe_b64encode(zlib.compress(text)).decode()
 
 
 def read_cursor(cursor: str | None) -> tuple[str, ...]:
@@ -25,11 +30,15 @@ def read_cursor(cursor: str | None) -> tuple[str, ...]:
     try:
         # A bound on the output: a small cursor must not unfold into gigabytes.
         unpacker = zlib.decompressobj()
-        text = unpacker.decompress(base64.urlsafe_b64decode(cursor.encode("ascii")), MAX_BYTES)
+        text = unpacker.decompress(base64.urlsafe_b64decode(cursor.encode("ascii")), MAX_BYTES + 1)
         ids = orjson.loads(text)
     except (binascii.Error, zlib.error, orjson.JSONDecodeError, ValueError):
         raise _invalid(cursor) from None
-    if not isinstance(ids, list) or not all(isinstance(item_id, str) for item_id in ids):
+    if (
+        not isinstance(ids, list)
+        or len(ids) > MAX_IDS
+        or not all(isinstance(item_id, str) for item_id in ids)
+    ):
         raise _invalid(cursor)
     return tuple(ids)
 

@@ -3,6 +3,7 @@
 Raw because it is half again as fast as FastAPI here (docs/experiments.md); FastAPI serves the pages that need no speed.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -12,12 +13,15 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from serving import metrics
-from serving.http.problems import MEDIA_TYPE, ProblemError, method_not_allowed, not_found, too_large
+from serving.http.problems import MEDIA_TYPE, ProblemError, method_not_allowed, not_found, too_large, too_slow
 
 log = logging.getLogger("ray.serve.tailorbird")
 JSON = b"application/json"
 DRAINED_BYTES = 64_000_000
 """How much of a refused body we still read, so that the caller gets our answer and not a broken connection."""
+
+BODY_SECONDS = 30.0
+"""How long a body may take to arrive: who sends one byte a second must not keep a place for hours."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -40,6 +44,7 @@ class Answer:
 
     body: bytes
     status: int = 200
+    headers: Mapping[str, str] | None = None
 
 
 Handler = Callable[[Request], Awaitable[Answer]]
@@ -74,12 +79,13 @@ class Front:
         *,
         rest: Asgi | None,
         max_body_bytes: int,
+        body_seconds: float = BODY_SECONDS,
         on_shutdown: Callable[[], object] = lambda: None,
     ) -> None:
         self._exact = {(route.method, route.prefix): route for route in routes if route.suffix is None}
         self._routes = routes
         self._rest = rest
-        self._max_body_bytes = max_body_bytes
+        self._max_body_bytes, self._body_seconds = max_body_bytes, body_seconds
         self._on_shutdown = on_shutdown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,7 +122,7 @@ class Front:
             await self._rest(scope, receive, send)
             return
         problem = method_not_allowed(scope["method"], path, allowed) if allowed else not_found(path)
-        await _respond(send, Answer(problem.body(), problem.status), MEDIA_TYPE)
+        await _respond(send, _refused(problem), MEDIA_TYPE)
 
     async def _answered(
         self, route: Route, argument: str, scope: Scope, receive: Receive
@@ -127,7 +133,7 @@ class Front:
             query = dict(parse_qsl(raw_query.decode("latin-1"), keep_blank_values=True)) if raw_query else {}
             return await route.handler(Request(body, argument, query)), JSON
         except ProblemError as problem:
-            return Answer(problem.body(), problem.status), MEDIA_TYPE
+            return _refused(problem), MEDIA_TYPE
         except Exception:
             log.exception("%s failed", route.name)
             failure = ProblemError(
@@ -136,7 +142,7 @@ class Front:
                 f"{route.name} failed on our side",
                 remedy="try again; the operator finds the cause in the replica's log",
             )
-            return Answer(failure.body(), failure.status), MEDIA_TYPE
+            return _refused(failure), MEDIA_TYPE
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         message = await receive()
@@ -146,6 +152,13 @@ class Front:
         more = message.get("more_body", False)
         if not more and len(body) <= self._max_body_bytes:
             return body
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                return await self._long_body(receive, body, more=more)
+        except TimeoutError:
+            raise too_slow(self._body_seconds) from None
+
+    async def _long_body(self, receive: Receive, body: bytes, *, more: bool) -> bytes:
         parts, size = [body], len(body)
         while more and size <= DRAINED_BYTES:
             message = await receive()
@@ -169,12 +182,20 @@ class Front:
                 return
 
 
+def _refused(problem: ProblemError) -> Answer:
+    return Answer(problem.body(), problem.status, problem.headers)
+
+
 async def _respond(send: Send, answer: Answer, media_type: bytes) -> None:
     await send(
         {
             "type": "http.response.start",
             "status": answer.status,
-            "headers": [(b"content-type", media_type), (b"content-length", b"%d" % len(answer.body))],
+            "headers": [
+                (b"content-type", media_type),
+                (b"content-length", b"%d" % len(answer.body)),
+                *((name.encode(), value.encode()) for name, value in (answer.headers or {}).items()),
+            ],
         }
     )
     await send({"type": "http.response.body", "body": answer.body})

@@ -23,8 +23,10 @@ class ProblemError(Exception):
         *,
         remedy: str = "",
         errors: Iterable[Mapping[str, Any]] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
+        self.headers = headers or {}
         self.status, self.slug, self.detail, self.remedy = status, slug, detail, remedy
         self.errors = list(errors)
 
@@ -104,6 +106,17 @@ def method_not_allowed(method: str, path: str, allowed: Iterable[str]) -> Proble
         "method-not-allowed",
         f"{path} does not answer {method}",
         remedy=f"use {' or '.join(sorted(allowed))}",
+        headers={"allow": ", ".join(sorted(allowed))},
+    )
+
+
+def too_slow(seconds: float) -> ProblemError:
+    """The body did not come in time."""
+    return ProblemError(
+        HTTPStatus.REQUEST_TIMEOUT,
+        "body-too-slow",
+        f"the body did not arrive within {seconds:g} s",
+        remedy="send it in one go",
     )
 
 

@@ -18,17 +18,38 @@ from pydantic.alias_generators import to_camel
 
 Identifier = Annotated[str, Field(min_length=1, max_length=256)]
 ItemIds = Annotated[list[Identifier], Field(max_length=10_000)]
-Results = Annotated[StrictInt, Field(ge=1, description="How many items to answer; more than exist is fine.")]
+MAX_RESULTS = 1_000
+Results = Annotated[
+    StrictInt, Field(ge=1, le=MAX_RESULTS, description="How many items to answer; more than exist is fine.")
+]
+Names = Annotated[list[Identifier], Field(max_length=100)]
+"""Categories or brands of a filter."""
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
+MAX_OBJECT_BYTES = 16_384
+MAX_DEPTH = 8
+_WHOLE = 2**63 - 1
+
+
 def _storable(value: dict[str, Any]) -> dict[str, Any]:
-    """The log keeps JSON: refuse here what it could not keep (numbers beyond 64 bits, endless nesting)."""
+    """The streams keep JSON of a bounded size: refuse here what they could not keep."""
+    if not value:
+        return value
+    if _deeper(value, MAX_DEPTH):
+        raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
     try:
-        orjson.dumps(value)
+        size = len(orjson.dumps(value))
     except orjson.JSONEncodeError as error:
         raise ValueError(f"cannot be stored: {error}") from None
+    if size > MAX_OBJECT_BYTES:
+        raise ValueError(f"is {size:,} bytes as JSON, at most {MAX_OBJECT_BYTES:,} are kept")
     return value
+
+
+def _deeper(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_deeper(each, levels - 1) for each in inner if isinstance(each, dict | list))
 
 
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
@@ -45,8 +66,8 @@ class Body(BaseModel):
 class ItemFilter(Body):
     """What every answered item must fulfil."""
 
-    categories: list[Identifier] = Field(default=[], description="Any of these.")
-    brands: list[Identifier] = Field(default=[], description="Any of these.")
+    categories: Names = Field(default=[], description="Any of these.")
+    brands: Names = Field(default=[], description="Any of these.")
     min_price: Price | None = None
     max_price: Price | None = None
     seen: Literal["exclude", "keep", "default"] = Field(
@@ -80,7 +101,7 @@ class RecommendationRequest(Visitor):
 class RankRequest(Visitor):
     """Ask for the best order of given items."""
 
-    item_ids: ItemIds = Field(min_length=1)
+    item_ids: list[Identifier] = Field(min_length=1, max_length=MAX_RESULTS)
     explain: StrictBool = False
 
 
@@ -194,6 +215,14 @@ class Health(Body):
     workspace: str
     model: ModelName
     arms: list[ServedArm] = []
+    problems: list[str] = []
+
+
+class CollectHealth(Body):
+    """How a replica of the collect application is."""
+
+    status: Literal["ready", "degraded", "failed"]
+    workspace: str
     problems: list[str] = []
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from serving.lasting import LastingThread
 from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.releases import Release, Releases
 from serving.recommend.versions import LoadedVersions
@@ -69,19 +70,19 @@ class ServedArms:
         lists = builder.without_model("no model is promoted yet")
         self._table: Mapping[str, Standing] = {CHAMPION: Standing(CHAMPION_ARM, lists)}
         self._refreshed = time.monotonic()
-        self._thread = threading.Thread(target=self._watch, name="alias-watcher", daemon=True)
+        self.thread: LastingThread | None = None
 
     def start(self) -> None:
         """Load what the aliases point at now, then keep watching them."""
         self._seen = self._noticed()  # before the first look: a move in between is looked at again
         self.check()
-        self._thread.start()
+        self.thread = LastingThread(self._watch, name="alias-watcher")
 
     def close(self) -> None:
         """Stop watching."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
+        if self.thread is not None:
+            self.thread.join(timeout=5)
 
     @property
     def arms(self) -> Sequence[Arm]:

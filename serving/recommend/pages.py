@@ -18,6 +18,7 @@ from serving.http.front import Answer, Request
 from serving.http.problems import MEDIA_TYPE, ProblemError, not_found
 from serving.http.schemas import (
     Collected,
+    CollectHealth,
     EventBatch,
     Health,
     Problem,
@@ -126,6 +127,20 @@ def _recommendations(app: FastAPI, service: RecommendService) -> None:
         problem = not_found("/v1/events")
         return Response(problem.body(), problem.status, media_type=MEDIA_TYPE.decode())
 
+    @app.get(
+        "/v1/events/health",
+        tags=["collect"],
+        responses={
+            200: {"model": CollectHealth},
+            503: {"description": "Lost a thread; about to be replaced.", "model": CollectHealth},
+        },
+        response_model=None,
+    )
+    async def events_health() -> Response:
+        """How the collect replica that answers is. Answered by the collect application."""
+        problem = not_found("/v1/events/health")
+        return Response(problem.body(), problem.status, media_type=MEDIA_TYPE.decode())
+
 
 async def _delegate(handler: Callable[[Request], Awaitable[Answer]], request: Request) -> Response:
     try:
@@ -143,4 +158,4 @@ async def _problem(request: HttpRequest, error: HTTPException) -> Response:
     problem = not_found(request.url.path)
     if error.status_code != problem.status:
         problem = ProblemError(error.status_code, "refused", str(error.detail), remedy="see /openapi.json")
-    return Response(problem.body(), problem.status, media_type=MEDIA_TYPE.decode())
+    return Response(problem.body(), problem.status, headers=error.headers, media_type=MEDIA_TYPE.decode())

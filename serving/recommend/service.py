@@ -15,7 +15,7 @@ from serving import metrics
 from serving.http.cursor import read_cursor, write_cursor
 from serving.http.front import Answer, Request
 from serving.http.problems import ProblemError, invalid, shown
-from serving.http.schemas import ItemFilter, RankRequest, RecommendationRequest, Visitor
+from serving.http.schemas import MAX_RESULTS, ItemFilter, RankRequest, RecommendationRequest, Visitor
 from serving.recommend.arms import ServedArms
 from serving.recommend.batch import Batcher
 from serving.recommend.draw import Ask, SlateDrawer
@@ -61,7 +61,7 @@ class RecommendService:
         """GET /v1/recommendations/{userId}?numResults=."""
         body: dict[str, Any] = {"userId": request.argument}
         for name, value in request.query.items():
-            body[name] = _whole(name, value) if name == "numResults" else value
+            body[name] = _results(value) if name == "numResults" else value
         return await self._recommendations(orjson.dumps(body))
 
     async def rank(self, request: Request) -> Answer:
@@ -80,7 +80,7 @@ class RecommendService:
                 f"unknown parameter {shown(min(unknown))}",
                 remedy="the parameter is numResults",
             )
-        k = _positive(_whole("numResults", request.query.get("numResults", str(DEFAULT_RESULTS))))
+        k = _results(request.query.get("numResults", str(DEFAULT_RESULTS)))
         visit = self._visit(Visitor(), scenario="similar", k=k, item_id=request.argument)
         if request.argument not in self._arms.current(visit.arm).recommender.catalog.row_of:
             raise ProblemError(
@@ -225,24 +225,16 @@ def _parsed(schema: type[Schema], body: bytes) -> Schema:
         raise invalid(error) from None
 
 
-def _whole(name: str, value: str) -> int:
+def _results(value: str) -> int:
     try:
-        return int(value)
+        k = int(value)
     except ValueError:
+        k = 0
+    if not 1 <= k <= MAX_RESULTS:
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "invalid-request",
-            f"{name} is {shown(value)}",
-            remedy="send a whole number, 1 or more",
-        ) from None
-
-
-def _positive(k: int) -> int:
-    if k < 1:
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "invalid-request",
-            f"numResults is {k}",
-            remedy="send a whole number, 1 or more",
+            f"numResults is {shown(value)}",
+            remedy=f"send a whole number from 1 to {MAX_RESULTS:,}",
         )
     return k

@@ -1,5 +1,6 @@
 """The shelf: what filters need to know of every item as arrays aligned with the catalogue, stock the newest known."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -17,12 +18,24 @@ class Shelf:
 
     catalog: Catalog
     stock: np.ndarray  # (n,) float64
-    _masks: dict[tuple[str, str], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    by_category: Mapping[str, np.ndarray] = field(repr=False, compare=False)
+    """Rows (m,) int32 of each category's items: made once, so that a caller's filter never scans the catalogue."""
+    by_brand: Mapping[str, np.ndarray] = field(repr=False, compare=False)
 
     @classmethod
     def of(cls, catalog: Catalog) -> "Shelf":
         """Make the shelf of a catalogue with the stock it names."""
-        return cls(catalog, catalog.items["stock"].to_numpy(float))
+        items = catalog.items
+        counts = np.fromiter(map(len, items["categories"]), np.int64, len(items))
+        return cls(
+            catalog,
+            items["stock"].to_numpy(float),
+            by_category=_rows_by_name(
+                np.repeat(np.arange(len(items)), counts),
+                [name for names in items["categories"] for name in names],
+            ),
+            by_brand=_rows_by_name(np.arange(len(items)), items["brand"].tolist()),
+        )
 
     def restocked(self, current: Catalog) -> "Shelf":
         """The same items with the stock that ``current`` names; an item that left the catalogue is out of stock."""
@@ -68,24 +81,29 @@ class Shelf:
         """(n,) True where an item fulfils ``rules``; an unknown price fulfils no price rule."""
         keep = np.ones(len(self), bool)
         if rules.categories:
-            keep &= np.any([self._mask("categories", name) for name in rules.categories], axis=0)
+            keep &= self._any_of(self.by_category, rules.categories)
         if rules.brands:
-            keep &= np.any([self._mask("brand", name) for name in rules.brands], axis=0)
+            keep &= self._any_of(self.by_brand, rules.brands)
         if rules.min_price is not None:
             keep &= self.price >= rules.min_price
         if rules.max_price is not None:
             keep &= self.price <= rules.max_price
         return keep
 
-    def _mask(self, column: str, name: str) -> np.ndarray:
-        mask = self._masks.get((column, name))
-        if mask is None:
-            values = self.catalog.items[column]
-            mask = (
-                (values == name).to_numpy()
-                if column == "brand"
-                else np.fromiter((name in value for value in values), bool, len(self))
-            )
-            if mask.any():  # names nobody uses are not kept: the caller chooses them
-                self._masks[column, name] = mask
+    def _any_of(self, rows_of: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+        mask = np.zeros(len(self), bool)
+        for name in names:  # a name that nobody uses costs one look-up
+            rows = rows_of.get(name)
+            if rows is not None:
+                mask[rows] = True
         return mask
+
+
+def _rows_by_name(rows: np.ndarray, names: Sequence[object]) -> dict[str, np.ndarray]:
+    """The rows of every name; ``rows`` and ``names`` are (m,), a row may occur with several names."""
+    codes, uniques = pd.factorize(np.asarray(names, dtype=object))
+    order = np.argsort(codes, kind="stable")
+    order = order[np.searchsorted(codes[order], 0) :]  # -1: no name
+    ends = np.cumsum(np.bincount(codes[order], minlength=len(uniques)))
+    parts = np.split(rows[order].astype(np.int32), ends[:-1]) if len(uniques) else []
+    return dict(zip(map(str, uniques), parts, strict=True))

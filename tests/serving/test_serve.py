@@ -148,7 +148,7 @@ def test_every_answer_is_in_the_event_log_with_the_features_it_used(service):
             time.sleep(0.1)
     (slate,) = found
     assert slate.type == "slate"
-    state = FeatureStoreRoom(service.settings).online_read(["user-2"])[0]
+    state = FeatureStoreRoom(service.settings).online_read(["user:user-2"])[0]
     person = demographics_of(Users.read(service.settings.catalog_folder))["user:user-2"]
     offline = user_vector(state, now=slate.event_time, demographics=person)
     assert decode_vector(slate.properties["userVector"]) == pytest.approx(offline, abs=1e-6)

@@ -156,7 +156,11 @@ class World:
         self.folder = ProfileFolder(self.shelves, self.log, retry_seconds=0.02)
         self.writer = GroupWriter(self.log, fold=self.folder.fold)
         collect = CollectService(
-            self.writer, known_items=lambda: frozenset(toy.CATALOG.item_ids), clock=lambda: self.clock
+            self.writer,
+            self.folder,
+            workspace="toy",
+            known_items=lambda: frozenset(toy.CATALOG.item_ids),
+            clock=lambda: self.clock,
         )
         service = self.service
         self.front = Front(
@@ -166,9 +170,11 @@ class World:
                 Route("rank", "POST", "/v1/rank", service.rank),
                 Route("similar", "GET", "/v1/items/", service.similar, suffix="/similar"),
                 Route("events", "POST", "/v1/events", collect.collect),
+                Route("events_health", "GET", "/v1/events/health", collect.health),
             ],
             rest=build_pages(service, noop=True),
             max_body_bytes=body,
+            body_seconds=0.2,
         )
 
     def serve(self, recommender: Recommender, *, arm: Arm = CHAMPION_ARM) -> None:
