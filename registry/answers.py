@@ -8,9 +8,10 @@ import pandas as pd
 
 from tailorbird.events.schema import Event
 from tailorbird.features.facts import ItemFacts
-from tailorbird.features.profiles import RowsOfKeys, histories_of
 from tailorbird.features.state import UserState
 from tailorbird.models.base import Retrieved
+from tailorbird.models.hybrid.stages import recommender_of
+from tailorbird.slate.query import Query, Ranking
 
 SECONDS_APART = 60.0
 """Events of a bare history are taken to lie a minute apart, the latest a minute ago."""
@@ -20,18 +21,21 @@ class HistoryRecommender:
     """Turns lists of item ids into questions to one model."""
 
     def __init__(self, model: Any, *, now: float) -> None:
-        self._model, self._now = model, now
+        self._recommender, self._now = recommender_of(model), now
         self._facts = ItemFacts.of(model.catalog)
-        self._rows_of = RowsOfKeys(model.catalog)
 
     def rank(self, histories: Sequence[Sequence[str]], *, k: int) -> Retrieved:
         """The ``k`` best items for each history (item ids, oldest first; unknown ids are passed over), none of them seen."""
-        states = [self._state(number, items) for number, items in enumerate(histories)]
-        now = np.full(len(states), self._now)
-        seen = histories_of(states, self._rows_of, now=now)
-        exclude = [seen.seen(row) for row in range(len(seen))]
-        found: Retrieved = self._model.rank(seen, states, k=k, exclude=exclude, context=None)
-        return found
+        rows = np.full((len(histories), k), -1, np.int64)
+        scores = np.full((len(histories), k), -np.inf, np.float32)
+        for place, items in enumerate(histories):
+            found = self._ranking(Query(self._state(place, items), self._now, k=k, keep_seen=False))
+            best = min(k, len(found.scores))
+            rows[place, :best], scores[place, :best] = found.candidates.rows[:best], found.scores[:best]
+        return Retrieved(rows, scores)
+
+    def _ranking(self, query: Query) -> Ranking:
+        return self._recommender.rank([query], [self._recommender.screen(query)])[0]
 
     def _state(self, number: int, items: Sequence[str]) -> UserState:
         start = self._now - SECONDS_APART * len(items)

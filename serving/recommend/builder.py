@@ -15,12 +15,12 @@ from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import NOBODY, Demographics, demographics_of
 from tailorbird.features.items import ItemTable
 from tailorbird.features.state import UserState
+from tailorbird.models.hybrid.stages import HybridStages, recommender_of
 from tailorbird.settings import Settings
 from tailorbird.slate.fallback import FallbackChain
 from tailorbird.slate.query import Query
-from tailorbird.slate.recommender import Policy, Recommender
+from tailorbird.slate.recommender import Recommender
 from tailorbird.slate.shelf import Shelf
-from tailorbird.slate.stages import HybridStages
 
 log = logging.getLogger("ray.serve.tailorbird")
 LiveItems = Callable[[Catalog], ItemTable]
@@ -50,7 +50,8 @@ class RecommenderBuilder:
             folder
         )  # again: a file may have been damaged between its check and its reading
         catalog = bundle.model.catalog
-        recommender = Recommender(
+        recommender = recommender_of(
+            bundle.model,
             name=self._settings.model_name,
             version=version,
             shelf=Shelf.of(catalog),
@@ -59,10 +60,6 @@ class RecommenderBuilder:
                 everyone=bundle.fallbacks.everyone,
                 segments=bundle.fallbacks.segments,
                 editorial=self._editorial(),
-            ),
-            stages=HybridStages(bundle.model),
-            policy=Policy(
-                depth=bundle.model.recipe.candidates, keep_seen=not bundle.model.recipe.exclude_seen
             ),
         )
         return self.refreshed(recommender, always=True)

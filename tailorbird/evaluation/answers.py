@@ -1,17 +1,20 @@
 """Answers: the best items of every question, computed in batches so that memory stays bounded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
+from tailorbird.errors import TailorbirdError
 from tailorbird.evaluation.cases import Cases, QuestionBatch
 from tailorbird.evaluation.ranks import DEPTH, best_items, mid_ranks, ranks_in
-from tailorbird.events.interactions import Histories
+from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
+from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.profiles import ProfileSource
-from tailorbird.features.state import UserState
-from tailorbird.models.base import Retrieved, Retriever
+from tailorbird.models.base import Retriever
+from tailorbird.models.segments import segment_of
+from tailorbird.slate.query import Query
+from tailorbird.slate.recommender import Recommender
 
 BATCH_SCORES = 2**24
 """Scores held at once: 64 MB of float32, whatever the catalogue's size."""
@@ -26,20 +29,6 @@ class Answers:
 
     rankings: np.ndarray
     ranks: np.ndarray
-
-
-class Model(Protocol):
-    """A model that retrieves and orders by itself, such as the hybrid."""
-
-    def rank(
-        self,
-        histories: Histories,
-        states: Sequence[UserState],
-        *,
-        k: int,
-        exclude: Sequence[np.ndarray] | None = None,
-    ) -> Retrieved:
-        """Find the ``k`` best items of each history with its profile, ``exclude`` left out."""
 
 
 def answer_by_scores(
@@ -85,25 +74,63 @@ def answer_by_retriever(
     return answer_by_scores(score, cases, offered=offered, k=k, advance=advance)
 
 
-def answer_by_model(
-    model: Model,
+def answer_by_recommender(
+    recommender: Recommender,
     cases: Cases,
     *,
     profiles: ProfileSource,
+    people: Mapping[str, Demographics],
+    contexts: PastContexts = NO_CONTEXTS,
     k: int = DEPTH,
-    batch_size: int = 256,
+    batch_size: int = 64,
     advance: Callable[[int], object] = lambda questions: None,
 ) -> Answers:
-    """Rank by a model that retrieves and orders, as serving does; a target that it leaves out has rank inf."""
+    """Ask what serves: each question is the request that its user would have sent at that instant.
+
+    An answer's first items do not depend on ``k``, so a deep list begins with the page that is shown. A target's rank
+    is its place in the list as answered, inf where it is absent.
+
+    Raises:
+        TailorbirdError: the model fails at a question; a list that stands in for it must not be measured as its own.
+    """
+    row_of = recommender.catalog.row_of
     rankings = np.full((cases.question_count, k), -1, np.int32)
-    scores = np.full((cases.question_count, k), -np.inf, np.float32)
     for batch in cases.batches(batch_size):
-        histories = batch.histories()
-        states = profiles.states_at(list(batch.user_ids), batch.now)
-        exclude = [histories.seen(row) for row in range(len(batch))] if cases.exclude_seen else None
-        found = model.rank(histories, states, k=k, exclude=exclude)
-        width = min(k, found.rows.shape[1])
-        rankings[batch.start : batch.stop, :width] = found.rows[:, :width]
-        scores[batch.start : batch.stop, :width] = found.scores[:, :width]
+        queries = queries_of(batch, profiles=profiles, people=people, contexts=contexts, k=k)
+        for place, slate in enumerate(recommender.recommend_many(queries), batch.start):
+            if slate.failure:
+                raise TailorbirdError(
+                    f"the model fails at a question of {cases.known.user_ids[cases.users[place]]}: {slate.failure}",
+                    remedy="mend the model; what it cannot answer cannot be measured",
+                )
+            rows = [row_of[item.item_id] for item in slate.items]
+            rankings[place, : len(rows)] = rows
         advance(len(batch))
-    return Answers(rankings, ranks_in(rankings, cases.targets, scores=scores, question=cases.question))
+    return Answers(rankings, ranks_in(rankings, cases.targets, question=cases.question))
+
+
+def queries_of(
+    batch: QuestionBatch,
+    *,
+    profiles: ProfileSource,
+    people: Mapping[str, Demographics],
+    contexts: PastContexts,
+    k: int,
+) -> list[Query]:
+    """The requests of a batch: profile and context as of each instant, seen items as the protocol says."""
+    keys = [str(key) for key in batch.user_ids]
+    states = profiles.states_at(keys, batch.now)
+    return [
+        Query(
+            state=state,
+            now=now,
+            k=k,
+            context=context,
+            demographics=people.get(key, NOBODY),
+            segment=segment_of(people.get(key, NOBODY)),
+            keep_seen=not batch.cases.exclude_seen,
+        )
+        for key, state, now, context in zip(
+            keys, states, batch.now.tolist(), contexts.at(keys, batch.now), strict=True
+        )
+    ]

@@ -71,6 +71,17 @@ class Interactions:
             weights=self.weights[mask],
         )
 
+    def joined(self, other: "Interactions") -> "Interactions":
+        """These rows and those of ``other``, which has the same users and items."""
+        return Interactions.of(
+            users=np.concatenate([self.users, other.users]),
+            items=np.concatenate([self.items, other.items]),
+            times=np.concatenate([self.times, other.times]),
+            weights=np.concatenate([self.weights, other.weights]),
+            user_ids=self.user_ids,
+            item_count=self.item_count,
+        )
+
     def before(self, instant: float) -> "Interactions":
         """Keep what happened strictly before ``instant`` (epoch seconds)."""
         return self.where(self.times < instant)

@@ -107,6 +107,7 @@ class Recipe:
     baskets: bool = (
         False  # whether a user's events at one instant are one basket, of which no item foretells another
     )
+    max_category_share: float = 0.6  # of ten consecutive places, what one category may fill; 1: all
     sources: tuple[str, ...] = SOURCES
     popularity: PopularityRecipe = field(default_factory=PopularityRecipe)
     cooccurrence: CooccurrenceRecipe = field(default_factory=CooccurrenceRecipe)

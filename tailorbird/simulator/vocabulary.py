@@ -166,4 +166,4 @@ SHELVES: tuple[tuple[str, str], ...] = tuple(
 )
 COUNTRIES = ("DE", "FR", "GB", "NL", "SE", "IT")
 DEVICES = ("mobile", "desktop", "tablet")
-REFERRERS = ("direct", "search", "newsletter", "social")
+REFERRERS = ("direct", "search", "email", "social")

@@ -9,10 +9,12 @@ import numpy as np
 from tailorbird.slate.query import Query, Removed, Rules
 from tailorbird.slate.shelf import Shelf
 
+NO_ROWS = np.zeros(0, np.int64)
+
 
 @dataclass(frozen=True)
 class Known:
-    """The query's item ids as catalogue rows, each row once, looked up once for all filters."""
+    """The query's items as catalogue rows, each row once, looked up once for all filters."""
 
     seen: np.ndarray
     hidden: np.ndarray
@@ -20,8 +22,34 @@ class Known:
     shown: np.ndarray
     keep_seen: bool
 
+    @classmethod
+    def of(cls, query: Query, shelf: Shelf, *, keep_seen: bool) -> "Known":
+        """Look up what the profile and the request name; ``keep_seen`` holds where the query does not say."""
+        excluded = list(query.exclude)
+        if query.item_id:
+            excluded.append(query.item_id)
+        return cls(
+            seen=_of_keys(query.state.had, shelf),
+            hidden=_of_keys(query.state.hidden, shelf),
+            excluded=_rows(excluded, shelf),
+            shown=_rows(query.shown, shelf),
+            keep_seen=keep_seen if query.keep_seen is None else query.keep_seen,
+        )
 
-NO_ROWS = np.zeros(0, np.int64)
+
+def _rows(item_ids: Sequence[str], shelf: Shelf) -> np.ndarray:
+    if not item_ids:
+        return NO_ROWS
+    rows = shelf.catalog.rows(dict.fromkeys(item_ids))
+    return rows[rows >= 0]
+
+
+def _of_keys(keys: np.ndarray, shelf: Shelf) -> np.ndarray:
+    """The rows of distinct item keys, each once."""
+    if not len(keys):
+        return NO_ROWS
+    rows = shelf.rows_of_keys(keys)
+    return rows[rows >= 0]
 
 
 class Filter(Protocol):

@@ -3,16 +3,15 @@
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import compress
 from typing import Protocol
 
 import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.slate.fallback import EVERYONE, FallbackChain
-from tailorbird.slate.filters import FILTERS, NO_ROWS, Filter, Known, Screen
+from tailorbird.slate.filters import FILTERS, Filter, Known, Screen
+from tailorbird.slate.page import filled, items_of, select_rows
 from tailorbird.slate.query import Candidates, Query, Ranking, Removed, Slate, SlateItem
-from tailorbird.slate.select import VarietySelector
 from tailorbird.slate.shelf import Shelf
 
 COLD_START = "cold_start"
@@ -48,7 +47,8 @@ class Policy:
     depth: int = 200
     """Candidates that are ranked."""
     keep_seen: bool = False
-    max_category_share: float = 0.6
+    max_category_share: float = 1.0
+    """Of ten consecutive places, what one category may fill while others wait."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,16 @@ class Recommender:
 
     def screen(self, query: Query) -> Screen:
         """What may be shown for this query, over the whole catalogue."""
-        return Screen.of(query, self._known(query), self.shelf, filters=self.filters)
+        return Screen.of(
+            query,
+            Known.of(query, self.shelf, keep_seen=self.policy.keep_seen),
+            self.shelf,
+            filters=self.filters,
+        )
 
-    def rank(self, queries: Sequence[Query], screens: Sequence[Screen]) -> list[Ranking]:
-        """Retrieve, filter and score; raises what the model raises."""
-        stages = self._stages()
-        found = stages.retrieve(
+    def candidates(self, queries: Sequence[Query], screens: Sequence[Screen]) -> list[Candidates]:
+        """Retrieve and filter: what the ranker puts in order, in a request as while it learns."""
+        found = self._stages().retrieve(
             queries,
             depths=[
                 min(max(self.policy.depth, min(query.k, PAGE_LIMIT)), screen.size)
@@ -109,10 +113,16 @@ class Recommender:
             ],
             removed=[screen.removed for screen in screens],
         )
-        kept = [each.where(screen.allowed[each.rows]) for each, screen in zip(found, screens, strict=True)]
+        return [each.where(screen.allowed[each.rows]) for each, screen in zip(found, screens, strict=True)]
+
+    def rank(self, queries: Sequence[Query], screens: Sequence[Screen]) -> list[Ranking]:
+        """Retrieve, filter and score; raises what the model raises."""
+        kept = self.candidates(queries, screens)
         return [
             _ranked(candidates, *scored, at=query.now)
-            for query, candidates, scored in zip(queries, kept, stages.score(queries, kept), strict=True)
+            for query, candidates, scored in zip(
+                queries, kept, self._stages().score(queries, kept), strict=True
+            )
         ]
 
     def rerank(self, query: Query, item_ids: Sequence[str]) -> Slate:
@@ -126,7 +136,7 @@ class Recommender:
             known = np.asarray(sorted(known.tolist(), key=lambda row: places.get(row, len(places))), np.int64)
             items = [SlateItem(str(self.catalog.item_ids[row]), 0.0, ()) for row in known]
         else:
-            items = self._items(ranking, np.arange(len(ranking.scores)), query)
+            items = items_of(ranking, np.arange(len(ranking.scores)), self.catalog, explain=query.explain)
         items += [SlateItem(item_id, 0.0, ()) for item_id in unknown]
         return Slate(
             items=tuple(items),
@@ -162,17 +172,16 @@ class Recommender:
         found: Candidates | None = None
         waiting = 0
         if ranking is not None:
-            places = np.flatnonzero(screen.allowed[ranking.candidates.rows])
-            shelves = self.shelf.shelf_of[ranking.candidates.rows[places]]
-            chosen = places[VarietySelector(self.policy.max_category_share).select(shelves, k)]
-            items = self._items(ranking, chosen, query)
+            chosen, waiting = select_rows(
+                ranking, screen, self.shelf, k=k, max_category_share=self.policy.max_category_share
+            )
+            items = items_of(ranking, chosen, self.catalog, explain=query.explain)
             found = ranking.candidates.where(chosen)
             rows = found.rows
-            waiting = len(places) - len(chosen)
         fallback = "" if query.state.total or query.item_id else COLD_START
         if len(items) < k:
-            filled, name = self._filled(query, screen, k - len(items), rows)
-            items += filled
+            others, name = filled(self.chain, query, screen, self.catalog, missing=k - len(items), taken=rows)
+            items += others
             fallback = name or fallback
         return Slate(
             items=tuple(items),
@@ -219,65 +228,6 @@ class Recommender:
             raise LookupError(self.trouble)
         return self.stages
 
-    def _filled(
-        self, query: Query, screen: Screen, missing: int, taken: np.ndarray
-    ) -> tuple[list[SlateItem], str]:
-        """Up to ``missing`` items from the chain, and the name of the first list that gave one."""
-        items: list[SlateItem] = []
-        used = set(taken.tolist())
-        for name, rows in self.chain.lists(query.segment):
-            for row in rows[screen.allowed[rows]].tolist():
-                if len(items) == missing:
-                    break
-                if row not in used:
-                    used.add(row)
-                    items.append(SlateItem(str(self.catalog.item_ids[row]), 0.0, (name,)))
-        return items, items[0].sources[0] if items else ""
-
-    def _items(self, ranking: Ranking, places: np.ndarray, query: Query) -> list[SlateItem]:
-        found = ranking.candidates
-        names = found.source_names
-        ids = self.catalog.item_ids[found.rows[places]].tolist()
-        scores = ranking.scores[places].tolist()
-        all_ranks = found.ranks[places]
-        reasons: list[tuple[str, ...]] = [()] * len(ids)
-        if query.explain:
-            reasons = [
-                tuple(
-                    f"number {rank + 1} of {name}"
-                    for name, rank in zip(names, ranks, strict=True)
-                    if rank >= 0
-                )
-                for ranks in all_ranks.tolist()
-            ]
-        who = [tuple(compress(names, held)) for held in (all_ranks >= 0).tolist()]
-        return [SlateItem(*item) for item in zip(ids, scores, who, reasons, strict=True)]
-
-    def _known(self, query: Query) -> Known:
-        excluded = list(query.exclude)
-        if query.item_id:
-            excluded.append(query.item_id)
-        return Known(
-            seen=self._of_keys(query.state.had),
-            hidden=self._of_keys(query.state.hidden),
-            excluded=self._rows(excluded),
-            shown=self._rows(query.shown),
-            keep_seen=self.policy.keep_seen if query.keep_seen is None else query.keep_seen,
-        )
-
-    def _of_keys(self, keys: np.ndarray) -> np.ndarray:
-        """The rows of distinct item keys, each once."""
-        if not len(keys):
-            return NO_ROWS
-        rows = self.shelf.rows_of_keys(keys)
-        return rows[rows >= 0]
-
-    def _rows(self, item_ids: Sequence[str]) -> np.ndarray:
-        if not item_ids:
-            return NO_ROWS
-        rows = self.catalog.rows(dict.fromkeys(item_ids))
-        return rows[rows >= 0]
-
     def _tried(self, work: Callable[[], Ranking]) -> tuple[Ranking | None, str]:
         """Run the model; what it raises becomes a reason, because an answer is due in any case."""
         try:
@@ -289,5 +239,5 @@ class Recommender:
 
 
 def _ranked(candidates: Candidates, scores: np.ndarray, user_vector: np.ndarray, *, at: float) -> Ranking:
-    order = np.argsort(-scores)
+    order = np.argsort(-scores, kind="stable")  # equal scores keep the order of the sources' turns
     return Ranking(candidates.where(order), scores[order], user_vector, scored_at=at)

@@ -1,36 +1,57 @@
-"""Select: from ranked items to one page, not all of one kind."""
+"""Select: from ranked items to what is shown, not all of one kind."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from tailorbird.plumbing.compiled import compiled
+
+WINDOW = 10
+"""Consecutive places among which a category has its share: what stands first does not depend on how many are asked for."""
+
 
 @dataclass(frozen=True)
 class VarietySelector:
-    """Takes the best items, but lets no category fill more than ``max_share`` of the page while others wait.
+    """Takes the best items, but lets no category fill more than ``max_share`` of ten places while others wait.
 
-    What exceeds its share is not lost: it moves behind the items that fit, and returns when nothing else is left.
+    What exceeds its share is not lost: it waits for the next ten places, and returns at once when nothing else is left.
+    The first items of a long list are the short list, so what is measured in a list of a hundred is what a page shows.
     """
 
-    max_share: float = 0.6
+    max_share: float = 1.0
 
     def select(self, shelves: np.ndarray, k: int) -> np.ndarray:
         """(min(k, c),) places to show, best first, of ranked items whose category codes are ``shelves`` (c,)."""
-        limit = max(1, int(np.ceil(self.max_share * k)))
-        if len(shelves) <= 1 or limit >= k:
-            return np.arange(min(k, len(shelves)))
-        if np.bincount(shelves[:k] + 1)[1:].max(initial=0) <= limit:  # the usual case
-            return np.arange(min(k, len(shelves)))
-        used: dict[int, int] = {}
-        chosen: list[int] = []
-        late: list[int] = []
-        for place, shelf in enumerate(shelves.tolist()):
-            count = used.get(shelf, 0)
-            if shelf >= 0 and count >= limit:
-                late.append(place)
-                continue
-            used[shelf] = count + 1
-            chosen.append(place)
-            if len(chosen) == k:
-                break
-        return np.asarray((chosen + late)[:k], dtype=np.int64)
+        k = min(k, len(shelves))
+        limit = max(1, int(np.ceil(self.max_share * WINDOW)))
+        if limit >= WINDOW:
+            return np.arange(k)
+        return _varied(shelves, k, limit)
+
+
+@compiled
+def _varied(shelves: np.ndarray, k: int, limit: int) -> np.ndarray:
+    chosen, taken = np.empty(k, np.int64), np.zeros(len(shelves), np.bool_)
+    used = np.zeros(max(1, shelves.max() + 1) if len(shelves) else 1, np.int64)
+    count, first = 0, 0
+    while count < k:
+        used[:] = 0
+        end = min(k, count + WINDOW)
+        while first < len(shelves) and taken[first]:
+            first += 1
+        place = first
+        while count < end and place < len(shelves):
+            shelf = shelves[place]
+            if not taken[place] and (shelf < 0 or used[shelf] < limit):
+                if shelf >= 0:
+                    used[shelf] += 1
+                taken[place], chosen[count] = True, place
+                count += 1
+            place += 1
+        place = first
+        while count < end:  # only categories that had their share are left
+            if not taken[place]:
+                taken[place], chosen[count] = True, place
+                count += 1
+            place += 1
+    return chosen

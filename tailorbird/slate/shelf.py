@@ -37,6 +37,11 @@ class Shelf:
             by_brand=_rows_by_name(np.arange(len(items)), items["brand"].tolist()),
         )
 
+    @classmethod
+    def without_stock(cls, catalog: Catalog) -> "Shelf":
+        """A shelf of which no stock is known: at another time than today's."""
+        return replace(cls.of(catalog), stock=np.full(len(catalog), np.nan))
+
     def restocked(self, current: Catalog) -> "Shelf":
         """The same items with the stock that ``current`` names; an item that left the catalogue is out of stock."""
         newest = current.items.set_index("item_id")["stock"].reindex(self.catalog.item_ids)

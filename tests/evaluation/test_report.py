@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.evaluation.answers import answer_by_model, answer_by_scores
+from tailorbird.evaluation.answers import answer_by_scores
 from tailorbird.evaluation.baselines import Habit, Popularity, tuned_recency
 from tailorbird.evaluation.metrics import ndcg
 from tailorbird.evaluation.protocols import global_time_split, retail
@@ -21,7 +21,6 @@ from tailorbird.evaluation.report import (
     slice_rows,
     source_frame,
 )
-from tailorbird.models.base import Retrieved
 from tests.evaluation.worlds import interactions, last_item_cases
 
 YARDSTICK = Yardstick(popularity=np.array([3.0, 2.0, 0.0, 1.0]), user_count=3, draws=100)
@@ -185,26 +184,6 @@ def test_only_offered_items_are_ranked() -> None:
     answers = answer_by_scores(lambda batch: np.array([[9, 8, 7, 6]]), cases, offered=offered)
     assert answers.rankings[0, :3].tolist() == [2, 3, -1]
     assert answers.ranks.tolist() == [2]
-
-
-class Echo:
-    """Answers with the last item of the history, then what the profile says."""
-
-    def rank(self, histories, states, *, k, exclude=None) -> Retrieved:
-        rows = [[histories.seen(row)[-1], int(state)] for row, state in enumerate(states)]
-        return Retrieved(np.array(rows), np.tile([[2.0, 1.0]], (len(rows), 1)))
-
-
-class Clock:
-    def states_at(self, user_keys, instants) -> list[object]:
-        return [instant for _, instant in zip(user_keys, instants, strict=True)]
-
-
-def test_a_model_is_asked_with_each_users_history_and_profile_at_the_instant() -> None:
-    cases = last_item_cases([[0, 1, 0], [3, 1]], items=4)
-    answers = answer_by_model(Echo(), cases, profiles=Clock(), batch_size=1)
-    assert answers.rankings[:, :3].tolist() == [[1, 2, -1], [3, 1, -1]]
-    assert answers.ranks.tolist() == [np.inf, 2]
 
 
 def test_the_rankings_file_alone_gives_the_figures_back(tmp_path) -> None:

@@ -1,6 +1,7 @@
 """A damaged bundle, an unsound answer and a worse figure are each refused, and named."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from registry.gates import answer_gate, bundle_gate, quality_gate
 from registry.versions import Registry
 from tailorbird.bundle import open_bundle
 from tailorbird.settings import Settings
+from tailorbird.slate.query import Candidates, Query, Ranking
 
 
 def test_a_damaged_bundle_does_not_become_champion(
@@ -27,17 +29,18 @@ def test_a_damaged_bundle_does_not_become_champion(
 
 
 class Stubborn:
-    """A model that always answers the same rows, whatever was asked."""
+    """A recommender that always ranks the same rows, whatever was asked."""
 
-    def __init__(self, model: object, rows: list[int], score: float = 1.0) -> None:
-        self.catalog = model.catalog  # type: ignore[attr-defined]
-        self.rows, self.score = rows, score
+    def __init__(self, rows: list[int], score: float) -> None:
+        self.rows, self.score = np.array(rows, np.int64), score
 
-    def rank(self, histories: object, states: list[object], *, k: int, **_: object) -> object:
-        from tailorbird.models.base import Retrieved
+    def screen(self, query: Query) -> None:
+        return None
 
-        rows = np.array([self.rows] * len(states))
-        return Retrieved(rows, np.full(rows.shape, self.score, np.float32))
+    def rank(self, queries: Sequence[Query], screens: Sequence[None]) -> list[Ranking]:
+        scores = np.full(len(self.rows), self.score, np.float32)
+        found = Candidates(self.rows, (), np.zeros((len(self.rows), 0), np.int32))
+        return [Ranking(found, scores, np.zeros(0, np.float32)) for _ in queries]
 
 
 @pytest.mark.parametrize(
@@ -50,12 +53,13 @@ class Stubborn:
         ([40, 41], float("nan"), "no number"),
     ],
 )
-def test_an_unsound_answer_is_refused(store: Settings, rows: list[int], score: float, trouble: str) -> None:
-    from dataclasses import replace
-
+def test_an_unsound_answer_is_refused(
+    store: Settings, monkeypatch: pytest.MonkeyPatch, rows: list[int], score: float, trouble: str
+) -> None:
     bundle = open_bundle(Registry(store).version(1).folder)
     assert answer_gate(bundle).passed
-    gate = answer_gate(replace(bundle, model=Stubborn(bundle.model, rows, score)))
+    monkeypatch.setattr("registry.answers.recommender_of", lambda model: Stubborn(rows, score))
+    gate = answer_gate(bundle)
     assert not gate.passed
     assert trouble in gate.found
 

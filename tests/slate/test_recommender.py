@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.slate.query import Query, Rules
-from tailorbird.slate.select import VarietySelector
+from tailorbird.slate.select import WINDOW, VarietySelector
 from tailorbird.slate.shelf import Shelf
 from tests.slate.toy import CATALOG, NOW, BrokenStages, RowStages, query, recommender, state
 
@@ -154,8 +154,8 @@ def test_similar_items_are_neighbours_without_the_item_itself():
 
 
 def test_no_category_fills_more_than_its_share_while_others_wait():
-    slate = recommender(max_category_share=0.5).recommend(query(("view", "i11"), k=4))
-    assert ids(slate) == ["i0", "i1", "i4", "i5"]
+    slate = recommender(max_category_share=0.2).recommend(query(("view", "i11"), k=10))
+    assert ids(slate) == ["i0", "i1", "i4", "i5", "i8", "i9", "i2", "i6", "i7", "i10"]  # then what waited
 
 
 @given(shelves=st.lists(st.integers(-1, 3), max_size=40), k=st.integers(1, 20), share=st.floats(0.05, 1.0))
@@ -163,6 +163,22 @@ def test_selection_loses_no_place_and_repeats_none(shelves, k, share):
     places = VarietySelector(share).select(np.asarray(shelves, np.int32), k)
     assert len(places) == min(k, len(shelves))
     assert len(set(places.tolist())) == len(places)
+    full = max(1, int(np.ceil(share * WINDOW)))
+    for start in range(0, len(places), WINDOW):
+        window = np.asarray(shelves, int)[places[start : start + WINDOW]]
+        waiting = np.delete(np.asarray(shelves, int), places[: start + WINDOW])
+        for shelf in set(window.tolist()) - {-1}:
+            over = (window == shelf).sum() > full
+            assert not over or all(
+                (window == other).sum() >= full for other in set(waiting.tolist()) if k >= start + WINDOW
+            )
+
+
+@given(shelves=st.lists(st.integers(-1, 3), max_size=60), share=st.floats(0.05, 1.0), k=st.integers(1, 60))
+def test_a_long_list_begins_with_the_short_one(shelves, share, k):
+    codes = np.asarray(shelves, np.int32)
+    whole = VarietySelector(share).select(codes, 60)
+    assert VarietySelector(share).select(codes, k).tolist() == whole[:k].tolist()
 
 
 @given(

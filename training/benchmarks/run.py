@@ -3,16 +3,15 @@
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from tailorbird.evaluation.answers import (
-    BATCH_SCORES,
     Answers,
-    answer_by_model,
+    answer_by_recommender,
     answer_by_retriever,
     answer_by_scores,
 )
@@ -20,15 +19,21 @@ from tailorbird.evaluation.baselines import Habit, Popularity, tuned_recency
 from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.protocols import Protocol, Split
 from tailorbird.evaluation.report import Report, Yardstick, compare, evaluate_rankings
+from tailorbird.features.contexts import PastContexts
+from tailorbird.features.functions import Demographics, demographics_of
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.models.base import Retriever
 from tailorbird.models.hybrid.fit import FittedHybrid, Progress, fit_hybrid
+from tailorbird.models.hybrid.model import HybridModel
+from tailorbird.models.hybrid.stages import recommender_of
 from tailorbird.plumbing.terminal import Step, progress, say
 from tailorbird.recipes.recipe import Recipe
+from tailorbird.slate.recommender import Recommender
 from training.benchmarks.data import BenchmarkData, cold_items
 from training.evaluation.measure import user_segments
 
 HYBRID = "hybrid"
+PLAIN = "hybrid without variety"
 ALONE = "only "
 """Rows of one retriever alone are named ``only`` and its name."""
 
@@ -133,6 +138,7 @@ def fit_model(bench: Bench, recipe: Recipe, *, seed: int) -> FittedHybrid:
             ReplayProfiles(events, bench.data.catalog),
             events,
             recipe,
+            contexts=PastContexts.of(events),
             seed=seed,
             on_progress=lambda news: _show(bar, news),
         )
@@ -145,13 +151,32 @@ def measure_model(bench: Bench, fitted: FittedHybrid, *, cold: bool = False) -> 
         if cold:
             offered = cold_items(bench.data.catalog)
             bench.row(f"{ALONE}{name}, cold items", _alone(retriever, bench.cases, offered=offered))
-    profiles = ReplayProfiles(bench.data.known_events(bench.split), bench.data.catalog)
-    size = max(32, min(512, BATCH_SCORES // (4 * len(bench.data.catalog))))
-    bench.row(
-        HYBRID,
-        lambda advance: answer_by_model(
-            fitted.model, bench.cases, profiles=profiles, batch_size=size, advance=advance
-        ),
+    events = bench.data.known_events(bench.split)
+    profiles, contexts = ReplayProfiles(events, bench.data.catalog), PastContexts.of(events)
+    people = demographics_of(bench.data.users)
+    for row, recommender in _served(fitted.model).items():
+        bench.row(row, _asked(recommender, bench.cases, profiles=profiles, people=people, contexts=contexts))
+
+
+def _served(model: HybridModel) -> dict[str, Recommender]:
+    """The hybrid as it is served and, where its recipe asks for variety, without: what that costs."""
+    served = recommender_of(model)
+    rows = {HYBRID: served}
+    if served.policy.max_category_share < 1.0:
+        rows[PLAIN] = replace(served, policy=replace(served.policy, max_category_share=1.0))
+    return rows
+
+
+def _asked(
+    recommender: Recommender,
+    cases: Cases,
+    *,
+    profiles: ReplayProfiles,
+    people: Mapping[str, Demographics],
+    contexts: PastContexts,
+) -> Callable[[Callable[[int], object]], Answers]:
+    return lambda advance: answer_by_recommender(
+        recommender, cases, profiles=profiles, people=people, contexts=contexts, advance=advance
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from tailorbird.bundle import Bundle
 from tailorbird.evaluation.protocols import Split, ask
 from tailorbird.events.valence import RatingScale
-from tailorbird.features.functions import demographics_of
+from tailorbird.features.contexts import PastContexts
 from tailorbird.settings import Settings
 from training.data.dataset import Dataset, case_names, interactions_of, limited
 from training.data.profiles import KnownProfiles, OfflineProfiles
@@ -62,10 +62,11 @@ def evaluate(
     profiles = KnownProfiles(OfflineProfiles(settings))
     profiles.warm(cases)
     measured = measure(
-        model.with_people(demographics_of(dataset.users)),
+        model,
         Split(fitted, cases, visible=np.ones(len(known), bool)),
         dataset=own,
         profiles=profiles,
+        contexts=PastContexts.of(dataset.events),
         advance=advance,
     )
     return Evaluation(measured, newer, unknown, since)

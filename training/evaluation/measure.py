@@ -3,20 +3,23 @@
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tailorbird.catalog.catalog import Users
-from tailorbird.evaluation.answers import answer_by_model, answer_by_retriever
+from tailorbird.evaluation.answers import answer_by_recommender, answer_by_retriever
 from tailorbird.evaluation.baselines import Popularity, tuned_recency
 from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.metrics import ndcg
 from tailorbird.evaluation.protocols import Protocol, Split
 from tailorbird.evaluation.report import Report, Yardstick, evaluate_rankings, source_frame
 from tailorbird.events.schema import id_of
+from tailorbird.features.contexts import PastContexts
+from tailorbird.features.functions import demographics_of
 from tailorbird.features.profiles import ProfileSource
+from tailorbird.models.hybrid.model import HybridModel
+from tailorbird.models.hybrid.stages import recommender_of
 from training.data.dataset import Dataset, case_names
 
 MOST_CASES = 4000
@@ -59,15 +62,16 @@ class Measured:
 
 
 def measure(
-    model: Any,
+    model: HybridModel,
     split: Split,
     *,
     dataset: Dataset,
     profiles: ProfileSource,
+    contexts: PastContexts,
     validation: Split | None = None,
     advance: Callable[[int], object] = lambda questions: None,
 ) -> Measured:
-    """Ask ``model`` every case of ``split``, and popularity, recent popularity and each of its retrievers beside it."""
+    """Ask every case of ``split`` as serving would answer with ``model``, and beside it popularity and each source alone."""
     cases = split.cases
     segments = {
         name: labels[cases.question]
@@ -75,7 +79,14 @@ def measure(
     }
     learned_from = len(np.unique(split.fit.users))
     yardstick = Yardstick.of(split.popularity, dataset.catalog, user_count=learned_from, segments=segments)
-    answers = answer_by_model(model, cases, profiles=profiles, advance=advance)
+    answers = answer_by_recommender(
+        recommender_of(model),
+        cases,
+        profiles=profiles,
+        people=demographics_of(dataset.users),
+        contexts=contexts,
+        advance=advance,
+    )
     ours = evaluate_rankings(answers.rankings, cases, yardstick=yardstick, ranks=answers.ranks)
     reports = {"model": ours}
     beside = replace(yardstick, segments={}, draws=DRAWS_BESIDE)
@@ -94,9 +105,18 @@ def measure(
     return Measured(reports, source_frame(sources, cases), case_table(cases, ours.ranks, dataset=dataset))
 
 
-def value_of(model: Any, cases: Cases, *, profiles: ProfileSource) -> float:
-    """NDCG@10 of ``model`` on ``cases``: what a study maximises."""
-    answers = answer_by_model(model, cases, profiles=profiles, k=10)
+def value_of(
+    model: HybridModel, cases: Cases, *, users: Users, profiles: ProfileSource, contexts: PastContexts
+) -> float:
+    """NDCG@10 of what ``model`` would serve on ``cases``: what a study maximises."""
+    answers = answer_by_recommender(
+        recommender_of(model),
+        cases,
+        profiles=profiles,
+        people=demographics_of(users),
+        contexts=contexts,
+        k=10,
+    )
     return float(ndcg(answers.ranks, 10).mean())
 
 

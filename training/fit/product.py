@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tailorbird.evaluation.protocols import Protocol, Split
+from tailorbird.features.contexts import PastContexts
 from tailorbird.features.items import ItemTable
-from tailorbird.models.hybrid.fit import FittedHybrid, OnProgress, Progress, fit_hybrid, newer_cases
+from tailorbird.models.hybrid.fit import FittedHybrid, OnProgress, Progress, fit_hybrid
 from tailorbird.models.hybrid.model import HybridModel
+from tailorbird.models.hybrid.slates import ranker_cases
 from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import Settings
@@ -28,6 +30,7 @@ class Plan:
     protocol: Protocol
     recipe: Recipe
     profiles: KnownProfiles
+    contexts: PastContexts
     seed: int
 
     @classmethod
@@ -38,15 +41,16 @@ class Plan:
         protocol = split(
             dataset, most_cases=most_cases, exclude_seen=recipe.exclude_seen, baskets=recipe.baskets
         )
-        return cls(dataset, protocol, recipe, KnownProfiles(OfflineProfiles(settings)), seed)
+        profiles = KnownProfiles(OfflineProfiles(settings))
+        return cls(dataset, protocol, recipe, profiles, PastContexts.of(dataset.events), seed)
 
     def warmed(self, part: Split) -> "Plan":
         """Fetch the profiles that fitting and measuring on ``part`` will ask for, so that no trial has to."""
         fit = part.fit
         cut = float(np.quantile(fit.times, 1.0 - self.recipe.ranker.share))
         older, newer = fit.before(cut), fit.where(fit.times >= cut)
-        cases = newer_cases(older, newer, recipe=self.recipe.resolved, seed=self.seed)
-        self.profiles.states_at([str(user) for user in cases.user_ids], cases.histories.now)
+        cases = ranker_cases(older, newer, recipe=self.recipe.resolved, seed=self.seed)
+        self.profiles.states_at([str(key) for key in cases.user_keys], cases.instants)
         self.profiles.warm(part.cases)
         return replace(self, dataset=replace(self.dataset, events=offered_columns(self.dataset.events)))
 
@@ -79,6 +83,7 @@ def fit_part(
         plan.profiles,
         dataset.events_before(part.until + 1e-6),
         recipe,
+        contexts=plan.contexts,
         seed=plan.seed,
         on_progress=on_progress,
     )
@@ -104,7 +109,6 @@ def extended(model: HybridModel, dataset: Dataset) -> HybridModel:
         items_at=now,
         recipe=model.recipe,
         shares=model.shares,
-        people=model.people,
     )
 
 
@@ -126,6 +130,7 @@ def make_product(
             test,
             dataset=plan.dataset,
             profiles=plan.profiles,
+            contexts=plan.contexts,
             validation=plan.protocol.validation,
             advance=advance,
         )

@@ -27,7 +27,13 @@ def run_trial(plan: Plan, params: Mapping[str, Value], tell: Tell) -> Outcome:
     started = time.perf_counter()
     fitted = fit_part(plan, validation, recipe, on_progress=on_progress)
     fit_seconds = time.perf_counter() - started
-    value = value_of(fitted.model, validation.cases, profiles=plan.profiles)
+    value = value_of(
+        fitted.model,
+        validation.cases,
+        users=plan.dataset.users,
+        profiles=plan.profiles,
+        contexts=plan.contexts,
+    )
     seconds = {"fit": fit_seconds, "measure": time.perf_counter() - started - fit_seconds}
     return Outcome(
         "COMPLETE",

@@ -1,6 +1,6 @@
 """Fitting a hybrid: retrievers on the older events, the ranker out of time on the newer, then everything once more."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,25 +8,29 @@ import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.interactions import Interactions
-from tailorbird.features.functions import Demographics, demographics_of
+from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
+from tailorbird.features.functions import demographics_of
 from tailorbird.features.items import ItemTable
 from tailorbird.features.profiles import ProfileSource
 from tailorbird.models.base import Retriever
 from tailorbird.models.hybrid.model import HybridModel
-from tailorbird.models.hybrid.slates import RankerCases, input_sizes, newer_cases, shortlists, slates_of
+from tailorbird.models.hybrid.slates import candidates_of, input_sizes, queries_of, ranker_cases, slates_of
+from tailorbird.models.hybrid.stages import recommender_of
 from tailorbird.models.ranker.ranker import Ranker
-from tailorbird.models.ranker.training import train_ranker
+from tailorbird.models.ranker.training import kept_epoch, train_ranker
 from tailorbird.models.retrievers.content import Content, text_vectors
 from tailorbird.models.retrievers.cooccurrence import Cooccurrence
 from tailorbird.models.retrievers.habit import Habit
 from tailorbird.models.retrievers.popularity import Popularity
 from tailorbird.models.segments import segments_of
-from tailorbird.models.sequence.retriever import Sequence
+from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.recipes.recipe import Recipe
+from tailorbird.slate.query import Query
 
 LEAST_SHARE = 0.1
 """Turns that even the weakest source gets in the shortlist, against 1 for the strongest."""
 FEWEST_CASES = 50
+RECALL_CASES = 1000
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ OnProgress = Callable[[Progress], None]
 class FittedHybrid:
     """The model, its learning curves by stage (``sequence.loss``, ``ranker.validation_loss`` …) and its figures.
 
-    ``metrics`` are measured on the newer part before the last fit: ``recall_at_200.<source>`` and the ranker's
-    ``validation_ndcg_at_10`` among the candidates.
+    ``metrics`` are measured on the newer part before the last fit: ``recall_at_200.<source>`` and, of the epoch that is
+    kept, the ranker's ``validation_ndcg_at_10`` among the candidates.
     """
 
     model: HybridModel
@@ -64,14 +68,16 @@ def fit_hybrid(
     events: pd.DataFrame,
     recipe: Recipe,
     *,
+    contexts: PastContexts = NO_CONTEXTS,
     seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> FittedHybrid:
     """Fit every source and the ranker.
 
-    The newest ``recipe.ranker.share`` of the interactions trains the ranker: its candidates come from retrievers that
-    never saw them, its item features from events before them, its profiles from ``profiles`` at each instant. Then the
-    retrievers learn from everything: the quick ones anew, the network going on from its weights.
+    The newest ``recipe.ranker.share`` of the interactions trains the ranker: its candidates come, through the
+    recommender that serves, from retrievers that never saw them, its item features from events before them, its profiles
+    from ``profiles`` and its contexts from ``contexts`` at each instant. Then the retrievers learn from everything: the
+    quick ones anew, the network going on from its weights.
     """
     report = _silent if on_progress is None else on_progress
     recipe = recipe.resolved
@@ -81,23 +87,23 @@ def fit_hybrid(
     sources = _sources(recipe, catalog, segments_of(users, interactions.user_ids), seed=seed, report=report)
     for name, source in sources.items():
         report(Progress(name))
-        if isinstance(source, Sequence):
-            source.fit(older, catalog, validation=newer)
+        if isinstance(source, SequenceRetriever):
+            source.fit(older, catalog, validation=newer, exclude_seen=recipe.exclude_seen)
         else:
             source.fit(older, catalog)
-    model = _assembled(
-        catalog, sources, recipe, people, table=ItemTable.build(catalog, events, cut), items_at=cut
-    )
-    cases = newer_cases(older, newer, recipe=recipe, seed=seed)
-    shares, metrics = _recalls(model, cases)
-    model = _assembled(catalog, sources, recipe, people, table=model.item_table, items_at=cut, shares=shares)
+    model = _assembled(catalog, sources, recipe, table=ItemTable.build(catalog, events, cut), items_at=cut)
+    cases = ranker_cases(older, newer, recipe=recipe, seed=seed)
+    queries = queries_of(cases, profiles, people=people, contexts=contexts)
+    some = cases.some(RECALL_CASES)
+    shares, metrics = _recalls(model, [queries[place] for place in some], cases.targets[some])
+    model = _assembled(catalog, sources, recipe, table=model.item_table, items_at=cut, shares=shares)
     report(Progress("ranker"))
-    ranker, curves = _fit_ranker(model, cases, profiles, seed=seed, report=report)
+    ranker, curves = _fit_ranker(model, queries, cases.targets, seed=seed, report=report)
     if "validation_ndcg_at_10" in curves:
-        metrics["validation_ndcg_at_10"] = max(curves["validation_ndcg_at_10"])
+        metrics["validation_ndcg_at_10"] = curves["validation_ndcg_at_10"][kept_epoch(curves)]
     report(Progress("refit"))
     for source in sources.values():
-        if isinstance(source, Sequence):
+        if isinstance(source, SequenceRetriever):
             source.refit(interactions)
         else:
             source.fit(interactions, catalog)
@@ -106,7 +112,6 @@ def fit_hybrid(
         catalog,
         sources,
         recipe,
-        people,
         table=ItemTable.build(catalog, events, now),
         items_at=now,
         shares=shares,
@@ -114,7 +119,7 @@ def fit_hybrid(
     )
     named = {f"ranker.{name}": values for name, values in curves.items()}
     for source in sources.values():
-        if isinstance(source, Sequence):
+        if isinstance(source, SequenceRetriever):
             named.update({f"sequence.{name}": values for name, values in source.curves.items()})
     return FittedHybrid(fitted, named, metrics)
 
@@ -142,7 +147,7 @@ def _sources(
         "cooccurrence": Cooccurrence(recipe.cooccurrence),
         "content": Content(recipe.content),
         "habit": Habit(recipe.habit),
-        "sequence": Sequence(recipe.sequence, content=content, seed=seed, on_epoch=on_epoch),
+        "sequence": SequenceRetriever(recipe.sequence, content=content, seed=seed, on_epoch=on_epoch),
     }
     return {name: made[name] for name in recipe.sources}
 
@@ -151,7 +156,6 @@ def _assembled(
     catalog: Catalog,
     sources: Mapping[str, Retriever],
     recipe: Recipe,
-    people: Mapping[str, Demographics],
     *,
     table: ItemTable,
     items_at: float,
@@ -166,22 +170,20 @@ def _assembled(
         items_at=items_at,
         recipe=recipe,
         shares=shares,
-        people=people,
     )
 
 
 def _recalls(
-    model: HybridModel, cases: RankerCases, *, at_most: int = 1000
+    model: HybridModel, queries: Sequence[Query], targets: np.ndarray
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Each source's recall among as many as are ranked, and the turns that follow from it."""
-    some = cases.some(at_most)
     hits, union = np.zeros(len(model.source_names)), 0
-    for i, found in shortlists(model, some):
-        place = np.flatnonzero(found.rows == some.targets[i])
+    for i, found in candidates_of(recommender_of(model), queries):
+        place = np.flatnonzero(found.rows == targets[i])
         if len(place):
             union += 1
             hits += found.ranks[place[0]] >= 0
-    recall = hits / max(len(some), 1)
+    recall = hits / max(len(queries), 1)
     best = max(float(recall.max(initial=0.0)), 1e-9)
     shares = {
         name: max(LEAST_SHARE, float(value) / best)
@@ -189,17 +191,17 @@ def _recalls(
     }
     at = f"recall_at_{model.recipe.candidates}"
     metrics = {f"{at}.{name}": float(value) for name, value in zip(model.source_names, recall, strict=True)}
-    metrics[f"{at}.union"] = union / max(len(some), 1)
+    metrics[f"{at}.union"] = union / max(len(queries), 1)
     return shares, metrics
 
 
 def _fit_ranker(
-    model: HybridModel, cases: RankerCases, profiles: ProfileSource, *, seed: int, report: OnProgress
+    model: HybridModel, queries: Sequence[Query], targets: np.ndarray, *, seed: int, report: OnProgress
 ) -> tuple[Ranker, dict[str, list[float]]]:
     recipe = model.recipe.ranker
-    if len(cases) < FEWEST_CASES:
+    if len(queries) < FEWEST_CASES:
         return model.ranker, {}
-    slates = slates_of(model, cases, profiles, negatives=recipe.negatives, seed=seed)
+    slates = slates_of(model, recommender_of(model), queries, targets, negatives=recipe.negatives, seed=seed)
     held = np.arange(len(slates)) >= int(0.85 * len(slates))  # the newest: slates come oldest first
 
     def on_epoch(epoch: int, figures: dict[str, float]) -> None:

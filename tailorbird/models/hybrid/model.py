@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Self
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from tailorbird.recipes.recipe import Recipe, load_recipe
 RETRIEVERS: Mapping[str, type[Retriever]] = {
     kind.name: kind for kind in (Cooccurrence, SequenceRetriever, Content, Popularity, Habit)
 }
+NO_CONTEXT: Mapping[str, object] = MappingProxyType({})
 DENSE_UP_TO = 50_000
 """Up to this many items a request scores the whole catalogue by every source; beyond, the indexes search."""
 
@@ -38,8 +39,8 @@ DENSE_UP_TO = 50_000
 class HybridModel:
     """Everything that answers: retrievers, ranker, item features and the catalogue their rows belong to.
 
-    One request: ``history_of`` ▸ ``shortlist`` ▸ (filter) ▸ ``score``. ``rank`` does the same for a batch, offline.
-    Predicting never mutates; :meth:`with_items` and :meth:`with_people` return a new model that shares the rest.
+    Asked through :mod:`tailorbird.models.hybrid.stages`: ``history_of`` ▸ ``shortlists`` ▸ (filter) ▸ ``score``.
+    Predicting never mutates; :meth:`with_items` returns a new model that shares the rest.
     """
 
     def __init__(
@@ -52,25 +53,20 @@ class HybridModel:
         items_at: float,
         recipe: Recipe,
         shares: Mapping[str, float] | None = None,
-        people: Mapping[str, Demographics] | None = None,
     ) -> None:
-        """``items_at`` is the instant of the item features; ``shares`` the sources' turns in the shortlist.
-
-        ``people`` are demographics by user key, for :meth:`rank`; they are not saved.
-        """
+        """``items_at`` is the instant of the item features; ``shares`` the sources' turns in the shortlist."""
         self.catalog = catalog
         self.retrievers = dict(retrievers)
         self.ranker = ranker
         self.item_table = item_table
         self.items_at = items_at
         self.recipe = recipe
-        self.people = people or {}
         self.source_names = tuple(self.retrievers)
         self.shares = {name: float((shares or {}).get(name, 1.0)) for name in self.source_names}
         self._turns = np.array([max(self.shares[name], 1e-3) for name in self.source_names])
         self._rows_of = RowsOfKeys.of_table(item_table)
-        self._item_matrix = item_matrix(item_table, now=items_at)  # (n, len(ITEM_FEATURES))
-        self._item_part = ranker.item_part(self._item_matrix)  # (n, hidden)
+        self.item_features = item_matrix(item_table, now=items_at)  # (n, len(ITEM_FEATURES))
+        self._item_part = ranker.item_part(self.item_features)  # (n, hidden)
         self._history = max(recipe.sequence.history, recipe.cooccurrence.history, recipe.content.history)
 
     @property
@@ -81,11 +77,15 @@ class HybridModel:
 
     def with_items(self, item_table: ItemTable, *, now: float) -> "HybridModel":
         """The same model with fresh item features."""
-        return self._but(item_table=item_table, items_at=now)
-
-    def with_people(self, people: Mapping[str, Demographics]) -> "HybridModel":
-        """The same model with demographics for :meth:`rank`."""
-        return self._but(people=people)
+        return HybridModel(
+            catalog=self.catalog,
+            retrievers=self.retrievers,
+            ranker=self.ranker,
+            item_table=item_table,
+            items_at=now,
+            recipe=self.recipe,
+            shares=self.shares,
+        )
 
     def history_of(
         self,
@@ -148,26 +148,38 @@ class HybridModel:
         ranks = np.full(scores.shape, -1, np.int32)
         return Shortlist(np.asarray(rows, np.int64), ranks, signals_of(scores, ranks))
 
+    def features(
+        self,
+        rows: np.ndarray,
+        state: UserState,
+        *,
+        now: float,
+        context: Mapping[str, object],
+        demographics: Demographics,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What the ranker reads beside signals and items, in a request as while it learns.
+
+        (c, ·) of the person and the candidates ``rows`` (c,) together, (u,) of the person, (t,) of the request.
+        """
+        return (
+            cross_matrix(state, self.item_table, rows, now=now),
+            user_vector(state, now=now, demographics=demographics),
+            context_vector(context, now=now),
+        )
+
     def score(
         self,
         shortlist: Shortlist,
         state: UserState,
         *,
         now: float,
-        context: Mapping[str, object] | None = None,
+        context: Mapping[str, object] = NO_CONTEXT,
         demographics: Demographics = NOBODY,
     ) -> tuple[np.ndarray, np.ndarray]:
         """(c,) float32 scores of the candidates, and the (u,) user features that were used."""
-        user = user_vector(state, now=now, demographics=demographics)
         rows = shortlist.rows
-        scores = self.ranker.score(
-            shortlist.signals,
-            self._item_part[rows],
-            cross_matrix(state, self.item_table, rows, now=now),
-            user,
-            context_vector(context, now=now),
-        )
-        return scores, user
+        cross, user, request = self.features(rows, state, now=now, context=context, demographics=demographics)
+        return self.ranker.score(shortlist.signals, self._item_part[rows], cross, user, request), user
 
     def similar(self, row: int, k: int) -> Retrieved:
         """The ``k`` items that go with one item, itself left out: (1, k)."""
@@ -179,56 +191,6 @@ class HybridModel:
         order = np.argsort(-strength, kind="stable")[:k]
         rows, scores = np.full((1, k), -1, np.int64), np.full((1, k), -np.inf, np.float32)
         rows[0, : len(order)], scores[0, : len(order)] = found.rows[order], strength[order]
-        return Retrieved(rows, scores)
-
-    def candidates(
-        self, histories: Histories, k: int, *, exclude: Sequence[np.ndarray] | None = None
-    ) -> list[Shortlist]:
-        """A shortlist for each history; ``exclude`` holds rows to leave out, one array a history.
-
-        Items that are launched later than a history's instant are left out too.
-        """
-        histories = without_runs(histories)
-        k = max(0, min(k, len(self.catalog)))
-        unlaunched = [self.catalog.unlaunched(now) for now in histories.now.tolist()]
-        known = [NO_ROWS] * len(histories) if exclude is None else exclude
-        out = [np.concatenate(pair) for pair in zip(known, unlaunched, strict=True)]
-        if len(self.catalog) > DENSE_UP_TO:
-            return [self._searched(histories[i : i + 1], k, out[i]) for i in range(len(histories))]
-        dense = {name: source.scores(source.encode(histories)) for name, source in self.retrievers.items()}
-        return [
-            self._merged({name: scores[i] for name, scores in dense.items()}, k, out[i])
-            for i in range(len(histories))
-        ]
-
-    def rank(
-        self,
-        histories: Histories,
-        states: Sequence[UserState],
-        *,
-        k: int,
-        exclude: Sequence[np.ndarray] | None = None,
-        context: Sequence[Mapping[str, object]] | None = None,
-    ) -> Retrieved:
-        """The ``k`` best items (b, k) of each history with its profile; ``exclude`` holds rows never to answer."""
-        people = [self.people.get(state.user_key, NOBODY) for state in states]
-        found = self.candidates(
-            with_segments(histories, people), max(k, self.recipe.candidates), exclude=exclude
-        )
-        rows, scores = (
-            np.full((len(states), k), -1, np.int64),
-            np.full((len(states), k), -np.inf, np.float32),
-        )
-        for i, (state, shortlist) in enumerate(zip(states, found, strict=True)):
-            values, _ = self.score(
-                shortlist,
-                state,
-                now=float(histories.now[i]),
-                context=None if context is None else context[i],
-                demographics=people[i],
-            )
-            order = np.argsort(-values, kind="stable")[:k]
-            rows[i, : len(order)], scores[i, : len(order)] = shortlist.rows[order], values[order]
         return Retrieved(rows, scores)
 
     def save(self, folder: Path) -> None:
@@ -280,21 +242,3 @@ class HybridModel:
             for retriever, query in zip(self.retrievers.values(), queries, strict=True)
         ]
         return Shortlist(rows, ranks, signals_of(np.stack(chosen, axis=1), ranks))
-
-    def _but(self, **changes: Any) -> "HybridModel":
-        parts: dict[str, Any] = {
-            "catalog": self.catalog,
-            "retrievers": self.retrievers,
-            "ranker": self.ranker,
-            "item_table": self.item_table,
-            "items_at": self.items_at,
-            "recipe": self.recipe,
-            "shares": self.shares,
-            "people": self.people,
-        }
-        return HybridModel(**{**parts, **changes})
-
-
-def with_segments(histories: Histories, people: Sequence[Demographics]) -> Histories:
-    """The same histories, each in the segment of its person."""
-    return replace(histories, segments=np.array([segment_of(person) for person in people], dtype=object))

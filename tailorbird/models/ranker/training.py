@@ -1,6 +1,6 @@
 """How the ranker learns: listwise softmax cross-entropy over slates of which one item was taken."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,12 @@ def train_ranker(
         torch.manual_seed(seed)
         net = _Net(slates, sources=sources, hidden=recipe.hidden, dropout=recipe.dropout)
         return _fit(net, slates, recipe=recipe, seed=seed, validation=validation, on_epoch=on_epoch)
+
+
+def kept_epoch(curves: Mapping[str, Sequence[float]]) -> int:
+    """Which epoch's weights :func:`train_ranker` kept, from 0: the first with the lowest validation loss, else the last."""
+    losses = curves.get("validation_loss", ())
+    return int(np.argmin(losses)) if len(losses) else len(curves["loss"]) - 1
 
 
 def _fit(

@@ -45,9 +45,17 @@ class Sequence(Retriever):
         self.index = VectorIndex.build(np.zeros((0, 1), np.float32))
 
     def fit(
-        self, interactions: Interactions, catalog: Catalog, *, validation: Interactions | None = None
+        self,
+        interactions: Interactions,
+        catalog: Catalog,
+        *,
+        validation: Interactions | None = None,
+        exclude_seen: bool = True,
     ) -> Self:
-        """Train from scratch; with ``validation`` (newer events of the same users) stop at the best epoch."""
+        """Train from scratch; with ``validation`` (newer events of the same users) stop at the best epoch.
+
+        ``exclude_seen`` says whether items of the history count as answers there.
+        """
         content = self._contents(catalog)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
@@ -63,7 +71,11 @@ class Sequence(Retriever):
             untouched = np.bincount(self._newest(interactions).items, minlength=len(catalog)) == 0
             with torch.no_grad():  # nothing would ever correct a random id: a new item is its content
                 self._encoder.ids[torch.from_numpy(untouched)] = 0.0
-            cases = None if validation is None else newer_cases(interactions, validation, seed=self._seed)
+            cases = (
+                None
+                if validation is None
+                else validation_of(interactions, validation, exclude_seen=exclude_seen, seed=self._seed)
+            )
             self._train(interactions, self.recipe.epochs, self.recipe.learning_rate, cases)
         return self
 
@@ -165,19 +177,17 @@ class Sequence(Retriever):
         return self._content
 
 
-def newer_cases(
-    older: Interactions, newer: Interactions, *, seed: int, limit: int = 2000, length: int = 1024
+def validation_of(
+    older: Interactions,
+    newer: Interactions,
+    *,
+    exclude_seen: bool,
+    seed: int,
+    limit: int = 2000,
+    length: int = 1024,
 ) -> Validation:
     """Up to ``limit`` of the newer events, of users with older ones, with the whole history revealed until each."""
-    both = Interactions.of(
-        users=np.concatenate([older.users, newer.users]),
-        items=np.concatenate([older.items, newer.items]),
-        times=np.concatenate([older.times, newer.times]),
-        weights=np.concatenate([older.weights, newer.weights]),
-        user_ids=older.user_ids,
-        item_count=older.item_count,
-    )
-    both = interactions_without_runs(both)
+    both = interactions_without_runs(older.joined(newer))
     cut = newer.times.min(initial=np.inf)
     known = np.bincount(older.users, minlength=older.user_count) > 0
     rows = np.flatnonzero((both.times >= cut) & known[both.users])
@@ -185,4 +195,4 @@ def newer_cases(
         rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
     starts = np.maximum(both.indptr[both.users[rows]], rows - length)
     histories = both.slices(starts, rows, now=both.times[rows])
-    return Validation(histories, both.items[rows].astype(np.int64))
+    return Validation(histories, both.items[rows].astype(np.int64), exclude_seen)

@@ -29,10 +29,11 @@ class Windows:
 
 @dataclass(frozen=True)
 class Validation:
-    """Newer events a user had not touched before, with what the user had done until then."""
+    """Newer events, with what the user had done until then; with ``exclude_seen`` nothing of that is answered again."""
 
     histories: Histories
     targets: np.ndarray
+    exclude_seen: bool
 
 
 def gap_buckets(seconds: np.ndarray) -> np.ndarray:
@@ -245,7 +246,8 @@ def _ndcg(encoder: SequenceEncoder, content: Tensor, validation: Validation) -> 
         targets = validation.targets[start : start + 1024]
         here = np.arange(len(targets))
         wanted = scores[here, targets].copy()
-        scores[np.repeat(here, part.lengths), part.items] = -np.inf
+        if validation.exclude_seen:
+            scores[np.repeat(here, part.lengths), part.items] = -np.inf
         rank = 1 + (scores > wanted[:, None]).sum(1)
         gains.append(np.where(rank <= 10, 1 / np.log2(rank + 1), 0.0))
     return float(np.concatenate(gains).mean())

@@ -1,5 +1,6 @@
 """The hybrid: fitted end to end on the toy world, asked online and in batches."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,9 +8,9 @@ import numpy as np
 import pytest
 
 import tailorbird.models.hybrid.model as hybrid
-from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.schema import Event
+from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import Demographics
 from tailorbird.features.items import ItemTable
@@ -17,9 +18,11 @@ from tailorbird.features.replay import ReplayProfiles
 from tailorbird.features.state import UserState
 from tailorbird.models.hybrid.fit import FittedHybrid, Progress, fit_hybrid
 from tailorbird.models.hybrid.model import HybridModel
-from tailorbird.models.hybrid.slates import input_sizes, newer_cases
+from tailorbird.models.hybrid.slates import input_sizes, ranker_cases
+from tailorbird.models.hybrid.stages import recommender_of
 from tailorbird.models.ranker.ranker import Ranker
 from tailorbird.recipes.recipe import Recipe
+from tailorbird.slate.query import Query
 from tests.models import toy
 
 NOW = toy.START + 24 * 60.0
@@ -39,7 +42,7 @@ RECIPE = Recipe.of(
             "batch_events": 128,
             "learning_rate": 0.01,
         },
-        "ranker": {"share": 0.3, "negatives": 9, "epochs": 6, "cases": 400},
+        "ranker": {"share": 0.3, "negatives": 9, "epochs": 20, "cases": 400},
     }
 )
 
@@ -100,19 +103,13 @@ def test_the_next_item_of_the_ring_comes_first(model: HybridModel) -> None:
     assert _ask(model, _state(9, 10))[0] == 11
 
 
-def test_a_batch_ranks_as_single_requests_do(model: HybridModel) -> None:
-    states = [_state(0, 1), _state(7), _state(), _state(1, 1, 2)]
-    alone = [_ask(model, state) for state in states]
-    histories = [model.history_of(state, now=NOW) for state in states]
-    together = toy.asking(*(h.items.tolist() for h in histories))
-    together = replace(
-        together, times=np.concatenate([h.times for h in histories]), now=np.full(len(states), NOW)
-    )
-    found = model.rank(together, states, k=5)
-    for rows, expected in zip(found.rows, alone, strict=True):
-        width = min(5, len(expected))
-        assert rows[:width].tolist() == expected[:width].tolist()
-        assert (rows[width:] == -1).all()
+def test_queries_together_are_answered_as_each_alone(model: HybridModel) -> None:
+    served = recommender_of(model)
+    queries = [Query(state, NOW, k=5) for state in (_state(0, 1), _state(7), _state(), _state(1, 1, 2))]
+    together = served.recommend_many(queries)
+    for query, slate in zip(queries, together, strict=True):
+        alone = [model.catalog.item_ids[row] for row in _ask(model, query.state)[:5]]
+        assert [item.item_id for item in slate.items] == alone
 
 
 def test_indexes_and_dense_scores_propose_the_same(
@@ -127,22 +124,9 @@ def test_indexes_and_dense_scores_propose_the_same(
     np.testing.assert_allclose(searched.signals, dense.signals, atol=1e-4)
 
 
-def test_an_item_is_proposed_from_its_launch_on(model: HybridModel) -> None:
-    history = toy.asking([0, 1, 2])
-    now = float(history.now[0])
-    best = int(model.rank(history, [_state(0, 1, 2)], k=1).rows[0, 0])
-    for launch, shown in ((now + 1.0, False), (now, True)):
-        dates = model.catalog.items["launched_at"].to_numpy(copy=True)
-        dates[best] = launch
-        dated = model._but(catalog=Catalog(model.catalog.items.assign(launched_at=dates)))
-        assert (best in dated.rank(history, [_state(0, 1, 2)], k=5).rows) == shown
-
-
 def test_excluded_items_are_never_proposed(model: HybridModel) -> None:
     exclude = np.array([3, 4, 5])
     assert not np.isin(_ask(model, _state(0, 1, 2), exclude=exclude), exclude).any()
-    found = model.rank(toy.asking([0, 1, 2]), [_state(0, 1, 2)], k=13, exclude=[exclude])
-    assert not np.isin(found.rows, exclude).any()
 
 
 def test_a_stranger_gets_what_is_popular(model: HybridModel) -> None:
@@ -200,20 +184,15 @@ def test_more_than_the_catalogue_and_nothing_at_all(model: HybridModel) -> None:
     state = _state(0, 1)
     assert len(_ask(model, state, k=1000)) <= toy.ITEMS
     assert len(_ask(model, state, k=0)) == 0
-    assert model.rank(toy.asking([0]), [state], k=0).rows.shape == (1, 0)
     assert len(_ask(model, state, exclude=np.arange(toy.ITEMS))) == 0
-    assert model.rank(toy.asking(), [], k=3).rows.shape == (0, 3)
+    assert recommender_of(model).recommend_many([]) == []
 
 
-def test_saved_and_loaded_answers_the_same_without_anybodys_demographics(
-    model: HybridModel, tmp_path: Path
-) -> None:
+def test_saved_and_loaded_answers_the_same(model: HybridModel, tmp_path: Path) -> None:
     model.save(tmp_path)
     loaded = HybridModel.load(tmp_path)
     for state in (_state(0, 1, 2), _state(), _state(7, 8)):
         assert _ask(loaded, state).tolist() == _ask(model, state).tolist()
-    assert model.people
-    assert not loaded.people
     assert loaded.recipe == model.recipe
 
 
@@ -231,19 +210,35 @@ def test_the_ranker_learns_from_events_that_its_retrievers_never_saw() -> None:
     data = toy.interactions()
     cut = float(np.quantile(data.times, 0.7))
     older, newer = data.before(cut), data.where(data.times >= cut)
-    cases = newer_cases(older, newer, recipe=RECIPE, seed=0)
-    assert (cases.histories.now >= cut).all()
-    assert (np.diff(cases.histories.now) >= 0).all()
-    for row in range(len(cases)):
-        start, end = cases.histories.indptr[row], cases.histories.indptr[row + 1]
-        assert (cases.histories.times[start:end] < cases.histories.now[row]).all()
+    cases = ranker_cases(older, newer, recipe=RECIPE, seed=0)
+    assert len(cases) == RECIPE.ranker.cases or len(cases) == len(newer)
+    assert (cases.instants >= cut).all()
+    assert (np.diff(cases.instants) >= 0).all()
+
+
+def test_of_a_run_of_events_on_one_item_the_first_is_a_case() -> None:
+    """What was clicked had been looked at before: asked at the click, only the target would have been seen."""
+    items = np.array([0, 0, 1, 1, 1, 2, 1])
+    world = Interactions.of(
+        users=np.zeros(7, int),
+        items=items,
+        times=toy.START + 60.0 * np.arange(7),
+        user_ids=np.array(["user:ann"], dtype=object),
+        item_count=toy.ITEMS,
+    )
+    older, newer = world.where(items == 0), world.where(items > 0)
+    first = ranker_cases(older, newer, recipe=replace(RECIPE, exclude_seen=True), seed=0)
+    assert (first.instants - toy.START).tolist() == [120.0, 300.0]
+    assert first.targets.tolist() == [1, 2]
+    repeats = ranker_cases(older, newer, recipe=RECIPE, seed=0)
+    assert (repeats.instants - toy.START).tolist() == [120.0, 300.0, 360.0]
 
 
 def test_where_seen_items_are_never_answered_only_first_touches_are_cases() -> None:
     data = toy.interactions()  # the ring is walked four times: nothing is new in the last third
     cut = float(np.quantile(data.times, 0.7))
     older, newer = data.before(cut), data.where(data.times >= cut)
-    assert len(newer_cases(older, newer, recipe=replace(RECIPE, exclude_seen=True), seed=0)) == 0
+    assert len(ranker_cases(older, newer, recipe=replace(RECIPE, exclude_seen=True), seed=0)) == 0
 
 
 def test_fitting_reports_every_stage_and_its_curves(fitted: FittedHybrid, steps: Steps) -> None:
@@ -256,6 +251,8 @@ def test_fitting_reports_every_stage_and_its_curves(fitted: FittedHybrid, steps:
         name.split(".")[1]: value for name, value in fitted.metrics.items() if name.startswith("recall")
     }
     assert set(recalls) == {*RECIPE.sources, "union"}
+    kept = int(np.argmin(fitted.curves["ranker.validation_loss"]))
+    assert fitted.metrics["validation_ndcg_at_10"] == fitted.curves["ranker.validation_ndcg_at_10"][kept]
     assert recalls["union"] == pytest.approx(1.0)  # 10 of 13 items hold the shelf
 
 
@@ -266,6 +263,42 @@ def test_the_model_holds_the_ranker_that_was_trained(model: HybridModel) -> None
     plain, _ = model.score(found, _state(0, 1), now=NOW)
     morning, _ = model.score(found, _state(0, 1), now=NOW + 40_000.0)
     assert not np.allclose(plain, morning)  # the correction reads profile and clock
+
+
+def test_the_ranker_reads_the_context_that_it_learned_with() -> None:
+    """On phones people walk the ring on, at desks they go back one: only the context tells which."""
+    data = toy.interactions(users=60)
+    phone = data.users % 4 < 2
+    step = np.where(phone, 1, -1)
+    first = data.items - data.items // toy.SHELF * toy.SHELF
+    place = np.arange(len(data)) - data.indptr[data.users]
+    start = first - place
+    walked = replace(
+        data, items=((data.users % 2) * toy.SHELF + (start + step * place) % toy.SHELF).astype(np.int32)
+    )
+    log = toy.events(walked)
+    devices = {key: "mobile" if user % 4 < 2 else "desktop" for user, key in enumerate(data.user_ids)}
+    log["context"] = [json.dumps({"device": devices[key]}) for key in log["user_key"]]
+    recipe = RECIPE.override({"sources": ["cooccurrence", "popularity"]})
+    served = {}
+    for name, contexts in (("blind", NO_CONTEXTS), ("seeing", PastContexts.of(log))):
+        fitted = fit_hybrid(
+            walked,
+            toy.catalog(),
+            toy.people(0),
+            ReplayProfiles(log, toy.catalog()),
+            log,
+            recipe,
+            contexts=contexts,
+        )
+        model, state = fitted.model, _state(2)
+        found = model.shortlist(model.history_of(state, now=NOW))
+        served[name] = [
+            model.score(found, state, now=NOW, context={"device": device})[0].tolist()
+            for device in ("mobile", "desktop")
+        ]
+    assert served["blind"][0] == served["blind"][1]
+    assert not np.allclose(served["seeing"][0], served["seeing"][1], atol=1e-3)
 
 
 def test_a_callback_that_raises_ends_the_fitting() -> None:
@@ -299,17 +332,17 @@ def test_few_events_still_give_a_model_that_answers() -> None:
     assert len(_ask(small, _state(0))) > 0
 
 
-def test_the_history_of_a_case_ends_before_its_basket() -> None:
-    times = toy.START + np.array([0.0, 0.0, 60.0, 60.0, 60.0, 120.0])
+def test_an_item_of_a_basket_is_asked_when_the_basket_begins() -> None:
+    times = toy.START + np.array([0.0, 1e-6, 60.0, 60.000001, 60.000002, 120.0])
     world = Interactions.of(
         users=np.zeros(6, int),
         items=np.array([0, 1, 2, 3, 4, 5]),
         times=times,
-        user_ids=np.array(["ann"], dtype=object),
+        user_ids=np.array(["user:ann"], dtype=object),
         item_count=toy.ITEMS,
     )
     older, newer = world.before(toy.START + 30), world.where(world.times >= toy.START + 30)
-    baskets = newer_cases(older, newer, recipe=Recipe(baskets=True), seed=0)
-    assert [baskets.histories.seen(i).tolist() for i in range(4)] == [[0, 1], [0, 1], [0, 1], [0, 1, 2, 3, 4]]
-    in_order = newer_cases(older, newer, recipe=Recipe(), seed=0)
-    assert [len(in_order.histories.seen(i)) for i in range(4)] == [2, 3, 4, 5]
+    baskets = ranker_cases(older, newer, recipe=Recipe(baskets=True), seed=0)
+    assert baskets.instants.tolist() == [times[2], times[2], times[2], times[5]]
+    in_order = ranker_cases(older, newer, recipe=Recipe(), seed=0)
+    assert in_order.instants.tolist() == times[2:].tolist()

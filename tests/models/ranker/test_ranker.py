@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from tailorbird.models.ranker.ranker import Inputs, Ranker
-from tailorbird.models.ranker.training import Slates, _Net, train_ranker
+from tailorbird.models.ranker.training import Slates, _Net, kept_epoch, train_ranker
 from tailorbird.recipes.recipe import RankerRecipe
 
 RECIPE = RankerRecipe(hidden=8, epochs=10, learning_rate=1e-2, dropout=0.0)
@@ -94,3 +94,9 @@ def test_a_ranker_survives_the_disk(tmp_path: Path) -> None:
     ranker.save(tmp_path)
     inputs = _inputs(slates, 1)
     np.testing.assert_array_equal(Ranker.load(tmp_path).score_inputs(inputs), ranker.score_inputs(inputs))
+
+
+def test_the_kept_epoch_is_the_first_with_the_lowest_loss() -> None:
+    """Its figure is the one that is reported, though a later epoch put more targets on top."""
+    assert kept_epoch({"loss": [3, 2, 1], "validation_loss": [0.9, 0.5, 0.5]}) == 1
+    assert kept_epoch({"loss": [3.0, 2.0, 1.0]}) == 2

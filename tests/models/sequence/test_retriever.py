@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tailorbird.events.interactions import Histories, Interactions
 from tailorbird.models.sequence.encoder import EncoderShape, SequenceEncoder, softmax_loss
 from tailorbird.models.sequence.inference import QuickEncoder
-from tailorbird.models.sequence.retriever import Sequence, newer_cases
+from tailorbird.models.sequence.retriever import Sequence, validation_of
 from tailorbird.models.sequence.training import _batches, encode, gap_buckets
 from tailorbird.recipes.recipe import SequenceRecipe
 from tests.models import toy
@@ -215,7 +215,7 @@ def test_gap_buckets_grow_with_the_logarithm() -> None:
 def test_validation_cases_reveal_history_until_each_event_and_no_further() -> None:
     data = toy.interactions(users=4)
     cut = toy.START + 20 * 60
-    cases = newer_cases(data.before(cut), data.where(data.times >= cut), seed=0)
+    cases = validation_of(data.before(cut), data.where(data.times >= cut), exclude_seen=True, seed=0)
     assert len(cases.targets) == 4 * 4
     for row, target in enumerate(cases.targets):
         seen = cases.histories.seen(row)
@@ -225,6 +225,22 @@ def test_validation_cases_reveal_history_until_each_event_and_no_further() -> No
             cases.histories.times[cases.histories.indptr[row] : cases.histories.indptr[row + 1]]
             < cases.histories.now[row]
         ).all()
+
+
+def test_where_repeats_count_early_stopping_sees_them() -> None:
+    """The ring is walked again and again: every right answer had been had before."""
+    data = toy.interactions(users=12)
+    cut = toy.START + 18 * 60
+    recipe = SequenceRecipe(dimensions=16, heads=2, history=8, epochs=6, batch_events=128, learning_rate=0.01)
+    older, newer = data.before(cut), data.where(data.times >= cut)
+
+    def measured(*, exclude_seen: bool) -> float:
+        network = Sequence(recipe, seed=1)
+        network.fit(older, toy.catalog(), validation=newer, exclude_seen=exclude_seen)
+        return max(network.curves["ndcg_at_10"])
+
+    assert measured(exclude_seen=True) == 0.0
+    assert measured(exclude_seen=False) > 0.8
 
 
 def test_the_newest_events_alone_can_be_learned_from() -> None:

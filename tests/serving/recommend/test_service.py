@@ -179,7 +179,7 @@ def all_at_once(world, users):
 def bad_profile(world, monkeypatch):
     class Torn(UserState):
         @property
-        def item_keys(self):
+        def had(self):
             raise ValueError("the row is torn")
 
     empty = UserState.empty("user:bea")

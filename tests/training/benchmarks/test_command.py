@@ -64,7 +64,10 @@ def test_the_figures_follow_from_the_rankings_file(shop_run: tuple[Path, dict[st
 def test_every_row_stands_in_the_table_with_its_rankings(shop_run: tuple[Path, dict[str, Any]]) -> None:
     out, metrics = shop_run
     alone = {f"only {name}" for name in ("cooccurrence", "sequence", "content", "popularity")}
-    assert set(metrics["rows"]) == {"popularity", "recent popularity", "hybrid", "oracle"} | alone
+    assert (
+        set(metrics["rows"])
+        == {"popularity", "recent popularity", "hybrid", "hybrid without variety", "oracle"} | alone
+    )
     for name, row in metrics["rows"].items():
         interval = row["metrics"]["ndcg@10"]
         assert interval["low"] <= interval["mean"] <= interval["high"]

@@ -62,7 +62,7 @@ def test_cold_items_leave_the_training_events_and_the_profiles_of_that_time() ->
     assert not set(data.fit_events(split)["item_id"]) & cold
     assert [data.catalog.item_ids[target] for target in split.cases.targets] == ["3"]
     known = data.known_events(split)
-    assert known[known["item_id"].isin(cold)]["user_key"].tolist() == ["a"]
+    assert known[known["item_id"].isin(cold)]["user_key"].tolist() == ["user:a"]
 
 
 def test_a_published_split_is_followed(tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ def test_a_published_split_is_followed(tmp_path: Path) -> None:
     users.to_parquet(tmp_path / "users.parquet")
     question = Question("loo")
     protocol = cut(read_published("movielens-1m", question, path=tmp_path), question)
-    assert protocol.test.cases.user_ids.tolist() == ["1", "2"]
-    assert protocol.validation.cases.user_ids.tolist() == ["1"]
+    assert protocol.test.cases.user_ids.tolist() == ["user:1", "user:2"]
+    assert protocol.validation.cases.user_ids.tolist() == ["user:1"]
     assert len(protocol.test.fit) == 6
     assert protocol.test.cases.histories().lengths.tolist() == [4, 3]
 

@@ -29,9 +29,9 @@ def test_prefixes_of_one_session_are_asked_within_it(tmp_path: Path) -> None:
         )
     }
     assert found == {
-        ("test-0", ("1", "2", "1"), "2"),
-        ("test-0", ("1", "2"), "1"),
-        ("test-2", ("2",), "2"),
-        ("test-3", ("1", "2", "2"), "1"),
-        ("test-4", ("1",), "2"),
+        ("user:test-0", ("1", "2", "1"), "2"),
+        ("user:test-0", ("1", "2"), "1"),
+        ("user:test-2", ("2",), "2"),
+        ("user:test-3", ("1", "2", "2"), "1"),
+        ("user:test-4", ("1",), "2"),
     }

@@ -1,4 +1,4 @@
-"""The model's stages: retrieve and score with a HybridModel, whose shortlist becomes the slate's candidates."""
+"""The stages of a hybrid, whose shortlist becomes the slate's candidates, and the recommender that stands on them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,10 @@ import numpy as np
 from tailorbird.features.items import ItemTable
 from tailorbird.models.hybrid.model import DENSE_UP_TO, NO_ROWS, HybridModel
 from tailorbird.models.hybrid.shortlist import Shortlist
+from tailorbird.slate.fallback import FallbackChain
 from tailorbird.slate.query import Candidates, Query, Removed
+from tailorbird.slate.recommender import Policy, Recommender
+from tailorbird.slate.shelf import Shelf
 
 FEW = 1_000
 """Removed items that an index search can leave out beforehand at little cost."""
@@ -81,3 +84,44 @@ class HybridStages:
             context=query.context,
             demographics=query.demographics,
         )
+
+
+def recommender_of(
+    model: HybridModel,
+    *,
+    name: str = "",
+    version: str = "",
+    shelf: Shelf | None = None,
+    chain: FallbackChain | None = None,
+) -> Recommender:
+    """The recommender that serves ``model`` as its recipe says, and that every measurement asks.
+
+    Without ``shelf`` nothing is known of any stock: what can be bought today says nothing of the instants of the past.
+    Without ``chain`` the model's own popularity fills what it cannot.
+    """
+    recipe = model.recipe
+    return Recommender(
+        name=name,
+        version=version,
+        shelf=Shelf.without_stock(model.catalog) if shelf is None else shelf,
+        chain=_favourites(model) if chain is None else chain,
+        stages=HybridStages(model),
+        policy=Policy(
+            depth=recipe.candidates,
+            keep_seen=not recipe.exclude_seen,
+            max_category_share=recipe.max_category_share,
+        ),
+    )
+
+
+def _favourites(model: HybridModel) -> FallbackChain:
+    popularity, catalog = model.popularity, model.catalog
+    everything = np.arange(len(catalog))
+    if popularity is None:
+        return FallbackChain(everyone=NO_ROWS, editorial=everything)
+    lists = {segment: popularity.top(len(catalog), segment=segment) for segment in popularity.segments}
+    return FallbackChain(
+        everyone=lists[""],
+        editorial=everything,
+        segments={name: rows for name, rows in lists.items() if name},
+    )

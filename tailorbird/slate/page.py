@@ -1,0 +1,63 @@
+"""The page: items selected from a ranking, what is missing filled from the fallback chain, each with where it came from."""
+
+from collections.abc import Sequence
+from itertools import compress
+
+import numpy as np
+
+from tailorbird.catalog.catalog import Catalog
+from tailorbird.slate.fallback import FallbackChain
+from tailorbird.slate.filters import NO_ROWS, Screen
+from tailorbird.slate.query import Query, Ranking, SlateItem
+from tailorbird.slate.select import VarietySelector
+from tailorbird.slate.shelf import Shelf
+
+
+def select_rows(
+    ranking: Ranking, screen: Screen, shelf: Shelf, *, k: int, max_category_share: float
+) -> tuple[np.ndarray, int]:
+    """(≤ k,) places of the ranking to show, best first, and how many more of it could be shown."""
+    places = np.flatnonzero(screen.allowed[ranking.candidates.rows])
+    shelves = shelf.shelf_of[ranking.candidates.rows[places]]
+    chosen = places[VarietySelector(max_category_share).select(shelves, k)]
+    return chosen, len(places) - len(chosen)
+
+
+def items_of(ranking: Ranking, places: np.ndarray, catalog: Catalog, *, explain: bool) -> list[SlateItem]:
+    """The ranked items at ``places``; with ``explain`` each says at which place its sources had it."""
+    found = ranking.candidates
+    names = found.source_names
+    ids = catalog.item_ids[found.rows[places]].tolist()
+    scores = ranking.scores[places].tolist()
+    all_ranks = found.ranks[places]
+    reasons: list[tuple[str, ...]] = [()] * len(ids)
+    if explain:
+        reasons = [_reasons(names, ranks) for ranks in all_ranks.tolist()]
+    who = [tuple(compress(names, held)) for held in (all_ranks >= 0).tolist()]
+    return [SlateItem(*item) for item in zip(ids, scores, who, reasons, strict=True)]
+
+
+def filled(
+    chain: FallbackChain,
+    query: Query,
+    screen: Screen,
+    catalog: Catalog,
+    *,
+    missing: int,
+    taken: np.ndarray = NO_ROWS,
+) -> tuple[list[SlateItem], str]:
+    """Up to ``missing`` items from the chain that are not ``taken``, and the name of the first list that gave one."""
+    items: list[SlateItem] = []
+    used = set(taken.tolist())
+    for name, rows in chain.lists(query.segment):
+        for row in rows[screen.allowed[rows]].tolist():
+            if len(items) == missing:
+                break
+            if row not in used:
+                used.add(row)
+                items.append(SlateItem(str(catalog.item_ids[row]), 0.0, (name,)))
+    return items, items[0].sources[0] if items else ""
+
+
+def _reasons(names: Sequence[str], ranks: Sequence[int]) -> tuple[str, ...]:
+    return tuple(f"number {rank + 1} of {name}" for name, rank in zip(names, ranks, strict=True) if rank >= 0)
