@@ -1,4 +1,4 @@
-"""The two Ray Serve applications: recommend (everything but events) and collect (events), each with its own replicas."""
+"""The three Ray Serve applications: recommend, collect (events) and admin (operators), each with its own replicas."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
+from serving.admin.replica import Admin
 from serving.cluster import metrics_folder
 from serving.http.front import Front, Route
 from serving.lasting import dead
@@ -26,19 +27,26 @@ class Recommend:
     """One replica of the recommend application."""
 
     def __init__(
-        self, settings: dict[str, Any], *, noop: bool = False, result_cache_seconds: float = 0.0
+        self,
+        settings: dict[str, Any],
+        *,
+        folder: str,
+        noop: bool = False,
+        result_cache_seconds: float = 0.0,
     ) -> None:
         import faiss
         import torch
 
         from feature_repo.store import FeatureStoreRoom
+        from registry.follower import Follower
         from serving import metrics
-        from serving.recommend.arms import ServedArms
+        from serving.heartbeat import Heartbeat, beats_folder
+        from serving.notice import Notice
+        from serving.recommend.arms import ServedArms, beats_of
         from serving.recommend.builder import RecommenderBuilder
         from serving.recommend.cache import RankingCache
         from serving.recommend.draw import SlateDrawer
         from serving.recommend.hydrate import Hydrator
-        from serving.recommend.releases import MlflowReleases
         from serving.recommend.service import RecommendService
         from serving.writer import ExposureWriter
         from tailorbird.experiments.declared import ARMS_FILE, read_arms
@@ -50,17 +58,24 @@ class Recommend:
         features = FeatureStoreRoom(chosen)
         builder = RecommenderBuilder(chosen, live_items=features.item_table)
         self._arms = ServedArms(
-            MlflowReleases(chosen),
+            Follower(chosen),
             builder,
             declared=lambda: read_arms(chosen.folder / ARMS_FILE),
             budget_bytes=chosen.arms_memory_mb * 1_000_000,
             poll_seconds=chosen.alias_poll_seconds,
             refresh_seconds=chosen.item_refresh_seconds,
+            noticed=Notice(Path(folder)).stamp,
             on_swap=_count_swap,
+            on_change=lambda standings: self._heartbeat.now(),
         )
         self._log = open_events(chosen)
         self._exposures = ExposureWriter(
             self._log, on_outcome=lambda outcome, count: metrics.exposures.labels(outcome).inc(count)
+        )
+        self._heartbeat = Heartbeat(
+            beats_folder(Path(folder)),
+            arms=lambda: beats_of(self._arms.standings()),
+            exposures=lambda: {"waiting": self._exposures.waiting},
         )
         self._service = RecommendService(
             self._arms,
@@ -75,6 +90,7 @@ class Recommend:
         )
         self._noop, self._max_body_bytes = noop, chosen.max_body_bytes
         self._arms.start()
+        self._heartbeat.start()
 
     def __serve_build_asgi_app__(self) -> Front:
         """The HTTP edge, made in the replica once the parts above stand."""
@@ -95,10 +111,12 @@ class Recommend:
 
     def check_health(self) -> None:
         """Ray Serve asks; an error here has the replica replaced."""
-        _refuse_dead(dead(each for each in (self._arms.thread, self._exposures.thread) if each))
+        threads = (self._arms.thread, self._exposures.thread, self._heartbeat.thread)
+        _refuse_dead(dead(each for each in threads if each))
 
     def close(self) -> None:
         """Store the exposures that wait and stop the threads."""
+        self._heartbeat.close()
         self._arms.close()
         self._exposures.close()
         self._log.close()
@@ -168,6 +186,7 @@ def build_apps(
     *,
     folder: Path,
     environment: Mapping[str, str],
+    admin_port: int,
     noop: bool = False,
     result_cache_seconds: float,
 ) -> list[serve.RunTarget]:
@@ -194,13 +213,16 @@ def build_apps(
     )
     recommend = deployed(name="Recommend", num_replicas=settings.replicas)(serve.ingress()(Recommend))
     collect = deployed(name="Collect", num_replicas=settings.collect_replicas)(serve.ingress()(Collect))
+    admin = deployed(name="Admin", num_replicas=settings.admin_replicas)(Admin)
+    where = str(folder)
     return [
         serve.RunTarget(
-            recommend.bind(raw, noop=noop, result_cache_seconds=result_cache_seconds),
+            recommend.bind(raw, folder=where, noop=noop, result_cache_seconds=result_cache_seconds),
             name="recommend",
             route_prefix="/",
         ),
         serve.RunTarget(collect.bind(raw), name="collect", route_prefix="/v1/events"),
+        serve.RunTarget(admin.bind(raw, folder=where, port=admin_port), name="admin", route_prefix=None),
     ]
 
 

@@ -11,6 +11,7 @@ import click
 import httpx
 import psutil
 
+from serving.admin.listener import LOOPBACK, free_port
 from serving.cluster import Started, end_leftovers, ray_cluster, require_free_port
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.terminal import emit, say
@@ -64,7 +65,8 @@ def running(
     settings: Settings, *, noop: bool = False, result_cache_seconds: float | None = None
 ) -> Iterator[Started]:
     """Serve while the block runs."""
-    with ray_cluster(settings) as started, _recorded(settings, started.folder):
+    admin_port = _admin_port(settings)
+    with ray_cluster(settings) as started, _recorded(settings, started.folder, admin_port=admin_port):
         from serving.apps import build_apps, run_apps
 
         cache = settings.result_cache_seconds if result_cache_seconds is None else result_cache_seconds
@@ -73,6 +75,7 @@ def running(
                 settings,
                 folder=started.folder,
                 environment=started.environment,
+                admin_port=admin_port,
                 noop=noop,
                 result_cache_seconds=cache,
             )
@@ -97,6 +100,7 @@ def addresses(settings: Settings) -> dict[str, object]:
         "health": f"{base}/health/ready",
         "metrics": f"{base}/metrics",
         "openapi": f"{base}/openapi.json",
+        "admin": _recorded_admin(settings),
     }
 
 
@@ -108,6 +112,21 @@ def require_workspace(settings: Settings) -> None:
             f"workspace {settings.workspace!r} has no catalogue in {settings.catalog_folder}",
             remedy=f"choose one of {', '.join(known)}" if known else "run `tailorbird ingest` first",
         )
+
+
+def _admin_port(settings: Settings) -> int:
+    """The port that was chosen, or the one after the service's, or any free one."""
+    if settings.admin_port:
+        require_free_port(LOOPBACK, settings.admin_port)
+        return settings.admin_port
+    return free_port(settings.port + 1)
+
+
+def _recorded_admin(settings: Settings) -> str:
+    try:
+        return str(json.loads((settings.folder / "serving.json").read_text("utf-8"))["admin"])
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 def _serves_already(settings: Settings) -> bool:
@@ -147,10 +166,13 @@ def _wait_until_ready(settings: Settings, *, folder: Path) -> None:
 
 
 @contextmanager
-def _recorded(settings: Settings, folder: Path) -> Iterator[None]:
+def _recorded(settings: Settings, folder: Path, *, admin_port: int) -> Iterator[None]:
     """Note who serves, so that a start after a kill can clear up."""
     path = settings.folder / "serving.json"
-    path.write_text(json.dumps({"pid": os.getpid(), "folder": str(folder)}), "utf-8")
+    path.write_text(
+        json.dumps({"pid": os.getpid(), "folder": str(folder), "admin": f"http://127.0.0.1:{admin_port}"}),
+        "utf-8",
+    )
     try:
         yield
     finally:

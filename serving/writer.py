@@ -156,6 +156,11 @@ class ExposureWriter:
         except queue.Full:
             self._outcome("dropped", 1)
 
+    @property
+    def waiting(self) -> int:
+        """Exposures that are not stored yet."""
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Store what waits, then end the thread."""
         self._closing.set()

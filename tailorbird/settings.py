@@ -23,9 +23,16 @@ class Settings(BaseSettings):
     ray_address: str = Field("", description="Ray cluster for tuning; empty means one on this machine.")
     host: str = Field("127.0.0.1", description="Address that serving binds to.")
     port: int = Field(8000, ge=1, le=65535, description="HTTP port of serving.")
+    admin_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Loopback port of admin; 0: the one after `port`, or a free one where that is taken.",
+    )
     mlflow_port: int = Field(5000, ge=1, le=65535, description="HTTP port of the MLflow pages.")
     replicas: int = Field(2, ge=1, description="Replicas of the recommend application.")
     collect_replicas: int = Field(2, ge=1, description="Replicas of the collect application.")
+    admin_replicas: int = Field(2, ge=1, description="Replicas of the admin application.")
     events: str = Field("sqlite", description="Engine that keeps events and exposures.")
     history_length: int = Field(128, ge=8, le=1024, description="Events kept in a live profile.")
     rating_scale: str = Field(

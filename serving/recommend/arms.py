@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from registry.follower import Follower, Release
+from registry.pointers import RegistryAwayError
+from serving.heartbeat import ArmBeat
 from serving.lasting import LastingThread
 from serving.recommend.builder import RecommenderBuilder
-from serving.recommend.releases import Release, Releases
 from serving.recommend.versions import LoadedVersions
 from tailorbird.errors import TailorbirdError
 from tailorbird.experiments.arm import CHAMPION, CHAMPION_ARM, Arm
@@ -48,7 +50,7 @@ class ServedArms:
 
     def __init__(
         self,
-        releases: Releases,
+        follower: Follower,
         builder: RecommenderBuilder,
         *,
         declared: Callable[[], Sequence[Arm]] = lambda: (CHAMPION_ARM,),
@@ -59,7 +61,7 @@ class ServedArms:
         on_swap: Callable[[str, Standing], object] = lambda outcome, standing: None,
         on_change: Callable[[Sequence[Standing]], object] = lambda standings: None,
     ) -> None:
-        self._releases, self._builder, self._declared = releases, builder, declared
+        self._follower, self._builder, self._declared = follower, builder, declared
         self._budget = budget_bytes
         self._poll_seconds, self._refresh_seconds = poll_seconds, refresh_seconds
         self._noticed, self._on_swap, self._on_change = noticed, on_swap, on_change
@@ -171,7 +173,7 @@ class ServedArms:
         """For each alias what it points at, or why that cannot serve."""
         aliases = list(dict.fromkeys(arm.alias for arm in self._arms))
         try:
-            found = self._releases.look(aliases)
+            found = self._follower.look(aliases)
         except Exception as error:
             return dict.fromkeys(aliases, f"the registry is away: {error}")
         return {alias: self._fetched(alias, found[alias]) for alias in aliases}
@@ -183,7 +185,9 @@ class ServedArms:
         if loaded is not None:
             return loaded.release
         try:
-            return self._versions.refusal(version) or self._releases.fetch(alias, version)
+            return self._versions.refusal(version) or self._follower.fetch(alias, version)
+        except RegistryAwayError as error:
+            return f"the registry is away: {error}"
         except Exception as error:
             return self._versions.refuse(version, error)
 
@@ -251,6 +255,11 @@ class ServedArms:
             if time.monotonic() - self._refreshed >= self._refresh_seconds:
                 self.refresh()
                 self._refreshed = time.monotonic()
+
+
+def beats_of(standings: Sequence[Standing]) -> list[ArmBeat]:
+    """The arms as a heartbeat tells of them."""
+    return [ArmBeat(each.arm.name, each.arm.alias, each.version, each.trouble) for each in standings]
 
 
 def _summary(table: Mapping[str, Standing]) -> list[tuple[Standing, str]]:

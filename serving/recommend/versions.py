@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from registry.follower import Release
 from serving.recommend.builder import RecommenderBuilder
-from serving.recommend.releases import Release
 from tailorbird.errors import TailorbirdError
 from tailorbird.slate.query import Query
 from tailorbird.slate.recommender import Recommender

@@ -34,6 +34,7 @@ class Service:
     process: subprocess.Popen[bytes]
     folder: Path
     client: httpx.Client
+    admin: httpx.Client
 
     def recommend(self, **body: object) -> dict:
         response = self.client.post("/v1/recommendations", json=body)
@@ -100,9 +101,12 @@ def service(tmp_path_factory) -> Iterator[Service]:
             _, errors = process.communicate()
             raise AssertionError(f"serve did not start: {errors.decode()}")
         time.sleep(0.2)
-    folder = Path(json.loads((settings.folder / "serving.json").read_text())["folder"])
-    made = Service(settings, process, folder, client)
+    record = json.loads((settings.folder / "serving.json").read_text())
+    folder = Path(record["folder"])
+    admin = httpx.Client(base_url=record["admin"], timeout=60)
+    made = Service(settings, process, folder, client, admin)
     yield made
+    admin.close()
     client.close()
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
@@ -246,6 +250,21 @@ def test_a_damaged_bundle_leaves_the_old_one_serving(service):
         time.sleep(0.1)
     assert "version 3 is refused" in health["problems"][0]
     assert service.recommend(userId="user-1", numResults=1)["model"]["version"] == before
+
+
+def test_admin_answers_on_a_port_of_its_own_and_not_where_people_ask(service):
+    (champion,) = service.admin.get("/v1/arms").json()["arms"]
+    assert champion["version"] == "3"
+    assert {each["version"] for each in champion["replicas"]} == {"2"}
+    assert all("version 3 is refused" in each["trouble"] for each in champion["replicas"])
+    for path in ("/v1/models", "/v1/arms", "/v1/streams", "/v1/decisions"):
+        assert service.admin.get(path).status_code == 200
+        assert service.client.get(path).status_code == 404
+    refused = service.client.post("/v1/models:rollback", json={})
+    assert refused.status_code == 404
+    (events, exposures) = service.admin.get("/v1/streams").json()["streams"]
+    assert events["lag"] == {"profiles": 0}
+    assert exposures["waiting"] < 100
 
 
 def test_an_absent_online_store_is_a_marked_answer_and_loses_no_event(service):

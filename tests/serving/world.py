@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 
+from registry.follower import Release
 from serving.collect.fold import ProfileFolder
 from serving.collect.service import CollectService
 from serving.http.front import Front, Route
@@ -14,7 +15,6 @@ from serving.recommend.cache import RankingCache
 from serving.recommend.draw import SlateDrawer
 from serving.recommend.hydrate import Hydrator
 from serving.recommend.pages import build_pages
-from serving.recommend.releases import Release
 from serving.recommend.service import RecommendService
 from serving.writer import ExposureWriter, GroupWriter
 from tailorbird.errors import TailorbirdError

@@ -1,0 +1,78 @@
+"""One replica of the admin application: its port, its routes, and what they need, made when it is first needed."""
+
+import logging
+import os
+import threading
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from serving.admin.listener import Listener
+from serving.heartbeat import beats_folder, live_beats
+from serving.notice import Notice
+from tailorbird.settings import Settings
+
+if TYPE_CHECKING:
+    from registry.versions import Registry
+
+log = logging.getLogger("ray.serve.tailorbird")
+NICENESS = 10
+"""Whoever asks for recommendations goes first."""
+
+
+class Admin:
+    """Answers operators on a loopback port, which its replicas share."""
+
+    def __init__(self, settings: dict[str, Any], *, folder: str, port: int) -> None:
+        from serving.admin.guard import LoopbackGuard
+        from serving.admin.moves import Moves
+        from serving.admin.pages import Desk, build_admin
+
+        os.nice(NICENESS)
+        self._settings = Settings(**settings)
+        self._opening = threading.Lock()
+        self._registry = lru_cache(maxsize=1)(self._open_registry)
+        beats = beats_folder(Path(folder))
+        desk = Desk(
+            self._settings,
+            registry=self.registry,
+            moves=Moves(self.registry, notice=Notice(Path(folder))),
+            beats=lambda: live_beats(beats, now=time.time()),
+        )
+        app = LoopbackGuard(build_admin(desk), max_body_bytes=self._settings.max_body_bytes)
+        self._listener = Listener(app, port=port)
+        self._listener.wait()
+        threading.Thread(target=self._warm, name="admin-warm-up", daemon=True).start()
+
+    def registry(self) -> "Registry":
+        """The workspace's registry; MLflow is imported for the first who asks, the others wait."""
+        with self._opening:
+            return self._registry()
+
+    def check_health(self) -> None:
+        """Called by Ray Serve: a replica whose port is dead is replaced."""
+        if not self._listener.alive:
+            raise RuntimeError("the admin port does not answer")
+
+    def __del__(self) -> None:
+        if hasattr(self, "_listener"):
+            self._listener.close()
+
+    def _open_registry(self) -> "Registry":
+        from registry.versions import Registry
+
+        return Registry(self._settings)
+
+    def _warm(self) -> None:
+        """Put the champion through the gates that open it, so that the first operator does not wait for imports."""
+        from registry.gates import answer_gate, bundle_gate
+
+        try:
+            champion = self.registry().alias("champion")
+            if champion is not None:
+                _, bundle = bundle_gate(champion.open)
+                if bundle is not None:
+                    answer_gate(bundle)
+        except Exception as error:
+            log.warning("admin starts cold: %s", error)

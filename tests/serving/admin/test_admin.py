@@ -1,0 +1,232 @@
+"""Admin over HTTP on a real registry: versions, cards, moves, who was first, arms and streams."""
+
+import asyncio
+import datetime as dt
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from registry.versions import Registry, whoami
+from serving.admin.guard import LoopbackGuard
+from serving.admin.moves import Moves
+from serving.admin.pages import Desk, build_admin
+from serving.heartbeat import ArmBeat, Beat
+from serving.http.schemas import Problem
+from serving.notice import Notice
+from tailorbird.settings import Settings
+
+NOW = dt.datetime(2026, 5, 7, tzinfo=dt.UTC)
+
+
+@dataclass
+class Operator:
+    """Calls admin the way a program of this machine does."""
+
+    app: LoopbackGuard
+    settings: Settings
+    notice: Notice
+    beats: list[Beat]
+
+    def call(
+        self, method: str, path: str, *, client=("127.0.0.1", 5000), headers=None, **more
+    ) -> httpx.Response:
+        async def once() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.app, client=client)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8001") as caller:
+                return await caller.request(method, path, headers=headers, **more)
+
+        return asyncio.run(once())
+
+    def get(self, path: str) -> dict:
+        response = self.call("GET", path)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def promote(self, version: object, **body: object) -> httpx.Response:
+        return self.call("POST", f"/v1/models/{version}:promote", json=body)
+
+
+@pytest.fixture
+def operator(registry: Registry, tmp_path: Path) -> Operator:
+    beats: list[Beat] = []
+    notice = Notice(tmp_path)
+    settings = registry._settings
+    desk = Desk(
+        settings,
+        registry=lambda: registry,
+        moves=Moves(lambda: registry, notice=notice, clock=lambda: NOW),
+        beats=lambda: beats,
+    )
+    return Operator(LoopbackGuard(build_admin(desk), max_body_bytes=5_000), settings, notice, beats)
+
+
+def test_versions_are_listed_with_figures_and_aliases(operator):
+    operator.promote(1)
+    listed = operator.get("/v1/models")
+    assert [(each["version"], each["aliases"], each["recipe"]) for each in listed["models"]] == [
+        (2, [], "popular"),
+        (1, ["champion"], "toy"),
+    ]
+    assert listed["models"][1]["figures"]["ndcg_at_10"] > listed["models"][0]["figures"]["ndcg_at_10"]
+
+
+def test_a_version_shows_its_card_its_manifest_and_its_decisions(operator):
+    operator.promote(1, reason="the first")
+    shown = operator.get("/v1/models/champion")
+    assert shown["version"] == 1
+    assert "# " in shown["card"]
+    assert shown["manifest"]["files"]
+    assert shown["decisions"][0]["why"].startswith("the first")
+    assert operator.get("/v1/decisions?alias=champion")["decisions"][0]["who"] == whoami()
+    assert operator.get("/v1/decisions?alias=other")["decisions"] == []
+
+
+def test_a_promotion_moves_the_alias_and_gives_notice(operator):
+    before = operator.notice.stamp()
+    moved = operator.promote("latest").json()
+    assert (moved["alias"], moved["version"], moved["before"], moved["moved"]) == ("champion", 2, None, True)
+    assert operator.notice.stamp() != before
+    assert operator.get("/v1/arms")["arms"][0]["version"] == "2"
+
+
+def test_a_dry_run_moves_nothing(operator):
+    tried = operator.promote(2, dryRun=True).json()
+    assert (tried["moved"], tried["dryRun"]) == (False, True)
+    assert [gate["passed"] for gate in tried["gates"]] == [True, True, True]
+    assert operator.get("/v1/arms")["arms"][0]["version"] is None
+    assert operator.notice.stamp() == 0
+
+
+def test_what_the_gates_refuse_stays_where_it_was_until_forced_with_a_reason(operator):
+    operator.promote(1)
+    refused = operator.promote(2)
+    assert refused.status_code == 422
+    assert "not worse" in refused.json()["detail"]
+    assert any(not gate["passed"] for gate in refused.json()["errors"])
+    assert operator.promote(2, force=True).status_code == 422
+    assert operator.promote(2, force=True, reason="no stock left").json()["forced"]
+    back = operator.call("POST", "/v1/models:rollback", json={"reason": "stock is back"}).json()
+    assert (back["version"], back["before"]) == (1, 2)
+
+
+def test_whoever_decides_on_what_is_gone_hears_who_was_first(operator):
+    operator.promote(2, reason="first")
+    late = operator.promote(1, expectedBefore=0)
+    assert late.status_code == 409
+    assert f"champion is version 2, not none: {whoami()} moved it at 2026-05-07" in late.json()["detail"]
+    assert operator.promote(1, expectedBefore=2).json()["moved"]
+    stale = operator.call("POST", "/v1/models:rollback", json={"expectedBefore": 2})
+    assert stale.status_code == 409
+
+
+def test_of_three_operators_at_once_one_moves_and_two_hear_of_it(operator, registry):
+    at_work, go = threading.Barrier(3), []
+
+    def decide(version: int) -> None:
+        at_work.wait()
+        go.append(operator.promote(version, alias="challenger", force=True, reason="race", expectedBefore=0))
+
+    workers = [threading.Thread(target=decide, args=(version,)) for version in (1, 2, 1)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(response.status_code for response in go) == [200, 409, 409]
+    (moved,) = [response.json() for response in go if response.status_code == 200]
+    assert registry.version("challenger").version == moved["version"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status"),
+    [
+        ("GET", "/v1/models/77", None, 404),
+        ("GET", "/v1/models/No!", None, 422),
+        ("GET", "/v1/decisions?limit=0", None, 422),
+        ("GET", "/v1/nothing", None, 404),
+        ("PUT", "/v1/models", b"{}", 405),
+        ("POST", "/v1/models/77:promote", b"{}", 404),
+        ("POST", "/v1/models/1:promote", b"{", 400),
+        ("POST", "/v1/models/1:promote", b'{"alias": "No Alias"}', 422),
+        ("POST", "/v1/models/1:promote", b'{"aliass": "x"}', 422),
+        ("POST", "/v1/models/1:promote", b" " * 5_001, 413),
+        ("POST", "/v1/models:rollback", b"{}", 404),
+    ],
+)
+def test_bad_input_is_a_problem(operator, method, path, content, status):
+    response = operator.call(method, path, content=content, headers={"content-type": "application/json"})
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert Problem.model_validate(response.json()).remedy
+    assert ("allow" in response.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [
+        ({"client": ("10.0.0.7", 5000)}, 403),
+        ({"headers": {"host": "evil.example:8001"}}, 403),
+        ({"headers": {"origin": "https://evil.example"}}, 403),
+        ({"headers": {"content-type": "text/plain"}}, 415),
+        ({"headers": {"host": "localhost:8001", "content-type": "application/json"}}, 200),
+        (
+            {"client": ("::1", 5000), "headers": {"host": "[::1]:8001", "content-type": "application/json"}},
+            200,
+        ),
+    ],
+)
+def test_only_programs_of_this_machine_are_answered(operator, how, status):
+    response = operator.call("POST", "/v1/models/1:promote", content=b"{}", **how)
+    assert response.status_code == status
+    assert (operator.get("/v1/arms")["arms"][0]["version"] is None) == (status != 200)
+
+
+def test_a_body_whose_length_is_not_said_is_not_read(operator):
+    async def pieces():
+        yield b"{}"
+
+    response = operator.call(
+        "POST", "/v1/models/1:promote", content=pieces(), headers={"content-type": "application/json"}
+    )
+    assert response.status_code == 411
+
+
+def test_arms_say_which_version_every_live_replica_serves(operator):
+    operator.settings.folder.mkdir(parents=True, exist_ok=True)
+    operator.promote(2)
+    operator.beats += [
+        Beat("a", time.time(), [ArmBeat("champion", "champion", "2", "")], {"waiting": 3}),
+        Beat(
+            "b", time.time(), [ArmBeat("champion", "champion", "1", "version 2 is refused")], {"waiting": 4}
+        ),
+    ]
+    (arm,) = operator.get("/v1/arms")["arms"]
+    assert (arm["name"], arm["alias"], arm["version"]) == ("champion", "champion", "2")
+    assert [(each["replica"], each["version"]) for each in arm["replicas"]] == [("a", "2"), ("b", "1")]
+    assert arm["replicas"][1]["trouble"] == "version 2 is refused"
+
+
+def test_streams_say_where_they_end_and_how_far_their_readers_are(operator):
+    operator.beats.append(Beat("a", time.time(), [], {"waiting": 3}))
+    events, exposures = operator.get("/v1/streams")["streams"]
+    assert events["name"] == "events"
+    assert events["end"]["0"] >= events["readers"]["profiles"]["0"] > 0
+    assert events["lag"]["profiles"] == events["end"]["0"] - events["readers"]["profiles"]["0"]
+    assert (exposures["name"], exposures["waiting"]) == ("exposures", 3)
+
+
+def test_every_route_is_described_with_its_problems(operator):
+    paths = operator.get("/openapi.json")["paths"]
+    assert {
+        "/v1/models",
+        "/v1/models/{version}",
+        "/v1/models/{version}:promote",
+        "/v1/models:rollback",
+        "/v1/decisions",
+        "/v1/arms",
+        "/v1/streams",
+    } <= set(paths)
+    assert "409" in paths["/v1/models/{version}:promote"]["post"]["responses"]
