@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from serving.lasting import LastingThread
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
-from tailorbird.streams.stream import Entry, Stream
+from tailorbird.streams.stream import Entry, Stream, StreamAwayError
 
 log = logging.getLogger("ray.serve.tailorbird")
 BATCH_EVENTS = 5_000
@@ -102,34 +102,53 @@ class GroupWriter:
             try:
                 if jobs:
                     self._commit(jobs)
+            except StreamAwayError as error:
+                # Nobody's fault, and whoever waits would wait for nothing: all hear of it now, not one after the other.
+                late, ended = self._drain()
+                jobs, last = [*jobs, *late], last or ended
+                _refuse(jobs, StreamAwayError(error.what, remedy=error.remedy))
             finally:  # whatever happened: nobody waits for ever
-                for unanswered in jobs:
-                    if not unanswered.done.done():
-                        unanswered.done.set_exception(RuntimeError("the writer failed"))
+                _refuse(jobs, RuntimeError("the writer failed"))
             if last:
                 return
+
+    def _drain(self) -> tuple[list[_Job], bool]:
+        """Everything that waits, and whether the end was among it."""
+        jobs: list[_Job] = []
+        ended = False
+        while not self._jobs.empty() and not ended:
+            job = self._jobs.get()
+            jobs += [] if job is None else [job]
+            ended = job is None
+        with self._counting:
+            self._waiting -= sum(len(job.events) for job in jobs)
+        return jobs, ended
 
     def _commit(self, jobs: Sequence[_Job]) -> None:
         try:
             appended = self._log.append([event for job in jobs for event in job.events])
-            folded = self._fold(appended.entries)
         except UsageError as error:
             if len(jobs) == 1:
                 jobs[0].done.set_exception(error)
-            else:  # one caller's events cannot be stored: that must not become another's trouble
-                middle = len(jobs) // 2
-                self._commit(jobs[:middle])
-                self._commit(jobs[middle:])
+                return
+            middle = (
+                len(jobs) // 2
+            )  # one caller's events cannot be stored: that must not become another's trouble
+            self._commit(jobs[:middle])
+            self._commit(jobs[middle:])
             return
-        except Exception as error:  # the log itself: everybody hears it now, not one after the other
-            for job in jobs:
-                job.done.set_exception(error)
-            return
+        folded = self._fold(appended.entries)
         fresh = {entry.record.message_id for entry in appended.entries}
         for job in jobs:
             mine = {event.message_id for event in job.events} & fresh
             fresh -= mine
             job.done.set_result(Written(len(mine), len(job.events) - len(mine), folded))
+
+
+def _refuse(jobs: Sequence[_Job], error: Exception) -> None:
+    for job in jobs:
+        if not job.done.done():
+            job.done.set_exception(error)
 
 
 class ExposureWriter:

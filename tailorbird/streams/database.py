@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from tailorbird.errors import TailorbirdError
+from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.streams.stream import StreamAwayError
 
 WAIT_SECONDS = 2.0
@@ -122,7 +122,16 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError) or "parameter" in str(error):
+                raise self._refused(error) from error
             raise self._away(str(error), str(error)) from error
+        except (OverflowError, UnicodeError) as error:  # SQLite's integers have 64 bits, its text is UTF-8
+            raise self._refused(error) from error
+
+    def _refused(self, error: Exception) -> UsageError:
+        return UsageError(
+            f"{self.name} stream {self.path}: a record cannot be stored: {error}", remedy="correct the record"
+        )
 
     def _away(self, what: str, cause: str) -> StreamAwayError:
         return StreamAwayError(f"{self.name} stream {self.path}: {what}", remedy=_remedy(cause))

@@ -324,7 +324,7 @@ def _tables(codec: Codec) -> str:
 
 
 def _digest(key: object) -> bytes:
-    return blake2b(str(key).encode(), digest_size=16).digest()
+    return blake2b(str(key).encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def _known(connection: sqlite3.Connection, digests: Sequence[bytes]) -> set[bytes]:

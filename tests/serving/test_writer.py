@@ -2,11 +2,19 @@
 
 import sqlite3
 import threading
+import time
+from dataclasses import replace
+
+import pytest
 
 from serving.writer import ExposureWriter, GroupWriter, WriterFullError
+from tailorbird.errors import UsageError
+from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import Event
 from tailorbird.settings import load_settings
 from tailorbird.streams.factory import open_events
+from tailorbird.streams.sqlite import SqliteStream
+from tailorbird.streams.stream import StreamAwayError
 
 
 def test_a_full_exposure_queue_drops_and_counts(tmp_path):
@@ -55,3 +63,45 @@ def test_events_that_could_not_wait_are_refused_at_once_and_the_others_stored(tm
             writer.write(many).result(timeout=30).accepted == 9
         )  # a batch beyond the bound, when nothing waits
         writer.close()
+
+
+def test_everybody_who_waits_hears_at_once_that_the_log_is_locked(tmp_path):
+    with SqliteStream(tmp_path / "e.db", EVENTS, archive=tmp_path / "archive", wait_seconds=0.5) as stream:
+        writer = GroupWriter(stream, fold=lambda stored: True)
+        busy = sqlite3.connect(stream.path, isolation_level=None)
+        busy.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
+        waiting = [writer.write([view(n)]) for n in range(200)]
+        for each in waiting:
+            with pytest.raises(StreamAwayError, match="locked"):
+                each.result(timeout=60)
+        waited = time.monotonic() - started
+        busy.execute("ROLLBACK")
+        busy.close()
+        assert waited < 200 * 0.5 / 10  # one after the other: 200 times half a second
+        assert writer.write([view(1)]).result(timeout=30).accepted == 1
+        assert stream.end()[0] == 1
+        writer.close()
+
+
+def test_one_callers_bad_record_fails_that_caller_alone(tmp_path):
+    with open_events(load_settings(home=tmp_path)) as stream:
+        gate = threading.Event()
+        writer = GroupWriter(stream, fold=lambda stored: gate.wait(30))
+        first = writer.write([view(1_000)])  # held, so that the others become one batch
+        bad = {7, 63}
+        waiting = {n: writer.write([replace(view(n), position=2**70 if n in bad else 1)]) for n in range(100)}
+        gate.set()
+        assert first.result(timeout=30).accepted == 1
+        for n, each in waiting.items():
+            if n in bad:
+                with pytest.raises(UsageError, match="cannot be stored"):
+                    each.result(timeout=30)
+            else:
+                assert each.result(timeout=30).accepted == 1
+        assert stream.end()[0] == 99
+        writer.close()
+
+
+def view(n):
+    return Event(f"m{n}", "view", 1.0, 1.0, user_id="u")

@@ -66,12 +66,19 @@ EVENT_KIND = Kind(
         event(2, user_id=None),
         event(2, event_time=float("nan")),
         event(2, context={"bytes": b"\xff"}),
+        event(2, position=2**70),
+        event(2, message_id="\ud800"),
+        event(2, item_id="\ud800"),
     ),
 )
 EXPOSURE_KIND = Kind(
     EXPOSURES,
     exposure,
     full=(toy.exposure(900, sampled=True), toy.exposure(901, user_id=None)),
-    bad=(replace(exposure(2), context={"bytes": b"\xff"}),),
+    bad=(
+        replace(exposure(2), context={"bytes": b"\xff"}),
+        replace(exposure(2), recommendation_id="\ud800"),
+        replace(exposure(2), user_id="\ud800"),
+    ),
 )
 KINDS = {"events": EVENT_KIND, "exposures": EXPOSURE_KIND}

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from tailorbird.errors import UsageError
 from tailorbird.streams.archive import expression
 from tailorbird.streams.codec import Codec
 from tailorbird.streams.position import BEGINNING, Position
@@ -31,6 +32,7 @@ class HolesStream:
     def append(self, records):
         self._require_open()
         rows = [self.codec.to_row(record) for record in records]
+        _refuse_unsendable(rows)
         entries = []
         for record, row in zip(records, rows, strict=True):
             values = dict(zip(self.codec.columns, row, strict=True))
@@ -117,3 +119,15 @@ class HolesStream:
     def _require_open(self) -> None:
         if self._closed:
             raise StreamAwayError("the stream is closed", remedy="open the stream again")
+
+
+def _refuse_unsendable(rows) -> None:
+    """What no broker takes either: text that is not UTF-8, numbers beyond 64 bits."""
+    for value in (value for row in rows for value in row):
+        try:
+            if isinstance(value, str):
+                value.encode()
+            elif isinstance(value, int):
+                value.to_bytes(8, "big", signed=True)
+        except (UnicodeError, OverflowError) as error:
+            raise UsageError(f"{value!r} cannot be stored: {error}") from error
