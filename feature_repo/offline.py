@@ -12,10 +12,12 @@ from feature_repo.layout import USER_VIEW, snapshot_file
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.errors import TailorbirdError
 from tailorbird.features.keysets import KeySet
+from tailorbird.features.links import Links
 from tailorbird.features.records import RECORD
 from tailorbird.features.state import UserState
 from tailorbird.features.table import STORED_USER
 from tailorbird.settings import Settings
+from tailorbird.streams.position import Position
 
 
 class FeastProfiles:
@@ -59,11 +61,9 @@ class FeastProfiles:
 
 def _states(user_keys: list[str], table: pa.Table) -> list[UserState]:
     table = table.combine_chunks()
-    plain = {
-        name: table[name].to_pylist() for name in ("first_seen", "last_seen", "total", "applied_through")
-    }
-    packed = {name: table[name].to_pylist() for name in ("history", "had", "hidden")}
-    lists = {name: _slices(table[name]) for name in ("sums", "affinity_keys", "affinity", "applied_beyond")}
+    plain = {name: table[name].to_pylist() for name in ("first_seen", "last_seen", "total", "applied")}
+    packed = {name: table[name].to_pylist() for name in ("history", "had", "hidden", "links")}
+    lists = {name: _slices(table[name]) for name in ("sums", "affinity_keys", "affinity")}
     return [
         UserState.empty(user_key)
         if plain["total"][row] is None
@@ -75,11 +75,11 @@ def _states(user_keys: list[str], table: pa.Table) -> list[UserState]:
             affinity=lists["affinity"][row],
             had_set=KeySet.from_bytes(packed["had"][row]),
             hidden_set=KeySet.from_bytes(packed["hidden"][row]),
+            links=Links.from_bytes(packed["links"][row]),
             first_seen=plain["first_seen"][row],
             last_seen=plain["last_seen"][row],
             total=plain["total"][row],
-            applied_through=plain["applied_through"][row],
-            applied_beyond=lists["applied_beyond"][row],
+            applied=Position.from_text(plain["applied"][row]),
         )
         for row, user_key in enumerate(user_keys)
     ]

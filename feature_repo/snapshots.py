@@ -20,6 +20,7 @@ from tailorbird.features.items import static_rows
 from tailorbird.features.records import behaviour, records_of_frame
 from tailorbird.features.replay import roll, timelines
 from tailorbird.features.state import UserState
+from tailorbird.streams.position import Position
 
 _ROWS_AT_ONCE = 16_384
 _DAY_US = 86_400_000_000
@@ -35,11 +36,11 @@ _USER_SCHEMA = pa.schema(
         ("affinity", pa.list_(pa.float64())),
         ("had", pa.binary()),
         ("hidden", pa.binary()),
+        ("links", pa.binary()),
         ("first_seen", pa.int64()),
         ("last_seen", pa.int64()),
         ("total", pa.int64()),
-        ("applied_through", pa.int64()),
-        ("applied_beyond", pa.list_(pa.int64())),
+        ("applied", pa.string()),
     ]
 )
 _ITEM_SCHEMA = pa.schema(
@@ -77,7 +78,7 @@ def build_snapshots(
     *,
     history_length: int,
     scale: RatingScale,
-    applied_through: int,
+    applied: Position,
     on_events: Callable[[int], object] = lambda count: None,
 ) -> Built:
     """Write both views' snapshots of a log's frame. Each file appears whole or not at all."""
@@ -85,9 +86,7 @@ def build_snapshots(
     user_file, item_file = snapshot_file(folder, USER_VIEW), snapshot_file(folder, ITEM_VIEW)
     user_file.parent.mkdir(parents=True, exist_ok=True)
     users: set[str] = set()
-    states = _user_states(
-        events, facts, history_length=history_length, applied_through=applied_through, users=users
-    )
+    states = _user_states(events, facts, history_length=history_length, applied=applied, users=users)
     tables = (_user_table(chunk) for chunk in _chunks(states, on_events))
     user_rows = _write(user_file, tables, _USER_SCHEMA)
     item_rows = _write(item_file, _item_tables(events, catalog, facts), _ITEM_SCHEMA)
@@ -95,7 +94,7 @@ def build_snapshots(
 
 
 def _user_states(
-    events: pd.DataFrame, facts: ItemFacts, *, history_length: int, applied_through: int, users: set[str]
+    events: pd.DataFrame, facts: ItemFacts, *, history_length: int, applied: Position, users: set[str]
 ) -> Iterator[UserState]:
     for timeline in timelines(events, facts):
         times = timeline.records.packed["time"]
@@ -108,7 +107,7 @@ def _user_states(
             facts,
             counts,
             length=history_length,
-            applied_through=applied_through,
+            applied=applied,
         )
 
 
@@ -138,11 +137,11 @@ def _user_table(states: Sequence[UserState]) -> pa.Table:
         _lists([state.affinity for state in states], pa.float64()),
         pa.array([state.had_set.to_bytes() for state in states], pa.binary()),
         pa.array([state.hidden_set.to_bytes() for state in states], pa.binary()),
+        pa.array([state.links.to_bytes() for state in states], pa.binary()),
         pa.array([state.first_seen for state in states], pa.int64()),
         pa.array(last_seen),
         pa.array(total),
-        pa.array([state.applied_through for state in states], pa.int64()),
-        _lists([state.applied_beyond for state in states], pa.int64()),
+        pa.array([state.applied.to_text() for state in states], pa.string()),
     ]
     return pa.Table.from_arrays(columns, schema=_USER_SCHEMA)
 

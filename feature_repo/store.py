@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,11 @@ from tailorbird.errors import TailorbirdError
 from tailorbird.events.valence import RatingScale
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.items import ItemTable
+from tailorbird.features.merge import with_linked
 from tailorbird.features.state import UserState
 from tailorbird.features.table import STORED_ITEM, STORED_USER
 from tailorbird.settings import Settings
+from tailorbird.streams.position import Position
 
 # Feast's switch for shared metrics would reach every child process, whose folder then goes when we end.
 if metrics._owns_mp_dir:
@@ -117,7 +119,7 @@ class FeatureStoreRoom:
             catalog,
             history_length=self.settings.history_length,
             scale=RatingScale.parse(self.settings.rating_scale),
-            applied_through=through,
+            applied=Position({0: through}),
             on_events=on_events,
         )
 
@@ -138,7 +140,15 @@ class FeatureStoreRoom:
         return through
 
     def online_read(self, user_keys: Sequence[str]) -> list[UserState]:
-        """The live profiles, in the order asked; an unknown user has the empty one."""
+        """The live profiles, in the order asked, joined with what is linked to them; an unknown user has the empty one."""
+        return with_linked(
+            self.online_parts(user_keys),
+            lambda places, keys: self.online_parts(keys),
+            length=self.settings.history_length,
+        )
+
+    def online_parts(self, user_keys: Sequence[str]) -> list[UserState]:
+        """What each key's own row holds, in the order asked."""
         rows = self._read(self.definitions.user_profile, USER_KEY, user_keys)
         return [
             UserState.empty(key)
@@ -244,8 +254,9 @@ def _reach(file: Path) -> tuple[int, datetime]:
     metadata = pq.ParquetFile(file).metadata
     if metadata.num_rows == 0:
         return 0, _EPOCH
-    table = pq.read_table(file, columns=["applied_through", "event_timestamp"])
-    return int(pc.max(table["applied_through"]).as_py()), pc.max(table["event_timestamp"]).as_py()
+    table = pq.read_table(file, columns=["applied", "event_timestamp"])
+    reach = reduce(Position.joined, map(Position.from_text, pc.unique(table["applied"]).to_pylist()))
+    return reach[0], pc.max(table["event_timestamp"]).as_py()
 
 
 def _drop_rows(file: Path, user_key: str) -> bool:

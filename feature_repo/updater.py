@@ -94,21 +94,25 @@ class ProfileUpdater:
         return missing
 
     def _fold(self, batch: Logged) -> tuple[int, int]:
-        by_user: dict[str, list[tuple[int, Event]]] = {}
-        for _, offset, event in batch:
-            if event.type not in IGNORED_TYPES:  # serving logs a slate an answer: no profile changes by it
-                by_user.setdefault(event.user_key, []).append((offset, event))
+        by_user: dict[str, list[Entry[Event]]] = {}
+        for entry in batch:
+            if (
+                entry.record.type not in IGNORED_TYPES
+            ):  # serving logs a slate an answer: no profile changes by it
+                by_user.setdefault(entry.record.user_key, []).append(entry)
         changed: list[UserState] = []
         fresh: list[Event] = []
-        for state, entries in zip(self._room.online_read(list(by_user)), by_user.values(), strict=True):
-            offsets, events = [offset for offset, _ in entries], [event for _, event in entries]
-            folded = state.fold(events, self._facts, offsets=offsets, length=self._settings.history_length)
+        for state, entries in zip(self._room.online_parts(list(by_user)), by_user.values(), strict=True):
+            places = [(entry.partition, entry.offset) for entry in entries]
+            events = [entry.record for entry in entries]
+            folded = state.fold(events, self._facts, places=places, length=self._settings.history_length)
             if folded is not state:
                 changed.append(folded)
                 added = folded.total - state.total
-                fresh += events if added == len(events) else state.unapplied(events, offsets=offsets)
+                if added:
+                    fresh += events if added == len(events) else state.unapplied(events, places=places)
         if changed:
-            self._room.online_write([state for state in changed if state.total])
+            self._room.online_write([state for state in changed if state.total or state.links])
         if fresh:
             self._count_items(fresh)
         return len(changed), len(fresh)

@@ -17,9 +17,15 @@ EVENT_TYPES: tuple[str, ...] = (
     "rating",
     "like",
     "hide",
+    "identify",
+    "unlink",
     "slate",
 )
 """The types we know; any other lower-case name is a custom type. ``slate`` is what serving showed (one per answer)."""
+
+IDENTIFY, UNLINK = "identify", "unlink"
+LINK_TYPES = frozenset({IDENTIFY, UNLINK})
+"""What joins an anonymous id to a user, and parts them again; such an event names both and belongs to the user."""
 
 SCHEMA = pa.schema(
     [

@@ -50,7 +50,7 @@ class KeySet:
     def to_bytes(self) -> bytes:
         """Pack: deltas of keys in planes of equal bytes, then days likewise, deflated where that saves something."""
         if len(self) < _WORTH_PACKING:
-            return b"" if not len(self) else _RAW + self.keys.tobytes() + self.days.tobytes()
+            return _RAW + self.keys.tobytes() + self.days.tobytes()
         steps = np.diff(self.keys.view(np.uint64), prepend=np.uint64(0))
         planes = steps.view(np.uint8).reshape(-1, 8).T, self.days.view(np.uint8).reshape(-1, 2).T
         return _PACKED + zlib.compress(b"".join(plane.tobytes() for plane in planes), 1)
@@ -58,7 +58,7 @@ class KeySet:
     @classmethod
     def from_bytes(cls, packed: bytes) -> "KeySet":
         """Read what :meth:`to_bytes` wrote. Raises ValueError where it is damaged."""
-        if not packed:
+        if packed == _RAW:
             return NOTHING
         if packed[:1] == _RAW:
             count, rest = divmod(len(packed) - 1, 10)

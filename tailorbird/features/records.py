@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tailorbird.events.schema import Event
+from tailorbird.events.schema import LINK_TYPES, Event
 from tailorbird.events.valence import strength, strengths
 from tailorbird.features.facts import ItemFacts, stable_key, stable_keys
 from tailorbird.features.sums import TYPE_CODE, type_code
@@ -62,7 +62,7 @@ def frame_microseconds(column: pd.Series) -> np.ndarray:
 
 
 def records_of(events: Sequence[Event], facts: ItemFacts) -> Records:
-    """Pack events in the order given. Ignored types must be left out before."""
+    """Pack events in the order given. Ignored types and links must be left out before."""
     rows = [facts.row_of.get(event.item_id or "", -1) for event in events]
     packed = np.array(
         [
@@ -87,7 +87,7 @@ def records_of(events: Sequence[Event], facts: ItemFacts) -> Records:
 
 
 def records_of_frame(frame: pd.DataFrame, facts: ItemFacts) -> Records:
-    """Pack the rows of an event log's frame in their order. Ignored types must be left out before."""
+    """Pack the rows of an event log's frame in their order. Ignored types and links must be left out before."""
     rows = _map_unique(
         frame["item_id"], lambda names: np.array([facts.row_of.get(n or "", -1) for n in names], np.int64)
     )
@@ -114,7 +114,7 @@ def records_of_frame(frame: pd.DataFrame, facts: ItemFacts) -> Records:
 
 def behaviour(frame: pd.DataFrame) -> pd.DataFrame:
     """Keep the rows that are part of a profile, each message once."""
-    frame = frame[~frame["type"].isin(IGNORED_TYPES)]
+    frame = frame[~frame["type"].isin(IGNORED_TYPES | LINK_TYPES)]
     return frame.drop_duplicates("message_id") if frame["message_id"].duplicated().any() else frame
 
 

@@ -1,7 +1,7 @@
 """Profiles of the past by replaying the event log once: exact, in memory, no feature store needed."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,10 +10,13 @@ from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.valence import FIVE_STARS, RatingScale
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.keysets import NOTHING
+from tailorbird.features.links import NO_LINKS, LinkTimelines
+from tailorbird.features.merge import with_linked
 from tailorbird.features.records import MICROSECONDS, Records, behaviour, microseconds, records_of_frame
 from tailorbird.features.state import UserState, lasting_sets
 from tailorbird.features.sums import AFFINITY_RATE, USER_RATES, USER_SUMS, user_contribution
 from tailorbird.features.table import HISTORY_LENGTH
+from tailorbird.streams.position import BEGINNING, Position
 
 
 @dataclass(frozen=True)
@@ -37,32 +40,39 @@ class ReplayProfiles:
     ) -> None:
         self._facts = ItemFacts.of(catalog, scale=scale)
         self._length = length
+        self._links = LinkTimelines(events)
         self._timelines = {timeline.user_key: timeline.records for timeline in timelines(events, self._facts)}
 
     def states_at(self, user_keys: Sequence[str], instants: np.ndarray) -> list[UserState]:
         """See ProfileSource. One pass over each user's events, whatever the number of instants."""
-        states: list[UserState | None] = [None] * len(user_keys)
+
+        def fetch(places: Sequence[int], keys: Sequence[str]) -> list[UserState]:
+            return self._own(keys, np.asarray(instants)[list(places)])
+
+        return with_linked(self._own(user_keys, instants), fetch, length=self._length)
+
+    def _own(self, user_keys: Sequence[str], instants: np.ndarray) -> list[UserState]:
+        """What was done under each key itself, strictly before its instant."""
+        states = [UserState.empty(str(key)) for key in user_keys]
+        cuts = [microseconds(float(instant)) for instant in instants]
         asked = pd.Series(np.arange(len(user_keys))).groupby(np.asarray(user_keys, object), sort=False)
         for user_key, places in asked.indices.items():
             name = str(user_key)
             records = self._timelines.get(name)
             if records is None:
-                for place in places:
-                    states[place] = UserState.empty(name)
                 continue
-            cuts = np.array([microseconds(float(instants[place])) for place in places], np.int64)
-            counts = np.searchsorted(records.packed["time"], cuts, side="left")
+            counts = np.searchsorted(records.packed["time"], [cuts[place] for place in places], side="left")
             wanted = np.unique(counts)
-            rolled = dict(
-                zip(
-                    wanted.tolist(),
-                    roll(name, records, self._facts, wanted, length=self._length),
-                    strict=True,
-                )
-            )
+            rolled = roll(name, records, self._facts, wanted, length=self._length)
+            by_count = dict(zip(wanted.tolist(), rolled, strict=True))
             for place, count in zip(places, counts.tolist(), strict=True):
-                states[place] = rolled[count]
-        return [state for state in states if state is not None]
+                states[place] = by_count[count]
+        if self._links:
+            states = [
+                replace(state, links=self._links.at(state.user_key, cut))
+                for state, cut in zip(states, cuts, strict=True)
+            ]
+        return states
 
 
 def timelines(events: pd.DataFrame, facts: ItemFacts) -> Iterator[Timeline]:
@@ -86,11 +96,11 @@ def roll(
     counts: np.ndarray,
     *,
     length: int = HISTORY_LENGTH,
-    applied_through: int = -1,
+    applied: Position = BEGINNING,
 ) -> Iterator[UserState]:
     """Yield the profile after the first ``count`` events, for each of the ascending ``counts``.
 
-    The same sums as :meth:`UserState.fold`, for events already in order.
+    The same sums as :meth:`UserState.fold`, for events already in order; without links.
     """
     packed, rows = records.packed, records.rows
     lists = [facts.affinity_of(row) for row in rows.tolist()]
@@ -140,9 +150,9 @@ def roll(
             affinity=affinity[touched],
             had_set=had,
             hidden_set=hidden,
+            links=NO_LINKS,
             first_seen=int(times[0]),
             last_seen=int(times[count - 1]),
             total=count,
-            applied_through=applied_through,
-            applied_beyond=np.zeros(0, np.int64),
+            applied=applied,
         )

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tailorbird.events.schema import Event
+from tailorbird.events.schema import LINK_TYPES, Event
 from tailorbird.features.facts import ItemFacts, stable_key
 from tailorbird.features.keysets import NOTHING, KeySet
+from tailorbird.features.links import NO_LINKS, Links
 from tailorbird.features.records import MICROSECONDS, RECORD, Records, records_of
 from tailorbird.features.sums import (
     AFFINITY_RATE,
@@ -18,9 +19,10 @@ from tailorbird.features.sums import (
     user_contribution,
 )
 from tailorbird.features.table import HISTORY_LENGTH, IGNORED_TYPES
+from tailorbird.streams.position import BEGINNING, Position
 
-APPLIED_BEYOND = 64
-"""Offsets that may be folded in ahead of a missing one before the gap counts as applied."""
+Place = tuple[int, int]
+"""The partition and the offset of an event."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +31,9 @@ class UserState:
 
     ``history`` (n,) RECORD, oldest first; ``sums`` (USER_SUMS,) and ``affinity`` (m,) are decayed sums at ``last_seen``;
     ``affinity_keys`` (m,) int32 buckets, ascending; ``had_set`` and ``hidden_set`` outlast the history: the items met
-    (viewed, rated, bought …) and those the user has hidden, which nothing brings back. Times are epoch microseconds,
-    0 where there is no event.
+    (viewed, rated, bought …) and those the user has hidden, which nothing brings back. ``links`` name the anonymous keys
+    that were joined to this one; every event of the stream up to ``applied`` is in the profile. Times are epoch
+    microseconds, 0 where there is no event.
     """
 
     user_key: str
@@ -40,11 +43,11 @@ class UserState:
     affinity: np.ndarray
     had_set: KeySet
     hidden_set: KeySet
+    links: Links
     first_seen: int
     last_seen: int
     total: int
-    applied_through: int
-    applied_beyond: np.ndarray
+    applied: Position
 
     @classmethod
     def empty(cls, user_key: str) -> "UserState":
@@ -57,17 +60,17 @@ class UserState:
             affinity=np.zeros(0),
             had_set=NOTHING,
             hidden_set=NOTHING,
+            links=NO_LINKS,
             first_seen=0,
             last_seen=0,
             total=0,
-            applied_through=-1,
-            applied_beyond=np.zeros(0, np.int64),
+            applied=BEGINNING,
         )
 
     @property
     def version(self) -> str:
         """Changes with every event folded in: the key of cached answers."""
-        return f"{self.total}-{self.first_seen:x}-{self.last_seen:x}"
+        return f"{self.total}-{self.first_seen:x}-{self.last_seen:x}{self.links.digest}"
 
     @property
     def had(self) -> np.ndarray:
@@ -90,20 +93,23 @@ class UserState:
         events: Sequence[Event],
         items: ItemFacts,
         *,
-        offsets: Sequence[int] | None = None,
+        places: Sequence[Place] | None = None,
         length: int = HISTORY_LENGTH,
     ) -> "UserState":
-        """Return the profile with ``events`` of this user added, each once, in whatever order they come.
+        """Return the profile with ``events`` of this user added, each once, in whatever order they happened.
 
-        With ``offsets`` (of the event log) an event is applied exactly once; without, duplicates are recognised by message
-        among the last ``length`` events. Returns self where nothing is new.
+        ``places`` are their partitions and offsets, ascending within a partition: what ``applied`` holds was folded in
+        before and is left out. Without them duplicates are recognised by message among the last ``length`` events.
+        Returns self where nothing is new.
         """
-        fresh, (through, beyond) = self._fresh(events, offsets)
+        fresh, applied = self._fresh(events, places)
         if not fresh:
-            if beyond is self.applied_beyond:
-                return self
-            return replace(self, applied_through=through, applied_beyond=beyond)
-        records = records_of(fresh, items).sorted()
+            return self if applied is self.applied else replace(self, applied=applied)
+        links = self.links.joined(Links.of(fresh))
+        done = [event for event in fresh if event.type not in LINK_TYPES]
+        if not done:
+            return replace(self, links=links, applied=applied)
+        records = records_of(done, items).sorted()
         sums, keys, affinity, last_seen = self._add(records, items)
         merged = np.concatenate([self.history, records.packed[records.packed["kept"] == 1]])
         if len(self.history) and records.packed["time"][0] <= self.history["time"][-1]:
@@ -118,16 +124,16 @@ class UserState:
             affinity=affinity,
             had_set=self.had_set.joined(had),
             hidden_set=self.hidden_set.joined(hidden),
+            links=links,
             first_seen=min(self.first_seen, earliest) if self.total else earliest,
             last_seen=last_seen,
             total=self.total + len(records),
-            applied_through=through,
-            applied_beyond=beyond,
+            applied=applied,
         )
 
-    def unapplied(self, events: Sequence[Event], *, offsets: Sequence[int] | None = None) -> list[Event]:
+    def unapplied(self, events: Sequence[Event], *, places: Sequence[Place] | None = None) -> list[Event]:
         """Of ``events``, those that :meth:`fold` would add."""
-        return self._fresh(events, offsets)[0]
+        return self._fresh(events, places)[0]
 
     def to_row(self) -> dict[str, object]:
         """The stored features (table.STORED_USER) as plain values."""
@@ -138,11 +144,11 @@ class UserState:
             "affinity": self.affinity.tolist(),
             "had": self.had_set.to_bytes(),
             "hidden": self.hidden_set.to_bytes(),
+            "links": self.links.to_bytes(),
             "first_seen": self.first_seen,
             "last_seen": self.last_seen,
             "total": self.total,
-            "applied_through": self.applied_through,
-            "applied_beyond": self.applied_beyond.tolist(),
+            "applied": self.applied.to_text(),
         }
 
     @classmethod
@@ -160,28 +166,22 @@ class UserState:
             affinity=np.array(row["affinity"], np.float64),
             had_set=KeySet.from_bytes(row["had"]),  # type: ignore[arg-type]
             hidden_set=KeySet.from_bytes(row["hidden"]),  # type: ignore[arg-type]
+            links=Links.from_bytes(row["links"]),  # type: ignore[arg-type]
             first_seen=int(row["first_seen"]),  # type: ignore[call-overload]
             last_seen=int(row["last_seen"]),  # type: ignore[call-overload]
             total=int(total),  # type: ignore[call-overload]
-            applied_through=int(row["applied_through"]),  # type: ignore[call-overload]
-            applied_beyond=np.array(row["applied_beyond"], np.int64),
+            applied=Position.from_text(str(row["applied"])),
         )
 
-    def _fresh(
-        self, events: Sequence[Event], offsets: Sequence[int] | None
-    ) -> tuple[list[Event], tuple[int, np.ndarray]]:
-        """The events not yet folded in, and the marks of applied offsets."""
-        applied = self.applied_through, self.applied_beyond
-        chosen = list(events)
-        if offsets is not None:
-            beyond = set(self.applied_beyond.tolist())
+    def _fresh(self, events: Sequence[Event], places: Sequence[Place] | None) -> tuple[list[Event], Position]:
+        """The events not yet folded in, and the mark once they are."""
+        applied, chosen = self.applied, list(events)
+        if places is not None:
             chosen = []
-            for event, offset in zip(events, offsets, strict=True):
-                if offset > self.applied_through and offset not in beyond:
-                    beyond.add(offset)
+            for event, (partition, offset) in zip(events, places, strict=True):
+                if not applied.holds(partition, offset):
+                    applied = applied.advanced(partition, offset)
                     chosen.append(event)
-            if len(beyond) > len(self.applied_beyond):
-                applied = _applied(self.applied_through, beyond)
         known = set(self.history["message"].tolist()) if chosen else set()
         messages = dict.fromkeys(event.message_id for event in chosen)
         fresh: list[Event] = []
@@ -219,14 +219,6 @@ def lasting_sets(packed: np.ndarray) -> tuple[KeySet, KeySet]:
     met, hides = named & (TYPE_PRESENCE[packed["type"]] > 0), named & (packed["type"] == HIDE)
     keys, times = packed["item"], packed["time"]
     return KeySet.of(keys[met], times[met]), KeySet.of(keys[hides], times[hides])
-
-
-def _applied(through: int, beyond: set[int]) -> tuple[int, np.ndarray]:
-    """Advance the mark over consecutive offsets, and past a gap when too many wait beyond it."""
-    waiting = sorted(beyond)
-    while waiting and (waiting[0] == through + 1 or len(waiting) > APPLIED_BEYOND):
-        through = waiting.pop(0)
-    return through, np.array(waiting, np.int64)
 
 
 def _add_affinity(

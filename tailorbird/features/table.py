@@ -90,11 +90,11 @@ STORED_USER = (
     _stored("affinity", "user", "float64s", "decayed strength of each bucket at last_seen"),
     _stored("had", "user", "bytes", "items met, with the newest day of each, packed (features.keysets)"),
     _stored("hidden", "user", "bytes", "items hidden, likewise"),
+    _stored("links", "user", "bytes", "the newest word on each anonymous id joined or parted, as JSON"),
     _stored("first_seen", "user", "int64", "earliest event, epoch microseconds"),
     _stored("last_seen", "user", "int64", "latest event, epoch microseconds"),
     _stored("total", "user", "int64", "events folded in: the profile's revision"),
-    _stored("applied_through", "user", "int64", "every log offset up to here is folded in"),
-    _stored("applied_beyond", "user", "int64s", "offsets past applied_through that are folded in, ascending"),
+    _stored("applied", "user", "string", "stream position up to which every event is folded in, as JSON"),
 )
 STORED_ITEM = (
     _stored("category", "item", "string", "most specific category"),

@@ -12,6 +12,7 @@ from tailorbird.features.records import records_of, records_of_frame
 from tailorbird.features.state import UserState
 from tailorbird.features.sums import PRICE, TYPE_CODE, VALUE
 from tailorbird.features.table import USER_HALF_LIVES
+from tailorbird.streams.position import Position
 from tests.features.toy import CATALOG, DAY, FACTS, NOON, event, frame, random_shop
 
 ANN = UserState.empty("ann")
@@ -127,32 +128,20 @@ def test_folding_leaves_the_profile_it_started_from_alone() -> None:
 
 
 def test_rows_round_trip_and_a_missing_row_is_an_empty_profile() -> None:
-    state = ANN.fold([event("1", "purchase", "kettle", NOON, value=2.0)], FACTS, offsets=[7])
+    state = ANN.fold([event("1", "purchase", "kettle", NOON, value=2.0)], FACTS, places=[(1, 7)])
     again = UserState.from_row("ann", state.to_row())
     assert_same(again, state)
-    assert again.applied_through == state.applied_through
-    assert again.applied_beyond.tolist() == state.applied_beyond.tolist() == [7]
+    assert again.applied == state.applied == Position({1: 7})
     assert UserState.from_row("ann", {"total": None}).total == 0
 
 
-def test_an_offset_is_applied_once_even_when_it_comes_after_later_ones() -> None:
-    state = ANN.fold([event("9", "impression", "kettle", NOON)], FACTS, offsets=[9])
-    state = state.fold([event("3", "impression", "kettle", NOON)], FACTS, offsets=[3])
-    again = state.fold(
-        [event("9", "impression", "kettle", NOON), event("3", "impression", "saw", NOON)],
-        FACTS,
-        offsets=[9, 3],
-    )
-    assert again is state
-    assert count(state, "impression", "ever") == 2.0
-
-
-def test_the_applied_marks_stay_bounded() -> None:
-    state = ANN
-    for offset in range(0, 1000, 2):
-        state = state.fold([event(str(offset), "impression", None, NOON)], FACTS, offsets=[offset])
-    assert len(state.applied_beyond) == 64
-    assert count(state, "impression", "ever") == 500.0
+def test_what_was_applied_is_not_applied_again() -> None:
+    first, second = event("1", "impression", "kettle", NOON), event("2", "impression", "saw", NOON)
+    state = ANN.fold([first, second], FACTS, places=[(0, 3), (2, 1)])
+    assert state.applied == Position({0: 3, 2: 1})
+    assert state.fold([first, second], FACTS, places=[(0, 3), (2, 1)]) is state
+    later = state.fold([second, event("3", "impression", "saw", NOON)], FACTS, places=[(2, 1), (2, 9)])
+    assert count(later, "impression", "ever") == 3.0
 
 
 @settings(max_examples=60, deadline=None)
@@ -160,14 +149,13 @@ def test_the_applied_marks_stay_bounded() -> None:
 def test_order_batches_and_duplicates_do_not_matter(seed: int, data: st.DataObject) -> None:
     catalog, events = random_shop(users=1, items=6, events=30, days=20, seed=seed)
     facts = ItemFacts.of(catalog)
-    numbered = list(enumerate(events, start=1))
     punctual = UserState.empty("x").fold(sorted(events, key=lambda e: e.event_time), facts, length=16)
-    shuffled = data.draw(st.permutations(numbered))
-    doubled = shuffled + data.draw(st.lists(st.sampled_from(numbered), max_size=8))
-    cut = data.draw(st.integers(0, len(doubled)))
+    log = list(enumerate(data.draw(st.permutations(events)), start=1))  # in the order they were heard of
+    cut = data.draw(st.integers(0, len(log)))
+    again = sorted(data.draw(st.sets(st.integers(0, cut))))  # a reader that died sends some once more
     state = UserState.empty("x")
-    for batch in (doubled[:cut], doubled[cut:]):
-        state = state.fold([e for _, e in batch], facts, offsets=[n for n, _ in batch], length=16)
+    for batch in (log[:cut], [log[n] for n in again if n < cut] + log[cut:]):
+        state = state.fold([e for _, e in batch], facts, places=[(0, n) for n, _ in batch], length=16)
     assert_same(state, punctual)
 
 

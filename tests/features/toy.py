@@ -38,6 +38,8 @@ def frame(events: list[Event]) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "message_id": [e.message_id for e in events],
+            "user_id": [e.user_id for e in events],
+            "anonymous_id": [e.anonymous_id for e in events],
             "type": [e.type for e in events],
             "session_id": [e.session_id for e in events],
             "item_id": [e.item_id for e in events],

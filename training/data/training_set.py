@@ -1,5 +1,7 @@
 """What a command of this room starts from: the events that Feast's offline store knows, with the items and users."""
 
+from functools import reduce
+
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -36,5 +38,5 @@ def offline_reach(settings: Settings) -> Position:
             f"workspace {settings.workspace!r} has no offline features at {file}",
             remedy=f"run `tailorbird features --workspace {settings.workspace}` first",
         )
-    through = pc.max(pq.read_table(file, columns=["applied_through"])["applied_through"]).as_py()
-    return Position({0: int(through or 0)})
+    reached = pc.unique(pq.read_table(file, columns=["applied"])["applied"]).to_pylist()
+    return reduce(Position.joined, map(Position.from_text, reached), Position({0: 0}))
