@@ -42,9 +42,9 @@ class Shelves:
     def apply(self, stored):
         if self.away:
             raise OSError("online store is away")
-        for _, offset, event in stored:
+        for partition, offset, event in stored:
             before = self.states.get(event.user_key, UserState.empty(event.user_key))
-            self.states[event.user_key] = before.fold([event], toy.FACTS, offsets=[offset])
+            self.states[event.user_key] = before.fold([event], toy.FACTS, places=[(partition, offset)])
 
     def catch_up(self, event_log):
         self.apply(event_log.read(BEGINNING).entries)
