@@ -6,11 +6,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy networks: more threads only
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tailorbird.settings import Settings, load_settings
 
 pytest_plugins = ["tests.stores"]
+hypothesis.settings.register_profile("tailorbird", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("tailorbird")
 
 
 @pytest.fixture(scope="session")
