@@ -4,12 +4,13 @@ import logging
 import os
 import threading
 import time
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serving.admin.listener import Listener
 from serving.heartbeat import beats_folder, live_beats
+from serving.lasting import LastingThread
 from serving.notice import Notice
 from tailorbird.settings import Settings
 
@@ -43,6 +44,8 @@ class Admin:
         app = LoopbackGuard(build_admin(desk), max_body_bytes=self._settings.max_body_bytes)
         self._listener = Listener(app, port=port)
         self._listener.wait()
+        self._stop = threading.Event()
+        self._compaction = LastingThread(partial(_compact, self._settings, self._stop), name="compaction")
         threading.Thread(target=self._warm, name="admin-warm-up", daemon=True).start()
 
     def registry(self) -> "Registry":
@@ -54,10 +57,13 @@ class Admin:
         """Called by Ray Serve: a replica whose port is dead is replaced."""
         if not self._listener.alive:
             raise RuntimeError("the admin port does not answer")
+        if not self._compaction.alive:
+            raise RuntimeError("the thread that fills the archives has died")
 
     def __del__(self) -> None:
         if hasattr(self, "_listener"):
             self._listener.close()
+            self._stop.set()
 
     def _open_registry(self) -> "Registry":
         from registry.versions import Registry
@@ -76,3 +82,9 @@ class Admin:
                     answer_gate(bundle)
         except Exception as error:
             log.warning("admin starts cold: %s", error)
+
+
+def _compact(settings: Settings, stop: threading.Event) -> None:
+    from tailorbird.streams.factory import compact_while_serving
+
+    compact_while_serving(settings, stop=stop)

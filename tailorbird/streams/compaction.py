@@ -1,14 +1,26 @@
 """Compaction: moves records from the live database to the archive, in small durable steps, while others write."""
 
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from tailorbird.errors import TailorbirdError
+from tailorbird.plumbing.alone import alone, alone_if_free
 from tailorbird.streams.archive import FILE_ROWS
+from tailorbird.streams.position import Position
 from tailorbird.streams.sqlite import SqliteStream
 
+log = logging.getLogger(__name__)
 Record = TypeVar("Record")
 SWEEP_HOURS = 1
 """How long a file that the table no longer needs stays for those who still read it."""
+MOST_LIVE = 50_000
+"""Live records from which on a compaction is due."""
+LONGEST_SECONDS = 900.0
+"""How long a record waits for the archive at most, so that those who read only the archive know of it."""
 
 
 @dataclass(frozen=True)
@@ -20,21 +32,53 @@ class Compacted:
     joined: int
 
 
+NOTHING = Compacted(0, 0, 0)
+
+
 def compact(stream: SqliteStream[Record]) -> Compacted:
     """Move every record of ``stream`` to its archive; safe to interrupt at any instant and to run again.
 
     A step's rows are durable in the archive before the database drops them. A crash in between leaves them in both: the
     database says up to where the archive counts, so readers see each once, and the next run drops them.
     """
+    with alone(stream.archive_lock):
+        return _compact(stream)
+
+
+def compact_regularly(
+    streams: Sequence[SqliteStream[Any]],
+    *,
+    stop: threading.Event,
+    every_seconds: float = 15.0,
+    most_live: int = MOST_LIVE,
+    longest_seconds: float = LONGEST_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Compact what has grown or waited long, until ``stop``; another process that compacts already is left to it."""
+    due = {stream.path: clock() for stream in streams}
+    while not stop.wait(every_seconds):
+        for stream in streams:
+            try:
+                live = stream.lag(Position({0: stream.compacted()}))
+                if live >= most_live or (live and clock() >= due[stream.path]):
+                    with alone_if_free(stream.archive_lock) as free:
+                        done = _compact(stream) if free else NOTHING
+                    due[stream.path] = clock() + longest_seconds
+                    log.info("%s: %d records moved to the archive", stream.path.name, done.records)
+            except TailorbirdError as error:
+                log.warning("compaction waits: %s", error)
+
+
+def _compact(stream: SqliteStream[Record]) -> Compacted:
     moved = commits = 0
-    with stream.moving():
-        while len(rows := stream.tail(limit=FILE_ROWS)):
-            stream.archive.append(rows)
-            stream.drop_through(int(rows["offset"][-1].as_py()))
-            moved, commits = moved + len(rows), commits + 1
-        joined = stream.archive.merge()
-        if joined:
-            stream.archive.sweep(keep_hours=SWEEP_HOURS)
-        if moved:
-            stream.shrink()
+    stream.finish_move()
+    while len(rows := stream.tail(limit=FILE_ROWS)):
+        stream.archive.append(rows)
+        stream.drop_through(int(rows["offset"][-1].as_py()))
+        moved, commits = moved + len(rows), commits + 1
+    joined = stream.archive.merge()
+    if joined:
+        stream.archive.sweep(keep_hours=SWEEP_HOURS)
+    if moved:
+        stream.shrink()
     return Compacted(moved, commits, joined)

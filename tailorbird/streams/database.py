@@ -18,6 +18,10 @@ _SHRINK_PAGES = 1_000
 Answer = TypeVar("Answer")
 
 
+class OlderFormatError(TailorbirdError):
+    """The file is of an older program; its records are all there."""
+
+
 class Database:
     """One file in WAL mode, used by any number of threads and processes.
 
@@ -33,11 +37,12 @@ class Database:
             self._writer = self._connect()
             self._reader = self._connect()
 
-    def create(self, script: str, *, version: int, older: str) -> None:
+    def create(self, script: str, *, version: int) -> None:
         """Run ``script`` in a new file and give it the format ``version``.
 
         Raises:
-            TailorbirdError: the file has another format; ``older`` is the remedy where it is older.
+            OlderFormatError: the file is of an older program.
+            TailorbirdError: the file is of a newer one.
         """
         with self._mended_errors(), self._writing:
             # The lock comes first: processes that open a new file together run the script once.
@@ -50,9 +55,14 @@ class Database:
             self._writer.execute("COMMIT")
         if found not in (0, version):
             self.close()
-            raise TailorbirdError(
+            kind, remedy = (
+                (TailorbirdError, "use the newer program, or another workspace")
+                if found > version
+                else (OlderFormatError, "upgrade it, or start a new workspace and ingest its data again")
+            )
+            raise kind(
                 f"{self.name} stream {self.path} has format {found}, this program knows {version}",
-                remedy="use the newer program, or another workspace" if found > version else older,
+                remedy=remedy,
             )
 
     @contextmanager

@@ -1,5 +1,6 @@
 """Opens the streams of a workspace with the engine that its settings name: the only place that knows engines."""
 
+import threading
 from typing import TYPE_CHECKING
 
 from tailorbird.errors import UsageError
@@ -7,9 +8,11 @@ from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import Event
 from tailorbird.settings import Settings
 from tailorbird.streams.codec import Codec, Record
-from tailorbird.streams.compaction import Compacted, compact
+from tailorbird.streams.compaction import NOTHING, Compacted, compact, compact_regularly
+from tailorbird.streams.database import OlderFormatError
 from tailorbird.streams.sqlite import SqliteStream
 from tailorbird.streams.stream import Stream
+from tailorbird.streams.upgrade import upgrade_events
 
 if TYPE_CHECKING:
     from tailorbird.exposures.exposure import Exposure
@@ -19,7 +22,15 @@ ENGINES = ("sqlite",)
 
 def open_events(settings: Settings) -> Stream[Event]:
     """The stream of what people did; an append is on the disk before it returns."""
-    return open_stream(settings, EVENTS, durable=True)
+    try:
+        return open_stream(settings, EVENTS, durable=True)
+    except OlderFormatError:
+        upgrade_events(
+            settings.folder / "events.db",
+            archive=settings.archive_folder / "events",
+            old_archive=settings.folder / "log",
+        )
+        return open_stream(settings, EVENTS, durable=True)
 
 
 def open_exposures(settings: Settings) -> "Stream[Exposure]":
@@ -40,7 +51,14 @@ def open_stream(settings: Settings, codec: Codec[Record], *, durable: bool) -> S
 
 def compact_stream(stream: Stream[Record]) -> Compacted:
     """Move what can be moved to the archive, now; engines without a live part of their own have nothing to move."""
-    return compact(stream) if isinstance(stream, SqliteStream) else Compacted(0, 0, 0)
+    return compact(stream) if isinstance(stream, SqliteStream) else NOTHING
+
+
+def compact_while_serving(settings: Settings, *, stop: threading.Event) -> None:
+    """Keep the live parts of both streams small until ``stop``; of all processes that do, one works at a time."""
+    with open_events(settings) as events, open_exposures(settings) as exposures:
+        streams = [stream for stream in (events, exposures) if isinstance(stream, SqliteStream)]
+        compact_regularly(streams, stop=stop)
 
 
 def _require_known(settings: Settings) -> None:

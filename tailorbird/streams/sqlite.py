@@ -3,7 +3,6 @@
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Generic, Self, TypeVar
@@ -26,6 +25,7 @@ STRIDE_ROWS = 100_000
 _FORMAT = 2
 _PARTITION = 0
 _SLICE = 5_000
+_PIECE_ROWS = 25_000
 _PLACES = (1, 8, 64, 512, 4096)
 
 Record = TypeVar("Record")
@@ -53,9 +53,7 @@ class SqliteStream(Generic[Record]):
         self._select = f'SELECT {names} FROM records WHERE "offset" > ? ORDER BY "offset" LIMIT ?'  # noqa: S608
         self._held = _Held()
         self._database = Database(self.path, name=codec.name, durable=durable, wait_seconds=wait_seconds)
-        self._database.create(
-            _tables(codec), version=_FORMAT, older="start a new workspace and ingest its data again"
-        )
+        self._database.create(_tables(codec), version=_FORMAT)
         source, last = self._database.ask(
             lambda c: c.execute("SELECT source, last_offset FROM state").fetchone()
         )
@@ -173,7 +171,8 @@ class SqliteStream(Generic[Record]):
 
     def forget(self, user_key: str) -> int:
         """Delete every record of a person here and in the archive; how many they were. Their keys stay taken."""
-        with self.moving():  # nothing moves to the archive meanwhile
+        with alone(self.archive_lock):  # nothing moves to the archive meanwhile
+            self.finish_move()
             with self._database.transaction() as connection:
                 statement = f'DELETE FROM records WHERE "{self.codec.person}" = ?'  # noqa: S608
                 live = connection.execute(statement, (user_key,)).rowcount
@@ -194,14 +193,16 @@ class SqliteStream(Generic[Record]):
 
     # What compaction asks for.
 
-    @contextmanager
-    def moving(self) -> Iterator[None]:
-        """Be the only one who changes the archive; what an interrupted run left half done is finished first."""
-        with alone(self.archive.folder.with_suffix(".lock")):
-            if (archived := self.archive.through()) > self.compacted():
-                self.drop_through(archived)
-            self._drop_leftovers(self.compacted())
-            yield
+    @property
+    def archive_lock(self) -> Path:
+        """Held by the one who changes the archive."""
+        return self.archive.folder.with_suffix(".lock")
+
+    def finish_move(self) -> None:
+        """Finish what an interrupted compaction left half done."""
+        if (archived := self.archive.through()) > self.compacted():
+            self.drop_through(archived)
+        self._drop_leftovers(self.compacted())
 
     def compacted(self) -> int:
         """The offset up to which records live in the archive and no longer count here."""
@@ -209,7 +210,11 @@ class SqliteStream(Generic[Record]):
 
     def tail(self, *, limit: int) -> pa.Table:
         """The oldest records that are not compacted, at most ``limit``, as the archive holds them."""
-        return self._placed(self._page(self.compacted(), limit)[1])
+        start, pieces, found = self.compacted(), [self.archive.schema.empty_table()], 0
+        while found < limit and (rows := self._page(start, min(limit - found, _PIECE_ROWS))[1]):
+            pieces.append(self._placed(rows))
+            start, found = int(rows[-1][0]), found + len(rows)  # type: ignore[call-overload]
+        return pa.concat_tables(pieces)
 
     def drop_through(self, offset: int) -> None:
         """Note that records up to ``offset`` are in the archive and drop them here, a few at a time."""

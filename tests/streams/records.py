@@ -5,24 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tailorbird.events.rows import EVENTS
-from tailorbird.events.schema import Event
 from tailorbird.exposures.exposure import Exposure
 from tailorbird.exposures.rows import EXPOSURES
 from tailorbird.streams.codec import Codec
 from tests.exposures import toy
-
-
-def event(number: int, *, message_id: str | None = None, **changes: object) -> Event:
-    """A click of one of three people."""
-    values: dict[str, object] = {
-        "message_id": f"m{number}" if message_id is None else message_id,
-        "type": "click",
-        "event_time": 1_700_000_000.0 + 3600.0 * number + 0.000001 * number,
-        "received_time": 1_700_000_001.5 + 3600.0 * number,
-        "user_id": f"user-{number % 3}",
-        "item_id": f"item-{number % 5}",
-    }
-    return Event(**{**values, **changes})  # type: ignore[arg-type]
+from tests.streams.embedded import event
 
 
 def exposure(number: int) -> Exposure:

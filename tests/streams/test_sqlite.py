@@ -13,17 +13,12 @@ from pathlib import Path
 import pytest
 
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.events.rows import EVENTS
 from tailorbird.streams.compaction import compact
 from tailorbird.streams.position import BEGINNING, Position
 from tailorbird.streams.sqlite import SqliteStream
 from tailorbird.streams.stream import StreamAwayError
+from tests.streams.embedded import event, open_at
 from tests.streams.laws import journey
-from tests.streams.records import event
-
-
-def open_at(folder: Path, **options) -> SqliteStream:
-    return SqliteStream(folder / "events.db", EVENTS, archive=folder / "archive", **options)
 
 
 @pytest.fixture
@@ -66,8 +61,7 @@ def test_threads_that_share_a_stream_store_each_message_once(stream: SqliteStrea
 WRITER = """
 import sys
 from pathlib import Path
-from tests.streams.test_sqlite import open_at
-from tests.streams.records import event
+from tests.streams.embedded import event, open_at
 stream = open_at(Path(sys.argv[1]))
 for number in range(100_000):
     stream.append([event(number)])
@@ -176,8 +170,7 @@ import resource, signal, sys
 from pathlib import Path
 from tailorbird.streams.stream import StreamAwayError
 from tailorbird.streams.position import BEGINNING
-from tests.streams.test_sqlite import open_at
-from tests.streams.records import event
+from tests.streams.embedded import event, open_at
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 stream = open_at(Path(sys.argv[1]))
 _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
