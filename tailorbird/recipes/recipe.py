@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from tailorbird.errors import UsageError
+from tailorbird.events.valence import Taste
 
 FOLDER = Path(__file__).parent
 _WORDS = {bool: "true or false", int: "a whole number, 0 or more", float: "a number, 0 or more", str: "text"}
@@ -107,6 +108,7 @@ class Recipe:
     baskets: bool = (
         False  # whether a user's events at one instant are one basket, of which no item foretells another
     )
+    taste: Taste = "valence"  # an event counts for what it says of its item; "presence": for having happened
     max_category_share: float = 0.6  # of ten consecutive places, what one category may fill; 1: all
     sources: tuple[str, ...] = SOURCES
     popularity: PopularityRecipe = field(default_factory=PopularityRecipe)
@@ -127,6 +129,12 @@ class Recipe:
             raise UsageError(
                 f"recipe {self.name} has width {self.width} and candidates {self.candidates}",
                 remedy="width is 4 or more, candidates 1 or more",
+            )
+
+        if not 0 < self.max_category_share <= 1:
+            raise UsageError(
+                f"recipe {self.name} has max_category_share {self.max_category_share:g}",
+                remedy="give a share above 0, at most 1; 1 lets one category fill the page",
             )
 
     @classmethod
@@ -226,6 +234,11 @@ def _build(cls: Any, values: Mapping[str, Any], *, path: str) -> Any:
 def _typed(kind: Any, value: Any, *, key: str) -> Any:
     if kind is bool and isinstance(value, bool):
         return value
+    if get_origin(kind) is Literal:
+        if value in get_args(kind):
+            return value
+        remedy = f"give {' or '.join(get_args(kind))}"
+        raise UsageError(f"recipe key {key} is {value!r}", remedy=remedy)
     if get_args(kind):  # tuple[str, ...]
         if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
             return tuple(value)

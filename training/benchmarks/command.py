@@ -152,7 +152,11 @@ def benchmark(
     measure_baselines(bench, plan)
     fitted = None
     if not baselines_only:
-        said = {"exclude_seen": bench.cases.exclude_seen, "baskets": plan.name == "retail"}
+        said = {
+            "exclude_seen": bench.cases.exclude_seen,
+            "baskets": plan.name == "retail",
+            "taste": "presence",
+        }
         chosen = chosen.override(said)  # the protocol says so
         fitted = fit_model(bench, chosen, seed=seed)
         measure_model(bench, fitted, cold=cold)

@@ -47,11 +47,11 @@ def evaluate(
     since = dt.datetime.fromisoformat(bundle.manifest.data_span[1])
     model: Any = bundle.model
     scale = RatingScale.parse(settings.rating_scale)
-    known = interactions_of(dataset.events, model.catalog, scale=scale)
+    recipe = model.recipe
+    known = interactions_of(dataset.events, model.catalog, taste=recipe.taste, scale=scale)
     newer = int((dataset.interactions.times > since.timestamp()).sum())
     fitted = known.times <= since.timestamp()
     unknown = newer - int((~fitted).sum())
-    recipe = model.recipe
     cases = ask(known, np.flatnonzero(~fitted), exclude_seen=recipe.exclude_seen, baskets=recipe.baskets)
     if only is not None:
         cases = cases.take(np.isin(case_names(cases, catalog=model.catalog), only))

@@ -16,7 +16,7 @@ from tailorbird.models.hybrid.slates import ranker_cases
 from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import Settings
-from training.data.dataset import Dataset, offered_columns, split
+from training.data.dataset import Dataset, interactions_of, offered_columns, split
 from training.data.profiles import KnownProfiles, OfflineProfiles
 from training.evaluation.measure import MOST_CASES, Measured, measure, protocol_words
 from training.publish.publish import Product
@@ -38,6 +38,9 @@ class Plan:
         cls, dataset: Dataset, recipe: Recipe, *, settings: Settings, seed: int, most_cases: int = MOST_CASES
     ) -> "Plan":
         """Divide the data in time; profiles come from Feast's offline store, when they are asked for."""
+        if recipe.taste != "valence":
+            counted = interactions_of(dataset.events, dataset.catalog, taste=recipe.taste)
+            dataset = replace(dataset, interactions=counted)
         protocol = split(
             dataset, most_cases=most_cases, exclude_seen=recipe.exclude_seen, baskets=recipe.baskets
         )

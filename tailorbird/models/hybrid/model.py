@@ -96,7 +96,13 @@ class HybridModel:
         item_row: int | None = None,
     ) -> Histories:
         """What retrievers see of a profile, without runs; ``item_row``, looked at right now, counts as the newest event."""
-        found = histories_of([state], self._rows_of, now=np.array([now]), length=4 * self._history)
+        found = histories_of(
+            [state],
+            self._rows_of,
+            now=np.array([now]),
+            length=4 * self._history,
+            taste=self.recipe.taste,
+        )
         items, times, weights = found.items, found.times, found.weights
         if item_row is not None:
             items = np.append(items, np.int32(item_row))

@@ -5,15 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import tailorbird.models.hybrid.model as hybrid
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.schema import Event
+from tailorbird.events.valence import strengths
 from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import Demographics
 from tailorbird.features.items import ItemTable
+from tailorbird.features.records import frame_microseconds
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.features.state import UserState
 from tailorbird.models.hybrid.fit import FittedHybrid, Progress, fit_hybrid
@@ -346,3 +350,46 @@ def test_an_item_of_a_basket_is_asked_when_the_basket_begins() -> None:
     assert baskets.instants.tolist() == [times[2], times[2], times[2], times[5]]
     in_order = ranker_cases(older, newer, recipe=Recipe(), seed=0)
     assert in_order.instants.tolist() == times[2:].tolist()
+
+
+def _rated(taste: str) -> HybridModel:
+    """The walkers of the ring rate what they meet: five stars, but one to item 1, by everybody."""
+    data = toy.interactions(users=40, events=24)
+    log = toy.events(data)
+    log["type"] = "rating"
+    log["value"] = np.where(log["item_id"] == "item-1", 1.0, 5.0)
+    catalog = toy.catalog()
+    counted = _counted(log, catalog, taste)
+    recipe = RECIPE.override({"sources": ["cooccurrence", "popularity"], "taste": taste})
+    return fit_hybrid(counted, catalog, toy.people(0), ReplayProfiles(log, catalog), log, recipe).model
+
+
+def _counted(log: pd.DataFrame, catalog: Catalog, taste: str) -> Interactions:
+    said = strengths(log["type"], log["value"]) if taste == "valence" else np.ones(len(log), np.float32)
+    codes, keys = pd.factorize(log["user_key"], sort=True)
+    return Interactions.of(
+        users=codes[said > 0],
+        items=catalog.rows(log["item_id"])[said > 0],
+        times=frame_microseconds(log["event_time"])[said > 0] / 1e6,
+        weights=said[said > 0],
+        user_ids=keys.to_numpy(object),
+        item_count=len(catalog),
+    )
+
+
+def test_one_star_does_not_promote_its_item() -> None:
+    catalog = toy.catalog()
+
+    def rated(row: int, stars: float) -> UserState:
+        event = Event(
+            "r", "rating", NOW - 60, NOW - 60, user_id="ann", item_id=catalog.item_ids[row], value=stars
+        )
+        return UserState.empty("user:ann").fold([event], ItemFacts.of(catalog))
+
+    by_valence, by_presence = _rated("valence"), _rated("presence")
+    assert _ask(by_presence, rated(0, 5.0))[0] == 1
+    liked = _ask(by_valence, rated(0, 5.0)).tolist()
+    assert liked[0] == 2
+    assert 1 not in liked[: toy.SHELF - 1]
+    assert not len(by_valence.history_of(rated(0, 1.0), now=NOW).items)
+    assert len(by_presence.history_of(rated(0, 1.0), now=NOW).items) == 1
