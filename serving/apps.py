@@ -50,13 +50,14 @@ class Recommend:
         from serving.recommend.service import RecommendService
         from serving.writer import ExposureWriter
         from tailorbird.experiments.declared import ARMS_FILE, read_arms
+        from tailorbird.plumbing.clock import clock_at
         from tailorbird.streams.factory import open_events
 
         torch.set_num_threads(1)
         faiss.omp_set_num_threads(1)
         chosen = Settings(**settings)
-        features = FeatureStoreRoom(chosen)
-        builder = RecommenderBuilder(chosen, live_items=features.item_table)
+        features, clock = FeatureStoreRoom(chosen), clock_at(chosen.clock_at)
+        builder = RecommenderBuilder(chosen, live_items=features.item_table, clock=clock)
         self._arms = ServedArms(
             Follower(chosen),
             builder,
@@ -84,9 +85,11 @@ class Recommend:
                 Hydrator(features, on_failure=lambda: metrics.failures.labels("feature_store").inc()),
                 demographics=builder.demographics,
                 cache=RankingCache(seconds=result_cache_seconds) if result_cache_seconds > 0 else None,
+                clock=clock,
             ),
             self._exposures,
             workspace=chosen.workspace,
+            clock=clock,
         )
         self._noop, self._max_body_bytes = noop, chosen.max_body_bytes
         self._arms.start()

@@ -46,7 +46,11 @@ class Settings(BaseSettings):
         2_000, ge=1, description="Bundles of all arms that a replica loads at most, in MB."
     )
     item_refresh_seconds: float = Field(30.0, gt=0, description="How often serving reloads item features.")
-
+    clock_at: float = Field(
+        0.0,
+        ge=0,
+        description="Epoch seconds at which the clock of recommendations stands still; 0 is the present.",
+    )
     result_cache_seconds: float = Field(
         10.0,
         ge=0,

@@ -30,8 +30,14 @@ LiveItems = Callable[[Catalog], ItemTable]
 class RecommenderBuilder:
     """What serving knows of one workspace besides the live profiles."""
 
-    def __init__(self, settings: Settings, *, live_items: LiveItems | None = None) -> None:
-        self._settings, self._live_items = settings, live_items
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        live_items: LiveItems | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings, self._live_items, self._clock = settings, live_items, clock
         self._demographics = demographics_of(Users.read(settings.catalog_folder))
         self._stocked: dict[str, float] = {}
 
@@ -101,14 +107,14 @@ class RecommenderBuilder:
                 log.warning("live item features are away: %s", error)
             else:
                 recommender = replace(
-                    recommender, stages=recommender.stages.with_items(table, now=time.time())
+                    recommender, stages=recommender.stages.with_items(table, now=self._clock())
                 )
         return recommender
 
     def sample_queries(self, recommender: Recommender) -> Sequence[Query]:
         """Queries to warm a model with before any real one came: nobody, and people with a few events."""
         ids = recommender.catalog.item_ids
-        facts, now = ItemFacts.of(recommender.catalog), time.time()
+        facts, now = ItemFacts.of(recommender.catalog), self._clock()
         queries = [Query(UserState.empty("warm-up"), now)]
         for length in (1, 8, 64):
             events = [
