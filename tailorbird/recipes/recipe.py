@@ -90,6 +90,7 @@ class RankerRecipe:
     hidden: int = 0  # 0: half the recipe's width
     share: float = 0.1  # newest share of the events, on which the ranker learns (out of time)
     cases: int = 8000  # at most
+    new_items: float = 0.0  # share of items to which nothing has happened yet while it learns
     negatives: int = 100  # candidates drawn per case beside the target
     epochs: int = 12
     learning_rate: float = 3e-3
@@ -131,6 +132,11 @@ class Recipe:
                 remedy="width is 4 or more, candidates 1 or more",
             )
 
+        if not 0 <= self.ranker.new_items < 1:
+            raise UsageError(
+                f"recipe {self.name} has ranker.new_items {self.ranker.new_items:g}",
+                remedy="give the share of items that are new while the ranker learns, below 1; 0 for none",
+            )
         if not 0 < self.max_category_share <= 1:
             raise UsageError(
                 f"recipe {self.name} has max_category_share {self.max_category_share:g}",

@@ -76,8 +76,9 @@ def fit_hybrid(
 
     The newest ``recipe.ranker.share`` of the interactions trains the ranker: its candidates come, through the
     recommender that serves, from retrievers that never saw them, its item features from events before them, its profiles
-    from ``profiles`` and its contexts from ``contexts`` at each instant. Then the retrievers learn from everything: the
-    quick ones anew, the network going on from its weights.
+    from ``profiles`` and its contexts from ``contexts`` at each instant. To the share ``recipe.ranker.new_items`` of the
+    items nothing has happened yet while it learns, so that it meets what is new. Then the retrievers learn from
+    everything: the quick ones anew, the network going on from its weights.
     """
     report = _silent if on_progress is None else on_progress
     recipe = recipe.resolved
@@ -85,18 +86,24 @@ def fit_hybrid(
     cut = _cut(interactions, recipe.ranker.share)
     older, newer = interactions.before(cut), interactions.where(interactions.times >= cut)
     sources = _sources(recipe, catalog, segments_of(users, interactions.user_ids), seed=seed, report=report)
+    new = new_items(older, share=recipe.ranker.new_items, seed=seed)
     for name, source in sources.items():
         report(Progress(name))
         if isinstance(source, SequenceRetriever):
             source.fit(older, catalog, validation=newer, exclude_seen=recipe.exclude_seen)
         else:
-            source.fit(older, catalog)
-    model = _assembled(catalog, sources, recipe, table=ItemTable.build(catalog, events, cut), items_at=cut)
+            source.fit(older.where(~new[older.items]), catalog)
+    past = {
+        name: source.forgetting(new) if isinstance(source, SequenceRetriever) and new.any() else source
+        for name, source in sources.items()
+    }
+    told = events[~events["item_id"].isin(catalog.item_ids[new])] if new.any() else events
+    model = _assembled(catalog, past, recipe, table=ItemTable.build(catalog, told, cut), items_at=cut)
     cases = ranker_cases(older, newer, recipe=recipe, seed=seed)
     queries = queries_of(cases, profiles, people=people, contexts=contexts)
     some = cases.some(RECALL_CASES)
     shares, metrics = _recalls(model, [queries[place] for place in some], cases.targets[some])
-    model = _assembled(catalog, sources, recipe, table=model.item_table, items_at=cut, shares=shares)
+    model = _assembled(catalog, past, recipe, table=model.item_table, items_at=cut, shares=shares)
     report(Progress("ranker"))
     ranker, curves = _fit_ranker(model, queries, cases.targets, seed=seed, report=report)
     if "validation_ndcg_at_10" in curves:
@@ -126,6 +133,14 @@ def fit_hybrid(
 
 def _silent(progress: Progress) -> None:
     """Nobody listens."""
+
+
+def new_items(older: Interactions, *, share: float, seed: int) -> np.ndarray:
+    """(n_items,) bool: the ``share`` of the items with events, drawn by ``seed``, that are taken to be new."""
+    known = np.flatnonzero(np.bincount(older.items, minlength=older.item_count))
+    new = np.zeros(older.item_count, bool)
+    new[np.random.default_rng([seed, 7]).permutation(known)[: int(share * len(known))]] = True
+    return new
 
 
 def _cut(interactions: Interactions, share: float) -> float:

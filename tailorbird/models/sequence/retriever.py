@@ -1,6 +1,7 @@
 """The sequence retriever: a causal transformer over the last events, its items found by inner product."""
 
 import json
+from copy import copy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -85,6 +86,19 @@ class Sequence(Retriever):
             torch.manual_seed(self._seed + 1)
             self._train(interactions, self.recipe.refit_epochs, self.recipe.learning_rate / 2, None)
         return self
+
+    def forgetting(self, items: np.ndarray) -> Self:
+        """The same network, to which ``items`` (n_items,) bool are new: of those it knows what they say of themselves.
+
+        The weights are shared; :meth:`refit` of either ends that.
+        """
+        assert self._encoder is not None, "fit or load first"
+        text = torch.as_tensor(np.asarray(self._contents(None), np.float32))
+        with torch.no_grad():
+            vectors = self._encoder.item_vectors(text, hidden_ids=torch.from_numpy(items))
+        forgetful = copy(self)
+        forgetful._set(self._encoder, VectorIndex.build(vectors.numpy()))
+        return forgetful
 
     def encode(self, histories: Histories) -> np.ndarray:
         """(b, d); zero for an empty history."""

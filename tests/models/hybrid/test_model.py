@@ -20,7 +20,7 @@ from tailorbird.features.items import ItemTable
 from tailorbird.features.records import frame_microseconds
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.features.state import UserState
-from tailorbird.models.hybrid.fit import FittedHybrid, Progress, fit_hybrid
+from tailorbird.models.hybrid.fit import FittedHybrid, Progress, fit_hybrid, new_items
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.slates import input_sizes, ranker_cases
 from tailorbird.models.hybrid.stages import recommender_of
@@ -393,3 +393,27 @@ def test_one_star_does_not_promote_its_item() -> None:
     assert 1 not in liked[: toy.SHELF - 1]
     assert not len(by_valence.history_of(rated(0, 1.0), now=NOW).items)
     assert len(by_presence.history_of(rated(0, 1.0), now=NOW).items) == 1
+
+
+def test_a_ranker_that_met_new_items_answers_with_one() -> None:
+    """Item 7 has no event in the part that its model learns from, and is just what those who like music want."""
+    data = toy.interactions(users=60)
+    known = data.where(data.items != 7)
+    catalog, log = toy.catalog(), toy.events(known)
+    places = {}
+    for share in (0.0, 0.4):
+        recipe = RECIPE.override(
+            {"sources": ["cooccurrence", "content", "popularity"], "ranker.new_items": share}
+        )
+        profiles = ReplayProfiles(log, catalog)
+        fitted = fit_hybrid(known, catalog, toy.people(0), profiles, log, recipe, seed=1)
+        places[share] = _ask(fitted.model, _state(6, 8, 9), k=13).tolist().index(7)
+    assert places[0.4] < places[0.0]
+
+
+def test_items_that_are_taken_to_be_new_are_a_share_of_those_with_events() -> None:
+    data = toy.interactions()
+    assert not new_items(data, share=0.0, seed=0).any()
+    drawn = new_items(data, share=0.5, seed=0)
+    assert drawn.sum() == toy.SHELF
+    assert not drawn[toy.COLD]
