@@ -1,7 +1,7 @@
 """The page: items selected from a ranking, what is missing filled from the fallback chain, each with where it came from."""
 
 from collections.abc import Sequence
-from itertools import compress
+from functools import lru_cache
 
 import numpy as np
 
@@ -33,7 +33,8 @@ def items_of(ranking: Ranking, places: np.ndarray, catalog: Catalog, *, explain:
     reasons: list[tuple[str, ...]] = [()] * len(ids)
     if explain:
         reasons = [_reasons(names, ranks) for ranks in all_ranks.tolist()]
-    who = [tuple(compress(names, held)) for held in (all_ranks >= 0).tolist()]
+    bits = (all_ranks >= 0) @ (1 << np.arange(len(names)))  # (k,) which sources hold each item
+    who = [_holders(names, held) for held in bits.tolist()]
     return [SlateItem(*item) for item in zip(ids, scores, who, reasons, strict=True)]
 
 
@@ -57,6 +58,12 @@ def filled(
                 used.add(row)
                 items.append(SlateItem(str(catalog.item_ids[row]), 0.0, (name,)))
     return items, items[0].sources[0] if items else ""
+
+
+@lru_cache(maxsize=1024)
+def _holders(names: tuple[str, ...], bits: int) -> tuple[str, ...]:
+    """The names whose bit is set: few combinations, shared by all answers."""
+    return tuple(name for place, name in enumerate(names) if bits >> place & 1)
 
 
 def _reasons(names: Sequence[str], ranks: Sequence[int]) -> tuple[str, ...]:
