@@ -1,127 +1,90 @@
-"""A replica's parts without Ray: the real front, service, writers and event log around the toy shop's model."""
+"""A replica's parts without Ray: the real front, service, writers, streams, feature store and registry of the toy shop."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import datetime as dt
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
-from registry.follower import Release
+from feature_repo.store import FeatureStoreRoom
+from feature_repo.updater import ProfileUpdater
+from registry.follower import Follower
+from registry.versions import Registry
 from serving.collect.fold import ProfileFolder
 from serving.collect.service import CollectService
 from serving.http.front import Front, Route
 from serving.recommend.arms import ServedArms, Standing
+from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.cache import RankingCache
 from serving.recommend.draw import SlateDrawer
 from serving.recommend.hydrate import Hydrator
 from serving.recommend.pages import build_pages
 from serving.recommend.service import RecommendService
 from serving.writer import ExposureWriter, GroupWriter
-from tailorbird.errors import TailorbirdError
-from tailorbird.experiments.arm import CHAMPION_ARM, Arm
+from tailorbird.bundle import BUNDLE_PATH, Origin, open_bundle, write_bundle
+from tailorbird.experiments.arm import CHAMPION, Arm, SlateSettings
 from tailorbird.features.state import UserState
-from tailorbird.settings import load_settings
+from tailorbird.settings import Settings
 from tailorbird.slate.recommender import Recommender
 from tailorbird.streams.factory import open_events
-from tailorbird.streams.position import BEGINNING
 from tests.slate import toy
 
-
-@dataclass
-class Shelves:
-    """Profiles kept in a dictionary: the online store of the toy world."""
-
-    states: dict[str, UserState] = field(default_factory=dict)
-    away: bool = False
-
-    def online_read(self, user_keys):
-        if self.away:
-            raise OSError("online store is away")
-        return [self.states.get(key, UserState.empty(key)) for key in user_keys]
-
-    def apply(self, stored):
-        if self.away:
-            raise OSError("online store is away")
-        for partition, offset, event in stored:
-            before = self.states.get(event.user_key, UserState.empty(event.user_key))
-            self.states[event.user_key] = before.fold([event], toy.FACTS, places=[(partition, offset)])
-
-    def catch_up(self, event_log):
-        self.apply(event_log.read(BEGINNING).entries)
+PLAIN = Arm(CHAMPION, CHAMPION, SlateSettings(max_category_share=1.0))
+"""The champion's arm, whose pages are the model's order."""
+WHOLE = 16_936
+"""Bytes of the toy bundle, about."""
 
 
-@dataclass
-class ToyWorkspace:
-    """Makes toy recommenders; a folder named `broken` holds a damaged bundle."""
+def flip_a_bit(path: Path) -> None:
+    """Damage a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
-    stages: object = field(default_factory=toy.RowStages)
-    sizes: dict[str, int] = field(default_factory=dict)
-    opened: list[str] = field(default_factory=list)
-    on_open: Callable[[str], object] = lambda version: None
+
+class WatchedBuilder(RecommenderBuilder):
+    """The real builder; a test may look at what it opens, and change what comes out of it."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.opened: list[str] = []
+        self.on_open: Callable[[str], object] = lambda version: None
+        self.change: Callable[[Recommender], Recommender] = lambda recommender: recommender
 
     def with_bundle(self, folder: Path, *, version: str) -> Recommender:
         self.opened.append(version)
         self.on_open(version)
-        if folder.name == "broken":
-            raise TailorbirdError("bundle is damaged", remedy="publish it again")
-        return toy.recommender(self.stages, version=version)
-
-    def size(self, folder: Path) -> int:
-        return self.sizes.get(folder.name, 10)
-
-    def without_model(self, why: str) -> Recommender:
-        return toy.recommender(None)
-
-    def refreshed(self, recommender: Recommender) -> Recommender:
-        return recommender
-
-    def sample_queries(self, recommender: Recommender):
-        return [toy.query()]
-
-
-@dataclass
-class Aliases:
-    """Aliases that the test moves."""
-
-    releases: dict[str, Release] = field(default_factory=dict)
-    away: bool = False
-
-    def look(self, aliases):
-        if self.away:
-            raise OSError("registry is away")
-        return {alias: self.releases[alias].version if alias in self.releases else None for alias in aliases}
-
-    def fetch(self, alias, version):
-        return self.releases[alias]
-
-    def point_at(self, version: str, folder: str = "", alias: str = "champion") -> None:
-        self.releases[alias] = Release(version, Path(folder or version), alias)
+        return self.change(super().with_bundle(folder, version=version))
 
 
 class World:
-    """Both applications over one event log; ``client`` talks to both like the proxy does."""
+    """Both applications over the toy shop's real streams, feature store and registry; ``client`` is what the proxy is."""
 
     def __init__(
         self,
-        folder: Path,
+        settings: Settings,
         *,
-        stages: object = None,
         cache_seconds: float = 0.0,
         body: int = 10_000,
-        budget: int = 1_000,
+        budget: int = 1_000_000,
         poll_seconds: float = 0.01,
     ) -> None:
-        self.log = open_events(load_settings(home=folder, workspace="toy"))
-        self.shelves = Shelves()
-        self.alias = Aliases()
-        self.alias.point_at("1")
+        self.settings = settings
+        self.log = open_events(settings)
+        self.before = self.log.end()
+        self.features = FeatureStoreRoom(settings)
+        self.registry = Registry(settings)
+        self.point("1")
         self.notices = 0
         self.swaps: list[tuple[str, str]] = []
-        self.workspace = ToyWorkspace(stages or toy.RowStages())
-        self.declared: list[Arm] = [CHAMPION_ARM]
+        self.builder = WatchedBuilder(settings, live_items=self.features.item_table)
+        self.declared: list[Arm] = [PLAIN]
         self.served = ServedArms(
-            self.alias,
-            self.workspace,  # type: ignore[arg-type]
+            Follower(settings),
+            self.builder,
             declared=lambda: self.declared,
             budget_bytes=budget,
             poll_seconds=poll_seconds,
@@ -141,7 +104,7 @@ class World:
         self.chosen: dict[str, str] = {}
         self.drawer = SlateDrawer(
             self.served,
-            Hydrator(self.shelves, clock=lambda: self.clock),
+            Hydrator(self.features, clock=lambda: self.clock),
             cache=cache,
             clock=lambda: self.clock,
         )
@@ -153,7 +116,8 @@ class World:
             assign=lambda unit, arms: self.chosen.get(unit.user_key, "champion"),
             clock=lambda: self.clock,
         )
-        self.folder = ProfileFolder(self.shelves, self.log, retry_seconds=0.02)
+        updater = ProfileUpdater(settings, log=self.log)
+        self.folder = ProfileFolder(updater, self.log, retry_seconds=0.02)
         self.writer = GroupWriter(self.log, fold=self.folder.fold)
         collect = CollectService(
             self.writer,
@@ -177,7 +141,50 @@ class World:
             body_seconds=0.2,
         )
 
-    def serve(self, recommender: Recommender, *, arm: Arm = CHAMPION_ARM) -> None:
+    def point(self, version: str, alias: str = "champion") -> None:
+        """Move an alias, as an operator would; replicas look when the test lets them."""
+        self.registry.client.set_registered_model_alias(self.registry.name, alias, version)
+
+    def check(self) -> None:
+        """Let the replica look at the registry."""
+        self.served.check()
+
+    def register(self, *, damaged: bool = False, padding: int = 0) -> str:
+        """One more version: a copy of the bundle with a flipped bit, or one whose fallback list is longer."""
+        source = Follower(self.settings).fetch("champion", "1").folder
+        folder = self.settings.home / f"registered-{len(self.builder.opened)}-{damaged}-{padding}"
+        shutil.copytree(source, folder / BUNDLE_PATH)
+        if damaged:
+            flip_a_bit(next((folder / BUNDLE_PATH).rglob("*.safetensors")))
+        if padding:
+            bundle = open_bundle(source)
+            shutil.rmtree(folder / BUNDLE_PATH)
+            write_bundle(
+                bundle.model,
+                folder / BUNDLE_PATH,
+                origin=Origin(name="toy", recipe=bundle.recipe),
+                metrics={"padding": "x" * padding},
+                fallbacks=bundle.fallbacks,
+                now=dt.datetime.fromtimestamp(toy.NOW, dt.UTC),
+            )
+        return str(self.registry.client.create_model_version(self.registry.name, source=str(folder)).version)
+
+    def profile(self, user_key: str) -> UserState:
+        """What the feature store holds of somebody."""
+        return self.features.online_read([user_key])[0]
+
+    @contextmanager
+    def away(self, path: Path) -> Iterator[None]:
+        """While the block runs, a database is none."""
+        kept = {each: each.read_bytes() for each in path.parent.glob(f"{path.name}*") if each.is_file()}
+        path.write_bytes(b"this is no database" * 1000)
+        try:
+            yield
+        finally:
+            for each, content in kept.items():
+                each.write_bytes(content)
+
+    def serve(self, recommender: Recommender, *, arm: Arm = PLAIN) -> None:
         """Put a recommender in an arm's place, past its alias: one that broke after it was loaded."""
         self.served._table = {**self.served._table, arm.name: Standing(arm, recommender)}
 
@@ -199,7 +206,7 @@ class World:
     def slates(self) -> list:
         """The exposures in the log, once everything that waits is stored."""
         self.exposures.close()
-        return [entry.record for entry in self.log.read(BEGINNING).entries if entry.record.type == "slate"]
+        return [entry.record for entry in self.log.read(self.before).entries if entry.record.type == "slate"]
 
     def close(self) -> None:
         self.served.close()

@@ -2,11 +2,12 @@
 
 import asyncio
 import datetime as dt
+import time
 
 import pytest
 
+from feature_repo.layout import online_file
 from serving.http.schemas import Collected
-from tailorbird.streams.position import BEGINNING
 from tests.slate import toy
 
 PATH = "/v1/events"
@@ -20,10 +21,10 @@ def test_an_accepted_event_is_on_disk_and_in_the_profile(world):
     response = world.post(PATH, {"batch": [view("m1", timestamp="2023-11-14T22:00:00Z", value=2.5)]})
     assert response.status_code == 202
     assert Collected.model_validate(response.json()).accepted == 1
-    event = world.log.read(BEGINNING).entries[0].record
+    event = world.log.read(world.before).entries[0].record
     assert (event.message_id, event.item_id, event.value) == ("m1", "i0", 2.5)
     assert event.event_time == dt.datetime(2023, 11, 14, 22, tzinfo=dt.UTC).timestamp()
-    assert world.shelves.states["user:ann"].total == 1
+    assert world.profile("user:ann").total == 1
 
 
 def test_the_next_request_reflects_the_event(world):
@@ -40,7 +41,7 @@ def test_a_message_is_accepted_once(world):
     second = world.post(PATH, {"batch": [view("m1"), view("m3")]}).json()
     assert (first["accepted"], first["duplicates"]) == (2, 1)
     assert (second["accepted"], second["duplicates"]) == (1, 1)
-    assert world.shelves.states["user:ann"].total == 3
+    assert world.profile("user:ann").total == 3
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_a_bad_event_is_rejected_with_its_reason_and_the_others_stored(world, ev
 def test_a_senders_wrong_clock_is_set_right(world):
     behind = {"sentAt": "2020-01-01T00:10:00Z", "batch": [view("m1", timestamp="2020-01-01T00:00:00Z")]}
     assert world.post(PATH, behind).json()["accepted"] == 1
-    event = world.log.read(BEGINNING).entries[0].record
+    event = world.log.read(world.before).entries[0].record
     assert event.received_time - event.event_time == pytest.approx(600.0, abs=1e-3)
 
 
@@ -100,20 +101,14 @@ def test_an_unknown_item_is_stored_with_a_warning(world):
 
 
 def test_events_survive_an_absent_feature_store_and_reach_the_profile_later(world):
-    world.shelves.away = True
-    answer = world.post(PATH, {"batch": [view("m1")]}).json()
-    assert answer["accepted"] == 1
-    assert answer["profileDelayed"]
-    world.shelves.away = False
-
-    async def caught_up():
-        for _ in range(500):
-            if world.shelves.states.get("user:ann") is not None and not world.folder.behind:
-                return
-            await asyncio.sleep(0.01)
-
-    asyncio.run(caught_up())
-    assert world.shelves.states["user:ann"].total == 1
+    with world.away(online_file(world.settings.feature_folder)):
+        answer = world.post(PATH, {"batch": [view("m1")]}).json()
+        assert answer["accepted"] == 1
+        assert answer["profileDelayed"]
+    deadline = time.monotonic() + 20
+    while not world.profile("user:ann").total and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert world.profile("user:ann").total == 1
 
 
 def test_a_log_that_cannot_write_says_so_and_loses_nothing(world):
@@ -136,11 +131,11 @@ def test_many_callers_at_once_are_counted_each_by_itself(world):
     answers = [response.json() for response in asyncio.run(everyone())]
     assert all(answer["accepted"] + answer["duplicates"] == 3 for answer in answers)
     assert sum(answer["accepted"] for answer in answers) == 21
-    assert world.log.end()[0] == 21
-    assert world.shelves.states["user:ann"].total == 21
+    assert world.log.end()[0] == world.before[0] + 21
+    assert world.profile("user:ann").total == 21
 
 
 def test_times_ahead_of_ours_by_a_little_count_as_now(world):
     ahead = dt.datetime.fromtimestamp(toy.NOW + 60, dt.UTC).isoformat()
     world.post(PATH, {"batch": [view("m1", timestamp=ahead)]})
-    assert world.log.read(BEGINNING).entries[0].record.event_time == toy.NOW
+    assert world.log.read(world.before).entries[0].record.event_time == toy.NOW

@@ -1,21 +1,14 @@
 """The result cache holds until an event or its age ends it."""
 
-from tests.serving.world import World
-from tests.slate import toy
+from tests.serving.recommend.test_arms import WatchingStages, watching
 
 
-def test_a_cached_ranking_is_used_until_an_event_or_its_age_ends_it(tmp_path):
-    asked = []
-    world = World(tmp_path, cache_seconds=10)
-
-    class Counting(toy.RowStages):
-        def retrieve_one(self, query, *more):
-            asked.append(query.state.user_key)
-            return super().retrieve_one(query, *more)
-
-    world.workspace.stages = Counting()
-    world.alias.point_at("2")
-    world.served.check()
+def test_a_cached_ranking_is_used_until_an_event_or_its_age_ends_it(make_world):
+    world = make_world(cache_seconds=10)
+    world.builder.change = watching
+    world.point("2")
+    world.check()
+    asked = WatchingStages.asked
     asked.clear()
     wish = {"userId": "ann", "numResults": 3}
     for _ in range(3):
@@ -29,4 +22,3 @@ def test_a_cached_ranking_is_used_until_an_event_or_its_age_ends_it(tmp_path):
     world.clock += 11
     world.post("/v1/recommendations", wish)
     assert len(asked) == 3
-    world.close()
