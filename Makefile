@@ -43,7 +43,7 @@ demo: setup ## From raw events to answers over HTTP, then serve until Ctrl-C (DA
 ingest: setup ## Validate events, items and users into the workspace
 	@$(TAILORBIRD) ingest $(WORKSPACE) $(ARGS)
 
-features: setup ## Apply the Feast repository, build and materialize features
+features: setup ## Apply the Feast repository and bring features up to date
 	@$(TAILORBIRD) features $(WORKSPACE) $(ARGS)
 
 train: setup ## Fit one recipe, track and register it

@@ -1,7 +1,6 @@
-"""``tailorbird features``: apply the Feast repository, build the offline snapshots, bring them online."""
+"""``tailorbird features``: apply the Feast repository, bring the live profiles up to date, keep the offline rows true."""
 
 import fcntl
-import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -17,20 +16,20 @@ from tailorbird.events.schema import Event
 from tailorbird.plumbing.terminal import emit, progress, say
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
-from tailorbird.streams.position import BEGINNING
-from tailorbird.streams.scan import read_log
+from tailorbird.streams.position import BEGINNING, Position
 from tailorbird.streams.stream import Stream
 
 
 @click.command()
 @click.option("--workspace", metavar="NAME", help="Which workspace.  [default: shop]")
-@click.option("--force", is_flag=True, help="Build again although nothing has changed.")
+@click.option("--force", is_flag=True, help="Make the profiles of the past anew; live ones stay.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def features(workspace: str | None, force: bool, as_json: bool) -> None:
-    r"""Apply the Feast repository, build and materialize features.
+    r"""Apply the Feast repository and bring features up to date.
 
-    Reads the event log and the catalogue, writes a snapshot of every profile after each of its events (for training)
-    and brings the newest of each online (for serving). Nothing is built again while log and catalogue stay the same.
+    Folds what the event log holds into the live profiles (for serving), while these stay live. The profiles of the past
+    that training asks for are made when it asks, and kept; those that newer events would have changed are dropped here.
+    Nothing is done again while log and catalogue stay the same.
 
     \b
     Examples:
@@ -55,14 +54,21 @@ def build_features(settings: Settings, *, force: bool = False) -> dict[str, obje
         through = log.end()[0]
         skipped = not force and before.get("source") == source and is_complete(settings, through=through)
         if skipped:
-            say("features are up to date; --force builds them again")
-        result = before["result"] if skipped else _build(settings, log, before.get("source"), source)
+            say("features are up to date")
+        result = (
+            before["result"] if skipped else _build(settings, log, before.get("source"), source, force=force)
+        )
         done.write_text(json.dumps({"source": source, "result": result}))
     return {**result, "skipped": skipped, "seconds": round(time.monotonic() - started, 1)}
 
 
 def _build(
-    settings: Settings, log: Stream[Event], before: dict[str, object] | None, source: dict[str, object]
+    settings: Settings,
+    log: Stream[Event],
+    before: dict[str, object] | None,
+    source: dict[str, object],
+    *,
+    force: bool,
 ) -> dict[str, object]:
     # Feast takes seconds to import: only a run that has something to do pays for it.
     from feature_repo.store import FeatureStoreRoom
@@ -73,22 +79,18 @@ def _build(
         say("the event log is another one than before: all features start anew")
         room.forget()
     room.apply()
-    events = read_log(settings)
-    catalog = Catalog.read(settings.catalog_folder)
-    with progress("Snapshots of profiles", total=len(events)) as bar:
-        built = room.build(events, catalog, on_events=bar.advance)
-        bar.update(total=built.user_rows)
-    with progress("Bringing them online", total=1) as bar:
-        room.materialize()
-        bar.advance()
-    caught = ProfileUpdater(settings, room=room, log=log).catch_up(log)
+    behind = log.lag(Position({0: room.applied_offset()}))
+    with progress("Bringing profiles up to date", total=behind) as bar:
+        caught = ProfileUpdater(settings, room=room, log=log).catch_up(log, on_events=bar.advance)
+    if force:
+        room.rows.clear()
+    room.rows.refresh()
     return {
         "workspace": settings.workspace,
-        "events": len(events),
-        "users": built.users,
-        "user_snapshots": built.user_rows,
-        "items": built.items,
-        "item_snapshots": built.item_rows,
+        "events": log.lag(BEGINNING),
+        "items": len(Catalog.read(settings.catalog_folder)),
+        "applied": caught.events,
+        "offline_rows": len(room.rows),
         "through_offset": caught.through,
         "folder": str(settings.feature_folder),
     }
@@ -98,7 +100,7 @@ def _source(settings: Settings, log: Stream[Event]) -> dict[str, object]:
     """What the features are made of; equal sources need no second build."""
     first = log.read(BEGINNING, limit=1).entries
     return {
-        "catalog": _digest(settings.catalog_folder / "items.parquet"),
+        "catalog": _stamp(settings.catalog_folder / "items.parquet"),
         "offset": log.end()[0],
         "first_message": first[0].record.message_id if first else "",
     }
@@ -111,8 +113,10 @@ def _no_data(settings: Settings) -> TailorbirdError:
     )
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+def _stamp(path: Path) -> str:
+    """Changes when a file is replaced, without reading it."""
+    stat = path.stat()
+    return f"{stat.st_size}-{stat.st_mtime_ns}"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
 from feast.types import Array, Bytes, FeastType, Float32, Float64, Int64, String
 
-from feature_repo.layout import ITEM_VIEW, USER_VIEW, snapshot_file
+from feature_repo.layout import ITEM_VIEW, USER_VIEW, offline_folder
 from tailorbird.features.table import (
     STORED_ITEM,
     STORED_USER,
@@ -75,8 +75,8 @@ def definitions(folder: Path) -> Definitions:
 
 def _view(folder: Path, name: str, entity: Entity, features: tuple[Feature, ...]) -> FeatureView:
     source = FileSource(
-        name=f"{name}_snapshots",
-        path=str(snapshot_file(folder, name)),
+        name=f"{name}_rows",
+        path=str(offline_folder(folder, name)),
         timestamp_field="event_timestamp",
         created_timestamp_column="created_timestamp",
     )

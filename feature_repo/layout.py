@@ -18,9 +18,9 @@ TABLE_VERSION = 1
 """Of the online store's tables (online_store.py)."""
 
 
-def snapshot_file(folder: Path, view: str) -> Path:
-    """Where the offline snapshots of a view are: one Parquet file."""
-    return folder / "offline" / f"{view}.parquet"
+def offline_folder(folder: Path, view: str) -> Path:
+    """Where the offline rows of a view are: Parquet files."""
+    return folder / "offline" / view
 
 
 def online_file(folder: Path) -> Path:
@@ -47,12 +47,14 @@ def layout_digest(settings: Settings) -> str:
 
 
 def is_complete(settings: Settings, *, through: int) -> bool:
-    """Whether snapshots are there in today's layout and the online rows hold the log up to offset ``through``."""
-    folder = settings.feature_folder
-    files = [snapshot_file(folder, USER_VIEW), snapshot_file(folder, ITEM_VIEW), layout_file(folder)]
-    if not all(file.exists() for file in files) or layout_file(folder).read_text() != layout_digest(settings):
-        return False
-    return _online_mark(online_file(folder)) >= through
+    """Whether the definitions are applied in today's layout and the online rows hold the log up to offset ``through``."""
+    return is_applied(settings) and _online_mark(online_file(settings.feature_folder)) >= through
+
+
+def is_applied(settings: Settings) -> bool:
+    """Whether the definitions are applied in today's layout."""
+    file = layout_file(settings.feature_folder)
+    return file.exists() and file.read_text() == layout_digest(settings)
 
 
 def _online_mark(file: Path) -> int:

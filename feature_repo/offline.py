@@ -1,6 +1,5 @@
-"""Profiles of the past through Feast's offline store: point-in-time correct, for training."""
+"""Profiles of the past through Feast's offline store: made for the instants asked, for training."""
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,40 +7,54 @@ import pandas as pd
 import pyarrow as pa
 
 from feature_repo.definitions import USER_KEY
-from feature_repo.layout import USER_VIEW, snapshot_file
+from feature_repo.layout import USER_VIEW, is_applied
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.errors import TailorbirdError
-from tailorbird.features.keysets import KeySet
-from tailorbird.features.links import Links
-from tailorbird.features.records import RECORD
+from tailorbird.features.merge import with_linked
 from tailorbird.features.state import UserState
 from tailorbird.features.table import STORED_USER
 from tailorbird.settings import Settings
-from tailorbird.streams.position import Position
 
 
 class FeastProfiles:
-    """A :class:`~tailorbird.features.profiles.ProfileSource` through ``get_historical_features``."""
+    """A :class:`~tailorbird.features.profiles.ProfileSource` through ``get_historical_features``.
+
+    Rows that are missing are made first, by one pass over the events of the people asked: ask for many at once.
+    """
 
     def __init__(self, settings: Settings, *, rows_at_once: int = 20_000) -> None:
         self._room = FeatureStoreRoom(settings)
         self._rows_at_once = rows_at_once
 
     def states_at(self, user_keys: Sequence[str], instants: np.ndarray) -> list[UserState]:
-        """See ProfileSource. Raises TailorbirdError where the snapshots are missing or the join loses rows."""
-        file = snapshot_file(self._room.folder, USER_VIEW)
-        if not file.exists():
-            raise TailorbirdError(f"no offline snapshots at {file}", remedy="run `tailorbird features`")
-        # Snapshots carry the time of their last event and Feast joins at or before: one microsecond less is strictly before.
-        cuts = np.rint(np.asarray(instants, np.float64) * 1e6).astype(np.int64) - 1
+        """See ProfileSource. Raises TailorbirdError where features were never built or the join loses rows."""
+        settings = self._room.settings
+        if not is_applied(settings):
+            raise TailorbirdError(
+                f"workspace {settings.workspace!r} has no features in today's layout in {settings.feature_folder}",
+                remedy=f"run `tailorbird features --workspace {settings.workspace}` first",
+            )
+
+        def fetch(places: Sequence[int], keys: Sequence[str]) -> list[UserState]:
+            return self._parts_at(keys, np.asarray(instants)[list(places)])
+
+        parts = self._parts_at(user_keys, np.asarray(instants))
+        return with_linked(parts, fetch, length=settings.history_length)
+
+    def _parts_at(self, user_keys: Sequence[str], instants: np.ndarray) -> list[UserState]:
+        """What was done under each key itself."""
+        if not len(user_keys):
+            return []
+        micros = np.rint(np.asarray(instants, np.float64) * 1e6).astype(np.int64)
+        self._room.rows.ensure(user_keys, micros)
         states: list[UserState] = []
-        for start in range(0, len(cuts), self._rows_at_once):
+        for start in range(0, len(micros), self._rows_at_once):
             end = start + self._rows_at_once
-            states += self._chunk(list(user_keys[start:end]), cuts[start:end])
+            states += self._chunk(list(user_keys[start:end]), micros[start:end])
         return states
 
-    def _chunk(self, user_keys: list[str], cuts: np.ndarray) -> list[UserState]:
-        clock = pd.DatetimeIndex(cuts.view("M8[us]"), tz="UTC")
+    def _chunk(self, user_keys: list[str], micros: np.ndarray) -> list[UserState]:
+        clock = pd.DatetimeIndex(micros.view("M8[us]"), tz="UTC")
         entities = pd.DataFrame({USER_KEY: user_keys, "event_timestamp": clock})
         job = self._room.feast.get_historical_features(
             entity_df=entities, features=[f"{USER_VIEW}:{feature.name}" for feature in STORED_USER]
@@ -50,7 +63,7 @@ class FeastProfiles:
         if len(table) != len(user_keys):
             raise TailorbirdError(
                 f"the offline store answered {len(table)} rows for {len(user_keys)} asked",
-                remedy="check for doubled snapshots with `tailorbird features --force`",
+                remedy="make the offline rows anew with `tailorbird features --force`",
             )
         if table[USER_KEY].to_pylist() != user_keys:
             raise TailorbirdError(
@@ -60,34 +73,5 @@ class FeastProfiles:
 
 
 def _states(user_keys: list[str], table: pa.Table) -> list[UserState]:
-    table = table.combine_chunks()
-    plain = {name: table[name].to_pylist() for name in ("first_seen", "last_seen", "total", "applied")}
-    packed = {name: table[name].to_pylist() for name in ("history", "had", "hidden", "links")}
-    lists = {name: _slices(table[name]) for name in ("sums", "affinity_keys", "affinity")}
-    return [
-        UserState.empty(user_key)
-        if plain["total"][row] is None
-        else UserState(
-            user_key=user_key,
-            history=np.frombuffer(packed["history"][row], RECORD),
-            sums=lists["sums"][row],
-            affinity_keys=lists["affinity_keys"][row].astype(np.int32),
-            affinity=lists["affinity"][row],
-            had_set=KeySet.from_bytes(packed["had"][row]),
-            hidden_set=KeySet.from_bytes(packed["hidden"][row]),
-            links=Links.from_bytes(packed["links"][row]),
-            first_seen=plain["first_seen"][row],
-            last_seen=plain["last_seen"][row],
-            total=plain["total"][row],
-            applied=Position.from_text(plain["applied"][row]),
-        )
-        for row, user_key in enumerate(user_keys)
-    ]
-
-
-def _slices(column: pa.ChunkedArray) -> list[np.ndarray]:
-    """Each row's list as a view of one flat array; missing rows are empty."""
-    array = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
-    values = array.values.to_numpy(zero_copy_only=False)
-    offsets = array.offsets.to_numpy()
-    return [values[start:end] for start, end in itertools.pairwise(offsets)]
+    rows = table.select([feature.name for feature in STORED_USER]).to_pylist()
+    return [UserState.from_row(key, row) for key, row in zip(user_keys, rows, strict=True)]

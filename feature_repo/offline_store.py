@@ -32,7 +32,7 @@ class AsofOfflineStoreConfig(DuckDBOfflineStoreConfig):
 
 
 class AsofOfflineStore(DuckDBOfflineStore):
-    """Point-in-time joins and latest rows of Parquet snapshots, each with one row number per wanted row."""
+    """Point-in-time joins and latest rows of folders of Parquet files, each with one row number per wanted row."""
 
     @staticmethod
     def get_historical_features(
@@ -62,7 +62,7 @@ class AsofOfflineStore(DuckDBOfflineStore):
             columns += [f'f{number}."{name}" AS "{prefix}{name}"' for name in wanted]
             joins.append(
                 f"LEFT JOIN m{number} ON m{number}.__row = e.__row LEFT JOIN {_scan(_source(view))} f{number} "
-                f"ON f{number}.file_row_number = m{number}.file_row_number"
+                f"ON f{number}.filename = m{number}.filename AND f{number}.file_row_number = m{number}.file_row_number"
             )
         query = (
             f"WITH {', '.join(matches)} SELECT {', '.join(columns)} FROM entities e {' '.join(joins)} "  # noqa: S608
@@ -99,9 +99,9 @@ class AsofOfflineStore(DuckDBOfflineStore):
         columns = ", ".join(f'"{column}"' for column in [*join_key_columns, *feature_name_columns, *clock])
         start, end = (_literal(instant) for instant in (start_date, end_date))
         query = (
-            f"SELECT {columns} FROM {_scan(data_source)} SEMI JOIN (SELECT arg_max(file_row_number, ({newest})) "  # noqa: S608
-            f'AS file_row_number FROM {_scan(data_source)} WHERE "{timestamp_field}" BETWEEN {start} AND {end} '
-            f"GROUP BY {keys}) USING (file_row_number)"
+            f"SELECT {columns} FROM {_scan(data_source)} SEMI JOIN (SELECT unnest(arg_max("  # noqa: S608
+            f"{{filename: filename, file_row_number: file_row_number}}, ({newest}))) FROM {_scan(data_source)} "
+            f'WHERE "{timestamp_field}" BETWEEN {start} AND {end} GROUP BY {keys}) USING (filename, file_row_number)'
         )
         return AsofRetrievalJob(_connect(config), query)
 
@@ -181,7 +181,7 @@ def _match(number: int, view: FeatureView, clock: str, *, by_created: bool) -> s
         where.append(f'epoch_us(s."{source.timestamp_field}") + {seconds * 1e6:.0f} >= epoch_us(e."{clock}")')
     condition = f" WHERE {' AND '.join(where)}" if where else ""
     return (
-        f"m{number} AS (SELECT e.__row, s.file_row_number FROM entities e "  # noqa: S608
+        f"m{number} AS (SELECT e.__row, s.filename, s.file_row_number FROM entities e "  # noqa: S608
         f"ASOF JOIN {_scan(source)} s ON {' AND '.join(on)}{condition})"
     )
 
@@ -198,8 +198,9 @@ def _source(view: FeatureView) -> DataSource:
 
 
 def _scan(source: DataSource) -> str:
+    """The rows of a source, a folder of Parquet files, each row with its place."""
     path = source.path.replace("'", "''")  # type: ignore[attr-defined]
-    return f"read_parquet('{path}', file_row_number = true)"
+    return f"read_parquet('{path}/*.parquet', filename = true, file_row_number = true)"
 
 
 def _literal(instant: datetime) -> str:

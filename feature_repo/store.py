@@ -1,18 +1,14 @@
-"""The feature store of one workspace: apply, build, materialize, and the reads and writes of live profiles."""
+"""The feature store of one workspace: apply, and the reads and writes of live profiles."""
 
 import contextlib
 import io
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, reduce
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
-import pandas as pd
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from feast import FeatureStore, metrics
 from feast.infra.passthrough_provider import PassthroughProvider
 from feast.infra.provider import get_provider
@@ -25,22 +21,19 @@ from feature_repo.layout import (
     USER_VIEW,
     layout_digest,
     layout_file,
+    offline_folder,
     online_file,
-    snapshot_file,
 )
+from feature_repo.offline_rows import OfflineRows
 from feature_repo.online_store import LiveOnlineStore, Row
-from feature_repo.snapshots import Built, build_snapshots
 from feature_repo.values import entity_key, from_values, to_values
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.errors import TailorbirdError
-from tailorbird.events.valence import RatingScale
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.items import ItemTable
 from tailorbird.features.merge import with_linked
 from tailorbird.features.state import UserState
 from tailorbird.features.table import STORED_ITEM, STORED_USER
 from tailorbird.settings import Settings
-from tailorbird.streams.position import Position
 
 # Feast's switch for shared metrics would reach every child process, whose folder then goes when we end.
 if metrics._owns_mp_dir:
@@ -58,6 +51,7 @@ class FeatureStoreRoom:
         self.folder = settings.feature_folder
         self.config = repo_config(settings)
         self.definitions = definitions(self.folder)
+        self.rows = OfflineRows(settings)
         self._items: tuple[Catalog, ItemTable, int] | None = None
 
     @cached_property
@@ -86,7 +80,8 @@ class FeatureStoreRoom:
     def apply(self) -> bool:
         """Register the definitions and create the stores; whether rows of another layout had to be dropped."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        snapshot_file(self.folder, USER_VIEW).parent.mkdir(exist_ok=True)
+        for view in (USER_VIEW, ITEM_VIEW):
+            offline_folder(self.folder, view).mkdir(parents=True, exist_ok=True)
         digest, file = layout_digest(self.settings), layout_file(self.folder)
         stale = file.exists() and file.read_text() != digest
         if stale:
@@ -97,47 +92,11 @@ class FeatureStoreRoom:
         return stale
 
     def forget(self) -> None:
-        """Drop every row and snapshot; the next ``apply`` makes empty tables."""
+        """Drop every row, online and offline; the next ``apply`` makes empty tables."""
         if online_file(self.folder).exists():
             views = [self.definitions.user_profile, self.definitions.item_profile]
             self.online.teardown(self.config, views, [])
-        for name in (USER_VIEW, ITEM_VIEW):
-            snapshot_file(self.folder, name).unlink(missing_ok=True)
-
-    def build(
-        self,
-        events: pd.DataFrame,
-        catalog: Catalog,
-        *,
-        on_events: Callable[[int], object] = lambda count: None,
-    ) -> Built:
-        """Write offline snapshots of a log's frame (SCHEMA's columns, ``user_key`` and ``offset``)."""
-        through = int(events["offset"].max()) if "offset" in events and len(events) else 0
-        return build_snapshots(
-            self.folder,
-            events,
-            catalog,
-            history_length=self.settings.history_length,
-            scale=RatingScale.parse(self.settings.rating_scale),
-            applied=Position({0: through}),
-            on_events=on_events,
-        )
-
-    def materialize(self) -> int:
-        """Bring the newest snapshots online; a row that is newer online stays. Returns the offset they reach."""
-        file = snapshot_file(self.folder, USER_VIEW)
-        if not file.exists():
-            raise TailorbirdError(
-                f"no offline snapshots at {file}", remedy="run `tailorbird features`, which builds them"
-            )
-        through, newest = _reach(file)
-        end = max(newest, datetime.now(UTC)) + timedelta(seconds=1)
-        views = [USER_VIEW, ITEM_VIEW]
-        with _quiet_feast():
-            self.feast.materialize(_EPOCH, end, feature_views=views)
-        with self.online.transaction(self.config):
-            self.online.set_mark(self.config, APPLIED, max(through, self.online.mark(self.config, APPLIED)))
-        return through
+        self.rows.clear()
 
     def online_read(self, user_keys: Sequence[str]) -> list[UserState]:
         """The live profiles, in the order asked, joined with what is linked to them; an unknown user has the empty one."""
@@ -212,10 +171,10 @@ class FeatureStoreRoom:
         return self.online.mark(self.config, APPLIED)
 
     def delete_user(self, user_key: str) -> bool:
-        """Forget a user online and in the offline snapshots; whether there was anything. The event log is not touched."""
+        """Forget a user online and in the offline rows; whether there was anything. The event log is not touched."""
         view, key = self.definitions.user_profile, entity_key(USER_KEY, user_key)
         known = self.online.delete_entity(self.config, view, key)
-        return _drop_rows(snapshot_file(self.folder, USER_VIEW), user_key) or known
+        return self.rows.forget(user_key) or known
 
     def _read(self, view: Any, join_key: str, names: Sequence[str]) -> list[Any]:
         keys = [entity_key(join_key, name) for name in names]
@@ -247,28 +206,3 @@ def _set_counters(counters: ItemCounters, row: int, values: Mapping[str, Any]) -
 def instant_of(microseconds: int) -> datetime:
     """Epoch microseconds as a datetime."""
     return _EPOCH + timedelta(microseconds=microseconds)
-
-
-def _reach(file: Path) -> tuple[int, datetime]:
-    """The log offset that the snapshots reach, and the newest event's instant, from the file's statistics."""
-    metadata = pq.ParquetFile(file).metadata
-    if metadata.num_rows == 0:
-        return 0, _EPOCH
-    table = pq.read_table(file, columns=["applied", "event_timestamp"])
-    reach = reduce(Position.joined, map(Position.from_text, pc.unique(table["applied"]).to_pylist()))
-    return reach[0], pc.max(table["event_timestamp"]).as_py()
-
-
-def _drop_rows(file: Path, user_key: str) -> bool:
-    if not file.exists():
-        return False
-    source = pq.ParquetFile(file)
-    keys = pq.read_table(file, columns=[USER_KEY])[USER_KEY]
-    if not pc.any(pc.equal(keys, user_key)).as_py():
-        return False
-    partial = file.with_suffix(".partial")
-    with pq.ParquetWriter(partial, source.schema_arrow, compression="zstd", compression_level=1) as writer:
-        for batch in source.iter_batches(batch_size=16_384):
-            writer.write_batch(batch.filter(pc.not_equal(batch[USER_KEY], user_key)))
-    partial.replace(file)
-    return True

@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ingest": ("tailorbird.ingest.command:ingest", "Validate events, items and users into the workspace."),
     "features": (
         "feature_repo.command:features",
-        "Apply the Feast repository, build and materialize features.",
+        "Apply the Feast repository and bring features up to date.",
     ),
     "train": ("training.commands:train", "Fit one recipe, track it in MLflow and register the bundle."),
     "tune": ("training.commands:tune", "Search a recipe's space with Optuna on Ray; register the best."),

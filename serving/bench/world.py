@@ -63,7 +63,7 @@ def make_world(
         interactions,
         catalog,
         Users.read(settings.catalog_folder),
-        ReplayProfiles(events, catalog),
+        ReplayProfiles.of_frame(events, catalog),
         events,
         _recipe(),
         seed=seed,

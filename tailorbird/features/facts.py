@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.catalog.history import Versions
 from tailorbird.events.valence import FIVE_STARS, RatingScale
 
 BUCKETS = 65_536
@@ -37,14 +38,16 @@ def bucket(name: str) -> int:
 
 @dataclass(frozen=True)
 class ItemFacts:
-    """Arrays over catalogue rows, with one more row at the end (-1) for every unknown item.
+    """Arrays over the n catalogue rows, then over the m versions that newer values replaced, last one row (-1) for unknown items.
 
-    ``keys`` (n + 1,) int64; ``log_prices`` (n + 1,) float32, NaN unknown; ``categories`` and ``brands`` (n + 1,) uint16
-    buckets, of the most specific category; ``affinity_keys``/``affinity_indptr``: all buckets of each row, ascending.
+    ``keys`` (n + m + 1,) int64; ``log_prices`` (n + m + 1,) float32, NaN unknown; ``categories`` and ``brands`` (n + m + 1,)
+    uint16 buckets, of the most specific category; ``affinity_keys``/``affinity_indptr``: all buckets of each row, ascending.
     ``scale`` is that of the ratings people give.
     """
 
     row_of: dict[str, int]
+    count: int
+    versions: Versions
     keys: np.ndarray
     log_prices: np.ndarray
     categories: np.ndarray
@@ -55,19 +58,24 @@ class ItemFacts:
 
     @classmethod
     def of(cls, catalog: Catalog, *, scale: RatingScale = FIVE_STARS) -> "ItemFacts":
-        """Derive the facts of every item."""
-        lists = catalog.items["categories"].tolist()
-        brands = np.array([bucket(brand) for brand in catalog.items["brand"]] + [0], np.int64)
+        """Derive the facts of every item and of everything it was."""
+        past = catalog.versions.history
+        lists = [*catalog.items["categories"], *past["categories"]]
+        names = [*catalog.items["brand"], *past["brand"]]
+        brands = np.array([bucket(brand) for brand in names] + [0], np.int64)
         specific = [bucket(categories[-1]) if len(categories) else 0 for categories in lists]
         affinity = [
             sorted({bucket(c) for c in categories if c} | ({BUCKETS + brand} if brand else set()))
             for categories, brand in zip(lists, brands.tolist(), strict=False)
         ]
-        price = catalog.items["price"].to_numpy(np.float64)
+        price = np.concatenate([table["price"].to_numpy(np.float64) for table in (catalog.items, past)])
+        keys = stable_keys(catalog.item_ids)
         known = np.where(np.isfinite(price) & (price >= 0), price, np.nan)
         return cls(
             row_of=dict(catalog.row_of),
-            keys=np.append(stable_keys(catalog.item_ids), np.int64(0)),
+            count=len(catalog),
+            versions=catalog.versions,
+            keys=np.concatenate([keys, keys[catalog.versions.rows], np.zeros(1, np.int64)]),
             log_prices=np.append(np.log1p(known), np.nan).astype(np.float32),
             categories=np.array([*specific, 0], np.uint16),
             brands=brands.astype(np.uint16),
@@ -81,6 +89,11 @@ class ItemFacts:
     def rows(self, item_ids: Iterable[str | None]) -> np.ndarray:
         """(n,) int64 rows of ``item_ids``, -1 where unknown or None."""
         return np.fromiter((self.row_of.get(item_id or "", -1) for item_id in item_ids), dtype=np.int64)
+
+    def held_at(self, rows: np.ndarray, received: np.ndarray) -> np.ndarray:
+        """(n,) int64 places in the arrays: what items ``rows`` were when an event on them was received (epoch microseconds)."""
+        chosen = self.versions.at(rows, received)
+        return np.where(chosen >= 0, self.count + chosen, rows)
 
     def affinity_of(self, row: int) -> np.ndarray:
         """The buckets of one row's categories and brand."""

@@ -66,7 +66,7 @@ class ItemTable:
         """Join the catalogue's static attributes with given counters."""
         facts = ItemFacts.of(catalog)
         n = len(catalog)
-        buckets = np.append(np.unique(facts.affinity_keys), 0).astype(np.int32)
+        buckets = np.append(np.unique(facts.affinity_keys[: facts.affinity_indptr[n]]), 0).astype(np.int32)
         none = len(buckets) - 1
         code_of = {int(bucket): code for code, bucket in enumerate(buckets[:-1])}
         lists = [[key for key in facts.affinity_of(row).tolist() if key < BUCKETS] for row in range(n)]
@@ -75,13 +75,13 @@ class ItemTable:
         for row, keys in enumerate(lists):
             codes[row, : min(width, len(keys))] = [code_of[key] for key in keys[:width]]
         return cls(
-            keys=facts.keys[:-1],
-            log_prices=facts.log_prices[:-1],
+            keys=facts.keys[:n],
+            log_prices=facts.log_prices[:n],
             stock=catalog.items["stock"].to_numpy(np.float64),
             launched_at=catalog.items["launched_at"].to_numpy(np.float64),
             codes=codes,
-            primary=np.array([code_of.get(c, none) for c in facts.categories[:-1].tolist()], np.int32),
-            brands=np.array([code_of.get(BUCKETS + b, none) for b in facts.brands[:-1].tolist()], np.int32),
+            primary=np.array([code_of.get(c, none) for c in facts.categories[:n].tolist()], np.int32),
+            brands=np.array([code_of.get(BUCKETS + b, none) for b in facts.brands[:n].tolist()], np.int32),
             buckets=buckets,
             sums=counters.sums,
             seen=counters.seen,
@@ -90,11 +90,12 @@ class ItemTable:
 
     @classmethod
     def build(cls, catalog: Catalog, events: pd.DataFrame, now: float) -> "ItemTable":
-        """Count what happened to each item strictly before ``now`` (epoch seconds); ``events`` is a log's frame."""
+        """Count what had happened to each item, and was received, before ``now`` (epoch seconds); ``events`` is a log's frame."""
         facts = ItemFacts.of(catalog)
         records = records_of_frame(behaviour(events), facts)
         instant = microseconds(now)
-        records = records.take((records.rows >= 0) & (records.packed["time"] < instant))
+        heard = (records.packed["time"] < instant) & (records.received <= instant)
+        records = records.take((records.rows >= 0) & heard)
         counters = ItemCounters.empty(len(catalog))
         counters.fold(records.packed, records.rows)
         return cls.of(catalog, counters)

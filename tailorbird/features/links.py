@@ -106,7 +106,7 @@ class LinkTimelines:
     """Who was linked to whom at any instant, from a log's frame (columns of SCHEMA and ``user_key``)."""
 
     def __init__(self, events: pd.DataFrame) -> None:
-        self._by_user: dict[str, list[tuple[str, Link]]] = {}
+        self._by_user: dict[str, list[tuple[int, str, Link]]] = {}
         said = events[events["type"].isin(LINK_TYPES)]
         if not len(said):
             return
@@ -121,23 +121,24 @@ class LinkTimelines:
         rows = zip(
             said["user_key"],
             said["anonymous_id"],
+            frame_microseconds(said["received_time"]).tolist(),
             times.tolist(),
             messages.tolist(),
             said["type"],
             strict=True,
         )
-        for person, anonymous_id, time, message, kind in rows:
-            word = str(anonymous_id), Link(time, message, kind == IDENTIFY)
+        for person, anonymous_id, received, time, message, kind in rows:
+            word = received, str(anonymous_id), Link(time, message, kind == IDENTIFY)
             self._by_user.setdefault(str(person), []).append(word)
 
     def __bool__(self) -> bool:
         return bool(self._by_user)
 
     def at(self, person: str, instant: int) -> Links:
-        """What had been said of a person strictly before ``instant`` (epoch microseconds)."""
+        """What had been said of a person strictly before ``instant`` (epoch microseconds), and received by it."""
         links = NO_LINKS
-        for anonymous_id, link in self._by_user.get(person, ()):
-            if link.time < instant:
+        for received, anonymous_id, link in self._by_user.get(person, ()):
+            if link.time < instant and received <= instant:
                 links = links.joined(Links({anonymous_id: link}))
         return links
 

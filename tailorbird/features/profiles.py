@@ -8,7 +8,7 @@ import numpy as np
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Histories
 from tailorbird.events.valence import Taste
-from tailorbird.features.facts import ItemFacts
+from tailorbird.features.facts import stable_keys
 from tailorbird.features.items import ItemTable
 from tailorbird.features.state import UserState
 from tailorbird.features.sums import TYPE_PRESENCE
@@ -21,7 +21,10 @@ class ProfileSource(Protocol):
     """Point-in-time profiles."""
 
     def states_at(self, user_keys: Sequence[str], instants: np.ndarray) -> list[UserState]:
-        """The profile of each user as of what happened strictly before its instant (epoch seconds), in that order."""
+        """The profile of each user at its instant (epoch seconds), in that order.
+
+        It is made of what happened strictly before the instant and had been received by it, and of nothing else.
+        """
         ...
 
 
@@ -29,7 +32,7 @@ class RowsOfKeys:
     """Translates item keys of histories to rows of one catalogue: ``keys`` (n,) ascending belong to ``rows`` (n,)."""
 
     def __init__(self, catalog: Catalog) -> None:
-        keys = ItemFacts.of(catalog).keys[:-1]
+        keys = stable_keys(catalog.item_ids)
         self.rows = np.argsort(keys, kind="stable")
         self.keys = keys[self.rows]
 

@@ -28,21 +28,45 @@ RECORD = np.dtype(
     ]
 )
 MICROSECONDS = 1_000_000
+EVENT_COLUMNS = (
+    "user_key",
+    "user_id",
+    "anonymous_id",
+    "message_id",
+    "type",
+    "session_id",
+    "item_id",
+    "value",
+    "event_time",
+    "received_time",
+)
+"""What of a log's events profiles are made of."""
 
 
 @dataclass(frozen=True)
 class Records:
-    """Events ready to be folded: ``packed`` (n,) RECORD and ``rows`` (n,) catalogue rows, -1 unknown."""
+    """Events ready to be folded: ``packed`` (n,) RECORD and ``rows`` (n,) catalogue rows, -1 unknown.
+
+    ``facts`` (n,) places in ItemFacts: what the item was when the event was ``received`` (n,) int64 epoch microseconds.
+    """
 
     packed: np.ndarray
     rows: np.ndarray
+    facts: np.ndarray
+    received: np.ndarray
 
     def __len__(self) -> int:
         return len(self.packed)
 
-    def take(self, which: np.ndarray) -> "Records":
-        """Select by index, mask or order."""
-        return Records(self.packed[which], self.rows[which])
+    @classmethod
+    def concatenated(cls, parts: Sequence["Records"]) -> "Records":
+        """One after the other; at least one."""
+        names = ("packed", "rows", "facts", "received")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    def take(self, which: np.ndarray | slice) -> "Records":
+        """Select by index, mask, order or slice."""
+        return Records(self.packed[which], self.rows[which], self.facts[which], self.received[which])
 
     def sorted(self) -> "Records":
         """Order by (time, message)."""
@@ -63,27 +87,29 @@ def frame_microseconds(column: pd.Series) -> np.ndarray:
 
 def records_of(events: Sequence[Event], facts: ItemFacts) -> Records:
     """Pack events in the order given. Ignored types and links must be left out before."""
-    rows = [facts.row_of.get(event.item_id or "", -1) for event in events]
+    rows = facts.rows(event.item_id for event in events)
+    received = np.array([microseconds(event.received_time) for event in events], np.int64)
+    held = facts.held_at(rows, received)
     packed = np.array(
         [
             (
                 microseconds(event.event_time),
                 stable_key(event.message_id),
-                facts.keys[row] if row >= 0 else stable_key(event.item_id),
+                facts.keys[place] if place >= 0 else stable_key(event.item_id),
                 stable_key(event.session_id),
                 np.nan if event.value is None else event.value,
                 strength(event.type, event.value, scale=facts.scale),
-                facts.log_prices[row],
-                facts.categories[row],
-                facts.brands[row],
+                facts.log_prices[place],
+                facts.categories[place],
+                facts.brands[place],
                 type_code(event.type),
                 event.type not in PASSIVE_TYPES,
             )
-            for event, row in zip(events, rows, strict=True)
+            for event, place in zip(events, held.tolist(), strict=True)
         ],
         dtype=RECORD,
     )
-    return Records(packed, np.array(rows, np.int64))
+    return Records(packed, rows, held, received)
 
 
 def records_of_frame(frame: pd.DataFrame, facts: ItemFacts) -> Records:
@@ -97,19 +123,21 @@ def records_of_frame(frame: pd.DataFrame, facts: ItemFacts) -> Records:
         keys[unknown] = _map_unique(frame["item_id"][unknown], stable_keys)
     packed = np.zeros(len(frame), RECORD)
     packed["time"] = frame_microseconds(frame["event_time"])
+    received = frame_microseconds(frame["received_time"])
+    held = facts.held_at(rows, received)
     packed["message"] = stable_keys(frame["message_id"])
     packed["item"] = keys
     packed["session"] = _map_unique(frame["session_id"], stable_keys) if "session_id" in frame else 0
     packed["value"] = pd.to_numeric(frame["value"]).to_numpy(np.float32) if "value" in frame else np.nan
     values = frame.get("value")
     packed["strength"] = strengths(frame["type"], values, scale=facts.scale)
-    packed["log_price"] = facts.log_prices[rows]
-    packed["category"] = facts.categories[rows]
-    packed["brand"] = facts.brands[rows]
+    packed["log_price"] = facts.log_prices[held]
+    packed["category"] = facts.categories[held]
+    packed["brand"] = facts.brands[held]
     types = frame["type"]
     packed["type"] = types.map(TYPE_CODE).fillna(type_code("other")).to_numpy(np.uint8)
     packed["kept"] = ~types.isin(PASSIVE_TYPES).to_numpy()
-    return Records(packed, rows)
+    return Records(packed, rows, held, received)
 
 
 def behaviour(frame: pd.DataFrame) -> pd.DataFrame:

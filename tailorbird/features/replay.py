@@ -1,92 +1,131 @@
 """Profiles of the past by replaying the event log once: exact, in memory, no feature store needed."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.events.schema import LINK_TYPES
 from tailorbird.events.valence import FIVE_STARS, RatingScale
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.keysets import NOTHING
 from tailorbird.features.links import NO_LINKS, LinkTimelines
 from tailorbird.features.merge import with_linked
-from tailorbird.features.records import MICROSECONDS, Records, behaviour, microseconds, records_of_frame
+from tailorbird.features.records import MICROSECONDS, Records, behaviour, records_of, records_of_frame
 from tailorbird.features.state import UserState, lasting_sets
 from tailorbird.features.sums import AFFINITY_RATE, USER_RATES, USER_SUMS, user_contribution
 from tailorbird.features.table import HISTORY_LENGTH
-from tailorbird.streams.position import BEGINNING, Position
+from tailorbird.streams.position import BEGINNING
 
 
-@dataclass(frozen=True)
-class Timeline:
-    """The events of one user, by (time, message)."""
+class Timelines:
+    """The events of many users as packed records, each user's by (time, message), each message once.
 
-    user_key: str
-    records: Records
+    ``names`` (u,) person keys; ``indptr`` (u + 1,) where each one's records begin; ``links``: who was linked to whom.
+    """
+
+    def __init__(
+        self, records: Records, codes: np.ndarray, names: Sequence[str], links: LinkTimelines
+    ) -> None:
+        self.links = links
+        order = np.lexsort((records.packed["message"], records.packed["time"], codes))
+        packed, codes = records.packed[order], codes[order]
+        keys = (packed["message"], packed["time"], codes)
+        again = np.all([key[1:] == key[:-1] for key in keys], axis=0)
+        fresh = np.concatenate([np.ones(min(1, len(order)), bool), ~again])
+        self.records, self.names = records.take(order[fresh]), list(names)
+        self.place_of = {name: place for place, name in enumerate(self.names)}
+        counts = np.bincount(codes[fresh], minlength=len(self.names))
+        self.indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+    @classmethod
+    def of(cls, frames: Iterable[pd.DataFrame], facts: ItemFacts) -> "Timelines":
+        """Pack frames of a log (columns of SCHEMA and ``user_key``), one after the other: memory holds the records only."""
+        code_of: dict[str, int] = {}
+        parts, codes = [records_of([], facts)], [np.zeros(0, np.int64)]
+        said: list[pd.DataFrame] = []
+        for whole in frames:
+            said.append(whole[whole["type"].isin(LINK_TYPES)])
+            frame = behaviour(whole)
+            local, names = pd.factorize(frame["user_key"])
+            known = np.array([code_of.setdefault(str(name), len(code_of)) for name in names], np.int64)
+            codes.append(known[local])
+            parts.append(records_of_frame(frame, facts))
+        said = [links for links in said if len(links)]
+        links = LinkTimelines(pd.concat(said) if said else pd.DataFrame({"type": []}))
+        return cls(Records.concatenated(parts), np.concatenate(codes), list(code_of), links)
+
+    def of_user(self, user_key: str) -> Records:
+        """One user's records; none where the user is unknown."""
+        place = self.place_of.get(user_key)
+        start, end = (0, 0) if place is None else self.indptr[place : place + 2].tolist()
+        return self.records.take(slice(start, end))
 
 
 class ReplayProfiles:
-    """A :class:`~tailorbird.features.profiles.ProfileSource` over a log's frame (columns of SCHEMA and ``user_key``)."""
+    """A :class:`~tailorbird.features.profiles.ProfileSource` over packed events of the past."""
 
-    def __init__(
-        self,
+    def __init__(self, timelines: Timelines, facts: ItemFacts, *, length: int = HISTORY_LENGTH) -> None:
+        self._timelines, self._facts, self._length = timelines, facts, length
+
+    @classmethod
+    def of_frame(
+        cls,
         events: pd.DataFrame,
         catalog: Catalog,
         *,
         length: int = HISTORY_LENGTH,
         scale: RatingScale = FIVE_STARS,
-    ) -> None:
-        self._facts = ItemFacts.of(catalog, scale=scale)
-        self._length = length
-        self._links = LinkTimelines(events)
-        self._timelines = {timeline.user_key: timeline.records for timeline in timelines(events, self._facts)}
+    ) -> "ReplayProfiles":
+        """Over a log's frame (columns of SCHEMA and ``user_key``)."""
+        facts = ItemFacts.of(catalog, scale=scale)
+        return cls(Timelines.of([events], facts), facts, length=length)
 
     def states_at(self, user_keys: Sequence[str], instants: np.ndarray) -> list[UserState]:
-        """See ProfileSource. One pass over each user's events, whatever the number of instants."""
+        """See ProfileSource."""
 
         def fetch(places: Sequence[int], keys: Sequence[str]) -> list[UserState]:
-            return self._own(keys, np.asarray(instants)[list(places)])
+            return self.parts_at(keys, np.asarray(instants)[list(places)])
 
-        return with_linked(self._own(user_keys, instants), fetch, length=self._length)
+        return with_linked(self.parts_at(user_keys, instants), fetch, length=self._length)
 
-    def _own(self, user_keys: Sequence[str], instants: np.ndarray) -> list[UserState]:
-        """What was done under each key itself, strictly before its instant."""
+    def parts_at(self, user_keys: Sequence[str], instants: np.ndarray) -> list[UserState]:
+        """What was done under each key itself. One pass over its events, whatever the number of instants."""
+        cuts = np.rint(np.asarray(instants, np.float64) * MICROSECONDS).astype(np.int64)
         states = [UserState.empty(str(key)) for key in user_keys]
-        cuts = [microseconds(float(instant)) for instant in instants]
         asked = pd.Series(np.arange(len(user_keys))).groupby(np.asarray(user_keys, object), sort=False)
         for user_key, places in asked.indices.items():
-            name = str(user_key)
-            records = self._timelines.get(name)
-            if records is None:
-                continue
-            counts = np.searchsorted(records.packed["time"], [cuts[place] for place in places], side="left")
-            wanted = np.unique(counts)
-            rolled = roll(name, records, self._facts, wanted, length=self._length)
-            by_count = dict(zip(wanted.tolist(), rolled, strict=True))
-            for place, count in zip(places, counts.tolist(), strict=True):
-                states[place] = by_count[count]
-        if self._links:
-            states = [
-                replace(state, links=self._links.at(state.user_key, cut))
-                for state, cut in zip(states, cuts, strict=True)
-            ]
-        return states
+            distinct, which = np.unique(cuts[places], return_inverse=True)
+            found = list(self._of_user(str(user_key), distinct))
+            for place, state in zip(places, which.tolist(), strict=True):
+                states[place] = found[state]
+        if not self._timelines.links:
+            return states
+        return [
+            replace(state, links=self._timelines.links.at(state.user_key, cut))
+            for state, cut in zip(states, cuts.tolist(), strict=True)
+        ]
 
+    def _of_user(self, name: str, cuts: np.ndarray) -> Iterator[UserState]:
+        """The profile at each of the ascending ``cuts`` (epoch microseconds)."""
+        records = self._timelines.of_user(name)
+        counts = np.searchsorted(records.packed["time"], cuts, side="left")
+        newest = np.maximum.accumulate(np.concatenate([[np.iinfo(np.int64).min], records.received]))
+        punctual = newest[counts] <= cuts
+        wanted = np.unique(counts[punctual])
+        rolled = dict(zip(wanted.tolist(), self._rolled(name, records, wanted), strict=True))
+        for count, cut, whole in zip(counts.tolist(), cuts.tolist(), punctual.tolist(), strict=True):
+            if whole:
+                yield rolled[count]
+            else:  # some of it was received later: the profile of then did not hold it
+                heard = records.take(slice(0, count))
+                heard = heard.take(heard.received <= cut)
+                yield next(iter(self._rolled(name, heard, np.array([len(heard)]))))
 
-def timelines(events: pd.DataFrame, facts: ItemFacts) -> Iterator[Timeline]:
-    """Split a log's frame into users, each message once, each user's events by (time, message)."""
-    frame = behaviour(events)
-    records = records_of_frame(frame, facts)
-    codes, names = pd.factorize(frame["user_key"])
-    order = np.lexsort((records.packed["message"], records.packed["time"], codes))
-    records = records.take(order)
-    ends = np.cumsum(np.bincount(codes, minlength=len(names)))
-    start = 0
-    for name, end in zip(names, ends.tolist(), strict=True):
-        yield Timeline(str(name), Records(records.packed[start:end], records.rows[start:end]))
-        start = end
+    def _rolled(self, name: str, records: Records, counts: np.ndarray) -> Iterator[UserState]:
+        return roll(name, records, self._facts, counts, length=self._length)
 
 
 def roll(
@@ -96,14 +135,13 @@ def roll(
     counts: np.ndarray,
     *,
     length: int = HISTORY_LENGTH,
-    applied: Position = BEGINNING,
 ) -> Iterator[UserState]:
     """Yield the profile after the first ``count`` events, for each of the ascending ``counts``.
 
     The same sums as :meth:`UserState.fold`, for events already in order; without links.
     """
-    packed, rows = records.packed, records.rows
-    lists = [facts.affinity_of(row) for row in rows.tolist()]
+    packed = records.packed
+    lists = [facts.affinity_of(place) for place in records.facts.tolist()]
     local, inverse = np.unique(np.concatenate([*lists, facts.affinity_keys[:0]]), return_inverse=True)
     bounds = np.concatenate([[0], np.cumsum([len(keys) for keys in lists])])
     kept = np.flatnonzero(packed["kept"])
@@ -154,5 +192,5 @@ def roll(
             first_seen=int(times[0]),
             last_seen=int(times[count - 1]),
             total=count,
-            applied=applied,
+            applied=BEGINNING,
         )

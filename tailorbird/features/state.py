@@ -196,7 +196,7 @@ class UserState:
     def _add(self, records: Records, items: ItemFacts) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         sums, keys, affinity = self.sums, self.affinity_keys, self.affinity
         now = self.last_seen if self.total else int(records.packed["time"][0])
-        for record, row in zip(records.packed.tolist(), records.rows.tolist(), strict=True):
+        for record, place in zip(records.packed.tolist(), records.facts.tolist(), strict=True):
             time, _, _, _, value, strength, log_price, _, _, code, _ = record
             add = user_contribution(code, log_price=log_price, value=value, strength=strength)
             if time >= now:
@@ -208,8 +208,8 @@ class UserState:
                 elapsed = (now - time) / MICROSECONDS
                 sums = sums + np.exp2(USER_RATES * -elapsed) * add
                 strength = strength * 2.0 ** (-elapsed * AFFINITY_RATE)
-            if strength != 0 and row >= 0:
-                keys, affinity = _add_affinity(keys, affinity, items.affinity_of(row), strength)
+            if strength != 0 and place >= 0:
+                keys, affinity = _add_affinity(keys, affinity, items.affinity_of(place), strength)
         return sums, keys, affinity, now
 
 

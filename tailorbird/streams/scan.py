@@ -20,6 +20,7 @@ def scan(
     end: float | None = None,
     received_before: float | None = None,
     types: Sequence[str] | None = None,
+    users: Sequence[str] | None = None,
     after: Position = BEGINNING,
     through: Position | None = None,
 ) -> Iterator[pa.RecordBatch]:
@@ -32,6 +33,7 @@ def scan(
         end: Only events that happened strictly before this instant.
         received_before: Only events that were received strictly before this instant.
         types: Only these event types.
+        users: Only events of these person keys.
         after: Only events past this position.
         through: Only events up to this position; None is the end as it is now.
 
@@ -44,6 +46,7 @@ def scan(
         ("event_time", "<", end),
         ("received_time", "<", received_before),
         ("type", "in", types),
+        ("user_key", "in", users),
     ):
         if value is not None:
             where.append((column, operator, value))

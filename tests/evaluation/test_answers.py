@@ -34,6 +34,7 @@ def frame() -> pd.DataFrame:
             "item_id": [f"i{item}" for _, item, _ in ACTS],
             "value": np.nan,
             "event_time": when,
+            "received_time": when,
             "context": ['{"device": "phone", "consent": {"ads": true}}', None, None, "broken", None],
             "user_key": [f"user:{user}" for user, _, _ in ACTS],
         }
@@ -51,7 +52,7 @@ def cases(*, exclude_seen: bool = True) -> Cases:
     return Cases.of_rows(known, np.arange(len(known)), exclude_seen=exclude_seen)
 
 
-PROFILES = ReplayProfiles(frame(), CATALOG)
+PROFILES = ReplayProfiles.of_frame(frame(), CATALOG)
 
 
 def test_a_profile_holds_what_happened_before_the_question_and_no_more() -> None:

@@ -30,11 +30,11 @@ def workspace(settings: Settings, shop: Shop) -> Settings:
     return settings
 
 
-def test_it_builds_materializes_and_then_has_nothing_to_do(workspace: Settings, shop: Shop) -> None:
+def test_it_brings_profiles_up_to_date_and_then_has_nothing_to_do(workspace: Settings, shop: Shop) -> None:
     first = build_features(workspace)
     assert (first["events"], first["through_offset"], first["skipped"]) == (2_500, 2_500, False)
     users = sorted({event.user_key for event in shop[1]})
-    assert first["users"] == len(users)
+    assert (first["applied"], first["offline_rows"]) == (2_500, 0)
     assert sum(s.total for s in FeatureStoreRoom(workspace).online_read(users)) == 2_500
     assert build_features(workspace)["skipped"] is True
     assert build_features(workspace, force=True)["skipped"] is False

@@ -9,8 +9,10 @@ import pytest
 from feature_repo.offline import FeastProfiles
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.events.rows import table_of_frame
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.settings import Settings
+from tailorbird.streams.factory import open_events
 
 
 @pytest.mark.real_data
@@ -28,17 +30,19 @@ def test_profiles_of_two_hundred_raters_agree(settings: Settings, data_root: Pat
             "item_id": ratings["movie_id"].astype(str).to_numpy(),
             "value": ratings["rating"].to_numpy(float),
             "event_time": pd.to_datetime(ratings["timestamp"].to_numpy(), unit="s", utc=True),
-            "user_key": users,
+            "user_id": users,
         }
     )
-    room = FeatureStoreRoom(settings)
-    room.apply()
-    built = room.build(log, catalog)
-    assert (built.users, built.items) == (len(set(users)), len(catalog))
+    log["received_time"] = log["event_time"]
+    FeatureStoreRoom(settings).apply()
+    catalog.write(settings.catalog_folder)
+    with open_events(settings) as stream:
+        stream.append_table(table_of_frame(log))
     chosen = np.random.default_rng(0).choice(len(ratings), 3_000)
     instants = ratings["timestamp"].to_numpy(float)[chosen] + 0.5
-    offline = FeastProfiles(settings).states_at(users[chosen].tolist(), instants)
-    replay = ReplayProfiles(log, catalog).states_at(users[chosen].tolist(), instants)
+    asked = [f"user:{user}" for user in users[chosen]]
+    offline = FeastProfiles(settings).states_at(asked, instants)
+    replay = ReplayProfiles.of_frame(log.assign(user_key="user:" + users), catalog).states_at(asked, instants)
     for one, other in zip(offline, replay, strict=True):
         assert (one.user_key, one.total) == (other.user_key, other.total)
         assert one.history.tobytes() == other.history.tobytes()

@@ -1,107 +1,150 @@
-"""Point-in-time joins: the newest snapshot strictly before each instant, every row answered, nothing from the future."""
+"""Profiles of the past: every row answered, made once for the instants asked, nothing from the future."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo.layout import USER_VIEW, snapshot_file
+from feature_repo.layout import USER_VIEW, layout_file, offline_folder
 from feature_repo.offline import FeastProfiles
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.errors import TailorbirdError
+from tailorbird.events.schema import Event
 from tailorbird.settings import Settings
-from tests.features.toy import CATALOG, DAY, NOON, event, frame
+from tailorbird.streams.stream import Stream
+from tests.features.toy import CATALOG, DAY, NOON, event
 
-LOG = frame([event(str(n), "click", "kettle", NOON + n * DAY) for n in range(3)])
+LOG = [event(str(n), "click", "kettle", NOON + n * DAY) for n in range(3)]
+LATER = NOON + 9 * DAY
 
 
-def test_strictly_before_and_every_row_in_its_place(settings: Settings, room: FeatureStoreRoom) -> None:
-    room.build(LOG, CATALOG)
-    instants = np.array([NOON + 9 * DAY, NOON, NOON + 1e-6, NOON + DAY, NOON - DAY, NOON + 9 * DAY])
+@pytest.fixture
+def asked(settings: Settings, room: FeatureStoreRoom, log: Stream[Event]) -> FeastProfiles:
+    """The offline store of a workspace with three clicks of ann, one a day."""
+    CATALOG.write(settings.catalog_folder)
+    log.append(LOG)
+    return FeastProfiles(settings, rows_at_once=2)
+
+
+def totals(profiles: FeastProfiles, users: Sequence[str], instants: Sequence[float]) -> list[int]:
+    return [state.total for state in profiles.states_at(users, np.array(instants))]
+
+
+def written(settings: Settings) -> int:
+    """How many rows stand in the files."""
+    parts = offline_folder(settings.feature_folder, USER_VIEW).glob("*.parquet")
+    return sum(pq.read_metadata(part).num_rows for part in parts)
+
+
+def test_strictly_before_and_every_row_in_its_place(asked: FeastProfiles) -> None:
+    instants = np.array([LATER, NOON, NOON + 1e-6, NOON + DAY, NOON - DAY, LATER])
     users = ["user:ann"] * 5 + ["user:bob"]
-    states = FeastProfiles(settings).states_at(users, instants)
+    states = asked.states_at(users, instants)
     assert [state.total for state in states] == [3, 0, 1, 1, 0, 0]
     assert [state.user_key for state in states] == users
 
 
-def test_doubled_questions_are_answered_twice(settings: Settings, room: FeatureStoreRoom) -> None:
-    room.build(LOG, CATALOG)
-    states = FeastProfiles(settings, rows_at_once=2).states_at(["user:ann"] * 5, np.full(5, NOON + DAY + 1))
-    assert [state.total for state in states] == [2] * 5
+def test_rows_are_made_for_the_instants_asked_and_only_once(settings: Settings, asked: FeastProfiles) -> None:
+    assert totals(asked, ["user:ann"] * 5, [NOON + DAY + 1] * 5) == [2] * 5
+    assert written(settings) == 1
+    rows = FeatureStoreRoom(settings).rows
+    micros = np.array([round((NOON + DAY + 1) * 1e6), round(LATER * 1e6)])
+    assert rows.ensure(["user:ann", "user:ann"], micros) == 1
+    assert rows.ensure(["user:ann", "user:ann"], micros) == 0
+    assert len(rows) == written(settings) == 2
 
 
-def test_nobody_asked_is_nobody_answered(settings: Settings, room: FeatureStoreRoom) -> None:
-    room.build(LOG, CATALOG)
-    assert FeastProfiles(settings).states_at([], np.zeros(0)) == []
+def test_nobody_asked_is_nobody_answered(asked: FeastProfiles) -> None:
+    assert asked.states_at([], np.zeros(0)) == []
 
 
-def test_missing_snapshots_name_the_remedy(settings: Settings, room: FeatureStoreRoom) -> None:
-    with pytest.raises(TailorbirdError, match="no offline snapshots"):
-        FeastProfiles(settings).states_at(["user:ann"], np.array([NOON]))
+def test_without_applied_definitions_the_remedy_is_named(settings: Settings, asked: FeastProfiles) -> None:
+    layout_file(settings.feature_folder).unlink()
+    with pytest.raises(TailorbirdError, match="has no features in today's layout") as caught:
+        asked.states_at(["user:ann"], np.array([NOON]))
+    assert "tailorbird features" in caught.value.remedy
 
 
-def test_an_empty_log_builds_and_materializes(settings: Settings, room: FeatureStoreRoom) -> None:
-    built = room.build(frame([]), CATALOG)
-    assert (built.users, built.user_rows, built.items, built.item_rows) == (0, 0, 5, 5)
-    assert room.materialize() == 0
-    assert FeastProfiles(settings).states_at(["user:ann"], np.array([NOON]))[0].total == 0
-    assert room.item_table(CATALOG).totals.tolist() == [0] * 5
-
-
-def test_events_of_one_instant_leave_one_snapshot(settings: Settings, room: FeatureStoreRoom) -> None:
-    room.build(frame([event(str(n), "click", "kettle", NOON) for n in range(4)]), CATALOG)
-    (state,) = FeastProfiles(settings).states_at(["user:ann"], np.array([NOON + 1]))
-    assert state.total == 4
-    assert pq.read_metadata(snapshot_file(settings.feature_folder, USER_VIEW)).num_rows == 1
-
-
-def test_feast_joins_both_views_and_knows_ttl(settings: Settings, room: FeatureStoreRoom) -> None:
-    room.build(LOG, CATALOG)
-    asked = pd.DataFrame(
-        {
-            "user_key": ["user:ann", "user:ann"],
-            "item_id": ["kettle", "saw"],
-            "event_timestamp": pd.to_datetime([NOON + 1, NOON + 40 * DAY], unit="s", utc=True),
-        }
-    )
-    names = ["user_profile:total", "item_profile:item_total", "item_profile:category"]
-    job = room.feast.get_historical_features(entity_df=asked, features=names, full_feature_names=True)
-    answer = job.to_df()
-    assert answer["user_profile__total"].tolist() == [1, 3]
-    assert answer["item_profile__item_total"].tolist() == [1, 0]
-    assert answer["item_profile__category"].tolist() == ["kitchen", "tools"]
-    view = room.definitions.user_profile
-    view.ttl = timedelta(days=30)
-    room.feast.apply([view])
-    assert room.feast.get_historical_features(entity_df=asked, features=names).to_df()[
-        "total"
-    ].isna().tolist() == [
-        False,
-        True,
-    ]
-
-
-def test_an_interrupted_build_leaves_the_snapshots_of_before(
-    settings: Settings, room: FeatureStoreRoom
+def test_what_was_received_later_is_not_part_of_the_past(
+    settings: Settings, asked: FeastProfiles, log: Stream[Event]
 ) -> None:
-    room.build(LOG, CATALOG)
-    file = snapshot_file(settings.feature_folder, USER_VIEW)
-    before = file.read_bytes()
-
-    def interrupt(count: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        room.build(LOG.iloc[:1], CATALOG, on_events=interrupt)
-    assert file.read_bytes() == before
-    assert [part.name for part in file.parent.iterdir() if part.suffix == ".partial"] == []
+    late = replace(event("late", "hide", "saw", NOON + 0.5 * DAY), received_time=NOON + 5 * DAY)
+    log.append([late])
+    instants = [NOON + DAY + 1, NOON + 5 * DAY - 1, NOON + 5 * DAY, LATER]
+    assert totals(asked, ["user:ann"] * 4, instants) == [2, 3, 4, 4]
 
 
-def test_a_deleted_user_leaves_the_snapshots_too(settings: Settings, room: FeatureStoreRoom) -> None:
-    bob = event("b", "click", "saw", NOON, user_id="bob")
-    room.build(pd.concat([LOG, frame([bob])], ignore_index=True), CATALOG)
+def test_newer_events_leave_the_rows_of_the_past_as_they_are(
+    settings: Settings, asked: FeastProfiles, log: Stream[Event]
+) -> None:
+    assert totals(asked, ["user:ann"], [NOON + DAY + 1]) == [2]
+    before = sorted(offline_folder(settings.feature_folder, USER_VIEW).glob("*.parquet"))
+    log.append([event("new", "click", "saw", LATER)])
+    assert totals(asked, ["user:ann"] * 2, [NOON + DAY + 1, LATER + 1]) == [2, 4]
+    after = sorted(offline_folder(settings.feature_folder, USER_VIEW).glob("*.parquet"))
+    assert len(after) == len(before) + 1
+    assert set(before) < set(after)
+
+
+def test_an_import_that_was_received_earlier_makes_its_rows_anew(
+    settings: Settings, asked: FeastProfiles, log: Stream[Event]
+) -> None:
+    instants = [NOON + 1, NOON + DAY + 1, LATER]
+    assert totals(asked, ["user:ann"] * 3, instants) == [1, 2, 3]
+    log.append([event("imported", "view", "drill", NOON + 0.5 * DAY)])
+    assert FeatureStoreRoom(settings).rows.refresh() == 2
+    assert totals(asked, ["user:ann"] * 3, instants) == [1, 3, 4]
+    assert written(settings) == 3
+
+
+def test_a_row_keeps_the_price_of_its_time(
+    settings: Settings, asked: FeastProfiles, log: Stream[Event]
+) -> None:
+    from tailorbird.catalog.catalog import Catalog
+    from tailorbird.catalog.patches import patched_items, write_patched
+
+    known = Catalog.read(settings.catalog_folder)
+    dearer = patched_items(known, pd.DataFrame({"item_id": ["kettle"], "price": [300.0]}))
+    write_patched(known, dearer, settings.catalog_folder, now=NOON + 1.5 * DAY)
+    (state,) = asked.states_at(["user:ann"], np.array([LATER]))
+    np.testing.assert_allclose(np.expm1(state.history["log_price"]), [30.0, 30.0, 300.0], rtol=1e-6)
+
+
+def test_another_log_drops_the_rows(settings: Settings, asked: FeastProfiles, log: Stream[Event]) -> None:
+    totals(asked, ["user:ann"], [LATER])
+    log.close()
+    for part in settings.folder.glob("events.db*"):
+        part.unlink()
+    assert FeatureStoreRoom(settings).rows.refresh() == 1
+    assert totals(asked, ["user:ann"], [LATER]) == [0]
+
+
+def test_many_small_files_become_one(settings: Settings, asked: FeastProfiles) -> None:
+    for n in range(20):
+        totals(asked, ["user:ann"], [NOON + n])
+    assert written(settings) == 20
+    assert len(list(offline_folder(settings.feature_folder, USER_VIEW).glob("*.parquet"))) < 16
+    assert totals(asked, ["user:ann"] * 20, [NOON + n for n in range(20)]) == [0] + [1] * 19
+
+
+def test_feast_materializes_the_newest_row_and_online_the_newer_stays(
+    settings: Settings, room: FeatureStoreRoom, asked: FeastProfiles
+) -> None:
+    totals(asked, ["user:ann"] * 2, [NOON + 1, NOON + DAY + 1])
+    end = pd.Timestamp(LATER, unit="s", tz="UTC").to_pydatetime()
+    begin = pd.Timestamp(0, unit="s", tz="UTC").to_pydatetime()
+    room.feast.materialize(begin, end, feature_views=[USER_VIEW])
+    assert room.online_read(["user:ann"])[0].total == 2
+
+
+def test_a_deleted_user_leaves_the_offline_rows_too(
+    settings: Settings, room: FeatureStoreRoom, asked: FeastProfiles, log: Stream[Event]
+) -> None:
+    log.append([event("b", "click", "saw", NOON, user_id="bob")])
+    assert totals(asked, ["user:ann", "user:bob"], [LATER, LATER]) == [3, 1]
     assert room.delete_user("user:ann")
-    ann, other = FeastProfiles(settings).states_at(["user:ann", "user:bob"], np.full(2, NOON + 9 * DAY))
-    assert (ann.total, other.total) == (0, 1)
+    assert written(settings) == 1
+    assert not room.delete_user("user:ann")

@@ -1,7 +1,6 @@
 """One truth: replaying the log, Feast's offline store and Feast's online store give the same features."""
 
 import numpy as np
-import pandas as pd
 
 from feature_repo.offline import FeastProfiles
 from feature_repo.store import FeatureStoreRoom
@@ -47,8 +46,8 @@ def test_replay_offline_and_online_agree_on_1200_random_pairs(
     waiting = list(events)
     late = 0
     for moment in moments:
-        happened = [event for event in waiting if event.event_time < moment]
-        waiting = [event for event in waiting if event.event_time >= moment]
+        happened = [event for event in waiting if event.received_time <= moment]
+        waiting = [event for event in waiting if event.received_time > moment]
         late += deliver(updater, log, happened, rng)
         users = rng.choice(names, USERS_EACH, replace=False).tolist()
         online += room.online_read(users)
@@ -59,9 +58,10 @@ def test_replay_offline_and_online_agree_on_1200_random_pairs(
 
     compact_stream(log)
     frame = read_log(settings)
-    room.build(pd.concat([frame, frame.sample(99, random_state=0)], ignore_index=True), catalog)
     offline = FeastProfiles(settings, rows_at_once=500).states_at(asked, instants)
-    replay = ReplayProfiles(frame, catalog, length=settings.history_length).states_at(asked, instants)
+    replay = ReplayProfiles.of_frame(frame, catalog, length=settings.history_length).states_at(
+        asked, instants
+    )
     assert sum(state.total == 0 for state in replay) < 300
     assert max(len(state.history) for state in replay) == settings.history_length
     assert_same(online, replay)
@@ -113,10 +113,9 @@ def deliver(
 def test_feasts_own_front_reads_the_same_rows(
     settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: tuple[Catalog, list[Event]]
 ) -> None:
-    catalog, events = shop
+    events = shop[1]
     log.append(events[:400])
-    room.build(read_log(settings), catalog)
-    room.materialize()
+    ProfileUpdater(settings, room=room, log=log).catch_up(log)
     users = sorted({event.user_key for event in events[:400]})[:7]
     answer = room.feast.get_online_features(
         features=[f"user_profile:{feature.name}" for feature in STORED_USER],

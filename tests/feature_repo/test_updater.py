@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from feature_repo.command import build_features
 from feature_repo.online_store import FeatureStoreAwayError
 from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater import ProfileUpdater
@@ -31,7 +32,7 @@ def assert_live(settings: Settings, room: FeatureStoreRoom, catalog: Catalog) ->
     """The online rows are what the log says."""
     frame = read_log(settings)
     users = sorted(set(frame["user_key"]))
-    expected = ReplayProfiles(frame, catalog).states_at(users, np.full(len(users), 9e9))
+    expected = ReplayProfiles.of_frame(frame, catalog).states_at(users, np.full(len(users), 9e9))
     for state, wanted in zip(room.online_read(users), expected, strict=True):
         assert state.total == wanted.total
         assert state.history.tobytes() == wanted.history.tobytes()
@@ -90,27 +91,16 @@ def test_a_crash_between_log_and_profile_is_caught_up(
     assert_live(settings, room, shop[0])
 
 
-def test_live_events_survive_a_build_that_started_before_them(
+def test_profiles_stay_live_while_features_are_brought_up_to_date(
     settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: Shop
 ) -> None:
     updater = ProfileUpdater(settings, room=room, log=log)
-    updater.apply(entries(log, shop[1][:200]))
-    frame = read_log(settings)
+    log.append(shop[1][:200])
+    assert build_features(settings)["through_offset"] == 200
     updater.apply(entries(log, shop[1][200:260]))
-    room.build(frame, shop[0])
-    room.materialize()
-    assert room.applied_offset() == 260
-    assert_live(settings, room, shop[0])
-
-
-def test_events_after_a_build_are_folded_onto_it(
-    settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: Shop
-) -> None:
-    log.append(shop[1][:500])
-    room.build(read_log(settings), shop[0])
-    assert room.materialize() == 500
-    updater = ProfileUpdater(settings, room=room, log=log)
-    assert updater.apply(entries(log, shop[1][500:600])).through == 600
+    log.append(shop[1][260:300])
+    assert build_features(settings)["applied"] == 40
+    assert room.applied_offset() == 300
     assert_live(settings, room, shop[0])
 
 

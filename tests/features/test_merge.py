@@ -150,7 +150,7 @@ def test_a_replay_joins_at_the_login_and_parts_at_the_withdrawal() -> None:
         anonymous("4", "view", "drill", NOON + 25),
         link("5", "unlink", NOON + 30),
     ]
-    replay = ReplayProfiles(frame(log), CATALOG)
+    replay = ReplayProfiles.of_frame(frame(log), CATALOG)
     instants = np.array([NOON + 15, NOON + 20, NOON + 21, NOON + 26, NOON + 31])
     states = replay.states_at(["user:ann"] * 5, instants)
     assert [state.total for state in states] == [1, 1, 2, 3, 1]

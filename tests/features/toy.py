@@ -45,6 +45,9 @@ def frame(events: list[Event]) -> pd.DataFrame:
             "item_id": [e.item_id for e in events],
             "value": [np.nan if e.value is None else e.value for e in events],
             "event_time": pd.to_datetime([round(e.event_time * 1e6) for e in events], unit="us", utc=True),
+            "received_time": pd.to_datetime(
+                [round(e.received_time * 1e6) for e in events], unit="us", utc=True
+            ),
             "user_key": [e.user_key for e in events],
             "offset": np.arange(1, len(events) + 1),
         }

@@ -9,7 +9,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 
-from feature_repo.store import FeatureStoreRoom
+from feature_repo.command import build_features
 from registry.versions import Registered
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.rows import table_of_frame
@@ -17,7 +17,6 @@ from tailorbird.events.schema import SCHEMA
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream, open_events
-from tailorbird.streams.scan import read_log
 from training.data.dataset import Dataset
 from training.data.training_set import training_set
 from training.fit.train import train
@@ -105,10 +104,7 @@ def append(settings: Settings, events: pd.DataFrame) -> None:
     with open_events(settings) as log:
         log.append_table(table_of_frame(events))
         compact_stream(log)
-    room = FeatureStoreRoom(settings)
-    room.apply()
-    room.build(read_log(settings), Catalog.read(settings.catalog_folder))
-    room.materialize()
+    build_features(settings)
 
 
 def trained(settings: Settings, recipe: Recipe = RECIPE, *, dataset: Dataset | None = None) -> Registered:

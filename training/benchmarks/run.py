@@ -135,7 +135,7 @@ def fit_model(bench: Bench, recipe: Recipe, *, seed: int) -> FittedHybrid:
             bench.split.fit,
             bench.data.catalog,
             bench.data.users,
-            ReplayProfiles(events, bench.data.catalog),
+            ReplayProfiles.of_frame(events, bench.data.catalog),
             events,
             recipe,
             contexts=PastContexts.of(events),
@@ -152,7 +152,7 @@ def measure_model(bench: Bench, fitted: FittedHybrid, *, cold: bool = False) -> 
             offered = cold_items(bench.data.catalog)
             bench.row(f"{ALONE}{name}, cold items", _alone(retriever, bench.cases, offered=offered))
     events = bench.data.known_events(bench.split)
-    profiles, contexts = ReplayProfiles(events, bench.data.catalog), PastContexts.of(events)
+    profiles, contexts = ReplayProfiles.of_frame(events, bench.data.catalog), PastContexts.of(events)
     people = demographics_of(bench.data.users)
     for row, recommender in _served(fitted.model).items():
         bench.row(row, _asked(recommender, bench.cases, profiles=profiles, people=people, contexts=contexts))

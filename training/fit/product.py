@@ -48,14 +48,20 @@ class Plan:
         return cls(dataset, protocol, recipe, profiles, PastContexts.of(dataset.events), seed)
 
     def warmed(self, part: Split) -> "Plan":
-        """Fetch the profiles that fitting and measuring on ``part`` will ask for, so that no trial has to."""
-        fit = part.fit
+        """Fetch the profiles that fitting and measuring on ``part`` will ask for, so that no trial has to; leave out the rest."""
+        self.fetch_profiles(part)
+        return replace(self, dataset=replace(self.dataset, events=offered_columns(self.dataset.events)))
+
+    def fetch_profiles(self, part: Split) -> None:
+        """Fetch all profiles of ``part`` at once: offline rows that are missing cost one pass over the log."""
+        fit, asked = part.fit, part.cases
         cut = float(np.quantile(fit.times, 1.0 - self.recipe.ranker.share))
         older, newer = fit.before(cut), fit.where(fit.times >= cut)
         cases = ranker_cases(older, newer, recipe=self.recipe.resolved, seed=self.seed)
-        self.profiles.states_at([str(key) for key in cases.user_keys], cases.instants)
-        self.profiles.warm(part.cases)
-        return replace(self, dataset=replace(self.dataset, events=offered_columns(self.dataset.events)))
+        self.profiles.states_at(
+            [*map(str, cases.user_keys), *asked.known.user_ids[asked.users]],
+            np.concatenate([cases.instants, asked.now]),
+        )
 
 
 @dataclass
@@ -124,6 +130,7 @@ def make_product(
 ) -> Product:
     """Fit a twin before the test part, measure it there, then extend it over everything."""
     clock, report, test = Clock(), on_progress or (lambda progress: None), plan.protocol.test
+    plan.fetch_profiles(test)
     with clock.time("fit"):
         fitted = fit_part(plan, test, recipe, on_progress=report)
     report(Progress("measure"))

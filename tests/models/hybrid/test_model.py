@@ -59,7 +59,7 @@ class Steps(list[Progress]):
 def _fit(steps: Steps) -> FittedHybrid:
     data = toy.interactions()
     log = toy.events(data)
-    profiles = ReplayProfiles(log, toy.catalog())
+    profiles = ReplayProfiles.of_frame(log, toy.catalog())
     return fit_hybrid(data, toy.catalog(), toy.people(), profiles, log, RECIPE, seed=1, on_progress=steps)
 
 
@@ -290,7 +290,7 @@ def test_the_ranker_reads_the_context_that_it_learned_with() -> None:
             walked,
             toy.catalog(),
             toy.people(0),
-            ReplayProfiles(log, toy.catalog()),
+            ReplayProfiles.of_frame(log, toy.catalog()),
             log,
             recipe,
             contexts=contexts,
@@ -320,7 +320,7 @@ def test_a_callback_that_raises_ends_the_fitting() -> None:
             data,
             toy.catalog(),
             toy.people(),
-            ReplayProfiles(log, toy.catalog()),
+            ReplayProfiles.of_frame(log, toy.catalog()),
             log,
             RECIPE,
             on_progress=prune,
@@ -331,7 +331,7 @@ def test_few_events_still_give_a_model_that_answers() -> None:
     data = toy.interactions(users=2, events=4)
     log = toy.events(data)
     small = fit_hybrid(
-        data, toy.catalog(), toy.people(2), ReplayProfiles(log, toy.catalog()), log, RECIPE
+        data, toy.catalog(), toy.people(2), ReplayProfiles.of_frame(log, toy.catalog()), log, RECIPE
     ).model
     assert len(_ask(small, _state(0))) > 0
 
