@@ -21,7 +21,7 @@ class Release:
 class Follower:
     """Follows aliases of one workspace's registered model; keeps nothing between two looks but a connection.
 
-    A look is cheap (a few hundred microseconds embedded, one request to a server) and may be made every second. What it
+    A look is cheap (a millisecond embedded, one request to a server) and may be made every second. What it
     finds is fetched one alias at a time, so that the trouble or the size of one never keeps another from moving.
     """
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SQLITE = "sqlite:///"
 BUSY_SECONDS = 1.0
 """How long a look waits for a writer; the next look comes soon."""
+MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""What MLflow answers where it holds nothing of a name; anything else means that it is away."""
 _DELETED = "Deleted_Internal"  # MLflow's stage of a version that was deleted
 
 
@@ -105,7 +107,7 @@ class ServerPointers:
         try:
             model = self._connected().get_registered_model(self._name)
         except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            if error.error_code in MISSING:
                 return {}
             raise self._away(error) from error
         return {alias: str(version) for alias, version in dict(model.aliases).items()}
@@ -117,7 +119,7 @@ class ServerPointers:
         try:
             return str(self._connected().get_model_version_download_uri(self._name, version))
         except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            if error.error_code in MISSING:
                 return ""
             raise self._away(error) from error
 

@@ -1,18 +1,19 @@
-"""Promotion and rollback: the gates a version must pass, and the move of an alias with its reasons."""
+"""Promotion and rollback: a version is judged, then the alias moves with a decision, if nobody else moved it meanwhile."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import getpass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-import pandas as pd
-
-from registry.gates import Gate, answer_gate, bundle_gate, enough_common, quality_gate
-from registry.tracking.runs import Run
-from registry.versions import Decision, Registered, Registry, whoami
+from registry.aliases import Aliases, check_alias
+from registry.decisions import PROMOTE, ROLLBACK, Decision
+from registry.gatekeeper import judge, serviceable
+from registry.gates.finding import Finding
+from registry.gates.gates import Gates, gates_of
+from registry.pointers import RegistryError
+from registry.versions import Registry
 from tailorbird.errors import TailorbirdError, UsageError
-
-CASES_FILE = "cases.parquet"
-"""The artifact of a version's run that holds every case it was measured on."""
 
 
 class RefusedError(TailorbirdError):
@@ -22,102 +23,194 @@ class RefusedError(TailorbirdError):
 
 
 @dataclass(frozen=True)
+class Order:
+    """What somebody wants of an alias: who, when (UTC), why.
+
+    ``force`` overrides the gates and needs a reason. ``expected`` is the version the alias is believed to point at, 0 for
+    none; None takes it as it is found.
+    """
+
+    alias: str
+    who: str
+    when: dt.datetime
+    reason: str = ""
+    force: bool = False
+    expected: int | None = None
+
+
+@dataclass(frozen=True)
 class Promotion:
-    """What became of a request to promote: the gates, and the versions before and after."""
+    """What became of an order to promote: the findings, and the versions before and after."""
 
     alias: str
     version: int
     before: int | None
-    gates: Sequence[Gate]
+    findings: Sequence[Finding]
     moved: bool
-    forced: bool
+    forced: bool = False
+    decision: Decision | None = None
+
+    @property
+    def verdict(self) -> str:
+        """What quality was found to be; "" where it was not judged."""
+        return _verdict(self.findings)
+
+    @property
+    def refused(self) -> list[str]:
+        """Names of the gates that refuse."""
+        return [finding.gate for finding in self.findings if not finding.passed]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outcome as plain values, for JSON."""
+        return {
+            "alias": self.alias,
+            "version": self.version,
+            "before": self.before,
+            "promoted": self.moved,
+            "forced": self.forced,
+            "verdict": self.verdict,
+            "gates": [finding.to_dict() for finding in self.findings],
+            "decision": self.decision.number if self.decision else None,
+        }
+
+    def require_moved(self) -> None:
+        """Raise RefusedError, with what would help, where the gates refused."""
+        if self.moved or not self.refused:
+            return
+        final = any(finding.final and not finding.passed for finding in self.findings)
+        remedies = [finding.remedy for finding in self.findings if finding.remedy and not finding.passed]
+        raise RefusedError(
+            f"version {self.version} is not promoted to {self.alias}: "
+            + "; ".join(f"{each.gate}: {each.found}" for each in self.findings if not each.passed),
+            remedy="; ".join(remedies + ([] if final else ["--force --reason TEXT overrides the gates"])),
+        )
 
 
-Ask = Callable[[Registered, pd.DataFrame], pd.DataFrame]
-"""Asks a version those cases of a table that are newer than anything it learned from; a table of the same form."""
+@dataclass(frozen=True)
+class Rollback:
+    """What a rollback did: the versions left and returned to, and those it passed over with the reasons."""
+
+    alias: str
+    version: int
+    before: int
+    findings: Sequence[Finding]
+    decision: Decision
+    skipped: Mapping[int, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outcome as plain values, for JSON."""
+        return {
+            "alias": self.alias,
+            "version": self.version,
+            "before": self.before,
+            "gates": [finding.to_dict() for finding in self.findings],
+            "skipped": {str(version): reason for version, reason in self.skipped.items()},
+            "decision": self.decision.number,
+        }
 
 
-def check(
-    registry: Registry, candidate: Registered, *, champion: Registered | None, ask: Ask | None = None
-) -> list[Gate]:
-    """Put a version through every gate.
+def promote(registry: Registry, which: str, *, order: Order, gates: Gates | None = None) -> Promotion:
+    """Move the alias to a version that passes its gates, or with ``force`` to any that can be opened.
 
-    Where the data has grown so far that the two were measured on different cases, ``ask`` lets the champion answer the
-    candidate's, as far as they are newer than what it learned from.
-    """
-    verified, bundle = bundle_gate(candidate.open)
-    gates = [verified]
-    if bundle is not None:
-        gates.append(answer_gate(bundle))
-    ours, theirs = cases_of(registry, candidate), None
-    if champion is not None:
-        theirs = cases_of(registry, champion)
-        if ask is not None and not enough_common(ours, theirs):
-            theirs = pd.concat([theirs, ask(champion, ours)]).drop_duplicates("case")
-    return [*gates, quality_gate(ours, theirs)]
-
-
-def promote(
-    registry: Registry,
-    which: str,
-    *,
-    alias: str,
-    force: bool,
-    reason: str,
-    now: dt.datetime,
-    ask: Ask | None = None,
-) -> Promotion:
-    """Move ``alias`` to a version that passes its gates, or to any version with ``force`` and a reason.
+    A refusal is an outcome, not an error: ``require_moved`` makes it one.
 
     Raises:
-        RefusedError: a gate refuses and ``force`` is not given.
-        UsageError: ``force`` without a reason.
+        UsageError: ``force`` without a reason, or gates that cannot be read.
+        ConflictError: the alias is not where it is believed to be, or somebody else moved it meanwhile.
     """
-    if force and not reason:
+    check_alias(order.alias)
+    if order.force and not order.reason:
         raise UsageError("--force needs a reason", remedy="say why with --reason TEXT; it is recorded")
-    candidate, current = registry.version(which), registry.alias(alias)
+    candidate, current = registry.version(which), registry.alias(order.alias)
     before = current.version if current else None
+    _require_expected(registry, order)
     if before == candidate.version:
-        return Promotion(alias, candidate.version, before, [], moved=False, forced=False)
-    gates = check(registry, candidate, champion=current, ask=ask)
-    passed = all(gate.passed for gate in gates)
-    promotion = Promotion(
-        alias, candidate.version, before, gates, moved=passed or force, forced=force and not passed
+        return Promotion(order.alias, candidate.version, before, [], moved=False)
+    findings = judge(registry, candidate, champion=current, gates=gates or gates_of(registry.settings))
+    refused = [finding for finding in findings if not finding.passed]
+    forced = bool(refused) and order.force and not any(finding.final for finding in refused)
+    if refused and not forced:
+        return Promotion(order.alias, candidate.version, before, findings, moved=False)
+    decision = Decision(
+        kind=PROMOTE,
+        alias=order.alias,
+        version=candidate.version,
+        before=before,
+        who=order.who,
+        when=order.when,
+        why=order.reason,
+        verdict=_verdict(findings),
+        forced=forced,
+        findings=[finding.to_dict() for finding in findings],
     )
-    if promotion.moved:
-        decision = Decision(who=whoami(), when=now, why=_why(promotion, reason), figures=_figures(gates))
-        registry.move(alias, candidate.version, decision=decision)
-    return promotion
+    recorded = Aliases(registry).move(decision)
+    return Promotion(
+        order.alias, candidate.version, before, findings, moved=True, forced=forced, decision=recorded
+    )
 
 
-def roll_back(registry: Registry, *, alias: str, reason: str, now: dt.datetime) -> tuple[int, int]:
-    """Return ``alias`` to the version it pointed at before: the versions left and returned to."""
-    why = reason or "rolled back"
-    return registry.return_alias(alias, decision=Decision(who=whoami(), when=now, why=why, figures={}))
-
-
-def cases_of(registry: Registry, version: Registered) -> pd.DataFrame:
-    """Every case that a version was measured on, with the rank of its target.
+def roll_back(registry: Registry, *, order: Order, gates: Gates | None = None) -> Rollback:
+    """Return the alias to the nearest version it pointed at before that can still serve; the others are passed over by name.
 
     Raises:
-        TailorbirdError: the version's run has no such table.
+        RegistryError: the alias is not set, or no earlier version can serve.
+        ConflictError: the alias is not where it is believed to be, or somebody else moved it meanwhile.
     """
-    from mlflow.exceptions import MlflowException
+    check_alias(order.alias)
+    aliases, rules = Aliases(registry), gates or gates_of(registry.settings)
+    before = registry.aliases().get(order.alias)
+    _require_expected(registry, order)
+    if before is None:
+        raise RegistryError(f"alias {order.alias!r} is not set", remedy="`tailorbird promote` sets it")
+    skipped: dict[int, str] = {}
+    for version in aliases.earlier(order.alias):
+        if version in skipped:
+            continue
+        findings, trouble = _returnable(registry, version, gates=rules)
+        if trouble:
+            skipped[version] = trouble
+            continue
+        decision = Decision(
+            kind=ROLLBACK,
+            alias=order.alias,
+            version=version,
+            before=before,
+            who=order.who,
+            when=order.when,
+            why=order.reason,
+            findings=[finding.to_dict() for finding in findings],
+            skipped={str(number): reason for number, reason in skipped.items()},
+        )
+        recorded = aliases.move(decision)
+        return Rollback(order.alias, version, before, findings, recorded, skipped)
+    raise RegistryError(
+        f"alias {order.alias!r} points at version {before} and has no earlier version"
+        + "".join(f"; version {number} cannot serve: {reason}" for number, reason in skipped.items()),
+        remedy="promote another version instead",
+    )
 
+
+def whoami() -> str:
+    """Who decides at this terminal: the login name."""
     try:
-        return pd.read_parquet(Run(registry.client, version.run_id).download(CASES_FILE))
-    except (MlflowException, OSError, ValueError) as error:
-        raise TailorbirdError(
-            f"version {version.version} of {version.name} has no {CASES_FILE} in its run: {error}",
-            remedy="only versions made by `tailorbird train` or `tailorbird tune` can be compared",
-        ) from error
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
 
 
-def _why(promotion: Promotion, reason: str) -> str:
-    refused = [gate.name for gate in promotion.gates if not gate.passed]
-    words = "passed all gates" if not refused else f"forced against: {', '.join(refused)}"
-    return f"{reason} ({words})" if reason else words
+def _returnable(registry: Registry, version: int, *, gates: Gates) -> tuple[list[Finding], str]:
+    """The findings of an earlier version, and why it cannot serve; "" if it can."""
+    try:
+        findings = serviceable(registry.version(version), gates=gates)
+    except RegistryError as error:
+        return [], error.what
+    return findings, "; ".join(f"{each.gate}: {each.found}" for each in findings if not each.passed)
 
 
-def _figures(gates: Sequence[Gate]) -> dict[str, object]:
-    return {gate.name: gate.figures or gate.found for gate in gates}
+def _require_expected(registry: Registry, order: Order) -> None:
+    if order.expected is not None:
+        Aliases(registry).require_at(order.alias, order.expected or None)
+
+
+def _verdict(findings: Sequence[Finding]) -> str:
+    return next((finding.verdict for finding in findings if finding.verdict), "")

@@ -18,13 +18,12 @@ class TailorbirdModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Open and verify the bundle beside this file."""
-        from registry.answers import HistoryRecommender
         from tailorbird.bundle import open_bundle
+        from tailorbird.models.hybrid.stages import recommender_of
 
         bundle = open_bundle(Path(context.artifacts["bundle"]))
-        last = dt.datetime.fromisoformat(bundle.manifest.data_span[1])
-        self._item_ids = bundle.model.catalog.item_ids
-        self._asker = HistoryRecommender(bundle.model, now=last.timestamp())
+        self._now = dt.datetime.fromisoformat(bundle.manifest.data_span[1]).timestamp()
+        self._recommender = recommender_of(bundle.model, version=bundle.version)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -33,7 +32,7 @@ class TailorbirdModel(PythonModel):
         from registry.answers import answer_table
 
         k = int((params or {}).get("num_results", 10))
-        return answer_table(self._asker, model_input, item_ids=self._item_ids, k=k)
+        return answer_table(self._recommender, model_input, now=self._now, k=k)
 
 
 set_model(TailorbirdModel())

@@ -1,63 +1,47 @@
-"""The registry: bundles as MLflow model versions, aliases that move, and who moved them, when and why.
+"""Versions: bundles as MLflow model versions. A version is registered once and never changes; aliases point at them."""
 
-A version is registered once and never changes. An alias (``champion``, ``challenger``, ``shadow``) points at one
-version; its past is a list on the registered model, so rollback needs no guess.
-"""
-
-import datetime as dt
-import getpass
-import json
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from registry.pointers import RegistryError
+from registry.download import bundle_folder, local_folder
+from registry.pointers import MISSING, RegistryAwayError, RegistryError
 from registry.tracking.runs import Run, locked, open_client
 from tailorbird.bundle import BUNDLE_PATH, Bundle, Manifest, open_bundle
 from tailorbird.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
-
-ALIASES = ("champion", "challenger", "shadow")
-_KEPT = 50  # places of an alias's past that are remembered
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Why an alias moved: who, when (UTC), why and the figures it rests on."""
-
-    who: str
-    when: dt.datetime
-    why: str
-    figures: Mapping[str, object]
-
-    def tags(self, alias: str) -> dict[str, str]:
-        """The decision as tags of a version or a run."""
-        return {
-            f"{alias}.who": self.who,
-            f"{alias}.when": self.when.astimezone(dt.UTC).isoformat(timespec="seconds"),
-            f"{alias}.why": self.why[:4000],
-            f"{alias}.figures": json.dumps(dict(self.figures), default=str)[:4000],
-        }
+    from mlflow.exceptions import MlflowException
 
 
 @dataclass(frozen=True)
 class Registered:
-    """One version in the registry, the run that made it and the folder of its bundle."""
+    """One version in the registry, the run that made it, and where its artifacts lie (a folder or an address)."""
 
     name: str
     version: int
     run_id: str
-    folder: Path
+    source: str
     tags: Mapping[str, str]
+    settings: Settings = field(repr=False, compare=False)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its bundle on this machine, fetched where the artifacts lie elsewhere. Raises RegistryError."""
+        return bundle_folder(self.settings, version=str(self.version), source=self.source)
+
+    @property
+    def place(self) -> str:
+        """Where its bundle lies, in words for a person: nothing is fetched."""
+        local = local_folder(self.source)
+        return self.source if local is None else str(local / BUNDLE_PATH)
 
     def open(self) -> Bundle:
-        """Verify and load the bundle."""
+        """Verify and load the bundle. Raises BundleError, RegistryError."""
         return open_bundle(self.folder)
 
 
@@ -65,8 +49,9 @@ class Registry:
     """One workspace's registered model."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self.name = settings.model_name
+        self.workspace = settings.workspace
         self.client = open_client(settings)
 
     def register(
@@ -94,20 +79,21 @@ class Registry:
             self.client.log_model_artifacts(logged.model_id, str(folder))
         self.client.finalize_logged_model(logged.model_id, "READY")
         self._link(run, logged.model_id)
-        version = self.client.create_model_version(
-            self.name,
-            source=logged.artifact_location,  # not models:/…, which MLflow looks up at its global address
-            run_id=run.run_id,
-            model_id=logged.model_id,
-            description=description or None,
-            tags={
-                "bundle": manifest.version,
-                "recipe_digest": manifest.recipe_digest,
-                "data_digest": manifest.data_digest,
-                "data_last": manifest.data_span[1],
-                **{key: str(value) for key, value in tags.items()},
-            },
-        )
+        with locked(self.settings):  # MLflow counts versions by looking for the last one
+            version = self.client.create_model_version(
+                self.name,
+                source=logged.artifact_location,  # not models:/…, which MLflow looks up at its global address
+                run_id=run.run_id,
+                model_id=logged.model_id,
+                description=description or None,
+                tags={
+                    "bundle": manifest.version,
+                    "recipe_digest": manifest.recipe_digest,
+                    "data_digest": manifest.data_digest,
+                    "data_last": manifest.data_span[1],
+                    **{key: str(value) for key, value in tags.items()},
+                },
+            )
         return self._registered(version)
 
     def version(self, which: str | int) -> Registered:
@@ -125,7 +111,9 @@ class Registry:
             if text.isdigit():
                 return self._registered(self.client.get_model_version(self.name, text))
             return self._registered(self.client.get_model_version_by_alias(self.name, text))
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code not in MISSING:
+                raise self._away(error) from error
             raise RegistryError(
                 f"model {self.name!r} has no version or alias {text!r}",
                 remedy="`tailorbird train` or `tailorbird tune` registers a version, `tailorbird promote` sets an alias",
@@ -140,68 +128,24 @@ class Registry:
 
     def alias(self, alias: str) -> Registered | None:
         """The version an alias points at; None where it points nowhere."""
-        number = self._aliases().get(alias)
+        number = self.aliases().get(alias)
         return None if number is None else self.version(number)
 
-    def past(self, alias: str) -> list[int]:
-        """Versions the alias has pointed at, oldest first."""
-        return _past(self._model_tags(), alias)
+    def aliases(self) -> dict[str, int]:
+        """Every alias and the version it points at."""
+        from mlflow.exceptions import MlflowException
 
-    def move(self, alias: str, version: int, *, decision: Decision) -> int | None:
-        """Point ``alias`` at ``version`` and record the decision; the version it pointed at before.
+        try:
+            model = self.client.get_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code in MISSING:
+                return {}
+            raise self._away(error) from error
+        return {alias: int(number) for alias, number in dict(model.aliases).items()}
 
-        The past and the tags are written before the alias moves: an interrupted move leaves the old version serving.
-        """
-        _check_alias(alias)
-        with locked(self._settings):
-            before = self._aliases().get(alias)
-            if before == version:
-                return before
-            past = _past(self._model_tags(), alias)
-            if before is not None and (not past or past[-1] != before):
-                past.append(before)
-            self._remember(alias, [*past, version])
-            self._decide(version, alias, decision)
-            self.client.set_registered_model_alias(self.name, alias, str(version))
-        return before
-
-    def return_alias(self, alias: str, *, decision: Decision) -> tuple[int, int]:
-        """Point ``alias`` at what it pointed at before; the version left and the version returned to.
-
-        Raises:
-            RegistryError: the alias is not set or has no past.
-        """
-        _check_alias(alias)
-        with locked(self._settings):
-            current = self._aliases().get(alias)
-            if current is None:
-                raise RegistryError(f"alias {alias!r} is not set", remedy="`tailorbird promote` sets it")
-            past = _past(self._model_tags(), alias)
-            # An interrupted move may have left entries after the current one: they never took effect.
-            here = len(past) - 1 - past[::-1].index(current) if current in past else 0
-            alive = [number for number in past[:here] if self._exists(number)]
-            if not alive:
-                raise RegistryError(
-                    f"alias {alias!r} points at version {current} and has no earlier version",
-                    remedy="promote another version instead",
-                )
-            target = alive[-1]
-            self._decide(target, alias, decision)
-            for key, value in decision.tags(f"{alias}.left").items():
-                self.client.set_model_version_tag(self.name, str(current), key, value)
-            self.client.set_registered_model_alias(self.name, alias, str(target))
-            self._remember(alias, alive)
-        return current, target
-
-    def _decide(self, version: int, alias: str, decision: Decision) -> None:
-        run_id = self.client.get_model_version(self.name, str(version)).run_id
-        for key, value in decision.tags(alias).items():
-            self.client.set_model_version_tag(self.name, str(version), key, value)
-            if run_id:
-                self.client.set_tag(run_id, key, value)
-
-    def _remember(self, alias: str, past: list[int]) -> None:
-        self.client.set_registered_model_tag(self.name, f"{alias}.past", json.dumps(past[-_KEPT:]))
+    def point(self, alias: str, version: int) -> None:
+        """Set ``alias`` to ``version``; only ``Aliases.move`` may, which keeps the record."""
+        self.client.set_registered_model_alias(self.name, alias, str(version))
 
     def _ensure_model(self) -> None:
         from mlflow.exceptions import MlflowException
@@ -233,56 +177,13 @@ class Registry:
             name=version.name,
             version=int(version.version),
             run_id=version.run_id or "",
-            folder=self._folder(version),
+            source=self.client.get_model_version_download_uri(version.name, version.version),
             tags=dict(version.tags or {}),
+            settings=self.settings,
         )
 
-    def _folder(self, version: "ModelVersion") -> Path:
-        from mlflow.artifacts import download_artifacts
-        from mlflow.utils.file_utils import local_file_uri_to_path
-
-        where = self.client.get_model_version_download_uri(version.name, version.version)
-        if where.startswith(("file:", "/")):
-            return Path(local_file_uri_to_path(where)) / BUNDLE_PATH
-        uri = self._settings.mlflow_uri
-        return Path(download_artifacts(artifact_uri=f"{where}/{BUNDLE_PATH}", tracking_uri=uri))
-
-    def _aliases(self) -> dict[str, int]:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            model = self.client.get_registered_model(self.name)
-        except MlflowException:
-            return {}
-        return {alias: int(number) for alias, number in dict(model.aliases).items()}
-
-    def _model_tags(self) -> Mapping[str, str]:
-        return dict(self.client.get_registered_model(self.name).tags or {})
-
-    def _exists(self, version: int) -> bool:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self.client.get_model_version(self.name, str(version))
-        except MlflowException:
-            return False
-        return True
-
-
-def whoami() -> str:
-    """Who decides: the login name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
-
-
-def _past(tags: Mapping[str, Any], alias: str) -> list[int]:
-    return [int(number) for number in json.loads(tags.get(f"{alias}.past", "[]"))]
-
-
-def _check_alias(alias: str) -> None:
-    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", alias):
-        raise RegistryError(
-            f"{alias!r} is no alias", remedy=f"choose one of {', '.join(ALIASES)} or a lower-case word"
+    def _away(self, error: "MlflowException") -> RegistryAwayError:
+        return RegistryAwayError(
+            f"the registry {self.settings.mlflow_uri} cannot be asked: {error}",
+            remedy="look whether MLflow's database or server is there, and whether something holds it",
         )

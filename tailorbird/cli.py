@@ -30,10 +30,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "training.benchmarks.command:benchmark",
         "Run a published protocol on a data set and write the rankings.",
     ),
-    "promote": ("training.commands:promote", "Move an alias to a version that passes the gates."),
-    "rollback": ("training.commands:rollback", "Return an alias to the version it had before."),
+    "promote": ("registry.commands:promote", "Move an alias to a version that passes the gates."),
+    "rollback": ("registry.commands:rollback", "Return an alias to the version it had before."),
+    "decisions": ("registry.commands:decisions", "List who moved which alias, when and why."),
     "serve": ("serving.command:serve", "Answer HTTP requests with the champion."),
-    "mlflow": ("training.commands:mlflow_pages", "Open the MLflow pages of this workspace."),
+    "mlflow": ("registry.commands:mlflow_pages", "Open the MLflow pages of this workspace."),
     "bench": ("serving.bench.command:bench", "Measure speed: requests per second, latencies, ratios."),
 }
 

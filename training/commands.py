@@ -1,4 +1,4 @@
-"""The commands of this room: train, tune, evaluate, promote, rollback, mlflow."""
+"""The commands of this room: train, tune, evaluate."""
 
 import datetime as dt
 from dataclasses import asdict
@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tailorbird.errors import UsageError
 from tailorbird.plumbing.terminal import emit, progress, say, table
-from tailorbird.settings import Settings, load_settings
+from tailorbird.settings import load_settings
 
 if TYPE_CHECKING:
     from registry.versions import Registered
@@ -19,16 +18,13 @@ _recipe = click.option(
     "--recipe", default="default", show_default=True, help="A recipe's name or the path of a TOML file."
 )
 _seed = click.option("--seed", default=0, show_default=True, help="Seed of everything that draws.")
-_alias = click.option(
-    "--alias", default="champion", show_default=True, help="Alias: champion, challenger, shadow, ..."
-)
 
 
 @click.command()
 @_workspace
 @_recipe
 @_seed
-@click.option("--again", is_flag=True, help="Train even if this recipe was trained on this very data.")
+@click.option("--again", is_flag=True, help="Train even if this code trained this recipe on this very data.")
 @_json
 def train(workspace: str | None, recipe: str, seed: int, again: bool, as_json: bool) -> None:
     r"""Fit one recipe, measure it on the newest events, track it in MLflow and register the bundle.
@@ -49,7 +45,7 @@ def train(workspace: str | None, recipe: str, seed: int, again: bool, as_json: b
     dataset = training_set(settings)
     trained = train_recipe(dataset, chosen, settings=settings, seed=seed, now=_now(), again=again)
     if not trained.fresh:
-        say(f"this recipe was trained on this very data before: version {trained.registered.version}")
+        say(f"this code trained this recipe on this very data before: version {trained.registered.version}")
     emit({**_version(trained.registered), "fresh": trained.fresh}, as_json=as_json)
 
 
@@ -115,27 +111,45 @@ def tune(
 @click.command()
 @_workspace
 @click.option("--version", default="latest", show_default=True, help="Number, alias or `latest`.")
+@click.option(
+    "--cases-of",
+    help="Ask what this version was asked (number or alias), as far as it is newer than what --version learned from.",
+)
 @click.option("--least", default=100, show_default=True, help="Fewest cases that newer events must give.")
 @_json
-def evaluate(workspace: str | None, version: str, least: int, as_json: bool) -> None:
-    r"""Evaluate a registered version on events newer than any it learned from.
+def evaluate(workspace: str | None, version: str, cases_of: str | None, least: int, as_json: bool) -> None:
+    r"""Evaluate a registered version on events newer than any it learned from, and keep the cases with its run.
 
     Where there are too few of them, the figures of its twin are shown: how it did on the newest tenth of its own data.
+    The gates of `tailorbird promote` judge by the cases that were kept.
 
     \b
     Examples:
         tailorbird evaluate
         tailorbird evaluate --version champion --json
+        tailorbird evaluate --version champion --cases-of latest
     """
+    from registry.cases import add_cases
+    from registry.cases import cases_of as cases_kept
     from registry.versions import Registry
     from training.data.training_set import training_set
     from training.evaluation.evaluate import evaluate as ask
 
     settings = load_settings(workspace=workspace)
-    registered = Registry(settings).version(version)
+    registry = Registry(settings)
+    registered = registry.version(version)
+    only = cases_kept(registry, registry.version(cases_of))["case"].to_numpy() if cases_of else None
     bundle = registered.open()
     with progress("asking newer events") as bar:
-        found = ask(bundle, training_set(settings), settings=settings, least=least, advance=bar.advance)
+        found = ask(
+            bundle,
+            training_set(settings),
+            settings=settings,
+            least=1 if cases_of else least,
+            only=only,
+            advance=bar.advance,
+        )
+    kept = 0
     if found.measured is None:
         say(f"{found.newer:,} events are newer than this version: too few, so the figures are its twin's")
         shown = {"model": bundle.metrics["model"], **bundle.metrics["beside"]}
@@ -144,112 +158,18 @@ def evaluate(workspace: str | None, version: str, least: int, as_json: bool) -> 
             f"{found.newer:,} events are newer than this version ({found.unknown:,} on items it does not know)"
         )
         shown = {name: report.to_dict() for name, report in found.measured.reports.items()}
+        kept = add_cases(registry, registered, found.measured.cases, now=_now())
+        say(f"{kept:,} cases more are kept with version {registered.version}")
     table([{"model": name, **_headline(figures["metrics"])} for name, figures in shown.items()])
     result = {
         **_version(registered),
         "measured_on": "newer events" if found.measured else "the twin's test part",
         "newer_events": found.newer,
         "cases": shown["model"]["cases"],
+        "cases_kept": kept,
         "metrics": {name: value["mean"] for name, value in shown["model"]["metrics"].items()},
     }
     emit(result if as_json else {**result, "metrics": _headline(shown["model"]["metrics"])}, as_json=as_json)
-
-
-@click.command()
-@_workspace
-@click.option("--version", default="latest", show_default=True, help="Number, alias or `latest`.")
-@_alias
-@click.option("--force", is_flag=True, help="Promote against the gates; needs --reason.")
-@click.option("--reason", default="", help="Why; recorded with who and when.")
-@_json
-def promote(workspace: str | None, version: str, alias: str, force: bool, reason: str, as_json: bool) -> None:
-    r"""Move an alias to a version that passes the gates.
-
-    The gates: its bundle verifies, a smoke request answers, and on the cases that both were asked its NDCG@10 is not
-    worse than the present version's beyond the interval. Exit code 3 when a gate refuses.
-
-    \b
-    Examples:
-        tailorbird promote
-        tailorbird promote --version 7 --alias challenger
-        tailorbird promote --version 7 --force --reason "the champion's items are gone"
-    """
-    from registry.promote import RefusedError
-    from registry.promote import promote as move
-    from registry.versions import Registry
-    from training.evaluation.champion import asker
-
-    settings = load_settings(workspace=workspace)
-    done = move(
-        Registry(settings),
-        version,
-        alias=alias,
-        force=force,
-        reason=reason,
-        now=_now(),
-        ask=asker(settings),
-    )
-    table([gate.row() for gate in done.gates], title=f"version {done.version} ▸ {alias}")
-    if not done.moved and done.before == done.version:
-        say(f"{alias} is version {done.version} already")
-    result = {
-        "model": settings.model_name,
-        "alias": alias,
-        "version": done.version,
-        "before": done.before,
-        "promoted": done.moved,
-        "forced": done.forced,
-        "gates": {gate.name: gate.passed for gate in done.gates},
-    }
-    emit(result if as_json else {k: v for k, v in result.items() if k != "gates"}, as_json=as_json)
-    refused = [gate.name for gate in done.gates if not gate.passed]
-    if refused and not done.moved:
-        raise RefusedError(
-            f"version {done.version} is not promoted: {', '.join(refused)}",
-            remedy="see the table above; --force --reason TEXT overrides the gates",
-        )
-
-
-@click.command()
-@_workspace
-@_alias
-@click.option("--reason", default="", help="Why; recorded with who and when.")
-@_json
-def rollback(workspace: str | None, alias: str, reason: str, as_json: bool) -> None:
-    r"""Return an alias to the version it pointed at before.
-
-    \b
-    Examples:
-        tailorbird rollback --reason "click rate fell"
-        tailorbird rollback --alias challenger
-    """
-    from registry.promote import roll_back
-    from registry.versions import Registry
-
-    settings = load_settings(workspace=workspace)
-    left, now_at = roll_back(Registry(settings), alias=alias, reason=reason, now=_now())
-    emit({"model": settings.model_name, "alias": alias, "version": now_at, "before": left}, as_json=as_json)
-
-
-@click.command("mlflow")
-@_workspace
-@click.option("--port", type=click.IntRange(1, 65535), help="Port; default TAILORBIRD_MLFLOW_PORT.")
-def mlflow_pages(workspace: str | None, port: int | None) -> None:
-    r"""Open the MLflow pages of this workspace, until Ctrl-C.
-
-    \b
-    Examples:
-        tailorbird mlflow
-        tailorbird mlflow --port 5001
-    """
-    from registry.tracking.pages import serve_pages
-
-    settings: Settings = load_settings(workspace=workspace, mlflow_port=port)
-    if settings.tracking_uri:
-        raise UsageError(
-            f"an MLflow server keeps the runs already: {settings.tracking_uri}", remedy="open that address"
-        )
-    serve_pages(settings)
 
 
 def _now() -> dt.datetime:
@@ -269,7 +189,7 @@ def _version(registered: "Registered") -> dict[str, object]:
         "bundle": registered.tags.get("bundle", ""),
         "ndcg@10": registered.tags.get("ndcg_at_10", ""),
         "cases": registered.tags.get("cases", ""),
-        "folder": str(registered.folder),
+        "folder": registered.place,
     }
 
 

@@ -1,11 +1,9 @@
 """Writing to MLflow: one experiment per workspace, runs with parents, figures, dataset identity. Never the fluent API."""
 
-import fcntl
 import logging
 import math
 import os
 import subprocess
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,20 +45,15 @@ class Tracker:
     def open(cls, settings: Settings) -> Self:
         """Open the workspace's experiment; the database and its schema are created once, under a lock."""
         client = open_client(settings)
-        experiment = client.get_experiment_by_name(settings.model_name)
-        if experiment is not None:
-            return cls(client, experiment.experiment_id, uri=settings.mlflow_uri)
         with locked(settings):
-            experiment = client.get_experiment_by_name(settings.model_name)
-            if experiment is not None:
-                return cls(client, experiment.experiment_id, uri=settings.mlflow_uri)
-            where = (
-                (settings.artifact_folder / settings.model_name).as_uri()
+            experiment = experiment_id(
+                client,
+                settings.model_name,
+                location=(settings.artifact_folder / settings.model_name).as_uri()
                 if not settings.tracking_uri
-                else None
+                else None,
             )
-            made = client.create_experiment(settings.model_name, artifact_location=where)
-        return cls(client, made, uri=settings.mlflow_uri)
+        return cls(client, experiment, uri=settings.mlflow_uri)
 
     def start(
         self, name: str, *, parent: "Run | None" = None, tags: Mapping[str, str] | None = None
@@ -183,9 +177,23 @@ class Run:
         """Store a file as an artifact."""
         self.client.log_artifact(self.run_id, str(path), folder or None)
 
-    def download(self, name: str) -> Path:
-        """Fetch one of the run's artifacts; a local path."""
-        return Path(self.client.download_artifacts(self.run_id, name))
+    def files(self, folder: str = "") -> list[str]:
+        """Names of the run's artifacts in ``folder``, its sub-folders left out."""
+        found = self.client.list_artifacts(self.run_id, folder or None)
+        return [str(entry.path) for entry in found if not entry.is_dir]
+
+    def fetch(self, name: str, into: Path) -> Path:
+        """Bring one of the run's artifacts to the folder ``into``; its path.
+
+        Raises:
+            FileNotFoundError: the run has no such artifact, or the store does not give it.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return Path(self.client.download_artifacts(self.run_id, name, dst_path=str(into)))
+        except (MlflowException, OSError) as error:
+            raise FileNotFoundError(f"{name} of run {self.run_id}: {error}") from error
 
     def _log(self, **what: Any) -> None:
         self.client.log_batch(self.run_id, **what)
@@ -201,6 +209,22 @@ def open_client(settings: Settings) -> "MlflowClient":
         with locked(settings):
             return MlflowClient(tracking_uri=settings.mlflow_uri, registry_uri=settings.mlflow_uri)
     return MlflowClient(tracking_uri=settings.mlflow_uri, registry_uri=settings.mlflow_uri)
+
+
+def experiment_id(client: "MlflowClient", name: str, *, location: str | None) -> str:
+    """The experiment of this name, made where it is missing; of two makers at once both get the same."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)
+            assert found is not None
+    return str(found.experiment_id)
 
 
 def git_commit() -> str:
@@ -245,10 +269,11 @@ def quiet_mlflow() -> None:
 
 @contextmanager
 def locked(settings: Settings) -> Iterator[None]:
-    """Hold the store's file lock, so that one process at a time makes schemas or moves aliases."""
-    folder = settings.mlruns if not settings.tracking_uri else Path(tempfile.gettempdir())
-    with (folder / ".tailorbird.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    """Hold the embedded store's file lock, so that one process at a time makes schemas or moves aliases; a server has none."""
+    if settings.tracking_uri:
+        yield
+        return
+    with alone(settings.mlruns / ".tailorbird.lock"):
         yield
 
 

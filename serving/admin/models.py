@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from registry.aliases import Aliases
+from registry.decisions import Decision
 from registry.versions import Registered, Registry
 from serving.admin.schemas import DecisionOut, Decisions, Model, ModelCard, Models
 from serving.http.problems import ProblemError, shown
@@ -18,7 +20,7 @@ MOST = 1_000
 def list_models(registry: Registry) -> Models:
     """Every version with its figures and the aliases that point at it, the newest first."""
     found = registry.client.search_model_versions(f"name = '{registry.name}'", max_results=MOST)
-    aliases = _aliases(registry)
+    aliases = registry.aliases()
     models = [_model(each, aliases=aliases) for each in found]
     return Models(name=registry.name, models=sorted(models, key=lambda model: -model.version))
 
@@ -27,22 +29,22 @@ def show_model(registry: Registry, which: str) -> ModelCard:
     """One version: its card, what its bundle says of itself, and its decisions. ``which`` is a number, alias or latest."""
     registered = registry.version(which)
     found = registry.client.get_model_version(registry.name, str(registered.version))
-    brief = _model(found, aliases=_aliases(registry))
+    brief = _model(found, aliases=registry.aliases())
     return ModelCard(
         **brief.model_dump(),
         run_id=registered.run_id,
         card=found.description or "",
         manifest=_manifest(registered),
-        decisions=_decisions(registered.version, registered.tags),
+        decisions=[
+            _decision(each) for each in Aliases(registry).history() if each.version == registered.version
+        ],
     )
 
 
 def list_decisions(registry: Registry, *, alias: str, limit: int) -> Decisions:
     """The latest moves, of one alias or (``alias`` "") of all, the newest first."""
-    found = registry.client.search_model_versions(f"name = '{registry.name}'", max_results=MOST)
-    made = [each for version in found for each in _decisions(int(version.version), dict(version.tags or {}))]
-    kept = [each for each in made if alias in ("", each.alias)]
-    return Decisions(decisions=sorted(kept, key=lambda each: each.when, reverse=True)[:limit])
+    found = Aliases(registry).history(alias or None)[:limit]
+    return Decisions(decisions=[_decision(each) for each in found])
 
 
 def require_model(name: str) -> str:
@@ -81,20 +83,5 @@ def _manifest(registered: Registered) -> dict[str, Any]:
     return raw
 
 
-def _decisions(version: int, tags: Mapping[str, str]) -> list[DecisionOut]:
-    return [
-        DecisionOut(
-            alias=key.removesuffix(".who"),
-            version=version,
-            before=None,
-            who=who,
-            when=tags.get(key.replace(".who", ".when"), ""),
-            why=tags.get(key.replace(".who", ".why"), ""),
-        )
-        for key, who in tags.items()
-        if key.endswith(".who")
-    ]
-
-
-def _aliases(registry: Registry) -> Mapping[str, int]:
-    return registry._aliases()
+def _decision(made: Decision) -> DecisionOut:
+    return DecisionOut.model_validate(made.to_dict())

@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
-from registry.gates import Gate
-from registry.promote import check, promote, roll_back
-from registry.versions import Registry, RegistryError
+from registry.aliases import ConflictError
+from registry.gatekeeper import judge
+from registry.gates.finding import Finding
+from registry.gates.gates import gates_of
+from registry.pointers import RegistryAwayError, RegistryError
+from registry.promote import Order, promote, roll_back, whoami
+from registry.versions import Registry
 from serving.admin.schemas import GateResult, Moved, PromoteRequest, RollbackRequest
 from serving.http.problems import ProblemError
 from serving.notice import Notice
@@ -34,40 +38,58 @@ class Moves:
     def promote(self, which: str, asked: PromoteRequest) -> Moved:
         """Move an alias to a version that passes its gates, or to any version with ``force`` and a reason."""
         registry = self._registry()
-        expected = self._expected(registry, asked.alias, asked.expected_before)
+        order = self._order(registry, asked, force=asked.force)
         with self._own_turn():
-            self._require(registry, asked.alias, expected)
             if asked.dry_run:
-                candidate, current = registry.version(which), registry.alias(asked.alias)
-                gates = check(registry, candidate, champion=current)
-                before = current.version if current else None
-                return _moved(asked.alias, candidate.version, before, gates, moved=False, dry_run=True)
-            done = promote(
-                registry, which, alias=asked.alias, force=asked.force, reason=asked.reason, now=self._clock()
-            )
-        if not done.moved and done.before != done.version:
+                return _tried(registry, which, alias=asked.alias)
+            done = promote(registry, which, order=order)
+        if done.refused and not done.moved:
             raise ProblemError(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 "gates-refuse",
                 f"version {done.version} is not promoted to {asked.alias}: "
-                + "; ".join(f"{gate.name}: {gate.found}" for gate in done.gates if not gate.passed),
+                + "; ".join(f"{found.gate}: {found.found}" for found in done.findings if not found.passed),
                 remedy="mend what the gates found, or promote with force and a reason",
-                errors=[_gate(gate).model_dump(mode="json", by_alias=True) for gate in done.gates],
+                errors=[_gate(found).model_dump(mode="json", by_alias=True) for found in done.findings],
             )
         self._notice.give()
-        return _moved(
-            asked.alias, done.version, done.before, list(done.gates), moved=done.moved, forced=done.forced
+        return Moved(
+            alias=asked.alias,
+            version=done.version,
+            before=done.before,
+            moved=done.moved,
+            forced=done.forced,
+            verdict=done.verdict,
+            decision=done.decision.number if done.decision else None,
+            gates=[_gate(found) for found in done.findings],
         )
 
     def roll_back(self, asked: RollbackRequest) -> Moved:
-        """Return an alias to the version it had before."""
+        """Return an alias to the nearest version it had before that can still serve."""
         registry = self._registry()
-        expected = self._expected(registry, asked.alias, asked.expected_before)
+        order = self._order(registry, asked)
         with self._own_turn():
-            self._require(registry, asked.alias, expected)
-            left, target = roll_back(registry, alias=asked.alias, reason=asked.reason, now=self._clock())
+            done = roll_back(registry, order=order)
         self._notice.give()
-        return _moved(asked.alias, target, left, [], moved=True)
+        return Moved(
+            alias=asked.alias,
+            version=done.version,
+            before=done.before,
+            moved=True,
+            decision=done.decision.number,
+            gates=[_gate(found) for found in done.findings],
+            skipped={str(version): why for version, why in done.skipped.items()},
+        )
+
+    def _order(
+        self, registry: Registry, asked: PromoteRequest | RollbackRequest, *, force: bool = False
+    ) -> Order:
+        """What is asked; without a word of what the alias is believed to point at, it is what it points at on arrival."""
+        expected = asked.expected_before
+        if expected is None:
+            expected = registry.aliases().get(asked.alias, 0)
+        who = asked.who or whoami()
+        return Order(asked.alias, who, self._clock(), reason=asked.reason, force=force, expected=expected)
 
     @contextmanager
     def _own_turn(self) -> Iterator[None]:
@@ -83,67 +105,40 @@ class Moves:
         finally:
             self._turn.release()
 
-    @staticmethod
-    def _expected(registry: Registry, alias: str, said: int | None) -> int:
-        """What the operator believes the alias points at: what was said, else what it points at on arrival."""
-        if said is not None:
-            return said
-        current = registry.alias(alias)
-        return current.version if current else 0
-
-    @staticmethod
-    def _require(registry: Registry, alias: str, expected: int) -> None:
-        current = registry.alias(alias)
-        now = current.version if current else 0
-        if now == expected:
-            return
-        who = current.tags.get(f"{alias}.who", "somebody") if current else "somebody"
-        when = current.tags.get(f"{alias}.when", "just now") if current else "just now"
-        raise ProblemError(
-            HTTPStatus.CONFLICT,
-            "moved-before",
-            f"{alias} is version {now or 'none'}, not {expected or 'none'}: {who} moved it at {when}",
-            remedy="look at GET /v1/decisions and decide again",
-        )
-
 
 def problem_of(error: TailorbirdError) -> ProblemError:
-    """A refusal of the registry as an HTTP problem: 404 for what is not there, 422 for what cannot be done."""
-    missing = isinstance(error, RegistryError)
-    return ProblemError(
-        HTTPStatus.NOT_FOUND if missing else HTTPStatus.UNPROCESSABLE_ENTITY,
-        "not-found" if missing else "refused",
-        error.what,
-        remedy=error.remedy,
-    )
+    """What the registry refuses, as an HTTP problem: somebody was first, it is away, it lacks what was named, or no."""
+    for kind, status, name in (
+        (ConflictError, HTTPStatus.CONFLICT, "moved-before"),
+        (RegistryAwayError, HTTPStatus.SERVICE_UNAVAILABLE, "registry-away"),
+        (RegistryError, HTTPStatus.NOT_FOUND, "not-found"),
+    ):
+        if isinstance(error, kind):
+            return ProblemError(status, name, error.what, remedy=error.remedy)
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "refused", error.what, remedy=error.remedy)
 
 
-def _moved(
-    alias: str,
-    version: int,
-    before: int | None,
-    gates: list[Gate],
-    *,
-    moved: bool,
-    forced: bool = False,
-    dry_run: bool = False,
-) -> Moved:
+def _tried(registry: Registry, which: str, *, alias: str) -> Moved:
+    """Put a version through the gates and move nothing."""
+    candidate, current = registry.version(which), registry.alias(alias)
+    findings = judge(registry, candidate, champion=current, gates=gates_of(registry.settings))
     return Moved(
         alias=alias,
-        version=version,
-        before=before,
-        moved=moved,
-        forced=forced,
-        dry_run=dry_run,
-        gates=[_gate(gate) for gate in gates],
+        version=candidate.version,
+        before=current.version if current else None,
+        moved=False,
+        dry_run=True,
+        verdict=next((found.verdict for found in findings if found.verdict), ""),
+        gates=[_gate(found) for found in findings],
     )
 
 
-def _gate(gate: Gate) -> GateResult:
+def _gate(found: Finding) -> GateResult:
     return GateResult(
-        name=gate.name,
-        passed=gate.passed,
-        verdict="passed" if gate.passed else "refused",
-        found=gate.found,
-        figures=dict(gate.figures),
+        name=found.gate,
+        passed=found.passed,
+        verdict=found.verdict or ("passed" if found.passed else "refused"),
+        found=found.found,
+        remedy=found.remedy,
+        figures=dict(found.figures),
     )

@@ -72,14 +72,13 @@ class Admin:
 
     def _warm(self) -> None:
         """Put the champion through the gates that open it, so that the first operator does not wait for imports."""
-        from registry.gates import answer_gate, bundle_gate
+        from registry.gatekeeper import serviceable
+        from registry.gates.gates import gates_of
 
         try:
             champion = self.registry().alias("champion")
             if champion is not None:
-                _, bundle = bundle_gate(champion.open)
-                if bundle is not None:
-                    answer_gate(bundle)
+                serviceable(champion, gates=gates_of(self._settings))
         except Exception as error:
             log.warning("admin starts cold: %s", error)
 

@@ -11,6 +11,9 @@ from tailorbird.experiments.declared import NAME
 
 Alias = Annotated[str, Field(pattern=NAME)]
 Text = Annotated[str, Field(max_length=2_000)]
+Who = Annotated[
+    str, Field(max_length=64, description="Who decides; without it, the user that runs the platform.")
+]
 
 
 class PromoteRequest(Body):
@@ -19,6 +22,7 @@ class PromoteRequest(Body):
     alias: Alias = CHAMPION
     force: StrictBool = Field(default=False, description="Against the gates; needs a reason.")
     reason: Text = ""
+    who: Who = ""
     expected_before: StrictInt | None = Field(
         default=None, ge=0, description="Refuse if the alias points elsewhere by then; 0 means: at nothing."
     )
@@ -32,6 +36,7 @@ class RollbackRequest(Body):
 
     alias: Alias = CHAMPION
     reason: Text = ""
+    who: Who = ""
     expected_before: StrictInt | None = Field(
         default=None, ge=0, description="Refuse if the alias points elsewhere by then."
     )
@@ -44,6 +49,7 @@ class GateResult(Body):
     verdict: str
     passed: bool
     found: str
+    remedy: str = ""
     figures: dict[str, Any] = Field(default={})
 
 
@@ -56,7 +62,10 @@ class Moved(Body):
     moved: bool
     forced: bool = False
     dry_run: bool = False
+    verdict: str = ""
+    decision: int | None = None
     gates: list[GateResult] = Field(default=[])
+    skipped: dict[str, str] = Field(default={}, description="Versions a rollback passed over, and why.")
 
 
 class Model(Body):
@@ -87,16 +96,21 @@ class ModelCard(Model):
 
 
 class DecisionOut(Body):
-    """One move of an alias, or one refusal."""
+    """One move of an alias: who made it, when, why, on which findings."""
 
+    number: int
+    kind: str
     alias: str
-    version: int | None
+    version: int
     before: int | None
     who: str
-    when: str
+    when: dt.datetime
     why: str
-    outcome: str = "moved"
-    figures: dict[str, Any] = Field(default={})
+    verdict: str = ""
+    forced: bool = False
+    findings: list[dict[str, Any]] = Field(default=[])
+    skipped: dict[str, str] = Field(default={})
+    run: str = Field(default="", description="The MLflow run that is its record.")
 
 
 class Decisions(Body):

@@ -1,7 +1,6 @@
 """The world of the serving benchmark: a workspace of synthetic people and items, and a hybrid fitted on it."""
 
 import datetime as dt
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +10,12 @@ import numpy as np
 import pandas as pd
 
 from feature_repo.command import build_features
-from tailorbird.bundle import BUNDLE_PATH, Fallbacks, Origin, write_bundle
+from registry.aliases import Aliases
+from registry.decisions import PROMOTE, Decision
+from registry.promote import whoami
+from registry.tracking.runs import Tracker
+from registry.versions import Registry
+from tailorbird.bundle import BUNDLE_PATH, Fallbacks, Manifest, Origin, write_bundle
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.rows import table_of_frame
@@ -85,21 +89,14 @@ def make_world(
 
 
 def promote_folder(settings: Settings, folder: Path) -> str:
-    """Register a model folder as the next version and make it champion; the version."""
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it names every table it makes
-    settings.mlruns.mkdir(parents=True, exist_ok=True)
-    client = MlflowClient(tracking_uri=settings.mlflow_uri, registry_uri=settings.mlflow_uri)
-    try:
-        client.create_registered_model(settings.model_name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    version = str(client.create_model_version(settings.model_name, source=str(folder)).version)
-    client.set_registered_model_alias(settings.model_name, "champion", version)
-    return version
+    """Register the bundle of a model folder as the next version and make it champion, unjudged; the version."""
+    registry, bundle = Registry(settings), folder / BUNDLE_PATH
+    with Tracker.open(settings).start("bench") as run:
+        made = registry.register(bundle, run=run, manifest=Manifest.read(bundle), tags={"kind": "bench"})
+    now, before = dt.datetime.now(dt.UTC), registry.aliases().get("champion")
+    why = "a measurement: nobody judged it"
+    Aliases(registry).move(Decision(PROMOTE, "champion", made.version, before, whoami(), now, why=why))
+    return str(made.version)
 
 
 def _recipe() -> Recipe:

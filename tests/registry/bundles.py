@@ -41,6 +41,7 @@ def register(registry: Registry, settings: Settings, tmp_path: Path, value: floa
 def bare_versions(registry: Registry, settings: Settings, count: int) -> None:
     """Versions without artifacts, for tests of aliases only."""
     run = Tracker.open(settings).start("train")
+    source = registry.client.get_run(run.run_id).info.artifact_uri
     registry.client.create_registered_model(registry.name)
     for _ in range(count):
-        registry.client.create_model_version(registry.name, source=str(settings.mlruns), run_id=run.run_id)
+        registry.client.create_model_version(registry.name, source=source, run_id=run.run_id)

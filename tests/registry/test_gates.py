@@ -1,84 +1,178 @@
-"""A damaged bundle, an unsound answer and a worse figure are each refused, and named."""
+"""What the gates demand is data, and what they refuse is named: damage, an unsound answer, a worse figure, too few cases."""
 
-import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from registry.gates import answer_gate, bundle_gate, quality_gate
+from registry.gatekeeper import serviceable
+from registry.gates.gates import DEFAULT, Gates, Quality, Smoke, gates_of, load_gates
+from registry.gates.quality import quality_finding
+from registry.gates.smoke import smoke_finding
 from registry.versions import Registry
-from tailorbird.bundle import open_bundle
+from tailorbird.catalog.catalog import Catalog
+from tailorbird.errors import UsageError
 from tailorbird.settings import Settings
-from tailorbird.slate.query import Candidates, Query, Ranking
+from tailorbird.slate.fallback import FallbackChain
+from tailorbird.slate.query import Query, Slate, SlateItem
+from tailorbird.slate.recommender import Recommender
+from tailorbird.slate.shelf import Shelf
+
+GATES = load_gates(DEFAULT)
+CATALOG = Catalog.of_ids([f"i{n}" for n in range(50)])
 
 
-def test_a_damaged_bundle_does_not_become_champion(
-    store: Settings, registry: Registry, tmp_path: Path
-) -> None:
-    version = registry.version(1)
-    shutil.copytree(version.folder, tmp_path / "bundle")
-    weights = next((tmp_path / "bundle" / "model").rglob("*.npy"))
-    weights.write_bytes(weights.read_bytes()[:-1])
-    gate, bundle = bundle_gate(lambda: open_bundle(tmp_path / "bundle"))
-    assert not gate.passed
-    assert bundle is None
-    assert weights.name in gate.found
+class Stubborn(Recommender):
+    """A recommender that always answers the same, whatever was asked."""
 
+    answer: Slate
 
-class Stubborn:
-    """A recommender that always ranks the same rows, whatever was asked."""
+    @classmethod
+    def saying(cls, ids: Sequence[str], *, score: float = 1.0, failure: str = "") -> "Stubborn":
+        made = cls(name="stubborn", version="1", shelf=Shelf.of(CATALOG), chain=FallbackChain.of(CATALOG))
+        items = tuple(SlateItem(item, score, ()) for item in ids)
+        object.__setattr__(made, "answer", Slate(items, "stubborn", "1", failure=failure))
+        return made
 
-    def __init__(self, rows: list[int], score: float) -> None:
-        self.rows, self.score = np.array(rows, np.int64), score
-
-    def screen(self, query: Query) -> None:
-        return None
-
-    def rank(self, queries: Sequence[Query], screens: Sequence[None]) -> list[Ranking]:
-        scores = np.full(len(self.rows), self.score, np.float32)
-        found = Candidates(self.rows, (), np.zeros((len(self.rows), 0), np.int32))
-        return [Ranking(found, scores, np.zeros(0, np.float32)) for _ in queries]
+    def recommend_many(self, queries: Sequence[Query]) -> list[Slate]:
+        return [self.answer for _ in queries]
 
 
 @pytest.mark.parametrize(
-    ("rows", "score", "trouble"),
+    ("ids", "score", "failure", "trouble"),
     [
-        ([], 1.0, "no item"),
-        ([40, 40], 1.0, "twice"),
-        ([40, 0], 1.0, "has seen"),
-        ([40, 99], 1.0, "in a catalogue of"),
-        ([40, 41], float("nan"), "no number"),
+        ([], 1.0, "", "no item"),
+        (["i40", "i40"], 1.0, "", "twice"),
+        (["i40", "i0"], 1.0, "", "a visitor: an item the visitor has seen"),
+        (["i40", "i99"], 1.0, "", "the catalogue lacks: i99"),
+        (["i40", "i41"], float("nan"), "", "no number"),
+        (["i40"], 1.0, "Traceback ...\nValueError: torn weights", "a newcomer: ValueError: torn weights"),
     ],
 )
-def test_an_unsound_answer_is_refused(
-    store: Settings, monkeypatch: pytest.MonkeyPatch, rows: list[int], score: float, trouble: str
-) -> None:
-    bundle = open_bundle(Registry(store).version(1).folder)
-    assert answer_gate(bundle).passed
-    monkeypatch.setattr("registry.answers.recommender_of", lambda model: Stubborn(rows, score))
-    gate = answer_gate(bundle)
-    assert not gate.passed
-    assert trouble in gate.found
-
-
-def test_quality_is_judged_on_common_cases_only() -> None:
-    rng = np.random.default_rng(0)
-    ours = pd.DataFrame(
-        {
-            "case": np.arange(400),
-            "user_id": [f"u{n % 40}" for n in range(400)],
-            "rank": rng.integers(1, 30, 400),
-        }
-    ).astype({"rank": float})
-    worse = ours.assign(rank=ours["rank"] * 3)
-    assert quality_gate(ours, None).passed
-    assert quality_gate(ours, ours).passed
-    assert quality_gate(ours, worse).passed
-    assert not quality_gate(worse, ours).passed
-    strangers = ours.assign(case=ours["case"] + 350)
-    found = quality_gate(ours, strangers)
+def test_an_unsound_answer_is_refused(ids: list[str], score: float, failure: str, trouble: str) -> None:
+    found = smoke_finding(Stubborn.saying(ids, score=score, failure=failure), smoke=Smoke(4, 1e9), now=0.0)
     assert not found.passed
-    assert "only 50 common cases" in found.found
+    assert trouble in found.found
+
+
+def test_answers_that_take_too_long_are_refused() -> None:
+    ticks = iter(np.arange(0.0, 100.0, 0.3))
+    slow = smoke_finding(
+        Stubborn.saying(["i49"]), smoke=Smoke(4, 299.0), now=0.0, clock=lambda: float(next(ticks))
+    )
+    assert not slow.passed
+    assert "the median of 4 requests took 300 ms, 299 are allowed" in slow.found
+    quick = smoke_finding(
+        Stubborn.saying(["i49"]), smoke=Smoke(4, 301.0), now=0.0, clock=lambda: float(next(ticks))
+    )
+    assert quick.passed
+
+
+def test_a_trained_version_is_serviceable_and_a_damaged_one_is_not(store: Settings, tmp_path: Path) -> None:
+    import shutil
+
+    version = Registry(store).version(1)
+    assert [finding.passed for finding in serviceable(version, gates=GATES)] == [True, True]
+    shutil.copytree(version.folder.parents[1], tmp_path / "model")
+    damaged = replace(version, source=str(tmp_path / "model"))
+    weights = next((damaged.folder / "model").rglob("*.npy"))
+    weights.write_bytes(weights.read_bytes()[:-1])
+    (finding,) = serviceable(damaged, gates=GATES)
+    assert not finding.passed
+    assert finding.final
+    assert weights.name in finding.found
+
+
+def case_table(ranks: np.ndarray, *, start: int = 0) -> pd.DataFrame:
+    cases = np.arange(start, start + len(ranks))
+    return pd.DataFrame(
+        {
+            "case": cases,
+            "user_id": [f"u{n % 200}" for n in cases],
+            "target": "i1",
+            "rank": ranks.astype(float),
+        }
+    )
+
+
+RANKS = np.random.default_rng(0).integers(1, 12, 2000)
+
+
+def judged(
+    candidate: pd.DataFrame, champion: pd.DataFrame | None, **changes: object
+) -> tuple[str, bool, str]:
+    quality: Quality = replace(GATES.quality, **changes)  # type: ignore[arg-type]
+    found = quality_finding(candidate, champion, quality=quality, fill="tailorbird evaluate --version 1")
+    return found.verdict, found.passed, f"{found.found} | {found.remedy}"
+
+
+def test_four_verdicts_and_what_each_one_says() -> None:
+    champion = case_table(RANKS)
+    assert judged(champion, None)[:2] == ("first", True)
+    assert judged(champion, champion)[:2] == ("not worse", True)
+    assert judged(case_table(np.maximum(RANKS - 3, 1)), champion)[:2] == ("better", True)
+    assert judged(case_table(RANKS * 3), champion)[:2] == ("worse", False)
+    some = RANKS[:300]
+    verdict, passed, words = judged(case_table(np.random.default_rng(1).permutation(some)), case_table(some))
+    assert (verdict, passed) == ("cannot tell", False)
+    assert "cases would most likely tell" in words
+    assert "tailorbird evaluate --version 1" in words
+
+
+def test_only_common_cases_count_and_too_few_name_the_command() -> None:
+    champion = case_table(RANKS)
+    verdict, passed, words = judged(case_table(RANKS, start=1950), champion)
+    assert (verdict, passed) == ("cannot tell", False)
+    assert "only 50 common cases with the present version, 100 are needed" in words
+    assert "`tailorbird evaluate --version 1` asks the cases that are missing" in words
+    shuffled = case_table(RANKS).sample(frac=1.0, random_state=1)
+    assert judged(pd.concat([shuffled, case_table(RANKS * 100, start=5000)]), champion)[0] == "not worse"
+
+
+def test_metric_margin_and_confidence_are_obeyed() -> None:
+    champion, slightly = case_table(RANKS), case_table(np.where(np.arange(2000) % 40 == 0, 11, RANKS))
+    assert judged(slightly, champion, margin=0.2)[0] == "not worse"
+    assert judged(slightly, champion, margin=0.001)[0] == "worse"
+    assert judged(slightly, champion, metric="hr@100", margin=0.0)[0] == "not worse"
+
+
+def test_a_workspace_overrides_single_keys(settings: Settings) -> None:
+    assert gates_of(settings) == load_gates(DEFAULT)
+    settings.folder.mkdir(parents=True)
+    (settings.folder / "gates.toml").write_text('[quality]\nmetric = "mrr@20"\nmargin = 0\n')
+    own = gates_of(settings)
+    assert (own.quality.metric, own.quality.margin, own.quality.confidence) == ("mrr@20", 0, 0.95)
+    assert own.quality.name_and_cut == ("mrr", 20)
+    assert own.source == settings.folder / "gates.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[quality]\nmargn = 0.1", "unknown key 'quality.margn'"),
+        ("[speed]\nms = 1", "unknown key 'speed'"),
+        ("smoke = 3", "unknown key 'smoke'"),
+        ("[quality]\nmargin = 1.5", "quality.margin = 1.5"),
+        ("[quality]\nmargin = true", "quality.margin = True"),
+        ('[quality]\nmetric = "ndgc@10"', "quality.metric = 'ndgc@10'"),
+        ('[quality]\nmetric = "ndcg@500"', "quality.metric = 'ndcg@500'"),
+        ("[quality]\nconfidence = 1.0", "quality.confidence = 1.0"),
+        ("[quality]\nleast_cases = 0.5", "quality.least_cases = 0.5"),
+        ("[smoke]\nrequests = 0", "smoke.requests = 0"),
+        ("[quality", "cannot be read"),
+    ],
+)
+def test_gates_that_mean_nothing_are_refused(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "gates.toml").write_text(text)
+    with pytest.raises(UsageError, match="gates") as refused:
+        load_gates(tmp_path / "gates.toml")
+    assert named in refused.value.what
+    assert refused.value.remedy
+
+
+def test_the_shipped_gates_hold_every_key() -> None:
+    assert Gates(GATES.smoke, GATES.quality) == GATES
+    assert GATES.quality == Quality("ndcg@10", 0.05, 0.95, 100)

@@ -3,9 +3,7 @@
 import pandas as pd
 import pytest
 
-from registry.promote import promote
 from registry.versions import Registry
-from tests.training.toy import NOW
 
 
 def test_mlflow_loads_a_version_by_its_alias_and_it_walks_on(
@@ -15,7 +13,7 @@ def test_mlflow_loads_a_version_by_its_alias_and_it_walks_on(
 
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.client.tracking_uri)
-    promote(registry, "1", alias="champion", force=False, reason="", now=NOW)
+    registry.point("champion", 1)
     model = mlflow.pyfunc.load_model(f"models:/{registry.name}@champion")
     asked = pd.DataFrame({"user_id": ["x", "y"], "history": [["tea-3", "tea-4", "tea-5"], []]})
     answered = model.predict(asked, params={"num_results": 5})

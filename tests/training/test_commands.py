@@ -27,12 +27,21 @@ def test_the_commands_walk_from_training_to_rollback(toy: Settings, tmp_path: Pa
     assert run(toy, "train", "--recipe", str(tmp_path / "popular.toml")).exit_code == 0
     refused = run(toy, "promote", "--json")
     assert refused.exit_code == 1
-    assert json.loads(refused.stdout)["gates"]["not worse in ndcg@10"] is False
+    gates = {gate["gate"]: gate for gate in json.loads(refused.stdout)["gates"]}
+    assert gates["not worse in ndcg@10"]["passed"] is False
+    assert json.loads(refused.stdout)["verdict"] == "worse"
     assert type(refused.exception).__name__ == "RefusedError"
     forced = run(toy, "promote", "--force", "--reason", "drill", "--json")
     assert json.loads(forced.stdout)["forced"]
     back = json.loads(run(toy, "rollback", "--reason", "over", "--json").stdout)
     assert (back["before"], back["version"]) == (2, 1)
+    told = json.loads(run(toy, "decisions", "--json").stdout)["decisions"]
+    assert [(each["kind"], each["before"], each["version"], each["why"]) for each in told] == [
+        ("rollback", 2, 1, "over"),
+        ("promote", 1, 2, "drill"),
+        ("promote", None, 1, ""),
+    ]
+    assert len(json.loads(run(toy, "decisions", "--last", "1", "--json").stdout)["decisions"]) == 1
     shown = json.loads(run(toy, "evaluate", "--version", "champion", "--json").stdout)
     assert shown["measured_on"] == "the twin's test part"
     assert shown["metrics"]["ndcg@10"] > 0.6

@@ -1,4 +1,4 @@
-"""Training one recipe: fit, measure, register. A training that was done for the same data and recipe is not repeated."""
+"""Training one recipe: fit, measure, register. What the same code made of the same data and recipe is not made again."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from tailorbird.settings import Settings
 from training.data.dataset import Dataset
 from training.fit.product import Plan, make_product
 from training.fit.steps import Steps
+from training.publish.code import model_code
 from training.publish.publish import publish
 
 
@@ -26,7 +27,7 @@ def train(
 ) -> Trained:
     """Fit ``recipe``, measure its twin, register the bundle; with ``again`` also where it exists already."""
     registry = Registry(settings)
-    tags = {"kind": "train", "seed": str(seed)}
+    tags = {"kind": "train", "seed": str(seed), "code": model_code()}
     made_before = registry.find(data=dataset.identity.digest, recipe=recipe.digest, tags=tags)
     if made_before is not None and not again:
         return Trained(made_before, fresh=False)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from registry.promote import CASES_FILE
+from registry.cases import CASES_FILE
 from registry.tracking.runs import Run, git_commit
 from registry.versions import Registered, Registry
 from tailorbird.bundle import Fallbacks, Origin, write_bundle

@@ -15,6 +15,7 @@ from tailorbird.settings import Settings
 from training.data.dataset import Dataset
 from training.fit.product import Plan, make_product
 from training.fit.steps import Steps
+from training.publish.code import model_code
 from training.publish.plots import importances, search_history
 from training.publish.publish import publish
 from training.tuning.live import LiveTable
@@ -122,7 +123,7 @@ def _publish_best(
     with Steps(cases=plan.protocol.test.cases.question_count) as steps:
         product = make_product(plan, recipe, on_progress=steps.show, advance=steps.advance)
     run.metrics({f"validation_{METRIC}": best.value, "trials": study.done()})
-    tags = {"kind": "tune", "study": job.study}
+    tags = {"kind": "tune", "study": job.study, "code": model_code()}
     registered = publish(product, dataset=job.dataset, run=run, registry=registry, now=now, tags=tags)
     study.remember("version", registered.version)
     study.remember("version_of_trials", study.done())
@@ -146,14 +147,15 @@ def _parent_run(study: OwnedStudy, tracker: Tracker, job: Job) -> Iterator[Run]:
 
 
 def _made_before(study: OwnedStudy, registry: Registry, *, trials: int) -> Registered | None:
-    """The version that an earlier call registered after at least as many trials."""
+    """The version that an earlier call of the same code registered after at least as many trials."""
     version = study.memory("version")
     if version is None or (study.memory("version_of_trials") or 0) < trials:
         return None
     try:
-        return registry.version(int(version))
+        made = registry.version(int(version))
     except RegistryError:
         return None  # deleted since: make it again
+    return made if made.tags.get("code") == model_code() else None
 
 
 def _tuned(study: OwnedStudy, job: Job, registered: Registered, *, fresh: bool) -> Tuned:

@@ -29,7 +29,7 @@ def test_everything_a_run_records_is_found_again(settings: Settings, tmp_path: P
     assert [point.value for point in client.get_metric_history(run.run_id, "loss")] == [3.0, 2.0, 1.0]
     assert found.data.tags["kind"] == "train"
     assert found.inputs.dataset_inputs[0].dataset.digest == "abc123"
-    assert run.download("card.md").read_text() == "hello"
+    assert run.fetch("card.md", tmp_path).read_text() == "hello"
 
 
 def test_artifacts_lie_in_the_workspaces_mlruns_whatever_the_working_directory(

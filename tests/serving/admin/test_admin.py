@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from registry.versions import Registry, whoami
+from registry.promote import whoami
+from registry.versions import Registry
 from serving.admin.guard import LoopbackGuard
 from serving.admin.moves import Moves
 from serving.admin.pages import Desk, build_admin
@@ -54,7 +55,7 @@ class Operator:
 def operator(registry: Registry, tmp_path: Path) -> Operator:
     beats: list[Beat] = []
     notice = Notice(tmp_path)
-    settings = registry._settings
+    settings = registry.settings
     desk = Desk(
         settings,
         registry=lambda: registry,
@@ -117,7 +118,7 @@ def test_whoever_decides_on_what_is_gone_hears_who_was_first(operator):
     operator.promote(2, reason="first")
     late = operator.promote(1, expectedBefore=0)
     assert late.status_code == 409
-    assert f"champion is version 2, not none: {whoami()} moved it at 2026-05-07" in late.json()["detail"]
+    assert f"is not at no version: {whoami()} moved it to version 2 at 2026-05-07" in late.json()["detail"]
     assert operator.promote(1, expectedBefore=2).json()["moved"]
     stale = operator.call("POST", "/v1/models:rollback", json={"expectedBefore": 2})
     assert stale.status_code == 409

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from registry.promote import cases_of
+from registry.cases import cases_of
 from registry.versions import Registry
 from tailorbird.bundle import open_bundle
 from tailorbird.evaluation.metrics import ndcg
 from tailorbird.settings import Settings
-from tests.training.toy import CHAIN, NOW, RECIPE
+from tests.training.toy import CHAIN, NOW, POPULAR_ONLY, RECIPE
 from training.data.training_set import training_set
 from training.fit.train import train
 
@@ -86,6 +86,18 @@ def test_the_version_that_is_registered_learned_from_all_events(store: Settings)
     ours = model.popularity.table[0]
     assert np.corrcoef(counts, ours)[0, 1] > 0.9
     assert (ours > 0).sum() == (counts > 0).sum()
+
+
+def test_an_upgrade_of_the_code_trains_again(own_toy: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    import training.fit.train as module
+
+    first = train(training_set(own_toy), POPULAR_ONLY, settings=own_toy, seed=0, now=NOW)
+    assert first.registered.tags["code"] == module.model_code()
+    monkeypatch.setattr(module, "model_code", lambda: "0.0.1+older")
+    older = train(training_set(own_toy), POPULAR_ONLY, settings=own_toy, seed=0, now=NOW)
+    assert older.fresh
+    assert older.registered.tags["code"] == "0.0.1+older"
+    assert not train(training_set(own_toy), POPULAR_ONLY, settings=own_toy, seed=0, now=NOW).fresh
 
 
 def test_the_same_recipe_on_the_same_data_is_not_trained_twice(store: Settings) -> None:
