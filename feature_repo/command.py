@@ -5,7 +5,9 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,8 +18,11 @@ from tailorbird.events.schema import Event
 from tailorbird.plumbing.terminal import emit, progress, say
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
-from tailorbird.streams.position import BEGINNING, Position
+from tailorbird.streams.position import BEGINNING
 from tailorbird.streams.stream import Stream
+
+if TYPE_CHECKING:
+    from feature_repo.updater import Applied
 
 
 @click.command()
@@ -51,8 +56,7 @@ def build_features(settings: Settings, *, force: bool = False) -> dict[str, obje
         if log.end() == BEGINNING:
             raise _no_data(settings)
         source = _source(settings, log)
-        through = log.end()[0]
-        skipped = not force and before.get("source") == source and is_complete(settings, through=through)
+        skipped = not force and before.get("source") == source and is_complete(settings, through=log.end())
         if skipped:
             say("features are up to date")
         result = (
@@ -75,25 +79,39 @@ def _build(
     from feature_repo.updater import ProfileUpdater
 
     room = FeatureStoreRoom(settings)
-    if before and before["first_message"] != source["first_message"]:
-        say("the event log is another one than before: all features start anew")
-        room.forget()
     room.apply()
-    behind = log.lag(Position({0: room.applied_offset()}))
-    with progress("Bringing profiles up to date", total=behind) as bar:
-        caught = ProfileUpdater(settings, room=room, log=log).catch_up(log, on_events=bar.advance)
-    if force:
+    other = before is not None and before["first_message"] != source["first_message"]
+    if other:
+        say("the event log is another one than before: all features start anew")
+    if force or other:  # the live rows stay as they are until the new ones have caught up
+        applied = rebuild_beside(settings, log)
         room.rows.clear()
+    else:
+        with progress("Bringing profiles up to date", total=log.lag(room.applied())) as bar:
+            applied = ProfileUpdater(settings, room=room, log=log).catch_up(log, on_events=bar.advance)
     room.rows.refresh()
     return {
         "workspace": settings.workspace,
         "events": log.lag(BEGINNING),
         "items": len(Catalog.read(settings.catalog_folder)),
-        "applied": caught.events,
+        "applied": applied.events,
         "offline_rows": len(room.rows),
-        "through_offset": caught.through,
+        "position": {str(partition): offset for partition, offset in applied.position.offsets.items()},
         "folder": str(settings.feature_folder),
     }
+
+
+def rebuild_beside(settings: Settings, log: Stream[Event]) -> "Applied":
+    """Make all online rows anew beside the live ones, which go on being read and updated, then exchange them at once."""
+    from feature_repo.store import FeatureStoreRoom
+    from feature_repo.updater import ProfileUpdater
+
+    beside = FeatureStoreRoom(settings, beside=True)
+    beside.start_anew()
+    updater = ProfileUpdater(settings, room=beside, log=log)
+    with progress("Making profiles anew", total=log.lag(BEGINNING)) as bar:
+        applied = updater.catch_up(log, on_events=bar.advance)
+    return replace(applied, position=updater.take_over(log))
 
 
 def _source(settings: Settings, log: Stream[Event]) -> dict[str, object]:

@@ -2,14 +2,18 @@
 
 from feast.repo_config import RegistryConfig, RepoConfig
 
-from feature_repo.layout import online_file
+from feature_repo.layout import layout_digest, online_file
+from feature_repo.online_tables import BESIDE
 from tailorbird.settings import Settings
 
 ENTITY_KEY_VERSION = 3
 
 
-def repo_config(settings: Settings) -> RepoConfig:
-    """Registry, online and offline store of the workspace, all inside its feature folder."""
+def repo_config(settings: Settings, *, beside: bool = False) -> RepoConfig:
+    """Registry, online and offline store of the workspace, all inside its feature folder.
+
+    ``beside`` names the online rows that are being made to take the place of the live ones.
+    """
     folder = settings.feature_folder
     return RepoConfig(
         project=project_of(settings),
@@ -19,6 +23,7 @@ def repo_config(settings: Settings) -> RepoConfig:
         online_store={
             "type": "feature_repo.online_store.LiveOnlineStore",
             "path": str(online_file(folder)),
+            "layout": layout_digest(settings) + (BESIDE if beside else ""),
         },
         offline_store={"type": "feature_repo.offline_store.AsofOfflineStore"},
         # Materialize the newest row of each entity, not every snapshot.

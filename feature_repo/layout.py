@@ -5,17 +5,30 @@ import hashlib
 import sqlite3
 from pathlib import Path
 
+from tailorbird.errors import TailorbirdError
+from tailorbird.events.valence import AGAINST, PRESENCE
+from tailorbird.features.facts import BUCKETS
+from tailorbird.features.keysets import KEPT_KEYS
+from tailorbird.features.links import MOST_LINKS
 from tailorbird.features.records import RECORD
-from tailorbird.features.table import AFFINITY_HALF_LIFE_S, FEATURES, ITEM_HALF_LIVES, USER_HALF_LIVES
+from tailorbird.features.table import (
+    AFFINITY_HALF_LIFE_S,
+    COUNTED_TYPES,
+    IGNORED_TYPES,
+    ITEM_HALF_LIVES,
+    PASSIVE_TYPES,
+    STORED_ITEM,
+    STORED_USER,
+    USER_HALF_LIVES,
+)
 from tailorbird.settings import Settings
+from tailorbird.streams.position import BEGINNING, Position
 
 USER_VIEW = "user_profile"
 ITEM_VIEW = "item_profile"
-APPLIED = "applied_offset"
-"""The mark beside the online rows: every event of the log up to this offset is in them."""
 
-TABLE_VERSION = 1
-"""Of the online store's tables (online_store.py)."""
+TABLE_VERSION = 2
+"""Of the online store's tables (online_tables.py)."""
 
 
 def offline_folder(folder: Path, view: str) -> Path:
@@ -34,21 +47,34 @@ def layout_file(folder: Path) -> Path:
 
 
 def layout_digest(settings: Settings) -> str:
-    """Changes when stored rows mean something else: other features, half-lives, records, tables or history length."""
+    """Changes when stored rows mean something else: their columns, records, half-lives, bounds or what events say.
+
+    What is said *about* a feature and what is derived from the rows is no part of it: neither touches a stored row.
+    """
     made_of = (
-        FEATURES,
-        dict(USER_HALF_LIVES),
-        dict(ITEM_HALF_LIVES),
-        AFFINITY_HALF_LIFE_S,
+        [(feature.name, feature.entity, feature.dtype) for feature in STORED_USER + STORED_ITEM],
         RECORD.descr,
-        settings.rating_scale,
+        COUNTED_TYPES,
+        sorted(PASSIVE_TYPES),
+        sorted(IGNORED_TYPES),
+        sorted(USER_HALF_LIVES.items()),
+        sorted(ITEM_HALF_LIVES.items()),
+        AFFINITY_HALF_LIFE_S,
+        (BUCKETS, KEPT_KEYS, MOST_LINKS, settings.history_length),
+        (sorted(PRESENCE.items()), AGAINST, settings.rating_scale),
+        TABLE_VERSION,
     )
-    return hashlib.sha256(repr((made_of, settings.history_length, TABLE_VERSION)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
 
 
-def is_complete(settings: Settings, *, through: int) -> bool:
-    """Whether the definitions are applied in today's layout and the online rows hold the log up to offset ``through``."""
-    return is_applied(settings) and _online_mark(online_file(settings.feature_folder)) >= through
+def position_mark(layout: str) -> str:
+    """The name under which the online store keeps how far the rows of a layout follow the events."""
+    return f"position:{layout}"
+
+
+def is_complete(settings: Settings, *, through: Position) -> bool:
+    """Whether the definitions are applied in today's layout and the online rows hold every event up to ``through``."""
+    return is_applied(settings) and online_position(settings).reaches(through)
 
 
 def is_applied(settings: Settings) -> bool:
@@ -57,12 +83,15 @@ def is_applied(settings: Settings) -> bool:
     return file.exists() and file.read_text() == layout_digest(settings)
 
 
-def _online_mark(file: Path) -> int:
+def online_position(settings: Settings) -> Position:
+    """How far the online rows of today's layout follow the events; nowhere where they are missing or damaged."""
+    file = online_file(settings.feature_folder)
     if not file.exists():
-        return -1
+        return BEGINNING
+    mark = position_mark(layout_digest(settings))
     try:
         with contextlib.closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-            row = connection.execute("SELECT value FROM marks WHERE name = ?", (APPLIED,)).fetchone()
-    except sqlite3.Error:
-        return -1  # damaged or half made: not complete, the build says more
-    return int(row[0]) if row else 0
+            row = connection.execute("SELECT value FROM marks WHERE name = ?", (mark,)).fetchone()
+        return Position.from_text(str(row[0])) if row else BEGINNING
+    except (sqlite3.Error, TailorbirdError):
+        return BEGINNING  # damaged or half made: not complete, the build says more

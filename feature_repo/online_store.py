@@ -4,6 +4,7 @@ The stock SQLite store keeps one row per feature, lets an older row overwrite a 
 one plugs into Feast by ``online_store.type`` in feature_store.yaml.
 """
 
+import logging
 import os
 import sqlite3
 import threading
@@ -20,16 +21,18 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
-from feature_repo.values import from_blob, to_blob
-from tailorbird.errors import TailorbirdError
+from feature_repo.away import FeatureStoreAwayError, remedy_of
+from feature_repo.online_tables import Tables
+from feature_repo.values import DamagedRowError, from_blob, to_blob
+from tailorbird.streams.position import Position
 
+log = logging.getLogger("tailorbird.features")
+Seen = tuple[int, int]
+"""Which rows a reader has seen: their epoch and the number of the last write."""
+NOTHING_SEEN: Seen = (0, 0)
 Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _READ_AT_ONCE = 500
-
-
-class FeatureStoreAwayError(TailorbirdError):
-    """The online store cannot be read or written now: missing, locked or damaged. Serving falls back on this."""
 
 
 class LiveOnlineStoreConfig(FeastConfigBaseModel):
@@ -37,6 +40,8 @@ class LiveOnlineStoreConfig(FeastConfigBaseModel):
 
     type: Literal["feature_repo.online_store.LiveOnlineStore"] = "feature_repo.online_store.LiveOnlineStore"
     path: str = "online.db"
+    layout: str = ""
+    """Which rows: the digest of what they mean (layout.py); empty are those that caught up last."""
     busy_timeout_ms: int = 5_000
     """How long a writer waits for another writer. Readers never wait for writers in WAL mode."""
 
@@ -46,6 +51,9 @@ class LiveOnlineStore(OnlineStore):
 
     def __init__(self) -> None:
         self._local = threading.local()
+        self._noted: set[bytes] = set()
+        self.on_damage: Callable[[int], object] = lambda rows: None
+        """Hears how many damaged rows a read met."""
 
     def online_write_batch(
         self,
@@ -55,9 +63,9 @@ class LiveOnlineStore(OnlineStore):
         progress: Callable[[int], Any] | None,
     ) -> None:
         """Store rows; one that is older than the stored row, by event time and then creation time, changes nothing."""
-        name = _table(config, table)
+        name = self._table(config, table)
         rows = [
-            (_key(config, key), _microseconds(at), _microseconds(created or at), to_blob(values))
+            (row_key(config, key), _microseconds(at), _microseconds(created or at), to_blob(values))
             for key, values, at, created in data
         ]
         upsert = (
@@ -79,9 +87,9 @@ class LiveOnlineStore(OnlineStore):
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
     ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
-        """Read rows in the order of ``entity_keys``; (None, None) for an entity that is not there."""
-        keys = [_key(config, key) for key in entity_keys]
-        name = _table(config, table)
+        """Read rows in the order of ``entity_keys``; (None, None) for one that is not there, or damaged and reported."""
+        keys = [row_key(config, key) for key in entity_keys]
+        name = self._table(config, table)
         found: dict[bytes, tuple[int, bytes]] = {}
         with self._mended_errors(config):
             connection = self._connection(config)
@@ -90,7 +98,14 @@ class LiveOnlineStore(OnlineStore):
                 marks = ",".join("?" * len(chunk))
                 query = f'SELECT entity_key, event_ts, features FROM "{name}" WHERE entity_key IN ({marks})'  # noqa: S608
                 found.update((key, (at, blob)) for key, at, blob in connection.execute(query, chunk))
-        return [_read(found.get(key), requested_features) for key in keys]
+        answers: list[tuple[datetime | None, dict[str, Value] | None]] = []
+        for key in keys:
+            try:
+                answers.append(_read(found.get(key), requested_features))
+            except DamagedRowError:
+                self.report_damaged(config, table, [key])
+                answers.append((None, None))
+        return answers
 
     def update(
         self,
@@ -106,64 +121,82 @@ class LiveOnlineStore(OnlineStore):
         with self._mended_errors(config):
             connection = self._connection(config, create=True)
             connection.execute("PRAGMA journal_mode = WAL")
-        with self.transaction(config):
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL)"
-            )
-            for view in tables_to_keep:
-                connection.execute(
-                    f'CREATE TABLE IF NOT EXISTS "{_table(config, view)}" (entity_key BLOB PRIMARY KEY, '
-                    "event_ts INTEGER NOT NULL, created_ts INTEGER NOT NULL, features BLOB NOT NULL, "
-                    "written INTEGER NOT NULL)"
-                )
-                connection.execute(
-                    f'CREATE INDEX IF NOT EXISTS "{_table(config, view)}_written" '
-                    f'ON "{_table(config, view)}" (written)'
-                )
-            for view in tables_to_delete:
-                connection.execute(f'DROP TABLE IF EXISTS "{_table(config, view)}"')
+        with self.tables(config) as tables:
+            tables.create([view.name for view in tables_to_keep])
+            tables.drop_views([view.name for view in tables_to_delete])
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
         """Forget everything of these views."""
-        with self.transaction(config) as connection:
-            for view in tables:
-                connection.execute(f'DROP TABLE IF EXISTS "{_table(config, view)}"')
-            connection.execute("DROP TABLE IF EXISTS marks")
+        with self.tables(config) as owned:
+            owned.drop([view.name for view in tables])
 
     def read_changed(
-        self, config: RepoConfig, table: FeatureView, *, after: int
-    ) -> tuple[int, list[tuple[EntityKey, Mapping[str, Value]]]]:
-        """Rows written after write number ``after`` (0: all rows), and the number to ask with next time."""
-        query = f'SELECT entity_key, features, written FROM "{_table(config, table)}" WHERE written > ?'  # noqa: S608
-        with self._mended_errors(config):
-            rows = self._connection(config).execute(query, (after,)).fetchall()
+        self, config: RepoConfig, table: FeatureView, *, after: Seen
+    ) -> tuple[Seen, list[tuple[EntityKey, Mapping[str, Value]]]]:
+        """Rows written since ``after`` (NOTHING_SEEN: all rows; all rows too, once others took their place), and what to ask next.
+
+        A damaged row is reported and left out.
+        """
+        changed: list[tuple[EntityKey, Mapping[str, Value]]] = []
         version = config.entity_key_serialization_version
-        changed = [
-            (deserialize_entity_key(key, entity_key_serialization_version=version), from_blob(blob))
-            for key, blob, _ in rows
-        ]
-        return max((written for _, _, written in rows), default=after), changed
+        with self._mended_errors(config):
+            connection = self._connection(config)
+            epoch = self._tables(config, connection).epoch()
+            since = after[1] if epoch == after[0] else 0
+            query = (
+                f'SELECT entity_key, features, written FROM "{self._table(config, table)}" WHERE written > ?'  # noqa: S608
+            )
+            rows = connection.execute(query, (since,)).fetchall()
+        for key, blob, _ in rows:
+            try:
+                row = from_blob(blob)
+            except DamagedRowError:
+                self.report_damaged(config, table, [key])
+                continue
+            changed.append((deserialize_entity_key(key, entity_key_serialization_version=version), row))
+        return (epoch, max((written for _, _, written in rows), default=since)), changed
 
     def delete_entity(self, config: RepoConfig, table: FeatureView, entity_key: EntityKey) -> bool:
         """Forget one entity of a view; whether it was there."""
         with self.transaction(config) as connection:
-            statement = f'DELETE FROM "{_table(config, table)}" WHERE entity_key = ?'  # noqa: S608
-            return connection.execute(statement, (_key(config, entity_key),)).rowcount > 0
+            statement = f'DELETE FROM "{self._table(config, table)}" WHERE entity_key = ?'  # noqa: S608
+            return connection.execute(statement, (row_key(config, entity_key),)).rowcount > 0
 
-    def mark(self, config: RepoConfig, name: str) -> int:
-        """A number kept beside the rows, 0 where never set: what has been applied commits with what it changed."""
+    def position(self, config: RepoConfig) -> Position:
+        """How far the rows follow the events: it commits with the rows it speaks of."""
         with self._mended_errors(config):
-            query = "SELECT value FROM marks WHERE name = ?"
-            row = self._connection(config).execute(query, (name,)).fetchone()
-        return int(row[0]) if row else 0
+            return self._tables(config, self._connection(config)).position()
 
-    def set_mark(self, config: RepoConfig, name: str, value: int) -> None:
-        """Set a mark, in the transaction that is open if there is one."""
+    def report_damaged(self, config: RepoConfig, table: FeatureView, keys: Sequence[bytes]) -> None:
+        """Count rows that cannot be read, and remember them until they are rebuilt. Waits for nobody: it may be a request."""
+        self.on_damage(len(keys))
+        fresh = [key for key in keys if key not in self._noted]
+        if not fresh:
+            return
+        log.error(
+            "%d damaged rows in %s, to be rebuilt from the events", len(fresh), self._table(config, table)
+        )
+        connection = self._connection(config)
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            with self.tables(config) as tables:
+                tables.report_damaged(table.name, fresh)
+            self._noted = {*fresh, *self._noted} if len(self._noted) < _READ_AT_ONCE else set(fresh)
+        except FeatureStoreAwayError as error:
+            log.warning("damage not noted, it will be met again: %s", error)
+        finally:
+            if self._local.connection is connection:  # else it was closed with the error
+                connection.execute(f"PRAGMA busy_timeout = {int(config.online_store.busy_timeout_ms)}")
+
+    def forget_noted(self) -> None:
+        """Damage that is met again from now on is noted again."""
+        self._noted = set()
+
+    @contextmanager
+    def tables(self, config: RepoConfig) -> Iterator[Tables]:
+        """The tables of this layout, within a transaction."""
         with self.transaction(config) as connection:
-            connection.execute(
-                "INSERT INTO marks VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (name, value),
-            )
+            yield self._tables(config, connection)
 
     @contextmanager
     def transaction(self, config: RepoConfig) -> Iterator[sqlite3.Connection]:
@@ -188,6 +221,19 @@ class LiveOnlineStore(OnlineStore):
         if connection is not None:
             connection.close()
             self._local.connection = None
+
+    def _tables(self, config: RepoConfig, connection: sqlite3.Connection) -> Tables:
+        layout = config.online_store.layout
+        if not layout:
+            layout = Tables(connection, config.project, "").live()
+        return Tables(connection, config.project, layout)
+
+    def _table(self, config: RepoConfig, view: FeatureView) -> str:
+        layout = config.online_store.layout
+        if not layout:
+            with self._mended_errors(config):
+                layout = self._tables(config, self._connection(config)).layout
+        return f"{config.project}_{view.name}_{layout}"
 
     def _connection(self, config: RepoConfig, *, create: bool = False) -> sqlite3.Connection:
         """This thread's connection to the file that is there now: a store that was rebuilt is opened anew."""
@@ -218,16 +264,8 @@ class LiveOnlineStore(OnlineStore):
             if connection is not None and not connection.in_transaction:
                 self.disconnect()
             raise FeatureStoreAwayError(
-                f"online feature store {_path(config)}: {error}", remedy=_remedy(str(error))
+                f"online feature store {_path(config)}: {error}", remedy=remedy_of(str(error))
             ) from error
-
-
-def _remedy(message: str) -> str:
-    if "locked" in message or "busy" in message:
-        return "another process holds it; try again, or stop that process"
-    if "malformed" in message or "not a database" in message or "disk image" in message:
-        return "remove the file and run `tailorbird features`, which rebuilds it from the event log"
-    return "run `tailorbird features`, which creates and fills it"
 
 
 def _read(
@@ -254,11 +292,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _table(config: RepoConfig, view: FeatureView) -> str:
-    return f"{config.project}_{view.name}"
-
-
-def _key(config: RepoConfig, key: EntityKey) -> bytes:
+def row_key(config: RepoConfig, key: EntityKey) -> bytes:
+    """An entity's key as its row is stored under."""
     version = config.entity_key_serialization_version
     return bytes(serialize_entity_key(key, entity_key_serialization_version=version))
 

@@ -12,47 +12,54 @@ from typing import Any
 from feast import FeatureStore, metrics
 from feast.infra.passthrough_provider import PassthroughProvider
 from feast.infra.provider import get_provider
+from feast.protos.feast.types.Value_pb2 import Value
 
 from feature_repo.config import repo_config
 from feature_repo.definitions import ITEM_KEY, USER_KEY, definitions
 from feature_repo.layout import (
-    APPLIED,
     ITEM_VIEW,
     USER_VIEW,
     layout_digest,
     layout_file,
     offline_folder,
-    online_file,
 )
 from feature_repo.offline_rows import OfflineRows
-from feature_repo.online_store import LiveOnlineStore, Row
+from feature_repo.online_store import NOTHING_SEEN, LiveOnlineStore, Row, Seen, row_key
 from feature_repo.values import entity_key, from_values, to_values
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.errors import TailorbirdError
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.items import ItemTable
 from tailorbird.features.merge import with_linked
 from tailorbird.features.state import UserState
 from tailorbird.features.table import STORED_ITEM, STORED_USER
 from tailorbird.settings import Settings
+from tailorbird.streams.position import Position
 
 # Feast's switch for shared metrics would reach every child process, whose folder then goes when we end.
 if metrics._owns_mp_dir:
     for _name in ("PROMETHEUS_MULTIPROCESS_DIR", "PROMETHEUS_MULTIPROC_DIR"):
         os.environ.pop(_name, None)
 
+log = logging.getLogger("tailorbird.features")
+VIEWS = (USER_VIEW, ITEM_VIEW)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class FeatureStoreRoom:
-    """One workspace's features. Opening reads nothing; a store that is away raises FeatureStoreAwayError."""
+    """One workspace's features. Opening reads nothing; a store that is away raises FeatureStoreAwayError.
 
-    def __init__(self, settings: Settings) -> None:
+    ``beside`` opens the online rows that are being made to take the place of the live ones.
+    """
+
+    def __init__(self, settings: Settings, *, beside: bool = False) -> None:
         self.settings = settings
         self.folder = settings.feature_folder
-        self.config = repo_config(settings)
+        self.config = repo_config(settings, beside=beside)
+        self.beside = beside
         self.definitions = definitions(self.folder)
         self.rows = OfflineRows(settings)
-        self._items: tuple[Catalog, ItemTable, int] | None = None
+        self._items: tuple[Catalog, ItemTable, Seen] | None = None
 
     @cached_property
     def feast(self) -> FeatureStore:
@@ -77,26 +84,14 @@ class FeatureStoreRoom:
             )
         return store
 
-    def apply(self) -> bool:
-        """Register the definitions and create the stores; whether rows of another layout had to be dropped."""
+    def apply(self) -> None:
+        """Register the definitions and create what is missing of the stores; rows of another layout stay as they are."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for view in (USER_VIEW, ITEM_VIEW):
             offline_folder(self.folder, view).mkdir(parents=True, exist_ok=True)
-        digest, file = layout_digest(self.settings), layout_file(self.folder)
-        stale = file.exists() and file.read_text() != digest
-        if stale:
-            self.forget()
         with _quiet_feast():
             self.feast.apply(self.definitions.all())
-        file.write_text(digest)
-        return stale
-
-    def forget(self) -> None:
-        """Drop every row, online and offline; the next ``apply`` makes empty tables."""
-        if online_file(self.folder).exists():
-            views = [self.definitions.user_profile, self.definitions.item_profile]
-            self.online.teardown(self.config, views, [])
-        self.rows.clear()
+        layout_file(self.folder).write_text(layout_digest(self.settings))
 
     def online_read(self, user_keys: Sequence[str]) -> list[UserState]:
         """The live profiles, in the order asked, joined with what is linked to them; an unknown user has the empty one."""
@@ -110,11 +105,24 @@ class FeatureStoreRoom:
         """What each key's own row holds, in the order asked."""
         rows = self._read(self.definitions.user_profile, USER_KEY, user_keys)
         return [
-            UserState.empty(key)
-            if values is None
-            else UserState.from_row(key, from_values(values, STORED_USER))
+            UserState.empty(key) if values is None else self._state(key, values)
             for key, (_, values) in zip(user_keys, rows, strict=True)
         ]
+
+    def _state(self, user_key: str, values: Mapping[str, Value]) -> UserState:
+        """A stored row as a profile; one that cannot be read is reported, and empty: it must not be everybody's trouble."""
+        try:
+            return UserState.from_row(user_key, from_values(values, STORED_USER))
+        except (ValueError, TypeError, TailorbirdError) as error:
+            log.error("the row of a profile cannot be read: %s", error)
+            self.online.report_damaged(
+                self.config, self.definitions.user_profile, [self.stored_key(USER_KEY, user_key)]
+            )
+            return UserState.empty(user_key)
+
+    def stored_key(self, join_key: str, name: str) -> bytes:
+        """The key of a user's or an item's row in the online tables."""
+        return row_key(self.config, entity_key(join_key, name))
 
     def online_write(self, states: Sequence[UserState]) -> None:
         """Store live profiles; one that is older than the stored one changes nothing."""
@@ -153,12 +161,16 @@ class FeatureStoreRoom:
     def item_table(self, catalog: Catalog) -> ItemTable:
         """The items' features as they are now, aligned with ``catalog``; a repeated call reads only what changed."""
         if self._items is None or self._items[0] is not catalog:
-            self._items = catalog, ItemTable.of(catalog, ItemCounters.empty(len(catalog))), 0
-        _, table, after = self._items
-        after, changed = self.online.read_changed(self.config, self.definitions.item_profile, after=after)
+            self._items = catalog, ItemTable.of(catalog, ItemCounters.empty(len(catalog))), NOTHING_SEEN
+        _, table, before = self._items
+        after, changed = self.online.read_changed(self.config, self.definitions.item_profile, after=before)
         rows = [(catalog.row_of.get(key.entity_values[0].string_val, -1), values) for key, values in changed]
         if rows:
             counters = ItemCounters(table.sums.copy(), table.seen.copy(), table.totals.copy())
+            if (
+                after[0] != before[0]
+            ):  # other rows have taken their place: what they do not hold has not happened
+                counters = ItemCounters.empty(len(catalog))
             for row, values in rows:
                 if row >= 0:
                     _set_counters(counters, row, values)
@@ -166,9 +178,20 @@ class FeatureStoreRoom:
         self._items = catalog, table, after
         return table
 
-    def applied_offset(self) -> int:
-        """Every event of the log up to here is in the online rows."""
-        return self.online.mark(self.config, APPLIED)
+    def applied(self) -> Position:
+        """Every event of the stream up to here is in the online rows."""
+        return self.online.position(self.config)
+
+    def start_anew(self) -> None:
+        """Empty the online tables of this room: those beside, which nobody reads yet."""
+        with self.online.tables(self.config) as tables:
+            tables.drop(VIEWS)
+            tables.create(VIEWS)
+
+    def create_online(self) -> None:
+        """Create the online tables that are missing, in a store that is there."""
+        with self.online.tables(self.config) as tables:
+            tables.create(VIEWS)
 
     def delete_user(self, user_key: str) -> bool:
         """Forget a user online and in the offline rows; whether there was anything. The event log is not touched."""
@@ -201,6 +224,16 @@ def _set_counters(counters: ItemCounters, row: int, values: Mapping[str, Any]) -
     counters.sums[row] = values["item_sums"].double_list_val.val
     counters.seen[row] = values["item_seen"].int64_val
     counters.totals[row] = values["item_total"].int64_val
+
+
+def item_row(static: Mapping[Any, Any], counters: ItemCounters, place: int) -> dict[str, object]:
+    """The stored features of one item: what the catalogue says (items.static_rows) and its counters at ``place``."""
+    return {
+        **{str(name): value for name, value in static.items()},
+        "item_sums": counters.sums[place].tolist(),
+        "item_seen": int(counters.seen[place]),
+        "item_total": int(counters.totals[place]),
+    }
 
 
 def instant_of(microseconds: int) -> datetime:

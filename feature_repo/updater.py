@@ -1,14 +1,20 @@
-"""Keeps profiles live: folds events into the online rows the moment they are in the log, each exactly once."""
+"""Keeps profiles live: folds events into the online rows the moment they are in the stream, each exactly once."""
 
+import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from feature_repo.layout import APPLIED
-from feature_repo.store import FeatureStoreRoom
+from feature_repo.config import repo_config
+from feature_repo.definitions import ITEM_KEY, USER_KEY
+from feature_repo.layout import ITEM_VIEW, USER_VIEW
+from feature_repo.online_tables import Tables
+from feature_repo.repair import repair
+from feature_repo.store import VIEWS, FeatureStoreRoom, item_row
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.events.schema import Event
+from tailorbird.events.schema import LINK_TYPES, Event
 from tailorbird.events.valence import RatingScale
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import static_rows
@@ -17,28 +23,35 @@ from tailorbird.features.state import UserState
 from tailorbird.features.table import IGNORED_TYPES
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
-from tailorbird.streams.position import Position
+from tailorbird.streams.position import BEGINNING, Position
 from tailorbird.streams.stream import Entry, Stream
 
-Logged = Sequence[Entry[Event]]
-_CATCH_UP_AT_ONCE = 2_000
+Entries = Sequence[Entry[Event]]
+AT_ONCE = 500
+"""Events of one transaction: whoever waits for the rows, a 202 among them, waits for so many at most."""
+MISSING_STEPS = 4
+"""Transactions that a batch spends on events it was not given, which others appended before it; more come later."""
 
 
 @dataclass(frozen=True)
 class Applied:
-    """What an update changed: profiles, events folded in (duplicates and serving's own left out), and the mark."""
+    """What an update changed: profiles, events folded in (duplicates and serving's own left out), and the position.
+
+    ``behind`` where too much was missing before the batch: all of it, or part of it, is yet to be caught up with.
+    """
 
     users: int
     events: int
-    through: int
+    position: Position
+    behind: bool = False
 
 
 class ProfileUpdater:
-    """Folds logged events into user and item rows, in one transaction a batch.
+    """Folds the stream's events into user and item rows, in transactions of a bounded size.
 
-    The mark ``applied_offset`` commits with the rows it speaks of. A batch that does not follow the mark (another process
-    logged events and has not applied them yet) is preceded by the missing ones, read from ``log`` (by default the
-    workspace's): the rows always hold every event up to the mark and none beyond it.
+    The position commits with the rows it speaks of: they hold every event up to it and none beyond. So a batch that does
+    not follow the position (another process appended events and has not applied them yet) is not folded itself, but what
+    the stream holds from there on, the batch included. Any number of updaters may work on one store, and any thread.
     """
 
     def __init__(
@@ -48,76 +61,109 @@ class ProfileUpdater:
         self._room = room or FeatureStoreRoom(settings)
         self._log = log
         self._stamp: int | None = None
+        self._turn = threading.Lock()
         self._load_catalog()
 
-    def apply(self, batch: Logged) -> Applied:
-        """Fold in events with their log offsets. Raises FeatureStoreAwayError; nothing is half applied then."""
-        config, online = self._room.config, self._room.online
-        self._load_catalog()
-        with online.transaction(config):
-            mark = online.mark(config, APPLIED)
-            todo = sorted((entry for entry in batch if entry.offset > mark), key=lambda entry: entry.offset)
-            if not todo:
-                return Applied(0, 0, mark)
-            todo = [*self._missing(mark, todo), *todo]
-            users, events = self._fold(todo)
-            through = todo[-1].offset
-            online.set_mark(config, APPLIED, through)
-        return Applied(users, events, through)
+    def apply(self, batch: Entries) -> Applied:
+        """Fold in events from where they stand. Raises FeatureStoreAwayError; what is folded until then stays."""
+        ends = _ends(batch)
+        ordered = sorted(batch, key=lambda entry: (entry.partition, entry.offset))
+        users = events = 0
+        position, missing = BEGINNING, 0
+        while True:
+            step = self._step(ordered)
+            users, events, position = users + step.users, events + step.events, step.position
+            if position.reaches(ends):
+                return Applied(users, events, position)
+            missing += not step.given
+            if missing > MISSING_STEPS:
+                return Applied(users, events, position, behind=True)
 
     def catch_up(
         self, log: Stream[Event], *, on_events: Callable[[int], object] = lambda count: None
     ) -> Applied:
-        """Fold in whatever the log holds past the mark."""
+        """Fold in whatever the stream holds past the position, letting others pass after each step; mend damaged rows."""
+        self._room.create_online()
+        self._log = log
         users = events = 0
-        mark = self._room.applied_offset()
-        while batch := log.read(Position({0: mark}), limit=_CATCH_UP_AT_ONCE):
-            applied = self.apply(batch.entries)
-            users, events = users + applied.users, events + applied.events
-            mark = applied.through
-            on_events(len(batch.entries))
-        return Applied(users, events, mark)
+        while (step := self._step([])).read:
+            users, events = users + step.users, events + step.events
+            on_events(step.read)
+        repair(self._room, log, self._facts, self._static)
+        if not self._room.beside:
+            with self._room.online.tables(self._room.config) as tables:
+                tables.adopt(VIEWS)
+        return Applied(users, events, step.position)
 
-    def _missing(self, mark: int, batch: Logged) -> list[Entry[Event]]:
-        """What the log holds between the mark and the batch, and in holes of the batch."""
-        known = {entry.offset for entry in batch}
-        last = batch[-1].offset
-        if last - mark == len(known):
-            return []
+    def take_over(self, log: Stream[Event]) -> Position:
+        """Put rows that were made beside in the place of the live ones, once they hold every event that those hold."""
+        self.catch_up(log)
+        live = repo_config(self._settings)
+        with self._room.online.tables(live) as tables:
+            while self._step([]).read:  # the last events, while everybody waits
+                pass
+            tables.exchange(VIEWS)
+            tables.adopt(VIEWS)
+            return tables.position()
+
+    def _step(self, given: Entries) -> "_Step":
+        """One transaction: fold the next of ``given`` if they follow the position, else what the stream holds there."""
+        online, config = self._room.online, self._room.config
+        with self._turn:
+            self._load_catalog()
+            with online.tables(config) as tables:
+                before = tables.position()
+                entries: Entries = [each for each in given if not before.holds(each.partition, each.offset)][
+                    :AT_ONCE
+                ]
+                if given and not entries:
+                    return _Step(0, 0, before, given=True)
+                from_stream = not entries or not _follow(before, entries)
+                if from_stream:
+                    chunk = self._stream().read(before, limit=AT_ONCE)
+                    entries, position = chunk.entries, chunk.position
+                    if not entries:
+                        return _Step(0, 0, before)
+                else:
+                    position = before.joined(_ends(entries))
+                users, events = self._fold(entries, tables)
+                tables.set_position(position)
+        return _Step(users, events, position, read=len(entries), given=not from_stream)
+
+    def _stream(self) -> Stream[Event]:
         if self._log is None:
             self._log = open_events(self._settings)
-        missing: list[Entry[Event]] = []
-        position = Position({0: mark})
-        while position[0] < last and (chunk := self._log.read(position, limit=_CATCH_UP_AT_ONCE)):
-            missing += [entry for entry in chunk.entries if entry.offset < last and entry.offset not in known]
-            position = chunk.position
-        return missing
+        return self._log
 
-    def _fold(self, batch: Logged) -> tuple[int, int]:
-        by_user: dict[str, list[Entry[Event]]] = {}
+    def _fold(self, batch: Entries, tables: Tables) -> tuple[int, int]:
+        by_user: dict[str, list[Entry[Event]]] = defaultdict(list)
         for entry in batch:
-            if (
-                entry.record.type not in IGNORED_TYPES
-            ):  # serving logs a slate an answer: no profile changes by it
-                by_user.setdefault(entry.record.user_key, []).append(entry)
+            if entry.record.type not in IGNORED_TYPES:
+                by_user[entry.record.user_key].append(entry)
+        states = self._room.online_parts(list(by_user))
+        # A row that cannot be read is left to be rebuilt from the whole stream: what is folded into nothing would hide that.
+        damaged = set(tables.damaged(USER_VIEW))
         changed: list[UserState] = []
         fresh: list[Event] = []
-        for state, entries in zip(self._room.online_parts(list(by_user)), by_user.values(), strict=True):
-            places = [(entry.partition, entry.offset) for entry in entries]
+        for state, entries in zip(states, by_user.values(), strict=True):
             events = [entry.record for entry in entries]
+            if damaged and self._room.stored_key(USER_KEY, state.user_key) in damaged:
+                fresh += events
+                continue
+            places = [(entry.partition, entry.offset) for entry in entries]
             folded = state.fold(events, self._facts, places=places, length=self._settings.history_length)
             if folded is not state:
                 changed.append(folded)
                 added = folded.total - state.total
-                if added:
-                    fresh += events if added == len(events) else state.unapplied(events, places=places)
+                fresh += events if added == len(events) else state.unapplied(events, places=places)
         if changed:
             self._room.online_write([state for state in changed if state.total or state.links])
+        fresh = [event for event in fresh if event.type not in LINK_TYPES]
         if fresh:
-            self._count_items(fresh)
+            self._count_items(fresh, damaged=set(tables.damaged(ITEM_VIEW)))
         return len(changed), len(fresh)
 
-    def _count_items(self, events: Sequence[Event]) -> None:
+    def _count_items(self, events: Sequence[Event], *, damaged: set[bytes]) -> None:
         records = records_of(events, self._facts)
         known = records.take(records.rows >= 0)
         if not len(known):
@@ -128,13 +174,9 @@ class ProfileUpdater:
         counters.fold(known.packed, local)
         self._room.write_items(
             [
-                {
-                    **{str(name): value for name, value in row.items()},
-                    "item_sums": counters.sums[place].tolist(),
-                    "item_seen": int(counters.seen[place]),
-                    "item_total": int(counters.totals[place]),
-                }
+                item_row(row, counters, place)
                 for place, row in enumerate(static)
+                if not damaged or self._room.stored_key(ITEM_KEY, str(row["item_id"])) not in damaged
             ]
         )
 
@@ -151,3 +193,34 @@ class ProfileUpdater:
             static_rows(catalog),
             stamp,
         )
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One transaction: profiles changed, events folded in, the position after it; events read; whether they were given."""
+
+    users: int
+    events: int
+    position: Position
+    read: int = 0
+    given: bool = False
+
+
+def _ends(entries: Entries) -> Position:
+    ends: dict[int, int] = {}
+    for partition, offset, _ in entries:
+        ends[partition] = max(offset, ends.get(partition, -1))
+    return Position(ends)
+
+
+def _follow(position: Position, entries: Entries) -> bool:
+    """Whether nothing can lie between the position and these entries (ascending in each partition), nor among them.
+
+    Holes cannot be told from events that are missing here: where there are any, the stream is asked.
+    """
+    last = dict(position.offsets)
+    for partition, offset, _ in entries:
+        if offset != last.get(partition, -1) + 1:
+            return False
+        last[partition] = offset
+    return True

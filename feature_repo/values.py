@@ -1,12 +1,16 @@
 """Feature rows as Feast's protobuf values, and back."""
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import DoubleList, Int64List, Map, Value
 
+from tailorbird.errors import TailorbirdError
 from tailorbird.features.table import Dtype, Feature
+
+_CHECKSUM = 4
 
 
 def entity_key(join_key: str, name: str) -> EntityKey:
@@ -24,15 +28,26 @@ def from_values(values: Mapping[str, Value], features: tuple[Feature, ...]) -> d
     return {feature.name: _unwrap(values, feature) for feature in features}
 
 
+class DamagedRowError(TailorbirdError):
+    """A stored row is not what was written."""
+
+
 def to_blob(values: Mapping[str, Value]) -> bytes:
-    """One row as one message."""
-    return bytes(Map(val=dict(values)).SerializeToString())
+    """One row as one message, its checksum before it."""
+    message = bytes(Map(val=dict(values)).SerializeToString())
+    return zlib.crc32(message).to_bytes(_CHECKSUM, "little") + message
 
 
 def from_blob(blob: bytes) -> Mapping[str, Value]:
-    """Read ``to_blob``'s message."""
+    """Read ``to_blob``'s message. Raises DamagedRowError."""
+    message = blob[_CHECKSUM:]
+    if zlib.crc32(message) != int.from_bytes(blob[:_CHECKSUM], "little"):
+        raise DamagedRowError(
+            f"a stored row of {len(blob)} bytes has another checksum than when it was written",
+            remedy="the updater rebuilds it from the events",
+        )
     row = Map()
-    row.ParseFromString(blob)
+    row.ParseFromString(message)
     return row.val
 
 

@@ -56,7 +56,7 @@ def _arm(arm: Arm, version: str | None, beats: Sequence[Beat]) -> ArmOut:
 def _events(settings: Settings) -> StreamOut:
     """Where the events end, and how far the profiles have followed them."""
     try:
-        applied = Position({0: FeatureStoreRoom(settings).applied_offset()})
+        applied = FeatureStoreRoom(settings).applied()
         with open_events(settings) as stream:
             end, lag = stream.end(), stream.lag(applied)
     except TailorbirdError as error:

@@ -17,6 +17,7 @@ from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import Event
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
+from tailorbird.streams.position import Position
 
 Shop = tuple[Catalog, list[Event]]
 
@@ -32,7 +33,7 @@ def workspace(settings: Settings, shop: Shop) -> Settings:
 
 def test_it_brings_profiles_up_to_date_and_then_has_nothing_to_do(workspace: Settings, shop: Shop) -> None:
     first = build_features(workspace)
-    assert (first["events"], first["through_offset"], first["skipped"]) == (2_500, 2_500, False)
+    assert (first["events"], first["position"], first["skipped"]) == (2_500, {"0": 2_500}, False)
     users = sorted({event.user_key for event in shop[1]})
     assert (first["applied"], first["offline_rows"]) == (2_500, 0)
     assert sum(s.total for s in FeatureStoreRoom(workspace).online_read(users)) == 2_500
@@ -57,7 +58,7 @@ def test_new_events_are_built(workspace: Settings, shop: Shop) -> None:
     with open_events(workspace) as log:
         log.append([extra])
     again = build_features(workspace)
-    assert (again["skipped"], again["events"], again["through_offset"]) == (False, 2_501, 2_501)
+    assert (again["skipped"], again["events"], again["position"]) == (False, 2_501, {"0": 2_501})
 
 
 def test_a_lost_online_store_is_filled_again(workspace: Settings) -> None:
@@ -66,11 +67,11 @@ def test_a_lost_online_store_is_filled_again(workspace: Settings) -> None:
         part.unlink()
     assert build_features(workspace)["skipped"] is False
     room = FeatureStoreRoom(workspace)
-    assert room.applied_offset() == 2_500
+    assert room.applied() == Position({0: 2_500})
     assert room.online_read(["user:u1"])[0].total > 0
 
 
-def test_another_history_length_drops_the_old_rows(workspace: Settings) -> None:
+def test_another_history_length_has_rows_of_its_own_beside_the_old_ones(workspace: Settings) -> None:
     build_features(workspace)
     shorter = load_settings(
         home=workspace.home, mlruns=workspace.mlruns, workspace=workspace.workspace, history_length=16
@@ -81,6 +82,9 @@ def test_another_history_length_drops_the_old_rows(workspace: Settings) -> None:
     )
     assert len(state.history) == 16
     assert state.total > 16
+    before = FeatureStoreRoom(workspace)  # a platform that was started before goes on with its own rows
+    assert max(len(s.history) for s in before.online_read(["user:u1", "user:u2", "user:u3"])) == 128
+    assert before.applied() == Position({0: 2_500})
 
 
 def test_another_log_in_the_same_workspace_starts_anew(workspace: Settings, shop: Shop) -> None:
@@ -89,7 +93,7 @@ def test_another_log_in_the_same_workspace_starts_anew(workspace: Settings, shop
         part.unlink()
     with open_events(workspace) as log:
         log.append([Event("other", "click", 1.75e9, 1.75e9, user_id="u1", item_id="i1")])
-    assert build_features(workspace)["through_offset"] == 1
+    assert build_features(workspace)["position"] == {"0": 1}
     room = FeatureStoreRoom(workspace)
     assert [state.total for state in room.online_read(["user:u1", "user:u2"])] == [1, 0]
     assert room.item_table(shop[0]).totals.sum() == 1

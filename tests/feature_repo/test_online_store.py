@@ -7,10 +7,13 @@ import threading
 
 import pytest
 
-from feature_repo.online_store import FeatureStoreAwayError
+from feature_repo.away import FeatureStoreAwayError
+from feature_repo.layout import layout_digest
+from feature_repo.online_store import NOTHING_SEEN
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.features.state import UserState
 from tailorbird.settings import Settings
+from tailorbird.streams.position import BEGINNING, Position
 from tests.features.toy import FACTS, NOON, event
 
 OLD = UserState.empty("ann").fold([event("1", "view", "kettle", NOON)], FACTS)
@@ -56,22 +59,22 @@ def test_a_deleted_user_is_gone(room: FeatureStoreRoom) -> None:
 
 def test_a_transaction_that_fails_leaves_nothing(room: FeatureStoreRoom) -> None:
     def fail() -> None:
-        with room.online.transaction(room.config):
+        with room.online.tables(room.config) as tables:
             room.online_write([NEW])
-            room.online.set_mark(room.config, "applied_offset", 9)
+            tables.set_position(Position({0: 9}))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fail()
     assert room.online_read(["ann"])[0].total == 0
-    assert room.applied_offset() == 0
+    assert room.applied() == BEGINNING
 
 
 def test_trouble_inside_a_transaction_is_named_and_rolled_back(room: FeatureStoreRoom) -> None:
     def fail() -> None:
         with room.online.transaction(room.config) as connection:
             room.online_write([OLD])
-            connection.execute('DROP TABLE "test_user_profile"')
+            connection.execute(f'DROP TABLE "test_user_profile_{layout_digest(room.settings)}"')
             room.online_write([NEW])
 
     with pytest.raises(FeatureStoreAwayError, match="no such table"):
@@ -143,7 +146,7 @@ def test_threads_read_while_another_writes(room: FeatureStoreRoom) -> None:
 def test_only_changed_rows_are_read_again(room: FeatureStoreRoom) -> None:
     view = room.definitions.user_profile
     room.online_write([OLD])
-    mark, rows = room.online.read_changed(room.config, view, after=0)
+    mark, rows = room.online.read_changed(room.config, view, after=NOTHING_SEEN)
     assert [key.entity_values[0].string_val for key, _ in rows] == ["ann"]
     assert room.online.read_changed(room.config, view, after=mark) == (mark, [])
     room.online_write([NEW])

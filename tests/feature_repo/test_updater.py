@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from feature_repo.away import FeatureStoreAwayError
 from feature_repo.command import build_features
-from feature_repo.online_store import FeatureStoreAwayError
 from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
@@ -17,6 +17,7 @@ from tailorbird.features.replay import ReplayProfiles
 from tailorbird.features.state import UserState
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
+from tailorbird.streams.position import Position
 from tailorbird.streams.scan import read_log
 from tailorbird.streams.stream import Entry, Stream
 
@@ -47,7 +48,7 @@ def test_an_event_shows_at_once(
 ) -> None:
     updater = ProfileUpdater(settings, room=room, log=log)
     applied = updater.apply(entries(log, shop[1][:1]))
-    assert (applied.users, applied.events, applied.through) == (1, 1, 1)
+    assert (applied.users, applied.events, applied.position) == (1, 1, Position({0: 1}))
     assert room.online_read([shop[1][0].user_key])[0].total == 1
 
 
@@ -56,7 +57,7 @@ def test_what_serving_showed_moves_the_mark_and_no_profile(
 ) -> None:
     shown = Event("shown", "slate", 1.75e9, 1.75e9, user_id="u1")
     applied = ProfileUpdater(settings, room=room, log=log).apply(entries(log, [shown]))
-    assert (applied.users, applied.events, applied.through) == (0, 0, 1)
+    assert (applied.users, applied.events, applied.position) == (0, 0, Position({0: 1}))
     assert room.online_read(["user:u1"])[0].version == UserState.empty("u1").version
 
 
@@ -67,7 +68,7 @@ def test_applying_twice_changes_nothing(
     batch = entries(log, shop[1][:50])
     updater.apply(batch)
     again = updater.apply(batch)
-    assert (again.users, again.events, again.through) == (0, 0, 50)
+    assert (again.users, again.events, again.position) == (0, 0, Position({0: 50}))
     assert_live(settings, room, shop[0])
 
 
@@ -86,7 +87,7 @@ def test_a_crash_between_log_and_profile_is_caught_up(
 ) -> None:
     log.append(shop[1][:300])
     caught = ProfileUpdater(settings, room=room).catch_up(log)
-    assert (caught.events, caught.through, room.applied_offset()) == (300, 300, 300)
+    assert (caught.events, caught.position, room.applied()) == (300, Position({0: 300}), Position({0: 300}))
     assert ProfileUpdater(settings, room=room).catch_up(log).events == 0
     assert_live(settings, room, shop[0])
 
@@ -96,11 +97,11 @@ def test_profiles_stay_live_while_features_are_brought_up_to_date(
 ) -> None:
     updater = ProfileUpdater(settings, room=room, log=log)
     log.append(shop[1][:200])
-    assert build_features(settings)["through_offset"] == 200
+    assert build_features(settings)["position"] == {"0": 200}
     updater.apply(entries(log, shop[1][200:260]))
     log.append(shop[1][260:300])
     assert build_features(settings)["applied"] == 40
-    assert room.applied_offset() == 300
+    assert room.applied() == Position({0: 300})
     assert_live(settings, room, shop[0])
 
 
@@ -151,5 +152,5 @@ def test_two_processes_write_the_same_users_and_lose_nothing(
     write_share(str(settings.home), 0, 2)
     other.join(120)
     assert other.exitcode == 0
-    assert room.applied_offset() == log.end()[0] == 300
+    assert room.applied() == log.end() == Position({0: 300})
     assert_live(settings, room, shop[0])

@@ -1,0 +1,147 @@
+"""The tables of the online store: one a view and layout, marks beside them, rows known to be damaged, and their exchange.
+
+A table carries its layout in its name. Rows of another layout lie beside it untouched; rows that are rebuilt in the same
+layout fill tables *beside*, which take the place of the live ones in one transaction.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from feature_repo.layout import position_mark
+from tailorbird.streams.position import BEGINNING, Position
+
+BESIDE = "_beside"
+"""Ends the layout of tables that are being filled to replace the live ones."""
+
+_LIVE = "live_layout"
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one layout of one workspace, in the database behind ``connection``."""
+
+    connection: sqlite3.Connection
+    project: str
+    layout: str
+
+    def name(self, view: str) -> str:
+        """The table of a view."""
+        return f"{self.project}_{view}_{self.layout}"
+
+    def create(self, views: Sequence[str]) -> None:
+        """Create what is missing; the first layout of all is live at once."""
+        self.connection.execute(
+            "CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
+        )
+        self.connection.execute(
+            "CREATE TABLE IF NOT EXISTS damaged (name TEXT, entity_key BLOB, PRIMARY KEY (name, entity_key))"
+        )
+        for view in views:
+            if self._exists(self.name(view)):
+                continue
+            self.connection.execute(
+                f'CREATE TABLE "{self.name(view)}" (entity_key BLOB PRIMARY KEY, '
+                "event_ts INTEGER NOT NULL, created_ts INTEGER NOT NULL, features BLOB NOT NULL, "
+                "written INTEGER NOT NULL)"
+            )
+            # An index keeps its name when its table gets another one: no two may ever be called the same.
+            index = f"{self.name(view)}_{secrets.token_hex(4)}"
+            self.connection.execute(f'CREATE INDEX "{index}" ON "{self.name(view)}" (written)')
+        if not self.live() and not self.layout.endswith(BESIDE):
+            self._set(_LIVE, self.layout)
+
+    def drop_views(self, views: Sequence[str]) -> None:
+        """Drop the tables of these views."""
+        for view in views:
+            self.connection.execute(f'DROP TABLE IF EXISTS "{self.name(view)}"')
+
+    def drop(self, views: Sequence[str]) -> None:
+        """Drop the tables of these views, and the marks of this layout."""
+        self.drop_views(views)
+        for view in views:
+            self._sql("DELETE FROM damaged WHERE name = ?", self.name(view))
+        self._sql("DELETE FROM marks WHERE name = ?", position_mark(self.layout))
+
+    def exchange(self, views: Sequence[str]) -> None:
+        """Put the tables beside in the place of the live ones, with their position."""
+        beside = Tables(self.connection, self.project, self.layout + BESIDE)
+        position, epoch = beside.position(), self.epoch()
+        self.drop(views)
+        for view in views:
+            self.connection.execute(f'ALTER TABLE "{beside.name(view)}" RENAME TO "{self.name(view)}"')
+            self._sql("UPDATE damaged SET name = ? WHERE name = ?", self.name(view), beside.name(view))
+        beside.drop(views)
+        self.set_position(position)
+        self._set(f"epoch:{self.layout}", str(epoch + 1))
+
+    def adopt(self, views: Sequence[str]) -> None:
+        """Say that this layout's rows have caught up, and drop those of layouts long gone.
+
+        The layout that was live before keeps its rows: a platform that was started with it goes on.
+        """
+        before = self.live()
+        if before == self.layout:
+            return
+        self._set(_LIVE, self.layout)
+        keep = {self.layout, before, self.layout + BESIDE}
+        tables = [
+            name for (name,) in self.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        ]
+        for view in views:
+            prefix = f"{self.project}_{view}"
+            for name in tables:
+                if name.startswith(prefix) and name.removeprefix(prefix + "_") not in keep:
+                    self.connection.execute(f'DROP TABLE "{name}"')
+
+    def live(self) -> str:
+        """The layout whose rows caught up last; empty where none ever did."""
+        return self._get(_LIVE) or ""
+
+    def position(self) -> Position:
+        """How far the rows follow the events."""
+        text = self._get(position_mark(self.layout))
+        return Position.from_text(text) if text else BEGINNING
+
+    def set_position(self, position: Position) -> None:
+        """Say how far the rows follow the events, in the transaction that changes them."""
+        self._set(position_mark(self.layout), position.to_text())
+
+    def epoch(self) -> int:
+        """Changes whenever the live tables are exchanged."""
+        return int(self._get(f"epoch:{self.layout}") or 0)
+
+    def damaged(self, view: str) -> list[bytes]:
+        """Entity keys of the rows of a view that could not be read."""
+        query = "SELECT entity_key FROM damaged WHERE name = ?"
+        return [key for (key,) in self.connection.execute(query, (self.name(view),))]
+
+    def report_damaged(self, view: str, keys: Sequence[bytes]) -> None:
+        """Remember rows that could not be read, until they are rebuilt."""
+        rows = [(self.name(view), key) for key in keys]
+        self.connection.executemany("INSERT OR IGNORE INTO damaged VALUES (?, ?)", rows)
+
+    def mend(self, view: str, keys: Sequence[bytes]) -> None:
+        """Drop damaged rows, which are about to be written anew."""
+        for key in keys:
+            self.connection.execute(f'DELETE FROM "{self.name(view)}" WHERE entity_key = ?', (key,))  # noqa: S608
+            self._sql("DELETE FROM damaged WHERE name = ? AND entity_key = ?", self.name(view), key)
+
+    def _exists(self, table: str) -> bool:
+        query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+        return self.connection.execute(query, (table,)).fetchone() is not None
+
+    def _get(self, name: str) -> str | None:
+        row = self.connection.execute("SELECT value FROM marks WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
+    def _set(self, name: str, value: str) -> None:
+        self._sql(
+            "INSERT INTO marks VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            name,
+            value,
+        )
+
+    def _sql(self, statement: str, *values: object) -> None:
+        self.connection.execute(statement, values)
