@@ -188,6 +188,11 @@ class LiveOnlineStore(OnlineStore):
             if self._local.connection is connection:  # else it was closed with the error
                 connection.execute(f"PRAGMA busy_timeout = {int(config.online_store.busy_timeout_ms)}")
 
+    def has_damage(self, config: RepoConfig) -> bool:
+        """Whether rows of this layout are noted as damaged."""
+        with self._mended_errors(config):
+            return self._tables(config, self._connection(config)).any_damaged()
+
     def forget_noted(self) -> None:
         """Damage that is met again from now on is noted again."""
         self._noted = set()

@@ -117,6 +117,11 @@ class Tables:
         query = "SELECT entity_key FROM damaged WHERE name = ?"
         return [key for (key,) in self.connection.execute(query, (self.name(view),))]
 
+    def any_damaged(self) -> bool:
+        """Whether any row of this layout could not be read."""
+        query = "SELECT 1 FROM damaged WHERE name LIKE ? LIMIT 1"
+        return self.connection.execute(query, (f"%{self.layout}",)).fetchone() is not None
+
     def report_damaged(self, view: str, keys: Sequence[bytes]) -> None:
         """Remember rows that could not be read, until they are rebuilt."""
         rows = [(self.name(view), key) for key in keys]

@@ -95,6 +95,10 @@ class ProfileUpdater:
                 tables.adopt(VIEWS)
         return Applied(users, events, step.position)
 
+    def has_damage(self) -> bool:
+        """Whether rows are known that cannot be read: the next catch-up rebuilds them."""
+        return self._room.online.has_damage(self._room.config)
+
     def take_over(self, log: Stream[Event]) -> Position:
         """Put rows that were made beside in the place of the live ones, once they hold every event that those hold."""
         self.catch_up(log)

@@ -57,6 +57,7 @@ class Recommend:
         faiss.omp_set_num_threads(1)
         chosen = Settings(**settings)
         features, clock = FeatureStoreRoom(chosen), clock_at(chosen.clock_at)
+        features.online.on_damage = lambda rows: metrics.failures.labels("damaged_row").inc(rows)
         builder = RecommenderBuilder(chosen, live_items=features.item_table, clock=clock)
         self._arms = ServedArms(
             Follower(chosen),

@@ -12,18 +12,25 @@ from tailorbird.streams.stream import Entry, Stream
 log = logging.getLogger("ray.serve.tailorbird")
 
 
-PATIENCE_SECONDS = 0.5
-"""How long a 202 waits for a catch-up that has the profiles; then it is sent with `profileDelayed`."""
+class Progress(Protocol):
+    """How an update went."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether too much was missing before the given events: they follow with the catch-up."""
 
 
 class Updater(Protocol):
-    """Keeps profiles current; applying the same offset twice changes nothing."""
+    """Keeps profiles current, in small steps that any number of threads may take; applying an event twice changes nothing."""
 
-    def apply(self, events: Sequence[Entry[Event]]) -> object:
-        """Fold events, given with their offsets, into the online profiles."""
+    def apply(self, events: Sequence[Entry[Event]]) -> Progress:
+        """Fold events, given with their places, into the online profiles."""
 
     def catch_up(self, event_log: Stream[Event]) -> object:
-        """Fold everything the log holds and the profiles do not."""
+        """Fold everything the log holds and the profiles do not, and rebuild rows that cannot be read."""
+
+    def has_damage(self) -> bool:
+        """Whether rows are known that cannot be read."""
 
 
 class ProfileFolder:
@@ -32,7 +39,6 @@ class ProfileFolder:
     def __init__(self, updater: Updater, event_log: Stream[Event], *, retry_seconds: float = 2.0) -> None:
         self._updater, self._log, self._retry_seconds = updater, event_log, retry_seconds
         self._behind, self._stop = threading.Event(), threading.Event()
-        self._one_at_a_time = threading.Lock()
         self._behind.set()  # events may have been stored while nobody folded
         self.thread = LastingThread(self._catch_up, name="profile-catch-up")
 
@@ -42,19 +48,15 @@ class ProfileFolder:
         return self._behind.is_set()
 
     def fold(self, stored: Sequence[Entry[Event]]) -> bool:
-        """Fold events at once; False when the store is away or catching up, and they follow later."""
-        if not self._one_at_a_time.acquire(timeout=PATIENCE_SECONDS):
-            self._behind.set()
-            return False
+        """Fold events at once; False when the store is away or a long way behind, and they follow later."""
         try:
-            self._updater.apply(stored)
+            behind = self._updater.apply(stored).behind
         except Exception as error:
             log.warning("profiles lag behind the event log: %s", error)
+            behind = True
+        if behind:
             self._behind.set()
-            return False
-        finally:
-            self._one_at_a_time.release()
-        return True
+        return not behind
 
     def close(self) -> None:
         """Stop catching up."""
@@ -63,12 +65,11 @@ class ProfileFolder:
 
     def _catch_up(self) -> None:
         while not self._stop.is_set():
-            if self._behind.is_set():
-                self._behind.clear()
-                try:
-                    with self._one_at_a_time:
-                        self._updater.catch_up(self._log)
-                except Exception as error:
-                    log.warning("profiles cannot catch up yet: %s", error)
-                    self._behind.set()
+            try:
+                if self._behind.is_set() or self._updater.has_damage():
+                    self._behind.clear()
+                    self._updater.catch_up(self._log)
+            except Exception as error:
+                log.warning("profiles cannot catch up yet: %s", error)
+                self._behind.set()
             self._stop.wait(self._retry_seconds)

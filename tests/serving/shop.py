@@ -53,7 +53,7 @@ def make_shop(settings: Settings, *, scratch: Path) -> None:
         interactions,
         toy.CATALOG,
         Users.read(settings.catalog_folder),
-        ReplayProfiles(frame, toy.CATALOG),
+        ReplayProfiles.of_frame(frame, toy.CATALOG),
         frame,
         RECIPE,
         seed=0,

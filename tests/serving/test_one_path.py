@@ -63,7 +63,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
         split.fit,
         data.catalog,
         data.users,
-        ReplayProfiles(events, data.catalog),
+        ReplayProfiles.of_frame(events, data.catalog),
         events,
         recipe,
         contexts=PastContexts.of(events),

@@ -361,7 +361,9 @@ def _rated(taste: str) -> HybridModel:
     catalog = toy.catalog()
     counted = _counted(log, catalog, taste)
     recipe = RECIPE.override({"sources": ["cooccurrence", "popularity"], "taste": taste})
-    return fit_hybrid(counted, catalog, toy.people(0), ReplayProfiles(log, catalog), log, recipe).model
+    return fit_hybrid(
+        counted, catalog, toy.people(0), ReplayProfiles.of_frame(log, catalog), log, recipe
+    ).model
 
 
 def _counted(log: pd.DataFrame, catalog: Catalog, taste: str) -> Interactions:
@@ -405,7 +407,7 @@ def test_a_ranker_that_met_new_items_answers_with_one() -> None:
         recipe = RECIPE.override(
             {"sources": ["cooccurrence", "content", "popularity"], "ranker.new_items": share}
         )
-        profiles = ReplayProfiles(log, catalog)
+        profiles = ReplayProfiles.of_frame(log, catalog)
         fitted = fit_hybrid(known, catalog, toy.people(0), profiles, log, recipe, seed=1)
         places[share] = _ask(fitted.model, _state(6, 8, 9), k=13).tolist().index(7)
     assert places[0.4] < places[0.0]
