@@ -11,6 +11,7 @@ from serving.admin.replica import Admin
 from serving.cluster import metrics_folder
 from serving.http.front import Front, Route
 from serving.lasting import dead
+from serving.loopback import keep_on_this_machine
 from tailorbird.errors import TailorbirdError
 from tailorbird.settings import Settings
 
@@ -53,6 +54,7 @@ class Recommend:
         from tailorbird.plumbing.clock import clock_at
         from tailorbird.streams.factory import open_events
 
+        keep_on_this_machine()
         torch.set_num_threads(1)
         faiss.omp_set_num_threads(1)
         chosen = Settings(**settings)
@@ -137,6 +139,7 @@ class Collect:
         from serving.writer import GroupWriter
         from tailorbird.streams.factory import open_events
 
+        keep_on_this_machine()
         chosen = Settings(**settings)
         self._log = open_events(chosen)
         self._folder = ProfileFolder(ProfileUpdater(chosen, log=self._log), self._log)

