@@ -2,13 +2,18 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tailorbird.errors import UsageError
+from registry.platform import Platform, PlatformError, running_platform
+from registry.who import whoami
+from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.terminal import emit, say, table
 from tailorbird.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from registry.promote import Order
 
 _workspace = click.option("--workspace", help="Workspace; default TAILORBIRD_WORKSPACE or `shop`.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -43,7 +48,8 @@ def promote(
 
     The gates: its bundle verifies, made-up requests get sound answers, and on the cases that both were asked it is shown
     to be better or not worse than the present version, by the figures that were stored with the two. What they demand is
-    in the workspace's gates.toml. Exit code 3 when a gate refuses, 4 when somebody else moved the alias meanwhile.
+    in the workspace's gates.toml. Where a platform serves the workspace on this machine, it does all this, and the command
+    ends once every replica follows. Exit code 3 when a gate refuses, 4 when somebody else moved the alias meanwhile.
 
     \b
     Examples:
@@ -51,18 +57,20 @@ def promote(
         tailorbird promote --version 7 --alias challenger
         tailorbird promote --version 7 --force --reason "the champion's items are gone"
     """
-    from registry.promote import Order, whoami
-    from registry.promote import promote as move
-    from registry.versions import Registry
-
     settings = load_settings(workspace=workspace)
-    order = Order(alias, whoami(), _now(), reason=reason, force=force, expected=expected)
-    done = move(Registry(settings), version, order=order)
-    result = {"model": settings.model_name, **done.to_dict()}
-    _show(result, title=f"version {done.version} ▸ {alias}", as_json=as_json)
-    if not done.moved and done.before == done.version:
-        say(f"{alias} is version {done.version} already")
-    done.require_moved()
+    order = {"alias": alias, "reason": reason, "force": force, "expectedBefore": expected}
+    platform = running_platform(settings)
+    if platform is None:
+        _promote_alone(settings, version, order, as_json=as_json)
+        return
+    try:
+        answer = platform.promote(version, order)
+    except PlatformError as refused:
+        table([_gate(finding) for finding in refused.findings], title=f"version {version} ▸ {alias}")
+        raise
+    if not answer["moved"]:
+        say(f"{alias} is version {answer['version']} already")
+    _show_followed(settings, platform, {**answer, "promoted": answer["moved"]}, as_json=as_json)
 
 
 @click.command()
@@ -75,23 +83,22 @@ def rollback(workspace: str | None, alias: str, reason: str, expected: int | Non
     r"""Return an alias to the version it pointed at before.
 
     That version is opened, verified and asked first; one that is deleted, damaged or does not answer is passed over, by
-    name, for the one before it.
+    name, for the one before it. Where a platform serves the workspace, the command ends once every replica follows.
 
     \b
     Examples:
         tailorbird rollback --reason "click rate fell"
         tailorbird rollback --alias challenger
     """
-    from registry.promote import Order, roll_back, whoami
-    from registry.versions import Registry
-
     settings = load_settings(workspace=workspace)
-    order = Order(alias, whoami(), _now(), reason=reason, expected=expected)
-    done = roll_back(Registry(settings), order=order)
-    for skipped, why in done.skipped.items():
-        say(f"version {skipped} is passed over: {why}")
-    result = {"model": settings.model_name, **done.to_dict()}
-    _show(result, title=f"version {done.version} ▸ {alias}", as_json=as_json)
+    order = {"alias": alias, "reason": reason, "expectedBefore": expected}
+    platform = running_platform(settings)
+    if platform is None:
+        _roll_back_alone(settings, order, as_json=as_json)
+        return
+    answer = platform.roll_back(order)
+    _say_skipped(answer["skipped"])
+    _show_followed(settings, platform, answer, as_json=as_json)
 
 
 @click.command()
@@ -140,6 +147,71 @@ def mlflow_pages(workspace: str | None, port: int | None) -> None:
             f"an MLflow server keeps the runs already: {settings.tracking_uri}", remedy="open that address"
         )
     serve_pages(settings)
+
+
+def _promote_alone(settings: Settings, version: str, order: Mapping[str, Any], *, as_json: bool) -> None:
+    from registry.promote import promote as move
+    from registry.versions import Registry
+
+    done = move(Registry(settings), version, order=_order(order))
+    result = {"model": settings.model_name, **done.to_dict()}
+    _show(result, title=f"version {done.version} ▸ {done.alias}", as_json=as_json)
+    if not done.moved and done.before == done.version:
+        say(f"{done.alias} is version {done.version} already")
+    done.require_moved()
+
+
+def _roll_back_alone(settings: Settings, order: Mapping[str, Any], *, as_json: bool) -> None:
+    from registry.promote import roll_back
+    from registry.versions import Registry
+
+    done = roll_back(Registry(settings), order=_order(order))
+    _say_skipped(done.skipped)
+    result = {"model": settings.model_name, **done.to_dict()}
+    _show(result, title=f"version {done.version} ▸ {done.alias}", as_json=as_json)
+
+
+def _order(asked: Mapping[str, Any]) -> "Order":
+    from registry.promote import Order
+
+    return Order(
+        asked["alias"],
+        whoami(),
+        _now(),
+        reason=asked["reason"],
+        force=asked.get("force", False),
+        expected=asked["expectedBefore"],
+    )
+
+
+def _show_followed(
+    settings: Settings, platform: Platform, answer: Mapping[str, Any], *, as_json: bool
+) -> None:
+    """Show what the platform did, once its replicas follow; an error names those that do not."""
+    alias, version = answer["alias"], str(answer["version"])
+    replicas = platform.followed(alias, version)
+    kept = ("alias", "version", "before", "promoted", "forced", "verdict", "decision", "gates", "skipped")
+    result = {"model": settings.model_name, **{key: answer[key] for key in kept if key in answer}}
+    followers = sum(each.version == version for each in replicas)
+    result["followers"] = f"{followers} of {len(replicas)}"
+    if as_json:
+        result["replicas"] = [each.to_dict() for each in replicas]
+    table([each.to_dict() for each in replicas], title="what each replica serves")
+    _show(result, title=f"version {version} ▸ {alias}", as_json=as_json)
+    if not replicas:
+        say(f"no replica serves an arm of {alias}: see docs/arms.md")
+    elif followers < len(replicas):
+        stuck = next(each for each in replicas if each.version != version)
+        raise TailorbirdError(
+            f"{len(replicas) - followers} of {len(replicas)} replicas do not follow version {version}: "
+            + (stuck.trouble or "they have not said why"),
+            remedy="GET /v1/arms tells more; `tailorbird rollback` returns",
+        )
+
+
+def _say_skipped(skipped: Mapping[Any, str]) -> None:
+    for version, why in skipped.items():
+        say(f"version {version} is passed over: {why}")
 
 
 def _show(result: Mapping[str, Any], *, title: str, as_json: bool) -> None:

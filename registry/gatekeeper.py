@@ -34,7 +34,7 @@ def serviceable(version: Registered, *, gates: Gates) -> list[Finding]:
     from tailorbird.models.hybrid.stages import recommender_of
 
     recommender = recommender_of(bundle.model, name=version.name, version=str(version.version))
-    now = dt.datetime.fromisoformat(bundle.manifest.data_span[1]).timestamp()
+    now = dt.datetime.fromisoformat(bundle.manifest.data_span[1] or bundle.manifest.created_at).timestamp()
     return [found, smoke_finding(recommender, smoke=gates.smoke, now=now)]
 
 

@@ -1,7 +1,6 @@
 """Promotion and rollback: a version is judged, then the alias moves with a decision, if nobody else moved it meanwhile."""
 
 import datetime as dt
-import getpass
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -188,14 +187,6 @@ def roll_back(registry: Registry, *, order: Order, gates: Gates | None = None) -
         + "".join(f"; version {number} cannot serve: {reason}" for number, reason in skipped.items()),
         remedy="promote another version instead",
     )
-
-
-def whoami() -> str:
-    """Who decides at this terminal: the login name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def _returnable(registry: Registry, version: int, *, gates: Gates) -> tuple[list[Finding], str]:

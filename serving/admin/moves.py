@@ -11,8 +11,9 @@ from registry.gatekeeper import judge
 from registry.gates.finding import Finding
 from registry.gates.gates import gates_of
 from registry.pointers import RegistryAwayError, RegistryError
-from registry.promote import Order, promote, roll_back, whoami
+from registry.promote import Order, RefusedError, promote, roll_back
 from registry.versions import Registry
+from registry.who import whoami
 from serving.admin.schemas import GateResult, Moved, PromoteRequest, RollbackRequest
 from serving.http.problems import ProblemError
 from serving.notice import Notice
@@ -43,15 +44,16 @@ class Moves:
             if asked.dry_run:
                 return _tried(registry, which, alias=asked.alias)
             done = promote(registry, which, order=order)
-        if done.refused and not done.moved:
+        try:
+            done.require_moved()
+        except RefusedError as error:
             raise ProblemError(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 "gates-refuse",
-                f"version {done.version} is not promoted to {asked.alias}: "
-                + "; ".join(f"{found.gate}: {found.found}" for found in done.findings if not found.passed),
-                remedy="mend what the gates found, or promote with force and a reason",
+                error.what,
+                remedy=error.remedy,
                 errors=[_gate(found).model_dump(mode="json", by_alias=True) for found in done.findings],
-            )
+            ) from error
         self._notice.give()
         return Moved(
             alias=asked.alias,
@@ -134,11 +136,4 @@ def _tried(registry: Registry, which: str, *, alias: str) -> Moved:
 
 
 def _gate(found: Finding) -> GateResult:
-    return GateResult(
-        name=found.gate,
-        passed=found.passed,
-        verdict=found.verdict or ("passed" if found.passed else "refused"),
-        found=found.found,
-        remedy=found.remedy,
-        figures=dict(found.figures),
-    )
+    return GateResult.model_validate(found.to_dict())

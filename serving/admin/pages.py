@@ -1,5 +1,6 @@
 """The routes of the admin application, by FastAPI; what they do blocks, so each runs in one of a few threads."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from tailorbird import __version__
 from tailorbird.errors import TailorbirdError
 from tailorbird.settings import Settings
 
+log = logging.getLogger("ray.serve.tailorbird")
 THREADS = 4
 """Requests at work at a time; others wait, as many as the port lets in."""
 MOST_DECISIONS = 1_000
@@ -67,6 +69,7 @@ def build_admin(desk: Desk) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(TailorbirdError, _failed)  # type: ignore[arg-type]
     app.add_exception_handler(ProblemError, _problem)  # type: ignore[arg-type]
+    app.add_exception_handler(Exception, _broken)
     _reads(app, desk)
     _moves(app, desk)
     return app
@@ -150,6 +153,19 @@ async def _problem(request: Request, problem: ProblemError) -> Response:
 
 async def _failed(request: Request, error: TailorbirdError) -> Response:
     return await _problem(request, problem_of(error))
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return await _problem(
+        request,
+        ProblemError(
+            500,
+            "internal-error",
+            f"{request.method} {request.url.path} failed on our side: {type(error).__name__}",
+            remedy="the cause stands in the replica's log; `tailorbird decisions` says whether an alias moved",
+        ),
+    )
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:

@@ -43,11 +43,11 @@ class RollbackRequest(Body):
 
 
 class GateResult(Body):
-    """One gate and what it found."""
+    """One gate and what it found; ``verdict`` is a word of its own only where quality was judged."""
 
-    name: str
-    verdict: str
+    gate: str
     passed: bool
+    verdict: str = ""
     found: str
     remedy: str = ""
     figures: dict[str, Any] = Field(default={})

@@ -12,9 +12,9 @@ import pandas as pd
 from feature_repo.command import build_features
 from registry.aliases import Aliases
 from registry.decisions import PROMOTE, Decision
-from registry.promote import whoami
 from registry.tracking.runs import Tracker
 from registry.versions import Registry
+from registry.who import whoami
 from tailorbird.bundle import BUNDLE_PATH, Fallbacks, Manifest, Origin, write_bundle
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.interactions import Interactions
@@ -79,7 +79,12 @@ def make_world(
     write_bundle(
         fitted.model,
         folder / BUNDLE_PATH,
-        origin=Origin(name=settings.model_name, recipe=_recipe().to_toml()),
+        origin=Origin(
+            name=settings.model_name,
+            recipe=_recipe().to_toml(),
+            first_event=dt.datetime.fromtimestamp(times[0], dt.UTC),
+            last_event=dt.datetime.fromtimestamp(times[-1], dt.UTC),
+        ),
         metrics={},
         fallbacks=Fallbacks(everyone=[str(catalog.item_ids[row]) for row in popular[:1_000]]),
         now=dt.datetime.fromtimestamp(now, dt.UTC),
@@ -90,12 +95,20 @@ def make_world(
 
 def promote_folder(settings: Settings, folder: Path) -> str:
     """Register the bundle of a model folder as the next version and make it champion, unjudged; the version."""
-    registry, bundle = Registry(settings), folder / BUNDLE_PATH
-    with Tracker.open(settings).start("bench") as run:
-        made = registry.register(bundle, run=run, manifest=Manifest.read(bundle), tags={"kind": "bench"})
+    version, registry = register_folder(settings, folder), Registry(settings)
     now, before = dt.datetime.now(dt.UTC), registry.aliases().get("champion")
     why = "a measurement: nobody judged it"
-    Aliases(registry).move(Decision(PROMOTE, "champion", made.version, before, whoami(), now, why=why))
+    Aliases(registry).move(Decision(PROMOTE, "champion", int(version), before, whoami(), now, why=why))
+    return version
+
+
+def register_folder(settings: Settings, folder: Path) -> str:
+    """Register the bundle of a model folder as the next version; the version."""
+    bundle = folder / BUNDLE_PATH
+    with Tracker.open(settings).start("bench") as run:
+        made = Registry(settings).register(
+            bundle, run=run, manifest=Manifest.read(bundle), tags={"kind": "bench"}
+        )
     return str(made.version)
 
 

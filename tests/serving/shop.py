@@ -30,6 +30,7 @@ RECIPE = Recipe.of(
 )
 VERSIONS = 4
 DAY = 86_400.0
+NOW = dt.datetime.fromtimestamp(toy.NOW, dt.UTC)
 
 
 def make_shop(settings: Settings, *, scratch: Path) -> None:
@@ -62,10 +63,10 @@ def make_shop(settings: Settings, *, scratch: Path) -> None:
     manifest = write_bundle(
         fitted.model,
         bundle,
-        origin=Origin(name="toy", recipe=RECIPE.to_toml()),
+        origin=Origin(name="toy", recipe=RECIPE.to_toml(), first_event=NOW, last_event=NOW),
         metrics={},
         fallbacks=Fallbacks(everyone=["i7", "i5", "gone"]),
-        now=dt.datetime.fromtimestamp(toy.NOW, dt.UTC),
+        now=NOW,
     )
     registry = Registry(settings)
     with Tracker.open(settings).start("train") as run:

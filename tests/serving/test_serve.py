@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from serving.bench.world import make_world, promote_folder
+from serving.bench.world import make_world, promote_folder, register_folder
 from serving.cluster import free_ports
 from tailorbird.features.functions import user_vector
 from tailorbird.settings import Settings, load_settings
@@ -206,7 +206,7 @@ def test_a_taken_port_and_a_second_start_are_said_plainly(service):
     assert "Traceback" not in errors.decode()
 
 
-def test_a_moved_alias_swaps_under_load_without_a_failed_request(service):
+def test_a_promotion_swaps_every_replica_under_load_without_a_failed_request(service):
     statuses, versions, stop = [], [], threading.Event()
 
     def ask(worker: int) -> None:
@@ -218,18 +218,35 @@ def test_a_moved_alias_swaps_under_load_without_a_failed_request(service):
                 statuses.append(response.status_code)
                 versions.append(response.json()["model"]["version"])
 
+    folder = service.settings.folder / "models"
+    shutil.copytree(folder / "1", folder / "2")
+    assert register_folder(service.settings, folder / "2") == "2"
     workers = [threading.Thread(target=ask, args=(n,)) for n in range(3)]
     for worker in workers:
         worker.start()
-    folder = service.settings.folder / "models"
-    shutil.copytree(folder / "1", folder / "2")
-    assert promote_folder(service.settings, folder / "2") == "2"
-    service.wait_for_version("2")
+    there = move(service.settings, "promote", "--version", "2", "--force", "--reason", "a drill")
+    back = move(service.settings, "rollback")
+    again = move(service.settings, "promote", "--version", "2", "--force", "--reason", "a drill")
     stop.set()
     for worker in workers:
         worker.join()
+    assert [each["version"] for each in (there, back, again)] == [2, 1, 2]
+    assert {each["followers"] for each in (there, back, again)} == {"2 of 2"}
     assert set(statuses) == {200}
     assert set(versions) == {"1", "2"}
+
+
+def move(settings: Settings, *argv: str) -> dict:
+    """Run a command of the registry beside the platform."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tailorbird", *argv, "--json"],
+        env=environment(settings),
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
 
 
 def test_a_damaged_bundle_leaves_the_old_one_serving(service):
@@ -262,7 +279,7 @@ def test_admin_answers_on_a_port_of_its_own_and_not_where_people_ask(service):
     refused = service.client.post("/v1/models:rollback", json={})
     assert refused.status_code == 404
     (events, exposures) = service.admin.get("/v1/streams").json()["streams"]
-    assert events["lag"] == {"profiles": 0}
+    assert events["end"]["0"] >= events["readers"]["profiles"]["0"] > 0
     assert exposures["waiting"] < 100
 
 

@@ -71,6 +71,7 @@ class World:
         body: int = 10_000,
         budget: int = 1_000_000,
         poll_seconds: float = 0.01,
+        noticed: Callable[[], object] | None = None,
     ) -> None:
         self.settings = settings
         self.log = open_events(settings)
@@ -89,7 +90,7 @@ class World:
             budget_bytes=budget,
             poll_seconds=poll_seconds,
             refresh_seconds=60,
-            noticed=lambda: self.notices,
+            noticed=noticed or (lambda: self.notices),
             on_swap=lambda outcome, standing: self.swaps.append((outcome, standing.version)),
         )
         self.served.check()

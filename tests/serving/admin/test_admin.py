@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from registry.promote import whoami
 from registry.versions import Registry
+from registry.who import whoami
 from serving.admin.guard import LoopbackGuard
 from serving.admin.moves import Moves
 from serving.admin.pages import Desk, build_admin
@@ -193,6 +193,22 @@ def test_a_body_whose_length_is_not_said_is_not_read(operator):
         "POST", "/v1/models/1:promote", content=pieces(), headers={"content-type": "application/json"}
     )
     assert response.status_code == 411
+
+
+def test_what_breaks_on_our_side_is_a_problem_too(operator, monkeypatch):
+    def fail(registry):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("serving.admin.pages.list_models", fail)
+    transport = httpx.ASGITransport(app=operator.app, client=("127.0.0.1", 5), raise_app_exceptions=False)
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8001") as caller:
+            return await caller.get("/v1/models")
+
+    response = asyncio.run(ask())
+    assert response.status_code == 500
+    assert "ZeroDivisionError" in Problem.model_validate(response.json()).detail
 
 
 def test_arms_say_which_version_every_live_replica_serves(operator):
