@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import httpx
 
+from serving.bench.archive import archive
 from serving.bench.events import events
 from serving.bench.faults import faults
 from serving.bench.load import Load, press, tool
@@ -36,11 +37,13 @@ def bench() -> None:
         tailorbird bench serving --out build/bench
         tailorbird bench events --out build/bench
         tailorbird bench faults --out build/bench --kills 3
+        tailorbird bench archive
     """
 
 
 bench.add_command(events)
 bench.add_command(faults)
+bench.add_command(archive)
 
 
 @bench.command("serving")

@@ -38,11 +38,13 @@ def old_log(settings: Settings, *, events: int, compacted: int) -> None:
     connection = sqlite3.connect(settings.folder / "events.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.executescript(FORMAT_1 + "PRAGMA user_version = 1;")
+    connection.execute("BEGIN")
     connection.executemany("INSERT INTO messages VALUES (?)", [(row[0],) for row in rows])
     marks = ", ".join("?" * 14)
     live = [(offset, *row) for offset, row in enumerate(rows, start=1) if offset > compacted]
     connection.executemany(f"INSERT INTO events VALUES ({marks})", live)
     connection.execute("INSERT INTO state VALUES (1, ?, ?)", (events, compacted))
+    connection.execute("COMMIT")
     connection.close()
     for part, start in enumerate(range(0, compacted, 10)):
         for odd in (0, 1):  # two days of one compaction
