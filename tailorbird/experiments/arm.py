@@ -17,7 +17,7 @@ class SlateSettings:
     depth: int | None = None
     """Candidates that are ranked."""
     max_category_share: float | None = None
-    """Share of ten consecutive places that one category may fill while others wait: the lower, the more diverse."""
+    """Share of twenty consecutive places that one category may fill while others wait: the lower, the more diverse."""
     keep_seen: bool | None = None
     """Whether items the user already had may return."""
     rules: Rules = NO_RULES

@@ -110,7 +110,7 @@ class Recipe:
         False  # whether a user's events at one instant are one basket, of which no item foretells another
     )
     taste: Taste = "valence"  # an event counts for what it says of its item; "presence": for having happened
-    max_category_share: float = 0.6  # of ten consecutive places, what one category may fill; 1: all
+    max_category_share: float = 0.6  # of twenty consecutive places, what one category may fill; 1: all
     sources: tuple[str, ...] = SOURCES
     popularity: PopularityRecipe = field(default_factory=PopularityRecipe)
     cooccurrence: CooccurrenceRecipe = field(default_factory=CooccurrenceRecipe)

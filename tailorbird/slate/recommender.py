@@ -48,7 +48,7 @@ class Policy:
     """Candidates that are ranked."""
     keep_seen: bool = False
     max_category_share: float = 1.0
-    """Of ten consecutive places, what one category may fill while others wait."""
+    """Of twenty consecutive places, what one category may fill while others wait."""
 
 
 @dataclass(frozen=True)

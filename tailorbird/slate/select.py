@@ -6,15 +6,15 @@ import numpy as np
 
 from tailorbird.plumbing.compiled import compiled
 
-WINDOW = 10
+WINDOW = 20
 """Consecutive places among which a category has its share: what stands first does not depend on how many are asked for."""
 
 
 @dataclass(frozen=True)
 class VarietySelector:
-    """Takes the best items, but lets no category fill more than ``max_share`` of ten places while others wait.
+    """Takes the best items, but lets no category fill more than ``max_share`` of a page while others wait.
 
-    What exceeds its share is not lost: it waits for the next ten places, and returns at once when nothing else is left.
+    What exceeds its share is not lost: it waits for the next page, and returns at once when nothing else is left.
     The first items of a long list are the short list, so what is measured in a list of a hundred is what a page shows.
     """
 

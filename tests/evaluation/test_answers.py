@@ -117,7 +117,7 @@ def test_a_model_that_fails_is_not_measured_by_what_stands_in_for_it() -> None:
 
 
 def test_a_deep_list_begins_with_the_page_that_is_shown() -> None:
-    varied = recommender(max_category_share=0.2)
+    varied = recommender(max_category_share=0.1)
     deep = answer_by_recommender(varied, cases(), profiles=PROFILES, people={}, k=100)
     page = answer_by_recommender(varied, cases(), profiles=PROFILES, people={}, k=5)
     assert deep.rankings[:, :5].tolist() == page.rankings.tolist()

@@ -85,7 +85,7 @@ def test_a_file_of_other_bytes_is_refused(tmp_path):
 def test_settings_change_the_slate_and_absent_ones_leave_the_recipe():
     assert shown(SlateSettings()) == ["i1", "i2", "i4", "i5", "i6", "i7"]
     assert shown(SlateSettings(keep_seen=True))[0] == "i0"
-    assert shown(SlateSettings(max_category_share=0.2)) == ["i1", "i2", "i4", "i5", "i8", "i9"]
+    assert shown(SlateSettings(max_category_share=0.1)) == ["i1", "i2", "i4", "i5", "i8", "i9"]
     assert shown(SlateSettings(rules=Rules(("pots",)))) == ["i8", "i9", "i10", "i11"]
 
 

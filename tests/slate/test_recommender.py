@@ -154,7 +154,7 @@ def test_similar_items_are_neighbours_without_the_item_itself():
 
 
 def test_no_category_fills_more_than_its_share_while_others_wait():
-    slate = recommender(max_category_share=0.2).recommend(query(("view", "i11"), k=10))
+    slate = recommender(max_category_share=0.1).recommend(query(("view", "i11"), k=10))
     assert ids(slate) == ["i0", "i1", "i4", "i5", "i8", "i9", "i2", "i6", "i7", "i10"]  # then what waited
 
 
