@@ -90,7 +90,7 @@ class OutOfStockFilter:
 
     def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
         """The items whose stock is used up."""
-        return shelf.sold_out
+        return shelf.sold_out_at(query.now)
 
 
 class UnlaunchedItemsFilter:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.catalog.history import Versions, no_history
 from tailorbird.features.facts import stable_keys
 from tailorbird.slate.query import Rules
 
@@ -21,6 +22,8 @@ class Shelf:
     by_category: Mapping[str, np.ndarray] = field(repr=False, compare=False)
     """Rows (m,) int32 of each category's items: made once, so that a caller's filter never scans the catalogue."""
     by_brand: Mapping[str, np.ndarray] = field(repr=False, compare=False)
+    past: Versions | None = field(default=None, repr=False, compare=False)
+    """What stocks were before; None where only the present is asked for."""
 
     @classmethod
     def of(cls, catalog: Catalog) -> "Shelf":
@@ -38,9 +41,21 @@ class Shelf:
         )
 
     @classmethod
-    def without_stock(cls, catalog: Catalog) -> "Shelf":
-        """A shelf of which no stock is known: at another time than today's."""
-        return replace(cls.of(catalog), stock=np.full(len(catalog), np.nan))
+    def of_past(
+        cls, catalog: Catalog, history: pd.DataFrame | None = None, *, current: Catalog | None = None
+    ) -> "Shelf":
+        """A shelf for instants of the past: with the stock that the catalogue's ``history`` says held then.
+
+        Where an item was never seen to change, its stock of that time is unknown: today's is held against nothing.
+        ``current`` names today's stock where ``catalog`` is an older one.
+        """
+        shelf = cls.of(catalog)
+        past = Versions(no_history() if history is None else history, _rows_of(catalog, history))
+        changed = np.zeros(len(catalog), bool)
+        changed[past.rows] = True
+        if current is not None:
+            shelf = shelf.restocked(current)
+        return replace(shelf, stock=np.where(changed, shelf.stock, np.nan), past=past)
 
     def restocked(self, current: Catalog) -> "Shelf":
         """The same items with the stock that ``current`` names; an item that left the catalogue is out of stock."""
@@ -50,6 +65,14 @@ class Shelf:
 
     def __len__(self) -> int:
         return len(self.stock)
+
+    def sold_out_at(self, now: float) -> np.ndarray:
+        """(m,) rows of the items whose stock is known to be used up at ``now`` (epoch seconds)."""
+        if self.past is None:
+            return self.sold_out
+        rows = np.unique(self.past.rows)
+        held = self.past.at(rows, np.full(len(rows), round(now * 1e6), np.int64))
+        return rows[self.past.numbers("stock", self.stock[rows], held) <= 0]
 
     @cached_property
     def sold_out(self) -> np.ndarray:
@@ -102,6 +125,10 @@ class Shelf:
             if rows is not None:
                 mask[rows] = True
         return mask
+
+
+def _rows_of(catalog: Catalog, history: pd.DataFrame | None) -> np.ndarray:
+    return catalog.rows([] if history is None else history["item_id"]).astype(np.int64)
 
 
 def _rows_by_name(rows: np.ndarray, names: Sequence[object]) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.catalog.history import SCHEMA
 from tailorbird.errors import TailorbirdError
 from tailorbird.evaluation.answers import answer_by_recommender
 from tailorbird.evaluation.cases import Cases
@@ -77,15 +78,25 @@ def test_where_repeats_count_nothing_seen_is_left_out() -> None:
 def test_an_item_is_answered_from_its_launch_on() -> None:
     launches = [NOW - 30.0 if row == 0 else np.nan for row in range(len(CATALOG))]
     dated = Catalog.from_frame(CATALOG.items.assign(launched_at=launches))
-    shop = replace(recommender(), shelf=Shelf.without_stock(dated))
+    shop = replace(recommender(), shelf=Shelf.of_past(dated))
     answers = answer_by_recommender(shop, cases(exclude_seen=False), profiles=PROFILES, people={}, k=1)
     assert answers.rankings[:, 0].tolist() == [1, 1, 0, 1, 0]
 
 
 def test_the_stock_of_today_is_not_held_against_the_past() -> None:
-    shop = replace(recommender(), shelf=Shelf.without_stock(CATALOG))
+    shop = replace(recommender(), shelf=Shelf.of_past(CATALOG))
     answers = answer_by_recommender(shop, cases(), profiles=PROFILES, people={}, k=4)
     assert answers.rankings[0].tolist() == [0, 1, 2, 3]
+
+
+def test_the_stock_of_an_instant_is_held_against_that_instant() -> None:
+    """Item 0 was sold out until 30 seconds ago, item 3 has been since; of item 1 nobody ever wrote a change down."""
+    now = {0: 5.0, 1: 0.0, 3: 0.0}
+    catalog = Catalog.from_frame(CATALOG.items.assign(stock=[now.get(row, 5.0) for row in range(12)]))
+    before = catalog.items.iloc[[0, 3]].assign(stock=[0.0, 5.0], valid_until=round((NOW - 30) * 1e6))
+    shop = replace(recommender(), shelf=Shelf.of_past(catalog, before[SCHEMA.names]))
+    answers = answer_by_recommender(shop, cases(exclude_seen=False), profiles=PROFILES, people={}, k=3)
+    assert answers.rankings.tolist() == [[1, 2, 3], [1, 2, 3], [0, 1, 2], [1, 2, 3], [0, 1, 2]]
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from tailorbird.bundle import Bundle
+from tailorbird.catalog.history import read_history
 from tailorbird.evaluation.protocols import Split, ask
 from tailorbird.events.valence import RatingScale
 from tailorbird.features.contexts import PastContexts
 from tailorbird.settings import Settings
+from tailorbird.slate.shelf import Shelf
 from training.data.dataset import Dataset, case_names, interactions_of, limited
 from training.data.profiles import KnownProfiles, OfflineProfiles
 from training.evaluation.measure import MOST_CASES, Measured, measure
@@ -67,6 +69,7 @@ def evaluate(
         dataset=own,
         profiles=profiles,
         contexts=PastContexts.of(dataset.events),
+        shelf=Shelf.of_past(model.catalog, read_history(settings.catalog_folder), current=dataset.catalog),
         advance=advance,
     )
     return Evaluation(measured, newer, unknown, since)

@@ -20,6 +20,7 @@ from tailorbird.features.functions import demographics_of
 from tailorbird.features.profiles import ProfileSource
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.stages import recommender_of
+from tailorbird.slate.shelf import Shelf
 from training.data.dataset import Dataset, case_names
 
 MOST_CASES = 4000
@@ -68,6 +69,7 @@ def measure(
     dataset: Dataset,
     profiles: ProfileSource,
     contexts: PastContexts,
+    shelf: Shelf,
     validation: Split | None = None,
     advance: Callable[[int], object] = lambda questions: None,
 ) -> Measured:
@@ -80,7 +82,7 @@ def measure(
     learned_from = len(np.unique(split.fit.users))
     yardstick = Yardstick.of(split.popularity, dataset.catalog, user_count=learned_from, segments=segments)
     answers = answer_by_recommender(
-        recommender_of(model),
+        recommender_of(model, shelf=shelf),
         cases,
         profiles=profiles,
         people=demographics_of(dataset.users),
@@ -106,11 +108,17 @@ def measure(
 
 
 def value_of(
-    model: HybridModel, cases: Cases, *, users: Users, profiles: ProfileSource, contexts: PastContexts
+    model: HybridModel,
+    cases: Cases,
+    *,
+    users: Users,
+    profiles: ProfileSource,
+    contexts: PastContexts,
+    shelf: Shelf,
 ) -> float:
     """NDCG@10 of what ``model`` would serve on ``cases``: what a study maximises."""
     answers = answer_by_recommender(
-        recommender_of(model),
+        recommender_of(model, shelf=shelf),
         cases,
         profiles=profiles,
         people=demographics_of(users),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from tailorbird.catalog.history import read_history
 from tailorbird.evaluation.protocols import Protocol, Split
 from tailorbird.features.contexts import PastContexts
 from tailorbird.features.items import ItemTable
@@ -16,6 +17,7 @@ from tailorbird.models.hybrid.slates import ranker_cases
 from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import Settings
+from tailorbird.slate.shelf import Shelf
 from training.data.dataset import Dataset, interactions_of, offered_columns, split
 from training.data.profiles import KnownProfiles, OfflineProfiles
 from training.evaluation.measure import MOST_CASES, Measured, measure, protocol_words
@@ -31,6 +33,7 @@ class Plan:
     recipe: Recipe
     profiles: KnownProfiles
     contexts: PastContexts
+    shelf: Shelf
     seed: int
 
     @classmethod
@@ -45,7 +48,9 @@ class Plan:
             dataset, most_cases=most_cases, exclude_seen=recipe.exclude_seen, baskets=recipe.baskets
         )
         profiles = KnownProfiles(OfflineProfiles(settings))
-        return cls(dataset, protocol, recipe, profiles, PastContexts.of(dataset.events), seed)
+        contexts = PastContexts.of(dataset.events)
+        shelf = Shelf.of_past(dataset.catalog, read_history(settings.catalog_folder))
+        return cls(dataset, protocol, recipe, profiles, contexts, shelf, seed)
 
     def warmed(self, part: Split) -> "Plan":
         """Fetch the profiles that fitting and measuring on ``part`` will ask for, so that no trial has to; leave out the rest."""
@@ -93,6 +98,7 @@ def fit_part(
         dataset.events_before(part.until + 1e-6),
         recipe,
         contexts=plan.contexts,
+        shelf=plan.shelf,
         seed=plan.seed,
         on_progress=on_progress,
     )
@@ -141,6 +147,7 @@ def make_product(
             dataset=plan.dataset,
             profiles=plan.profiles,
             contexts=plan.contexts,
+            shelf=plan.shelf,
             validation=plan.protocol.validation,
             advance=advance,
         )

@@ -33,6 +33,7 @@ def run_trial(plan: Plan, params: Mapping[str, Value], tell: Tell) -> Outcome:
         users=plan.dataset.users,
         profiles=plan.profiles,
         contexts=plan.contexts,
+        shelf=plan.shelf,
     )
     seconds = {"fit": fit_seconds, "measure": time.perf_counter() - started - fit_seconds}
     return Outcome(

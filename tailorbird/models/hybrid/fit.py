@@ -26,6 +26,8 @@ from tailorbird.models.segments import segments_of
 from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.slate.query import Query
+from tailorbird.slate.recommender import Recommender
+from tailorbird.slate.shelf import Shelf
 
 LEAST_SHARE = 0.1
 """Turns that even the weakest source gets in the shortlist, against 1 for the strongest."""
@@ -69,6 +71,7 @@ def fit_hybrid(
     recipe: Recipe,
     *,
     contexts: PastContexts = NO_CONTEXTS,
+    shelf: Shelf | None = None,
     seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> FittedHybrid:
@@ -76,7 +79,7 @@ def fit_hybrid(
 
     The newest ``recipe.ranker.share`` of the interactions trains the ranker: its candidates come, through the
     recommender that serves, from retrievers that never saw them, its item features from events before them, its profiles
-    from ``profiles`` and its contexts from ``contexts`` at each instant. To the share ``recipe.ranker.new_items`` of the
+    from ``profiles`` and its contexts from ``contexts`` at each instant, the stock of that time from ``shelf``. To the share ``recipe.ranker.new_items`` of the
     items nothing has happened yet while it learns, so that it meets what is new. Then the retrievers learn from
     everything: the quick ones anew, the network going on from its weights.
     """
@@ -102,10 +105,17 @@ def fit_hybrid(
     cases = ranker_cases(older, newer, recipe=recipe, seed=seed)
     queries = queries_of(cases, profiles, people=people, contexts=contexts)
     some = cases.some(RECALL_CASES)
-    shares, metrics = _recalls(model, [queries[place] for place in some], cases.targets[some])
+    shares, metrics = _recalls(
+        recommender_of(model, shelf=shelf),
+        [queries[place] for place in some],
+        cases.targets[some],
+        model=model,
+    )
     model = _assembled(catalog, past, recipe, table=model.item_table, items_at=cut, shares=shares)
     report(Progress("ranker"))
-    ranker, curves = _fit_ranker(model, queries, cases.targets, seed=seed, report=report)
+    ranker, curves = _fit_ranker(
+        model, recommender_of(model, shelf=shelf), queries, cases.targets, seed=seed, report=report
+    )
     if "validation_ndcg_at_10" in curves:
         metrics["validation_ndcg_at_10"] = curves["validation_ndcg_at_10"][kept_epoch(curves)]
     report(Progress("refit"))
@@ -189,11 +199,11 @@ def _assembled(
 
 
 def _recalls(
-    model: HybridModel, queries: Sequence[Query], targets: np.ndarray
+    recommender: Recommender, queries: Sequence[Query], targets: np.ndarray, *, model: HybridModel
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Each source's recall among as many as are ranked, and the turns that follow from it."""
     hits, union = np.zeros(len(model.source_names)), 0
-    for i, found in candidates_of(recommender_of(model), queries):
+    for i, found in candidates_of(recommender, queries):
         place = np.flatnonzero(found.rows == targets[i])
         if len(place):
             union += 1
@@ -211,12 +221,18 @@ def _recalls(
 
 
 def _fit_ranker(
-    model: HybridModel, queries: Sequence[Query], targets: np.ndarray, *, seed: int, report: OnProgress
+    model: HybridModel,
+    recommender: Recommender,
+    queries: Sequence[Query],
+    targets: np.ndarray,
+    *,
+    seed: int,
+    report: OnProgress,
 ) -> tuple[Ranker, dict[str, list[float]]]:
     recipe = model.recipe.ranker
     if len(queries) < FEWEST_CASES:
         return model.ranker, {}
-    slates = slates_of(model, recommender_of(model), queries, targets, negatives=recipe.negatives, seed=seed)
+    slates = slates_of(model, recommender, queries, targets, negatives=recipe.negatives, seed=seed)
     held = np.arange(len(slates)) >= int(0.85 * len(slates))  # the newest: slates come oldest first
 
     def on_epoch(epoch: int, figures: dict[str, float]) -> None:

@@ -96,14 +96,14 @@ def recommender_of(
 ) -> Recommender:
     """The recommender that serves ``model`` as its recipe says, and that every measurement asks.
 
-    Without ``shelf`` nothing is known of any stock: what can be bought today says nothing of the instants of the past.
+    Without ``shelf`` nothing is known of any stock: what can be bought today says nothing of instants of the past.
     Without ``chain`` the model's own popularity fills what it cannot.
     """
     recipe = model.recipe
     return Recommender(
         name=name,
         version=version,
-        shelf=Shelf.without_stock(model.catalog) if shelf is None else shelf,
+        shelf=Shelf.of_past(model.catalog) if shelf is None else shelf,
         chain=_favourites(model) if chain is None else chain,
         stages=HybridStages(model),
         policy=Policy(
