@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from registry.cases import NoCasesError, cases_of
 from registry.gates.finding import Finding
 from registry.gates.gates import Gates
-from registry.gates.quality import quality_finding
+from registry.gates.quality import first_finding, gate_of, quality_finding
 from registry.pointers import RegistryError
 from registry.versions import Registered, Registry
 from tailorbird.bundle.manifest import BundleError
@@ -58,16 +58,17 @@ def _quality(
     registry: Registry, candidate: Registered, champion: Registered | None, *, gates: Gates
 ) -> Finding:
     quality = gates.quality
+    if champion is None:
+        return first_finding(quality)
     try:
-        ours = cases_of(registry, candidate)
-        theirs = cases_of(registry, champion) if champion else None
+        ours, theirs = cases_of(registry, candidate), cases_of(registry, champion)
     except NoCasesError as error:
         return Finding(
-            f"not worse in {quality.metric}",
+            gate_of(quality),
             passed=False,
             verdict=Verdict.CANNOT_TELL.value,
             found=error.what,
             remedy=error.remedy,
         )
-    fill = fill_command(registry, candidate, champion) if champion else ""
+    fill = fill_command(registry, candidate, champion)
     return quality_finding(ours, theirs, quality=quality, fill=fill)

@@ -18,7 +18,9 @@ REQUIREMENTS = (
 
 def save_model_folder(bundle: Path, folder: Path, *, run_id: str, model_id: str) -> None:
     """Write the new ``folder`` that ``mlflow.pyfunc.load_model`` opens; the bundle lies in ``artifacts/bundle``."""
-    import mlflow.pyfunc
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what its libraries deprecate of each other
+        import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
 

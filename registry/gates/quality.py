@@ -13,16 +13,25 @@ FIRST = "first"
 """The verdict where there is no version to compare with."""
 
 
+def gate_of(quality: Quality) -> str:
+    """The gate's name."""
+    return f"not worse in {quality.metric}"
+
+
+def first_finding(quality: Quality) -> Finding:
+    """Where an alias points nowhere there is nothing to be worse than."""
+    found = "there is no version to compare with yet"
+    return Finding(gate_of(quality), passed=True, found=found, verdict=FIRST)
+
+
 def quality_finding(
-    candidate: pd.DataFrame, champion: pd.DataFrame | None, *, quality: Quality, fill: str
+    candidate: pd.DataFrame, champion: pd.DataFrame, *, quality: Quality, fill: str
 ) -> Finding:
     """Judge the candidate on the cases that both were asked; the tables have the columns of ``cases.COLUMNS``.
 
     ``fill`` is the command that would give them more common cases.
     """
-    gate = f"not worse in {quality.metric}"
-    if champion is None:
-        return Finding(gate, passed=True, found="there is no version to compare with yet", verdict=FIRST)
+    gate = gate_of(quality)
     both = candidate.merge(
         champion[["case", "rank"]], on="case", suffixes=("", "_champion"), validate="one_to_one"
     )

@@ -201,7 +201,7 @@ class Run:
 
 def open_client(settings: Settings) -> "MlflowClient":
     """Connect to the workspace's MLflow; with SQLite the schema is created by one process while others wait."""
-    quiet_mlflow()
+    quiet_mlflow(embedded=not settings.tracking_uri)
     from mlflow import MlflowClient
 
     if not settings.tracking_uri:
@@ -254,15 +254,17 @@ def metric_name(name: str) -> str:
     return "".join(c if c.isalnum() or c in "_-./ :" else "_" for c in name)[:250]
 
 
-def quiet_mlflow() -> None:
-    """Import MLflow without its announcements: every table it makes, and its libraries' deprecations."""
+def quiet_mlflow(*, embedded: bool) -> None:
+    """Import MLflow, and its SQL store where it is ``embedded``, without its announcements: every table it makes, and its libraries' deprecations."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout belongs to the result
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import mlflow.pyfunc
-        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+        import mlflow
+
+        if embedded:
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -101,9 +101,7 @@ def case_table(ranks: np.ndarray, *, start: int = 0) -> pd.DataFrame:
 RANKS = np.random.default_rng(0).integers(1, 12, 2000)
 
 
-def judged(
-    candidate: pd.DataFrame, champion: pd.DataFrame | None, **changes: object
-) -> tuple[str, bool, str]:
+def judged(candidate: pd.DataFrame, champion: pd.DataFrame, **changes: object) -> tuple[str, bool, str]:
     quality: Quality = replace(GATES.quality, **changes)  # type: ignore[arg-type]
     found = quality_finding(candidate, champion, quality=quality, fill="tailorbird evaluate --version 1")
     return found.verdict, found.passed, f"{found.found} | {found.remedy}"
@@ -111,7 +109,6 @@ def judged(
 
 def test_four_verdicts_and_what_each_one_says() -> None:
     champion = case_table(RANKS)
-    assert judged(champion, None)[:2] == ("first", True)
     assert judged(champion, champion)[:2] == ("not worse", True)
     assert judged(case_table(np.maximum(RANKS - 3, 1)), champion)[:2] == ("better", True)
     assert judged(case_table(RANKS * 3), champion)[:2] == ("worse", False)

@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Histories, Interactions
@@ -88,6 +86,9 @@ def text_vectors(catalog: Catalog, recipe: ContentRecipe) -> np.ndarray:
     empty = np.zeros((len(catalog), recipe.dimensions), np.float32)
     if not any(text.strip() for text in texts):
         return empty
+    from sklearn.decomposition import TruncatedSVD  # here: whoever only serves a model needs none of it
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     vectorizer = TfidfVectorizer(
         max_features=recipe.vocabulary, sublinear_tf=True, stop_words="english", token_pattern=WORD
     )
