@@ -131,8 +131,14 @@ def decisions(workspace: str | None, alias: str | None, last: int, as_json: bool
 @click.command("mlflow")
 @_workspace
 @click.option("--port", type=click.IntRange(1, 65535), help="Port; default TAILORBIRD_MLFLOW_PORT.")
-def mlflow_pages(workspace: str | None, port: int | None) -> None:
-    r"""Open the MLflow pages of this workspace, until Ctrl-C.
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; the pages ask for no password.",
+)
+def mlflow_pages(workspace: str | None, port: int | None, host: str) -> None:
+    r"""Open the MLflow pages of this workspace, until Ctrl-C; to this machine alone unless --host says otherwise.
 
     \b
     Examples:
@@ -146,7 +152,7 @@ def mlflow_pages(workspace: str | None, port: int | None) -> None:
         raise UsageError(
             f"an MLflow server keeps the runs already: {settings.tracking_uri}", remedy="open that address"
         )
-    serve_pages(settings)
+    serve_pages(settings, host=host)
 
 
 def _promote_alone(settings: Settings, version: str, order: Mapping[str, Any], *, as_json: bool) -> None:

@@ -15,24 +15,25 @@ from tailorbird.settings import Settings
 STOP_WITHIN_SECONDS = 10.0
 
 
-def serve_pages(settings: Settings) -> None:
-    """Serve until interrupted.
+LOOPBACK = "127.0.0.1"
+
+
+def serve_pages(settings: Settings, *, host: str = LOOPBACK) -> None:
+    """Serve until interrupted, to this machine alone unless ``host`` says otherwise: the pages ask nobody who they are.
 
     Raises:
         TailorbirdError: the port is taken, or MLflow's server ends by itself.
     """
-    _require_free_port(settings)
+    _require_free_port(host, settings.mlflow_port)
     open_client(settings)  # makes the schema, so that the server's workers do not race for it
     command = [
         *(sys.executable, "-m", "mlflow", "server"),
         *("--backend-store-uri", settings.mlflow_uri),
         *("--default-artifact-root", settings.artifact_folder.as_uri()),
-        *("--host", settings.host, "--port", str(settings.mlflow_port), "--workers", "1"),
+        *("--host", host, "--port", str(settings.mlflow_port), "--workers", "1"),
     ]
     log = settings.mlruns / "server.log"
-    say(
-        f"MLflow pages at http://{settings.host}:{settings.mlflow_port}; their log is {log} (Ctrl-C ends them)"
-    )
+    say(f"MLflow pages at http://{host}:{settings.mlflow_port}; their log is {log} (Ctrl-C ends them)")
     # MLflow's job runners (evaluation of language models) would be eight more processes that nobody asked for.
     environment = {
         **os.environ,
@@ -60,13 +61,13 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
             return
 
 
-def _require_free_port(settings: Settings) -> None:
+def _require_free_port(host: str, port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.host, settings.mlflow_port))
+            probe.bind((host, port))
         except OSError as error:
             raise TailorbirdError(
-                f"port {settings.mlflow_port} on {settings.host} is taken ({error.strerror})",
+                f"port {port} on {host} is taken ({error.strerror})",
                 remedy="free it, or choose another with --port or TAILORBIRD_MLFLOW_PORT",
             ) from error

@@ -98,7 +98,7 @@ def _serve(settings: Settings) -> None:
             os.setpriority(os.PRIO_PROCESS, process.pid, 10)  # all start at once: answers come before pages
         wait_until_ready(f"http://{settings.host}:{settings.port}/health/ready", processes)
         _show_requests(settings)
-        address = settings.tracking_uri or f"http://{settings.host}:{settings.mlflow_port}"
+        address = settings.tracking_uri or f"http://127.0.0.1:{settings.mlflow_port}"
         if pages:
             wait_until_ready(f"{address}/health", processes)
         say(f"MLflow  {address}")

@@ -2,12 +2,14 @@
 
 import re
 import shlex
+import tomllib
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 import pytest
 
+from registry.gates.gates import DEFAULT
 from tailorbird.catalog.catalog import ITEM_COLUMNS, USER_COLUMNS
 from tailorbird.cli import COMMANDS, tailorbird
 from tailorbird.events.schema import EVENT_TYPES
@@ -66,6 +68,17 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 def test_every_setting_is_documented() -> None:
     page = (ROOT / "docs" / "settings.md").read_text()
     assert [name for name in Settings.model_fields if f"`TAILORBIRD_{name.upper()}`" not in page] == []
+
+
+def test_every_gate_is_documented_with_what_is_shipped() -> None:
+    page = (ROOT / "docs" / "registry.md").read_text()
+    shipped = tomllib.loads(DEFAULT.read_text())
+    rows = [
+        f"| `{section}.{key}` | {f'`{value}`' if isinstance(value, str) else value} |"
+        for section, values in shipped.items()
+        for key, value in values.items()
+    ]
+    assert [row for row in rows if row not in page] == []
 
 
 def test_every_event_type_is_documented() -> None:

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 
+import psutil
 import pytest
 
 from registry.tracking.pages import serve_pages
@@ -30,6 +31,13 @@ def group_members(pid: int) -> list[str]:
     return [line for line in listed.splitlines() if str(pid) in line and "ps -eo" not in line]
 
 
+def listeners(pid: int) -> set[tuple[str, int]]:
+    """Where the process and all it started listen."""
+    process = psutil.Process(pid)
+    held = [each.net_connections("tcp") for each in (process, *process.children(recursive=True))]
+    return {tuple(c.laddr) for connections in held for c in connections if c.status == psutil.CONN_LISTEN}
+
+
 def test_a_taken_port_is_named(settings: Settings) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
@@ -44,7 +52,12 @@ def test_the_pages_answer_until_they_are_interrupted(settings: Settings) -> None
     port = free_port()
     pages = subprocess.Popen(
         [sys.executable, "-m", "tailorbird", "mlflow", "--workspace", "test", "--port", str(port)],
-        env={**os.environ, "TAILORBIRD_HOME": str(settings.home), "TAILORBIRD_MLRUNS": str(settings.mlruns)},
+        env={
+            **os.environ,
+            "TAILORBIRD_HOME": str(settings.home),
+            "TAILORBIRD_MLRUNS": str(settings.mlruns),
+            "TAILORBIRD_HOST": "0.0.0.0",
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -59,6 +72,7 @@ def test_the_pages_answer_until_they_are_interrupted(settings: Settings) -> None
             except (urllib.error.URLError, OSError):
                 time.sleep(0.3)
         assert answered == 200
+        assert listeners(pages.pid) == {("127.0.0.1", port)}
         pages.send_signal(signal.SIGINT)
         _, stderr = pages.communicate(timeout=60)
     finally:
