@@ -1,0 +1,64 @@
+"""The profile behind an answer is rebuilt from what had been received by then."""
+
+from dataclasses import replace
+
+from tailorbird.exposures.profiles import DOUBTFUL, rebuild_profile
+from tailorbird.features.state import UserState
+from tailorbird.features.table import HISTORY_LENGTH
+from tests.features.toy import FACTS, NOON, event
+
+KEY = "user:u1"
+
+
+def folded(events):
+    return UserState.empty(KEY).fold(events, FACTS)
+
+
+def rebuilt(events, *, instant, version):
+    return rebuild_profile(
+        KEY, events, FACTS, instant=instant, version=version, history_length=HISTORY_LENGTH
+    )
+
+
+def past(count):
+    return [
+        replace(event(f"m{n}", "view", "i1", NOON + n), user_id="u1", received_time=NOON + n)
+        for n in range(count)
+    ]
+
+
+def test_it_is_the_state_that_the_answer_names():
+    events = past(100)
+    wanted = folded(events[:60])
+    found = rebuilt(events, instant=NOON + 59.5, version=wanted.version)
+    assert found.exact
+    assert found.state.version == wanted.version
+    assert len(found.events) == 60
+
+
+def test_an_event_on_its_way_to_the_profile_is_not_counted():
+    events = past(100)
+    wanted = folded(events[:58])  # two more had been received, but were not folded in yet
+    found = rebuilt(events, instant=NOON + 59.5, version=wanted.version)
+    assert found.exact
+    assert len(found.events) == 58
+
+
+def test_an_event_that_was_received_later_is_not_counted():
+    late = replace(past(1)[0], message_id="late", event_time=NOON - 50, received_time=NOON + 500)
+    events = [*past(3), late]
+    found = rebuilt(events, instant=NOON + 10, version=folded(events[:3]).version)
+    assert found.exact
+    assert late not in found.events
+
+
+def test_nothing_is_a_profile_too():
+    found = rebuilt(past(5), instant=NOON - 1, version=UserState.empty(KEY).version)
+    assert found.exact
+    assert found.state.total == 0
+
+
+def test_a_version_that_nothing_leads_to_is_not_claimed():
+    found = rebuilt(past(DOUBTFUL + 9), instant=NOON + 1e6, version="7-0-0")
+    assert not found.exact
+    assert len(found.events) == DOUBTFUL + 9
