@@ -14,7 +14,6 @@ from tailorbird.features.records import RECORD
 from tailorbird.features.table import (
     AFFINITY_HALF_LIFE_S,
     COUNTED_TYPES,
-    IGNORED_TYPES,
     ITEM_HALF_LIVES,
     PASSIVE_TYPES,
     STORED_ITEM,
@@ -56,7 +55,6 @@ def layout_digest(settings: Settings) -> str:
         RECORD.descr,
         COUNTED_TYPES,
         sorted(PASSIVE_TYPES),
-        sorted(IGNORED_TYPES),
         sorted(USER_HALF_LIVES.items()),
         sorted(ITEM_HALF_LIVES.items()),
         AFFINITY_HALF_LIFE_S,

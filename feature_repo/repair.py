@@ -16,7 +16,6 @@ from tailorbird.features.counters import ItemCounters
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.records import records_of
 from tailorbird.features.state import UserState
-from tailorbird.features.table import IGNORED_TYPES
 from tailorbird.streams.position import BEGINNING, Position
 from tailorbird.streams.stream import Entry, Stream
 
@@ -105,8 +104,7 @@ def _write_items(
     facts: ItemFacts,
     static: pd.DataFrame,
 ) -> None:
-    left_out = IGNORED_TYPES | LINK_TYPES
-    records = records_of([entry.record for entry in entries if entry.record.type not in left_out], facts)
+    records = records_of([entry.record for entry in entries if entry.record.type not in LINK_TYPES], facts)
     rows = [row for row in (facts.row_of.get(name, -1) for name in names) if row >= 0]
     counters = ItemCounters.empty(len(rows))
     place_of = {row: place for place, row in enumerate(rows)}

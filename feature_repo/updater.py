@@ -20,7 +20,6 @@ from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import static_rows
 from tailorbird.features.records import records_of
 from tailorbird.features.state import UserState
-from tailorbird.features.table import IGNORED_TYPES
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING, Position
@@ -35,7 +34,7 @@ MISSING_STEPS = 4
 
 @dataclass(frozen=True)
 class Applied:
-    """What an update changed: profiles, events folded in (duplicates and serving's own left out), and the position.
+    """What an update changed: profiles, events folded in (duplicates left out), and the position.
 
     ``behind`` where too much was missing before the batch: all of it, or part of it, is yet to be caught up with.
     """
@@ -142,8 +141,7 @@ class ProfileUpdater:
     def _fold(self, batch: Entries, tables: Tables) -> tuple[int, int]:
         by_user: dict[str, list[Entry[Event]]] = defaultdict(list)
         for entry in batch:
-            if entry.record.type not in IGNORED_TYPES:
-                by_user[entry.record.user_key].append(entry)
+            by_user[entry.record.user_key].append(entry)
         states = self._room.online_parts(list(by_user))
         # A row that cannot be read is left to be rebuilt from the whole stream: what is folded into nothing would hide that.
         damaged = set(tables.damaged(USER_VIEW))

@@ -47,12 +47,12 @@ class Recommend:
         from serving.recommend.builder import RecommenderBuilder
         from serving.recommend.cache import RankingCache
         from serving.recommend.draw import SlateDrawer
+        from serving.recommend.exposures import ExposureWriter
         from serving.recommend.hydrate import Hydrator
         from serving.recommend.service import RecommendService
-        from serving.writer import ExposureWriter
         from tailorbird.experiments.declared import ARMS_FILE, read_arms
         from tailorbird.plumbing.clock import clock_at
-        from tailorbird.streams.factory import open_events
+        from tailorbird.streams.factory import open_exposures
 
         keep_on_this_machine()
         torch.set_num_threads(1)
@@ -72,9 +72,9 @@ class Recommend:
             on_swap=_count_swap,
             on_change=lambda standings: self._heartbeat.now(),
         )
-        self._log = open_events(chosen)
+        self._shown = open_exposures(chosen)
         self._exposures = ExposureWriter(
-            self._log, on_outcome=lambda outcome, count: metrics.exposures.labels(outcome).inc(count)
+            self._shown, on_outcome=lambda outcome, count: metrics.exposures.labels(outcome).inc(count)
         )
         self._heartbeat = Heartbeat(
             beats_folder(Path(folder)),
@@ -93,6 +93,7 @@ class Recommend:
             self._exposures,
             workspace=chosen.workspace,
             clock=clock,
+            sample_share=chosen.exposure_sample,
         )
         self._noop, self._max_body_bytes = noop, chosen.max_body_bytes
         self._arms.start()
@@ -125,7 +126,7 @@ class Recommend:
         self._heartbeat.close()
         self._arms.close()
         self._exposures.close()
-        self._log.close()
+        self._shown.close()
 
 
 class Collect:

@@ -33,7 +33,7 @@ arm_fallbacks = Counter(
 )
 failures = Counter("tailorbird_failures", "Parts that failed while an answer was made.", ("part",))
 cache_hits = Counter("tailorbird_cache_hits", "Answers whose ranking came from the result cache.", ("arm",))
-exposures = Counter("tailorbird_exposures", "Slates handed to the event log.", ("outcome",))
+exposures = Counter("tailorbird_exposures", "Exposures: stored, dropped or failed.", ("outcome",))
 events = Counter("tailorbird_events", "Events sent to collect.", ("outcome",))
 bundle_swaps = Counter(
     "tailorbird_bundle_swaps", "Versions that started serving or were refused.", ("outcome", "arm")

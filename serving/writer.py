@@ -3,7 +3,6 @@
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -149,67 +148,3 @@ def _refuse(jobs: Sequence[_Job], error: Exception) -> None:
     for job in jobs:
         if not job.done.done():
             job.done.set_exception(error)
-
-
-class ExposureWriter:
-    """A bounded queue of slates and a thread that stores them in batches; an answer never waits for it."""
-
-    def __init__(
-        self,
-        event_log: Stream[Event],
-        *,
-        capacity: int = 20_000,
-        pause_seconds: float = 0.1,
-        on_outcome: Callable[[str, int], object] = lambda outcome, count: None,
-    ) -> None:
-        self._log, self._pause = event_log, pause_seconds
-        self._outcome = on_outcome
-        self._queue: queue.Queue[Callable[[], Event]] = queue.Queue(capacity)
-        self._closing = threading.Event()
-        self.thread = LastingThread(self._run, name="exposure-writer")
-
-    def put(self, make: Callable[[], Event]) -> None:
-        """Take one exposure; ``make`` builds the event in the writer's thread. A full queue drops it and counts it."""
-        try:
-            self._queue.put_nowait(make)
-        except queue.Full:
-            self._outcome("dropped", 1)
-
-    @property
-    def waiting(self) -> int:
-        """Exposures that are not stored yet."""
-        return self._queue.qsize()
-
-    def close(self) -> None:
-        """Store what waits, then end the thread."""
-        self._closing.set()
-        self.thread.join(timeout=30)
-
-    def _run(self) -> None:
-        while not (self._closing.is_set() and self._queue.empty()):
-            batch = self._take()
-            if batch:
-                self._store(batch)
-            if not self._closing.is_set():
-                self._closing.wait(self._pause)
-
-    def _take(self) -> list[Callable[[], Event]]:
-        batch: list[Callable[[], Event]] = []
-        while len(batch) < BATCH_EVENTS:
-            try:
-                batch.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-        return batch
-
-    def _store(self, batch: list[Callable[[], Event]]) -> None:
-        events = [make() for make in batch]
-        for attempt in range(3):
-            try:
-                self._log.append(events)
-                self._outcome("logged", len(events))
-                return
-            except TailorbirdError as error:
-                log.warning("exposures wait for the event log (attempt %d): %s", attempt + 1, error)
-                time.sleep(0.2 * 2**attempt)
-        self._outcome("dropped", len(events))

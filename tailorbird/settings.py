@@ -51,6 +51,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Epoch seconds at which the clock of recommendations stands still; 0 is the present.",
     )
+    exposure_sample: float = Field(
+        0.01, ge=0, le=1, description="Share of the answers whose exposures store every ranker input."
+    )
     result_cache_seconds: float = Field(
         10.0,
         ge=0,

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tailorbird.settings import Settings, load_settings
+from tailorbird.streams.factory import open_exposures
 from tailorbird.streams.scan import read_log
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -145,9 +146,10 @@ class TestTheCircle:
         again = service.post("/v1/events", json={"batch": [event]}).json()
         assert (again["accepted"], again["duplicates"]) == (0, 1)
 
-    def test_what_was_shown_is_in_the_event_log(self, service: httpx.Client, prepared: Settings) -> None:
+    def test_what_was_shown_is_in_the_exposures(self, service: httpx.Client, prepared: Settings) -> None:
         shown = ask(service, userId="watched")["recommendationId"]
-        wait_until(lambda: shown in set(read_log(prepared, types=["slate"])["recommendation_id"]), seconds=20)
+        with open_exposures(prepared) as stream:
+            wait_until(lambda: stream.find(shown) is not None, seconds=20)
 
     @pytest.mark.parametrize(
         ("body", "status"),

@@ -9,8 +9,6 @@ from serving.http.problems import shown
 from tailorbird.events.contract import Fault, Fields, faults_of
 from tailorbird.events.schema import Event
 
-OWN_TYPES = frozenset({"slate"})
-"""Types that the platform writes itself."""
 _COLUMN_OF = {
     "messageId": "message_id",
     "type": "type",
@@ -83,8 +81,6 @@ def _event(raw: Any, *, now: float, shift: float) -> Event | Sequence[Fault]:
         given("properties"),
     )
     faults = faults_of(fields, now=now)
-    if fields.type in OWN_TYPES:
-        return [Fault("type", "written by serving itself", fields.type)]
     if faults:
         return faults
     return Event(

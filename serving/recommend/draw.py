@@ -67,7 +67,9 @@ class SlateDrawer:
         """A slate for a request that fails by itself: from the champion's lists, as for somebody unknown."""
         lists = replace(self._arms.champion, stages=None, trouble="the request failed")
         query = Query(UserState.empty(visit.user_key), self._clock(), **visit.wishes)
-        return Drawn(visit, query, ask(lists, query), stands_in=visit.arm != CHAMPION, profile_read=False)
+        return Drawn(
+            visit, query, ask(lists, query), lists, stands_in=visit.arm != CHAMPION, profile_read=False
+        )
 
     def _drawn(
         self,
@@ -85,10 +87,11 @@ class SlateDrawer:
             metrics.arm_fallbacks.labels(served.arm, "no_version").inc()
         elif slate.failure and served.arm != CHAMPION:
             metrics.arm_fallbacks.labels(served.arm, "failed").inc()
-            slate = ask(self._arms.champion, query)
+            champion = self._arms.champion
+            slate = ask(champion, query)
             report_failure(slate, arm=CHAMPION)
-            return Drawn(visit, query, slate, stands_in=True, profile_read=profile_read)
-        return Drawn(visit, query, slate, served.stands_in, profile_read)
+            return Drawn(visit, query, slate, champion, stands_in=True, profile_read=profile_read)
+        return Drawn(visit, query, slate, served.recommender, served.stands_in, profile_read)
 
     def _slates(self, served: Served, queries: Sequence[Query], requests: Sequence[bytes]) -> list[Slate]:
         recommender, cache = served.recommender, self._cache

@@ -19,12 +19,11 @@ from serving.http.schemas import MAX_RESULTS, ItemFilter, RankRequest, Recommend
 from serving.recommend.arms import ServedArms
 from serving.recommend.batch import Batcher
 from serving.recommend.draw import Ask, SlateDrawer
+from serving.recommend.exposures import ExposureWriter, described
 from serving.recommend.visit import Drawn, Visit
-from serving.writer import ExposureWriter
-from tailorbird.events.schema import Event
 from tailorbird.experiments.arm import Arm
 from tailorbird.experiments.assign import Unit, assign
-from tailorbird.slate.exposure import exposure_event, new_recommendation_id
+from tailorbird.exposures.exposure import SAMPLE_SHARE, new_recommendation_id
 from tailorbird.slate.query import NO_RULES, Rules
 from tailorbird.slate.recommender import Recommender
 
@@ -37,7 +36,7 @@ Assign = Callable[[Unit, Sequence[Arm]], str]
 
 
 class RecommendService:
-    """Turns requests into slates and hands every slate to the exposure log."""
+    """Turns requests into slates and hands every slate to the stream of exposures."""
 
     def __init__(
         self,
@@ -47,10 +46,12 @@ class RecommendService:
         *,
         workspace: str,
         assign: Assign = assign,
+        sample_share: float = SAMPLE_SHARE,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._arms, self._drawer, self._exposures = arms, drawer, exposures
         self._workspace, self._assign, self._clock = workspace, assign, clock
+        self._sample_share = sample_share
         self._batcher: Batcher[Visit, Answer] = Batcher(self._answers, rescue=self._rescued)
 
     async def recommend(self, request: Request) -> Answer:
@@ -96,6 +97,8 @@ class RecommendService:
         problems = self._arms.troubles()
         if self._drawer.profiles_away:
             problems.append("the feature store is away: answers are made without profiles")
+        if self._exposures.trouble:
+            problems.append(self._exposures.trouble)
         champion = self._arms.champion
         return {
             "status": "degraded" if problems else "ready",
@@ -162,14 +165,14 @@ class RecommendService:
         return visit if arm == visit.arm else replace(visit, arm=arm)
 
     def _record(self, drawn: Drawn) -> None:
-        """Count an answer, keep its request for the warm-up of the next version and hand its slate to the log."""
+        """Count an answer, keep its request for the warm-up of the next version and hand its slate to the stream."""
         arm = drawn.visit.arm
         metrics.answers.labels(arm).inc()
         if drawn.fallback:
             metrics.fallbacks.labels(drawn.fallback, arm).inc()
         if drawn.profile_read:
             self._arms.remember(drawn.query)
-        self._exposures.put(partial(_exposure, drawn))
+        self._exposures.put(partial(described, drawn, sample_share=self._sample_share))
 
 
 def _answer(drawn: Drawn) -> Answer:
@@ -199,22 +202,6 @@ def _answer(drawn: Drawn) -> Answer:
                 "tookMs": round((time.perf_counter() - visit.started) * 1000, 3),
             }
         )
-    )
-
-
-def _exposure(drawn: Drawn) -> Event:
-    visit, visitor = drawn.visit, drawn.visit.visitor
-    nobody = None if visitor.user_id else visit.recommendation_id
-    return exposure_event(
-        drawn.slate,
-        drawn.query,
-        recommendation_id=visit.recommendation_id,
-        user_id=visitor.user_id,
-        anonymous_id=visitor.anonymous_id or nobody,
-        session_id=visitor.session_id,
-        scenario=visit.scenario,
-        arm=visit.arm,
-        fallback=drawn.fallback,
     )
 
 

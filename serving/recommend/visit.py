@@ -8,6 +8,7 @@ from serving.http.schemas import Visitor
 from tailorbird.events.schema import user_key
 from tailorbird.experiments.arm import CHAMPION
 from tailorbird.slate.query import Query, Slate
+from tailorbird.slate.recommender import Recommender
 
 NO_PROFILE = "no_profile"
 """The fallback of an answer that was made without the profile."""
@@ -41,6 +42,8 @@ class Drawn:
     visit: Visit
     query: Query
     slate: Slate
+    recommender: Recommender
+    """What made it."""
     stands_in: bool = False
     profile_read: bool = True
 

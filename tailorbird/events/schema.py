@@ -19,9 +19,8 @@ EVENT_TYPES: tuple[str, ...] = (
     "hide",
     "identify",
     "unlink",
-    "slate",
 )
-"""The types we know; any other lower-case name is a custom type. ``slate`` is what serving showed (one per answer)."""
+"""The types we know; any other lower-case name is a custom type."""
 
 IDENTIFY, UNLINK = "identify", "unlink"
 LINK_TYPES = frozenset({IDENTIFY, UNLINK})

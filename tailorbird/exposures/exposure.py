@@ -17,6 +17,8 @@ LIST = "list:"
 HALF = float(np.finfo(np.float16).max)
 Z_STEPS = 32.0
 """Steps of one standard deviation in which the sources' z-scores are kept."""
+SAMPLE_SHARE = 0.01
+"""Of all answers, those that store every ranker input, so that feature parity is proven in production."""
 _SAMPLE_PARTS = 1_000_000
 
 

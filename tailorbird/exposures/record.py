@@ -25,12 +25,13 @@ def exposure_of(
     scenario: str,
     arm: str,
     fallback: str | None = None,
-    item_ids: Sequence[str] = (),
+    partial: bool | None = None,
+    item_ids: Sequence[str] | np.ndarray = (),
     inputs: Inputs | None = None,
 ) -> Exposure:
     """Record who was shown what by ``arm``; ``item_ids`` are the catalogue's, ``inputs`` what the sample keeps.
 
-    ``fallback`` overrides the slate's own where the answer named another.
+    ``fallback`` and ``partial`` override the slate's own where the answer said otherwise.
     """
     source_names, ranks, z_scores = _sources(slate)
     return Exposure(
@@ -54,7 +55,7 @@ def exposure_of(
         user_vector=half(slate.user_vector),
         profile_version=query.state.version,
         fallback=slate.fallback if fallback is None else fallback,
-        partial=slate.partial,
+        partial=slate.partial if partial is None else partial,
         removed={part.reason: len(part.rows) for part in slate.removed},
         removed_items={
             part.reason: tuple(str(item_ids[row]) for row in part.rows[:NAMED_ITEMS].tolist())

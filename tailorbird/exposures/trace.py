@@ -8,12 +8,13 @@ from tailorbird.events.schema import Event
 from tailorbird.exposures.exposure import LIST, Exposure
 from tailorbird.exposures.profiles import Rebuilt, rebuild_profile
 from tailorbird.exposures.pushes import Push, find_pushes
-from tailorbird.exposures.words import act_in_words, fall_in_words, number_of, rule_in_words
+from tailorbird.exposures.words import act_in_words, fall_in_words
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.models.segments import segment_of
 from tailorbird.slate.query import Query, Rules
 from tailorbird.slate.recommender import Recommender
+from tailorbird.slate.words import filled_in, number_of, rule_in_words
 
 MOST_EVENTS = 20_000
 """Events of one person that are folded again at most."""
@@ -138,7 +139,7 @@ def _item(
     exposure: Exposure, place: int, pushes: Sequence[Push], titles: Callable[[str], str]
 ) -> dict[str, Any]:
     sources = [
-        {"name": name.removeprefix(LIST), "place": rank + 1, "words": number_of(rank, name)}
+        {"name": name.removeprefix(LIST), "place": rank + 1, "words": _brought(rank, name)}
         for name, rank in zip(exposure.source_names, exposure.ranks[place].tolist(), strict=True)
         if rank >= 0
     ]
@@ -155,6 +156,12 @@ def _item(
         "because": because,
         "words": ". ".join([f"{title or item_id}: {brought}", *(str(each["words"]) for each in because)]),
     }
+
+
+def _brought(rank: int, source: str) -> str:
+    if source.startswith(LIST):
+        return filled_in(rank, source.removeprefix(LIST))
+    return number_of(rank, source)
 
 
 def _because(push: Push, looked_at: str, titles: Callable[[str], str]) -> dict[str, Any]:

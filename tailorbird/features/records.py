@@ -10,7 +10,7 @@ from tailorbird.events.schema import LINK_TYPES, Event
 from tailorbird.events.valence import strength, strengths
 from tailorbird.features.facts import ItemFacts, stable_key, stable_keys
 from tailorbird.features.sums import TYPE_CODE, type_code
-from tailorbird.features.table import IGNORED_TYPES, PASSIVE_TYPES
+from tailorbird.features.table import PASSIVE_TYPES
 
 RECORD = np.dtype(
     [
@@ -142,7 +142,7 @@ def records_of_frame(frame: pd.DataFrame, facts: ItemFacts) -> Records:
 
 def behaviour(frame: pd.DataFrame) -> pd.DataFrame:
     """Keep the rows that are part of a profile, each message once."""
-    frame = frame[~frame["type"].isin(IGNORED_TYPES | LINK_TYPES)]
+    frame = frame[~frame["type"].isin(LINK_TYPES)]
     return frame.drop_duplicates("message_id") if frame["message_id"].duplicated().any() else frame
 
 

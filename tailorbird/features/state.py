@@ -18,7 +18,7 @@ from tailorbird.features.sums import (
     USER_SUMS,
     user_contribution,
 )
-from tailorbird.features.table import HISTORY_LENGTH, IGNORED_TYPES
+from tailorbird.features.table import HISTORY_LENGTH
 from tailorbird.streams.position import BEGINNING, Position
 
 Place = tuple[int, int]
@@ -186,7 +186,7 @@ class UserState:
         messages = dict.fromkeys(event.message_id for event in chosen)
         fresh: list[Event] = []
         for event in chosen:
-            if event.message_id not in messages or event.type in IGNORED_TYPES:
+            if event.message_id not in messages:
                 continue
             del messages[event.message_id]
             if not known or stable_key(event.message_id) not in known:

@@ -32,9 +32,6 @@ COUNTED_TYPES: tuple[str, ...] = (
 PASSIVE_TYPES = frozenset({"impression", "hover", "scroll"})
 """Counted, but not kept in the history: a page of them would push out what the person chose to do."""
 
-IGNORED_TYPES = frozenset({"slate"})
-"""What serving did, not what the person did: never part of a profile."""
-
 _DAY = 86_400.0
 USER_HALF_LIVES: Mapping[str, float] = {
     "hour": 3_600.0,

@@ -11,6 +11,7 @@ from tailorbird.slate.filters import NO_ROWS, Screen
 from tailorbird.slate.query import Query, Ranking, SlateItem
 from tailorbird.slate.select import VarietySelector
 from tailorbird.slate.shelf import Shelf
+from tailorbird.slate.words import number_of
 
 
 def select_rows(
@@ -67,4 +68,4 @@ def _holders(names: tuple[str, ...], bits: int) -> tuple[str, ...]:
 
 
 def _reasons(names: Sequence[str], ranks: Sequence[int]) -> tuple[str, ...]:
-    return tuple(f"number {rank + 1} of {name}" for name, rank in zip(names, ranks, strict=True) if rank >= 0)
+    return tuple(number_of(rank, name) for name, rank in zip(names, ranks, strict=True) if rank >= 0)

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.models.ranker.ranker import Inputs
 from tailorbird.slate.fallback import EVERYONE, FallbackChain
 from tailorbird.slate.filters import FILTERS, Filter, Known, Screen
 from tailorbird.slate.page import filled, items_of, select_rows
@@ -35,6 +36,9 @@ class Stages(Protocol):
 
     def admit(self, query: Query, rows: np.ndarray) -> Candidates:
         """Make candidates of given rows."""
+
+    def inputs(self, query: Query, candidates: Candidates) -> Inputs | None:
+        """What the ranker reads of given candidates; None where there is no ranker."""
 
     def neighbours(self, row: int, *, depth: int) -> tuple[Candidates, np.ndarray]:
         """The items most like one item, with their (c,) float32 scores, best first."""

@@ -19,13 +19,12 @@ from tailorbird.features.replay import ReplayProfiles
 from tailorbird.features.state import UserState
 from tailorbird.models.hybrid.fit import fit_hybrid
 from tailorbird.models.hybrid.model import HybridModel
+from tailorbird.models.hybrid.stages import recommender_of
 from tailorbird.recipes.recipe import load_recipe
 from tailorbird.simulator.shop import Shop
-from tailorbird.slate.fallback import FallbackChain
 from tailorbird.slate.query import Query
-from tailorbird.slate.recommender import Policy, Recommender
+from tailorbird.slate.recommender import Recommender
 from tailorbird.slate.shelf import Shelf
-from tailorbird.slate.stages import HybridStages
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,7 @@ class FittedShop:
 
     @cached_property
     def recommender(self) -> Recommender:
-        return Recommender(
-            name="shop",
-            version="1",
-            shelf=Shelf.of(self.catalog),
-            chain=FallbackChain.of(self.catalog),
-            stages=HybridStages(self.model),
-            policy=Policy(keep_seen=False, max_category_share=1.0),
-        )
+        return recommender_of(self.model, name="shop", version="1", shelf=Shelf.of(self.catalog))
 
     @cached_property
     def by_user(self) -> dict[str, list[Event]]:
@@ -86,7 +78,7 @@ def shop() -> FittedShop:
         ranker=replace(recipe.ranker, epochs=3, cases=600),
     )
     fitted = fit_hybrid(
-        interactions, catalog, made.users, ReplayProfiles(events, catalog), events, recipe, seed=1
+        interactions, catalog, made.users, ReplayProfiles.of_frame(events, catalog), events, recipe, seed=1
     )
     return FittedShop(made.end, catalog, made.users, events, fitted.model)
 

@@ -119,5 +119,5 @@ def test_an_answer_from_lists_needs_no_profile(shop):
         session_id=None, scenario="home", arm="champion",
     )  # fmt: skip
     trace = trace_of(made, events=[], facts=shop.facts, recommender=None, history_length=HISTORY_LENGTH)
-    assert trace["items"][0]["sources"][0]["words"].startswith("filled in, number 1 of the editor's choice")
+    assert trace["items"][0]["sources"][0]["words"].startswith("filled in, number 1 of what is popular")
     assert "the same for everybody" in trace["notes"][0]

@@ -14,7 +14,6 @@ from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
 from tailorbird.features.items import ItemTable
 from tailorbird.features.replay import ReplayProfiles
-from tailorbird.features.state import UserState
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import Position
@@ -50,15 +49,6 @@ def test_an_event_shows_at_once(
     applied = updater.apply(entries(log, shop[1][:1]))
     assert (applied.users, applied.events, applied.position) == (1, 1, Position({0: 1}))
     assert room.online_read([shop[1][0].user_key])[0].total == 1
-
-
-def test_what_serving_showed_moves_the_mark_and_no_profile(
-    settings: Settings, room: FeatureStoreRoom, log: Stream[Event]
-) -> None:
-    shown = Event("shown", "slate", 1.75e9, 1.75e9, user_id="u1")
-    applied = ProfileUpdater(settings, room=room, log=log).apply(entries(log, [shown]))
-    assert (applied.users, applied.events, applied.position) == (0, 0, Position({0: 1}))
-    assert room.online_read(["user:u1"])[0].version == UserState.empty("u1").version
 
 
 def test_applying_twice_changes_nothing(

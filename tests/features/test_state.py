@@ -58,13 +58,12 @@ def test_price_and_rating_sums_take_only_what_is_known() -> None:
     assert state.sums[VALUE].tolist() == [1.0, 4.0, 16.0]
 
 
-def test_passive_events_count_but_leave_the_history_and_slates_do_neither() -> None:
+def test_passive_events_count_but_leave_the_history() -> None:
     passive = [event(str(n), "impression", "kettle", NOON + n) for n in range(5)]
     state = ANN.fold([*passive, event("h", "hover", "kettle", NOON)], FACTS)
     assert len(state.history) == 0
     assert count(state, "impression", "ever") == 5.0
     assert count(state, "other", "ever") == 1.0
-    assert state.fold([event("s", "slate", None, NOON)], FACTS) is state
 
 
 def test_history_keeps_the_newest_by_the_time_they_happened() -> None:

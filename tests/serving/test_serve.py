@@ -20,9 +20,7 @@ from serving.bench.world import make_world, promote_folder, register_folder
 from serving.cluster import free_ports
 from tailorbird.features.functions import user_vector
 from tailorbird.settings import Settings, load_settings
-from tailorbird.slate.exposure import decode_vector
-from tailorbird.streams.factory import open_events
-from tailorbird.streams.position import BEGINNING
+from tailorbird.streams.factory import open_exposures
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 START_SECONDS = 240
@@ -56,6 +54,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "TAILORBIRD_HOME": str(settings.home),
         "TAILORBIRD_MLRUNS": str(settings.mlruns),
         "TAILORBIRD_ALIAS_POLL_SECONDS": "0.2",
+        "TAILORBIRD_EXPOSURE_SAMPLE": "1.0",
         "TAILORBIRD_PORT": str(settings.port),
         "TAILORBIRD_WORKSPACE": settings.workspace,
     }
@@ -135,27 +134,23 @@ def test_an_event_counts_for_the_very_next_request(service):
     assert service.client.post("/v1/events", json={"batch": [event]}).json()["duplicates"] == 1
 
 
-def test_every_answer_is_in_the_event_log_with_the_features_it_used(service):
+def test_every_answer_is_in_the_exposures_with_the_features_it_used(service):
     from feature_repo.store import FeatureStoreRoom
     from tailorbird.catalog.catalog import Users
     from tailorbird.features.functions import demographics_of
 
     identity = service.recommend(userId="user-2", numResults=3)["recommendationId"]
-    with open_events(service.settings) as log:
-        deadline, found = time.monotonic() + 20, []
-        while not found and time.monotonic() < deadline:
-            found = [
-                entry.record
-                for entry in log.read(BEGINNING, limit=1_000_000).entries
-                if entry.record.recommendation_id == identity
-            ]
+    with open_exposures(service.settings) as stream:
+        deadline, shown = time.monotonic() + 20, None
+        while shown is None and time.monotonic() < deadline:
+            shown = stream.find(identity)
             time.sleep(0.1)
-    (slate,) = found
-    assert slate.type == "slate"
+    assert shown is not None
     state = FeatureStoreRoom(service.settings).online_read(["user:user-2"])[0]
     person = demographics_of(Users.read(service.settings.catalog_folder))["user:user-2"]
-    offline = user_vector(state, now=slate.event_time, demographics=person)
-    assert decode_vector(slate.properties["userVector"]) == pytest.approx(offline, abs=1e-6)
+    offline = user_vector(state, now=shown.scored_at, demographics=person)
+    assert shown.inputs is not None
+    assert shown.inputs.user == pytest.approx(offline, abs=1e-6)
 
 
 @pytest.mark.parametrize(

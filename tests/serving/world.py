@@ -20,16 +20,19 @@ from serving.recommend.arms import ServedArms, Standing
 from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.cache import RankingCache
 from serving.recommend.draw import SlateDrawer
+from serving.recommend.exposures import ExposureWriter
 from serving.recommend.hydrate import Hydrator
 from serving.recommend.pages import build_pages
 from serving.recommend.service import RecommendService
-from serving.writer import ExposureWriter, GroupWriter
+from serving.writer import GroupWriter
 from tailorbird.bundle import BUNDLE_PATH, Origin, open_bundle, write_bundle
 from tailorbird.experiments.arm import CHAMPION, Arm, SlateSettings
+from tailorbird.exposures.exposure import Exposure
 from tailorbird.features.state import UserState
 from tailorbird.settings import Settings
 from tailorbird.slate.recommender import Recommender
-from tailorbird.streams.factory import open_events
+from tailorbird.streams.factory import open_events, open_exposures
+from tailorbird.streams.position import BEGINNING
 from tests.slate import toy
 
 PLAIN = Arm(CHAMPION, CHAMPION, SlateSettings(max_category_share=1.0))
@@ -74,8 +77,7 @@ class World:
         noticed: Callable[[], object] | None = None,
     ) -> None:
         self.settings = settings
-        self.log = open_events(settings)
-        self.before = self.log.end()
+        self.log, self.shown = open_events(settings), open_exposures(settings)
         self.features = FeatureStoreRoom(settings)
         self.registry = Registry(settings)
         self.point("1")
@@ -96,7 +98,7 @@ class World:
         self.served.check()
         self.outcomes: list[tuple[str, int]] = []
         self.exposures = ExposureWriter(
-            self.log,
+            self.shown,
             pause_seconds=0.01,
             on_outcome=lambda outcome, count: self.outcomes.append((outcome, count)),
         )
@@ -115,6 +117,7 @@ class World:
             self.exposures,
             workspace="toy",
             assign=lambda unit, arms: self.chosen.get(unit.user_key, "champion"),
+            sample_share=1.0,
             clock=lambda: self.clock,
         )
         updater = ProfileUpdater(settings, log=self.log)
@@ -204,10 +207,10 @@ class World:
     def post(self, path: str, body: object) -> httpx.Response:
         return self.call("POST", path, json=body)
 
-    def slates(self) -> list:
-        """The exposures in the log, once everything that waits is stored."""
+    def stored(self) -> list[Exposure]:
+        """The exposures in the stream, once everything that waits is stored."""
         self.exposures.close()
-        return [entry.record for entry in self.log.read(self.before).entries if entry.record.type == "slate"]
+        return [entry.record for entry in self.shown.read(BEGINNING).entries]
 
     def close(self) -> None:
         self.served.close()
@@ -215,3 +218,4 @@ class World:
         self.writer.close()
         self.folder.close()
         self.log.close()
+        self.shown.close()

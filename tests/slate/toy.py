@@ -56,6 +56,9 @@ class RowStages:
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         return [(-found.rows.astype(np.float32), np.array([1.0, 2.0], np.float32)) for found in candidates]
 
+    def inputs(self, query: Query, candidates: Candidates) -> None:
+        """Nothing: this ranker reads row numbers."""
+
     def neighbours(self, row: int, *, depth: int) -> tuple[Candidates, np.ndarray]:
         rows = np.array(
             [r for r in sorted(range(12), key=lambda r: abs(r - row)) if r != row][:depth], np.int64

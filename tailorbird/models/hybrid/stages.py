@@ -8,6 +8,7 @@ import numpy as np
 from tailorbird.features.items import ItemTable
 from tailorbird.models.hybrid.model import DENSE_UP_TO, NO_ROWS, HybridModel
 from tailorbird.models.hybrid.shortlist import Shortlist
+from tailorbird.models.ranker.ranker import Inputs
 from tailorbird.slate.fallback import FallbackChain
 from tailorbird.slate.query import Candidates, Query, Removed
 from tailorbird.slate.recommender import Policy, Recommender
@@ -65,6 +66,16 @@ class HybridStages:
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """For each query the (c,) float32 scores of its candidates, and the (u,) user features used."""
         return [self._score(*asked) for asked in zip(queries, candidates, strict=True)]
+
+    def inputs(self, query: Query, candidates: Candidates) -> Inputs | None:
+        """What the ranker reads of the candidates, every group whole; None for neighbours, which it never saw."""
+        if candidates.signals is None:
+            return None
+        model, rows = self.model, candidates.rows
+        cross, user, context = model.features(
+            rows, query.state, now=query.now, context=query.context, demographics=query.demographics
+        )
+        return Inputs(candidates.signals, model.item_features[rows], cross, user, context)
 
     def neighbours(self, row: int, *, depth: int) -> tuple[Candidates, np.ndarray]:
         """The items that go with one item, with their (c,) float32 scores, best first."""

@@ -187,7 +187,7 @@ def test_each_arm_answers_with_its_own_version_and_moves_by_itself(world):
     world.check()
     assert answer(world, "ann")["model"]["version"] == "1"
     assert answer(world, "bea")["model"]["version"] == "3"
-    assert {each.properties["arm"] for each in world.slates()} == {"champion", "challenger"}
+    assert {each.arm for each in world.stored()} == {"champion", "challenger"}
 
 
 def test_arms_on_one_version_share_it_and_differ_in_their_slates(world):
@@ -218,7 +218,7 @@ def test_an_arm_without_a_version_is_the_champions_and_says_so(world):
     health = world.call("GET", "/health/ready").json()
     assert health["problems"] == ["arm challenger: no version has the alias challenger yet"]
     assert health["arms"][1] == {"name": "challenger", "alias": "challenger", "version": ""}
-    assert world.slates()[0].properties["fallback"] == "champion"
+    assert world.stored()[0].fallback == "champion"
 
 
 def test_an_arm_whose_model_fails_is_the_champions_for_that_request(world):

@@ -9,7 +9,6 @@ import serving.recommend.service as service_module
 from feature_repo.layout import online_file
 from serving.http.schemas import Problem, Recommendations
 from tailorbird.features.functions import NOBODY, user_vector
-from tailorbird.slate.exposure import decode_vector
 from tests.slate import toy
 
 PATH = "/v1/recommendations"
@@ -25,7 +24,7 @@ def test_an_answer_follows_its_schema(world):
     answer = Recommendations.model_validate(response.json())
     assert [item.item_id for item in answer.items] == ["i0", "i1", "i2"]
     assert (answer.model.name, answer.model.version, answer.arm) == ("tailorbird-toy", "1", "champion")
-    assert answer.items[0].reasons == ["number 1 of popularity"]
+    assert answer.items[0].reasons == ["number 1 of what is popular (popularity)"]
 
 
 def test_the_shortcut_answers_like_the_post(world):
@@ -37,7 +36,7 @@ def test_the_shortcut_answers_like_the_post(world):
 def test_ids_with_slashes_and_umlauts_are_one_argument(world):
     response = world.call("GET", f"{PATH}/a%2Fb%20%C3%BC?numResults=1")
     assert response.status_code == 200
-    assert world.slates()[0].user_id == "a/b ü"
+    assert world.stored()[0].user_id == "a/b ü"
 
 
 def test_an_unknown_user_gets_items_and_a_mark(world):
@@ -220,7 +219,7 @@ def test_one_request_that_fails_costs_its_neighbours_nothing(world, monkeypatch,
     assert {tuple(ids(response)) for response in answers.values()} == {("i0", "i1")}
     assert ids(failed) == ["i7", "i5"]
     assert failed.json()["fallback"] == ("popularity" if break_it is bad_scores else "no_profile")
-    assert sorted(each.user_id for each in world.slates()) == sorted(users)
+    assert sorted(each.user_id for each in world.stored()) == sorted(users)
 
 
 def test_an_absent_feature_store_is_a_marked_answer(world):
@@ -242,25 +241,26 @@ def test_pages_follow_one_another_without_repeats(world):
         if cursor is None:
             break
     assert len(shown) == len(set(shown)) == 11
-    assert [event.properties["positions"][0] for event in world.slates()] == [0, 4, 8]
+    assert [each.first_position for each in world.stored()] == [0, 4, 8]
 
 
 def test_every_answer_leaves_one_exposure(world):
     answer = world.post(PATH, {"userId": "ann", "sessionId": "s", "numResults": 2, "scenario": "cart"}).json()
     world.post(PATH, {"numResults": 1})
-    known, visitor = world.slates()
+    known, visitor = world.stored()
     assert known.recommendation_id == answer["recommendationId"]
     assert (known.user_id, known.anonymous_id, known.session_id) == ("ann", None, "s")
-    shown = known.properties
-    assert shown["items"] == ["i0", "i1"]
-    assert shown["positions"] == [0, 1]
-    assert shown["sources"] == [["popularity"], ["popularity"]]
-    assert (shown["modelVersion"], shown["propensity"], shown["scenario"]) == ("1", 1.0, "cart")
-    assert shown["arm"] == "champion"
-    offline = user_vector(world.profile("user:ann"), now=known.event_time)
-    assert decode_vector(shown["userVector"]) == pytest.approx(offline, abs=1e-6)
+    assert known.items == ("i0", "i1")
+    assert list(known.positions) == [0, 1]
+    assert (known.ranks >= 0).sum(axis=1).tolist() == [1, 1]
+    assert known.source_names[int(known.ranks[0].argmax())] == "popularity"
+    assert known.propensities.tolist() == [1.0, 1.0]
+    assert (known.model_version, known.scenario, known.arm) == ("1", "cart", "champion")
+    offline = user_vector(world.profile("user:ann"), now=known.scored_at)
+    assert known.user_vector == pytest.approx(offline, rel=2**-11)
+    assert known.inputs.user == pytest.approx(offline, abs=1e-6)
     assert visitor.user_id is None
-    assert visitor.anonymous_id == visitor.recommendation_id
+    assert visitor.user_key == f"anon:{visitor.recommendation_id}"
 
 
 def test_health_and_openapi_name_what_there_is(world):

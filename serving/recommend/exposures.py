@@ -1,0 +1,141 @@
+"""Stores what was shown: a bounded queue and a thread of its own; an answer never waits and never fails for it."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from serving.lasting import LastingThread
+from serving.recommend.visit import Drawn
+from tailorbird.errors import TailorbirdError
+from tailorbird.exposures.exposure import Exposure, in_sample
+from tailorbird.exposures.record import exposure_of
+from tailorbird.streams.stream import Stream
+
+log = logging.getLogger("ray.serve.tailorbird")
+CAPACITY = 5_000
+"""Answers that may wait for the stream: some seconds of a busy replica, some tens of megabytes."""
+PAUSE_SECONDS = 0.1
+RETRY_SECONDS = 1.0
+SHOWN_SECONDS = 60.0
+"""How long health speaks of exposures that were dropped."""
+
+Make = Callable[[], Exposure]
+
+
+class ExposureWriter:
+    """Takes answers as they are given and stores them in batches, every ``pause_seconds``.
+
+    What a killed process loses is what came in the last pause. While the stream is away the answers wait, up to
+    ``capacity`` of them; the newest are dropped then, counted and named in :attr:`trouble`.
+    """
+
+    def __init__(
+        self,
+        stream: Stream[Exposure],
+        *,
+        capacity: int = CAPACITY,
+        pause_seconds: float = PAUSE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+        on_outcome: Callable[[str, int], object] = lambda outcome, count: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream, self._capacity = stream, capacity
+        self._pause, self._retry = pause_seconds, retry_seconds
+        self._outcome, self._clock = on_outcome, clock
+        self._waiting: deque[Make] = deque()
+        self._made: list[Exposure] = []
+        self._away, self._dropped, self._dropped_at = "", 0, float("-inf")
+        self._closing = threading.Event()
+        self.thread = LastingThread(self._run, name="exposure-writer")
+
+    def put(self, make: Make) -> None:
+        """Take one answer; ``make`` builds its exposure in the writer's thread. Where too many wait it is dropped."""
+        if self.waiting >= self._capacity:
+            self._drop(1)
+        else:
+            self._waiting.append(make)
+
+    @property
+    def waiting(self) -> int:
+        """Exposures that are not stored yet."""
+        return len(self._waiting) + len(self._made)
+
+    @property
+    def trouble(self) -> str:
+        """What an operator should know; "" when every answer is stored."""
+        lost = self._clock() - self._dropped_at < SHOWN_SECONDS
+        parts = [f"exposures are not stored: {self._away}" if self._away else ""]
+        parts.append(f"{self._dropped} exposures were dropped, the last a moment ago" if lost else "")
+        return "; ".join(part for part in parts if part)
+
+    def close(self) -> None:
+        """Store what waits, then end the thread; what the stream refuses now is dropped and counted."""
+        self._closing.set()
+        self.thread.join(timeout=30)
+
+    def _run(self) -> None:
+        while not self._closing.wait(self._retry if self._away else self._pause):
+            self._flush()
+        self._flush()
+        self._drop(len(self._made))
+        self._made = []
+
+    def _flush(self) -> None:
+        self._make()
+        if not self._made:
+            return
+        try:
+            self._stream.append(self._made)
+        except TailorbirdError as error:
+            if not self._away:
+                log.warning("exposures wait: %s", error)
+            self._away = str(error)
+            return
+        except Exception:
+            log.exception("%d exposures cannot be stored", len(self._made))
+            self._outcome("failed", len(self._made))
+        else:
+            self._outcome("stored", len(self._made))
+        self._made, self._away = [], ""
+
+    def _make(self) -> None:
+        failed: list[Exception] = []
+        for _ in range(len(self._waiting)):
+            try:
+                self._made.append(self._waiting.popleft()())
+            except Exception as error:  # one answer that cannot be described must not cost the others
+                failed.append(error)
+        if failed:
+            log.error("%d exposures cannot be made", len(failed), exc_info=failed[0])
+            self._outcome("failed", len(failed))
+
+    def _drop(self, count: int) -> None:
+        if count:
+            self._dropped += count
+            self._dropped_at = self._clock()
+            self._outcome("dropped", count)
+
+
+def described(drawn: Drawn, *, sample_share: float) -> Exposure:
+    """The exposure of an answer; one of the sample has every ranker input, computed again from what never changes."""
+    visit, slate, query = drawn.visit, drawn.slate, drawn.query
+    stages, inputs = drawn.recommender.stages, None
+    if stages is not None and slate.found is not None and in_sample(visit.recommendation_id, sample_share):
+        inputs = stages.inputs(replace(query, now=slate.scored_at), slate.found)
+    return exposure_of(
+        slate,
+        query,
+        recommendation_id=visit.recommendation_id,
+        user_id=visit.visitor.user_id,
+        anonymous_id=visit.visitor.anonymous_id,
+        session_id=visit.visitor.session_id,
+        scenario=visit.scenario,
+        arm=visit.arm,
+        fallback=drawn.fallback,
+        partial=slate.partial or not drawn.profile_read,
+        item_ids=drawn.recommender.catalog.item_ids,
+        inputs=inputs,
+    )
