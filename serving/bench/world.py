@@ -17,6 +17,7 @@ from registry.versions import Registry
 from registry.who import whoami
 from tailorbird.bundle import BUNDLE_PATH, Fallbacks, Manifest, Origin, write_bundle
 from tailorbird.catalog.catalog import Catalog, Users
+from tailorbird.events.columns import EventColumns
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.rows import table_of_frame
 from tailorbird.events.schema import SCHEMA
@@ -68,7 +69,7 @@ def make_world(
         catalog,
         Users.read(settings.catalog_folder),
         ReplayProfiles.of_frame(events, catalog),
-        events,
+        EventColumns.of_frame(events),
         _recipe(),
         seed=seed,
         on_progress=report,

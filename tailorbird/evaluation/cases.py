@@ -102,11 +102,9 @@ class Cases:
         return (distinct[where] == asked) & (first[where] < self.ends[self.question])
 
     def histories(self, start: int = 0, stop: int | None = None, *, length: int | None = None) -> Histories:
-        """Histories of the questions ``start:stop``; the last ``length`` events each, or all."""
+        """Histories of the questions ``start:stop``, of what had been received by then; the last ``length`` events, or all."""
         starts, ends = self.starts[start:stop], self.ends[start:stop]
-        if length is not None:
-            starts = np.maximum(starts, ends - length)
-        return self.known.slices(starts, ends, now=self.now[start:stop])
+        return self.known.known_slices(starts, ends, now=self.now[start:stop], length=length)
 
     def batches(self, size: int) -> Iterator["QuestionBatch"]:
         """Cut the questions into batches of at most ``size``, each with its cases."""

@@ -84,7 +84,7 @@ def global_time_split(
     exclude_seen: bool = True,
     baskets: bool = False,
 ) -> Protocol:
-    """Train on what happened up to one instant, test on what users with a training event did later.
+    """Train on what happened and was received up to one instant, test on what users with a training event did later.
 
     The instant is the ``quantile`` of event times (in whole seconds); validation cuts the training part
     once more in the same way. ``targets``: ``successive`` asks for every later event, the history growing
@@ -100,20 +100,20 @@ def global_time_split(
         raise UsageError(f"unknown targets {targets!r}", remedy="choose successive or last")
     if not 0 < quantile < 1:
         raise UsageError(f"the quantile is {quantile}", remedy="give a number between 0 and 1")
-    seconds = np.floor(interactions.times)
+    seconds, heard = np.floor(interactions.times), np.floor(interactions.heard)
     cut = np.floor(np.quantile(seconds, quantile)) if len(seconds) else 0.0
     inner = np.floor(np.quantile(seconds[seconds <= cut], quantile)) if len(seconds) else 0.0
     asked = np.ones(len(interactions), bool) if asked is None else asked
 
     def split(start: float, end: float) -> Split:
         """Train up to ``start``, ask until ``end``; nothing later is known."""
-        visible = seconds <= end
-        fit_mask = seconds <= start
+        visible = heard <= end
+        fit_mask = heard <= start
         if cold is not None:
             visible &= ~(fit_mask & cold[interactions.items])
         known, fit_mask, may_ask = interactions.where(visible), fit_mask[visible], asked[visible]
         trained = np.bincount(known.users[fit_mask], minlength=known.user_count) > 0
-        mask = ~fit_mask & trained[known.users] & may_ask
+        mask = (seconds[visible] > start) & trained[known.users] & may_ask
         if cold is not None:
             mask &= cold[known.items]
         rows = np.flatnonzero(mask)

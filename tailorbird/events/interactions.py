@@ -13,7 +13,8 @@ class Interactions:
     """Who touched what, when and how strongly; rows are sorted by (user, time), ties in the order given.
 
     ``users`` (n,) int32 rows of ``user_ids``; ``items`` (n,) int32 rows of the catalogue; ``times`` (n,) float64
-    epoch seconds; ``weights`` (n,) float32 strength. Build with :meth:`of`, which sorts.
+    epoch seconds; ``weights`` (n,) float32 strength; ``received`` (n,) float64 epoch seconds, None where each was heard of
+    when it happened. Build with :meth:`of`, which sorts.
     """
 
     users: np.ndarray
@@ -22,6 +23,7 @@ class Interactions:
     weights: np.ndarray
     user_ids: np.ndarray  # (n_users,) objects
     item_count: int
+    received: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -33,9 +35,11 @@ class Interactions:
         weights: np.ndarray | None = None,
         user_ids: np.ndarray,
         item_count: int,
+        received: np.ndarray | None = None,
     ) -> "Interactions":
         """Sort by (user, time), stably, and fix the dtypes."""
         order = np.lexsort((times, users))
+        late = received is not None and bool((np.asarray(received) > np.asarray(times)).any())
         strength = np.ones(len(users), np.float32) if weights is None else np.asarray(weights, np.float32)
         return cls(
             users=np.asarray(users, np.int32)[order],
@@ -44,6 +48,7 @@ class Interactions:
             weights=strength[order],
             user_ids=np.asarray(user_ids, dtype=object),
             item_count=int(item_count),
+            received=np.asarray(received, np.float64)[order] if late else None,
         )
 
     def __len__(self) -> int:
@@ -69,7 +74,13 @@ class Interactions:
             items=self.items[mask],
             times=self.times[mask],
             weights=self.weights[mask],
+            received=None if self.received is None else self.received[mask],
         )
+
+    @property
+    def heard(self) -> np.ndarray:
+        """(n,) float64 epoch seconds: from when on each event was known."""
+        return self.times if self.received is None else np.maximum(self.times, self.received)
 
     def joined(self, other: "Interactions") -> "Interactions":
         """These rows and those of ``other``, which has the same users and items."""
@@ -80,11 +91,12 @@ class Interactions:
             weights=np.concatenate([self.weights, other.weights]),
             user_ids=self.user_ids,
             item_count=self.item_count,
+            received=np.concatenate([self.heard, other.heard]),
         )
 
     def before(self, instant: float) -> "Interactions":
-        """Keep what happened strictly before ``instant`` (epoch seconds)."""
-        return self.where(self.times < instant)
+        """Keep what happened strictly before ``instant`` (epoch seconds) and had been received by it."""
+        return self.where((self.times < instant) & (self.heard <= instant))
 
     def matrix(self) -> sp.csr_matrix:
         """(n_users, n_items) binary matrix of who touched what."""
@@ -119,6 +131,30 @@ class Interactions:
             items=self.items[take],
             times=self.times[take],
             weights=self.weights[take],
+            now=np.asarray(now, np.float64),
+        )
+
+    def known_slices(
+        self, starts: np.ndarray, ends: np.ndarray, *, now: np.ndarray, length: int | None = None
+    ) -> "Histories":
+        """Histories of what the rows ``starts[i]:ends[i]`` say that had been received by ``now[i]``: the last ``length``."""
+        if self.received is None:
+            return self.slices(starts if length is None else np.maximum(starts, ends - length), ends, now=now)
+        lengths = ends - starts
+        owners = np.repeat(np.arange(len(starts)), lengths)
+        rows = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(len(owners))
+        known = self.received[rows] <= np.asarray(now)[owners]
+        rows, owners = rows[known], owners[known]
+        if length is not None:
+            counts = np.bincount(owners, minlength=len(starts))
+            recent = np.cumsum(counts)[owners] - np.arange(len(owners)) <= length
+            rows, owners = rows[recent], owners[recent]
+        counts = np.bincount(owners, minlength=len(starts))
+        return Histories(
+            indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            items=self.items[rows],
+            times=self.times[rows],
+            weights=self.weights[rows],
             now=np.asarray(now, np.float64),
         )
 

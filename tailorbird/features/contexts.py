@@ -41,6 +41,18 @@ class PastContexts:
         names, first = np.unique(names, return_index=True)
         return cls(names, codes.astype(np.int32)[texts[first]], tuple(dict(pairs) for pairs in contexts))
 
+    @classmethod
+    def joined(cls, parts: Iterable["PastContexts"]) -> "PastContexts":
+        """Those of several stretches of a log, in their order."""
+        code_of: dict[tuple[tuple[str, object], ...], int] = {}
+        names, codes = [NO_CONTEXTS.names], [NO_CONTEXTS.codes]
+        for part in parts:
+            own = [code_of.setdefault(tuple(each.items()), len(code_of)) for each in part.distinct]
+            names.append(part.names)
+            codes.append(np.array(own, np.int32)[part.codes] if own else part.codes)
+        found, first = np.unique(np.concatenate(names), return_index=True)
+        return cls(found, np.concatenate(codes)[first], tuple(dict(pairs) for pairs in code_of))
+
     def at(self, user_keys: Sequence[str], instants: np.ndarray) -> list[Mapping[str, object]]:
         """The context of each person's event at each instant (epoch seconds), {} where none is known."""
         if not len(self.names):

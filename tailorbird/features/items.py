@@ -8,14 +8,17 @@ import numpy as np
 import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.events.columns import EventColumns
+from tailorbird.events.valence import FIVE_STARS, RatingScale, strengths
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.facts import BUCKETS, ItemFacts
-from tailorbird.features.records import MICROSECONDS, behaviour, microseconds, records_of_frame
+from tailorbird.features.records import MICROSECONDS, RECORD, microseconds
 from tailorbird.features.sums import (
     ITEM_COUNTS,
     ITEM_RATES,
     ITEM_STRENGTH,
     ITEM_VALUE,
+    OTHER,
     TYPE_CODE,
 )
 from tailorbird.features.table import COUNTED_TYPES, ITEM_FEATURES, ITEM_HALF_LIVES
@@ -89,16 +92,21 @@ class ItemTable:
         )
 
     @classmethod
-    def build(cls, catalog: Catalog, events: pd.DataFrame, now: float) -> "ItemTable":
-        """Count what had happened to each item, and was received, before ``now`` (epoch seconds); ``events`` is a log's frame."""
-        facts = ItemFacts.of(catalog)
-        records = records_of_frame(behaviour(events), facts)
+    def build(
+        cls, catalog: Catalog, events: EventColumns, now: float, *, scale: RatingScale = FIVE_STARS
+    ) -> "ItemTable":
+        """Count what had happened to each item, and was received, before ``now`` (epoch seconds).
+
+        Prices, stock and launches are those of that instant.
+        """
         instant = microseconds(now)
-        heard = (records.packed["time"] < instant) & (records.received <= instant)
-        records = records.take((records.rows >= 0) & heard)
+        rows = events.rows(catalog.row_of)
+        heard = (rows >= 0) & (events.times < instant) & (events.received <= instant)
         counters = ItemCounters.empty(len(catalog))
-        counters.fold(records.packed, records.rows)
-        return cls.of(catalog, counters)
+        for part in events.chunks():
+            chosen = np.flatnonzero(heard[part])
+            counters.fold(_records(events, part, scale)[chosen], rows[part][chosen])
+        return cls.of(catalog.as_of(now), counters)
 
     def with_counters(self, counters: ItemCounters) -> "ItemTable":
         """The same items after more has happened; what does not depend on events is shared, not computed again."""
@@ -157,6 +165,16 @@ class ItemTable:
             sizes[none] = 0.0
             x[:, _AT[name]] = np.log1p(sizes[codes])
         return x
+
+
+def _records(events: EventColumns, part: slice, scale: RatingScale) -> np.ndarray:
+    """(n,) RECORD of a stretch of events with what item counters read: time, type, value and strength."""
+    types = events.names_of_types(part)
+    packed = np.zeros(len(types), RECORD)
+    packed["time"], packed["value"] = events.times[part], events.values[part]
+    packed["type"] = types.map(TYPE_CODE).fillna(OTHER).to_numpy(np.uint8)
+    packed["strength"] = strengths(types, pd.Series(events.values[part]), scale=scale)
+    return packed
 
 
 def ranks(values: np.ndarray) -> np.ndarray:

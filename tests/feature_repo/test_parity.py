@@ -9,7 +9,7 @@ from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
 from tailorbird.features.cross import cross_matrix
 from tailorbird.features.functions import user_vector
-from tailorbird.features.items import ItemTable, item_matrix
+from tailorbird.features.items import item_matrix
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.features.state import UserState
 from tailorbird.features.table import STORED_USER
@@ -17,7 +17,7 @@ from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream
 from tailorbird.streams.scan import read_log
 from tailorbird.streams.stream import Stream
-from tests.features.toy import DAY, NOON
+from tests.features.toy import DAY, NOON, item_table
 
 MOMENTS, USERS_EACH = 40, 30
 
@@ -67,7 +67,7 @@ def test_replay_offline_and_online_agree_on_1200_random_pairs(
     assert_same(online, replay)
     assert_same(offline, replay)
 
-    table = ItemTable.build(catalog, frame, NOON + 40 * DAY)
+    table = item_table(catalog, frame, NOON + 40 * DAY)
     rows = np.arange(len(catalog))
     for now, one, two, three in zip(instants.tolist(), replay, offline, online, strict=True):
         vectors = [user_vector(state, now=now) for state in (one, two, three)]
@@ -77,7 +77,7 @@ def test_replay_offline_and_online_agree_on_1200_random_pairs(
             np.testing.assert_allclose(crosses[other], crosses[0], rtol=0, atol=1e-6)
 
     deliver(updater, log, waiting, rng)
-    everything = ItemTable.build(catalog, read_log(settings), NOON + 40 * DAY)
+    everything = item_table(catalog, read_log(settings), NOON + 40 * DAY)
     np.testing.assert_allclose(
         item_matrix(room.item_table(catalog), now=NOON + 41 * DAY),
         item_matrix(everything, now=NOON + 41 * DAY),

@@ -12,13 +12,13 @@ from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
-from tailorbird.features.items import ItemTable
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import Position
 from tailorbird.streams.scan import read_log
 from tailorbird.streams.stream import Entry, Stream
+from tests.features.toy import item_table
 
 Shop = tuple[Catalog, list[Event]]
 
@@ -37,7 +37,7 @@ def assert_live(settings: Settings, room: FeatureStoreRoom, catalog: Catalog) ->
         assert state.total == wanted.total
         assert state.history.tobytes() == wanted.history.tobytes()
         np.testing.assert_allclose(state.sums, wanted.sums, atol=1e-6)
-    table = ItemTable.build(catalog, frame, 9e9)
+    table = item_table(catalog, frame, 9e9)
     assert room.item_table(catalog).totals.tolist() == table.totals.tolist()
     np.testing.assert_allclose(room.item_table(catalog).sums, table.sums, atol=1e-6)
 

@@ -22,7 +22,7 @@ from tailorbird.features.table import (
     STORED_ITEM,
     USER_FEATURES,
 )
-from tests.features.toy import CATALOG, DAY, FACTS, NOON, event, frame, random_shop
+from tests.features.toy import CATALOG, DAY, FACTS, NOON, event, frame, item_table, random_shop
 
 ANN = UserState.empty("ann")
 ROWS = CATALOG.row_of
@@ -38,7 +38,7 @@ def items(table: ItemTable, now: float) -> dict[str, dict[str, float]]:
 
 
 def cross(state: UserState, now: float, table: ItemTable | None = None) -> dict[str, dict[str, float]]:
-    table = table or ItemTable.build(CATALOG, frame([]), now)
+    table = table or item_table(CATALOG, frame([]), now)
     matrix = cross_matrix(state, table, np.arange(len(CATALOG)), now=now)
     return {name: dict(zip(CROSS_FEATURES, matrix[row].tolist(), strict=True)) for name, row in ROWS.items()}
 
@@ -121,7 +121,7 @@ def test_context_reads_the_clock_and_the_device() -> None:
 
 def test_items_count_only_what_happened_strictly_before() -> None:
     events = frame([event("1", "click", "kettle", NOON - DAY), event("2", "click", "kettle", NOON)])
-    x = items(ItemTable.build(CATALOG, events, NOON), NOON)
+    x = items(item_table(CATALOG, events, NOON), NOON)
     assert x["kettle"]["popularity_day"] == pytest.approx(np.log1p(0.5))
     assert x["kettle"]["popularity_ever"] == pytest.approx(np.log1p(1.0))
     assert x["saw"]["popularity_ever"] == 0.0
@@ -129,7 +129,7 @@ def test_items_count_only_what_happened_strictly_before() -> None:
 
 
 def test_static_item_features() -> None:
-    x = items(ItemTable.build(CATALOG, frame([]), NOON), NOON)
+    x = items(item_table(CATALOG, frame([]), NOON), NOON)
     assert (x["teapot"]["in_stock"], x["saw"]["in_stock"]) == (0.0, 1.0)
     assert (x["teapot"]["is_new"], x["kettle"]["is_new"]) == (1.0, 0.0)
     assert (x["novel"]["has_price"], x["novel"]["price_rank"]) == (0.0, 0.5)
@@ -148,7 +148,7 @@ def test_price_bands_and_content_rows() -> None:
 
 
 def test_item_tables_survive_saving(tmp_path) -> None:
-    table = ItemTable.build(CATALOG, frame([event("1", "rating", "kettle", NOON, value=4.0)]), NOON + 1)
+    table = item_table(CATALOG, frame([event("1", "rating", "kettle", NOON, value=4.0)]), NOON + 1)
     table.save(tmp_path / "items")
     again = ItemTable.load(tmp_path / "items")
     assert item_matrix(again, now=NOON + 9).tobytes() == item_matrix(table, now=NOON + 9).tobytes()
@@ -156,7 +156,7 @@ def test_item_tables_survive_saving(tmp_path) -> None:
 
 def test_item_counters_do_not_care_about_order_or_batches() -> None:
     catalog, events = random_shop(users=5, items=8, events=300, days=9, seed=4)
-    facts_of = ItemTable.build(catalog, frame(events), NOON + 100 * DAY)
+    facts_of = item_table(catalog, frame(events), NOON + 100 * DAY)
     records = records_of_frame(behaviour(frame(events)), ItemFacts.of(catalog))
     records = records.take(records.rows >= 0)
     rng = np.random.default_rng(0)
@@ -211,7 +211,7 @@ def test_candidates_in_any_order_get_the_same_features() -> None:
     catalog, events = random_shop(users=1, items=40, events=200, days=0.1, seed=2)
     facts = ItemFacts.of(catalog)
     state = UserState.empty("x").fold(events, facts)
-    table = ItemTable.build(catalog, frame(events), NOON + DAY)
+    table = item_table(catalog, frame(events), NOON + DAY)
     order = np.random.default_rng(3).permutation(40)
     straight = cross_matrix(state, table, np.arange(40), now=NOON + 0.1 * DAY)
     mixed = cross_matrix(state, table, order, now=NOON + 0.1 * DAY)
@@ -221,7 +221,7 @@ def test_candidates_in_any_order_get_the_same_features() -> None:
 
 def test_everything_is_finite_for_empty_and_strange_inputs() -> None:
     bare = Catalog.of_ids(["a", "b"])
-    table = ItemTable.build(bare, frame([]), 0.0)
+    table = item_table(bare, frame([]), 0.0)
     odd = ANN.fold(
         [event("1", "rating", "a", NOON, value=float("inf")), event("2", "view", None, -5.0)], FACTS
     )
@@ -231,7 +231,7 @@ def test_everything_is_finite_for_empty_and_strange_inputs() -> None:
             assert np.isfinite(cross_matrix(state, table, np.array([0, 1, -1]), now=now)).all()
             assert np.isfinite(item_matrix(table, now=now)).all()
     assert cross_matrix(ANN, table, np.zeros(0, np.int64), now=0.0).shape == (0, len(CROSS_FEATURES))
-    nothing = ItemTable.build(Catalog.of_ids([]), frame([]), 0.0)
+    nothing = item_table(Catalog.of_ids([]), frame([]), 0.0)
     assert item_matrix(nothing, now=0.0).shape == (0, len(ITEM_FEATURES))
 
 
@@ -268,7 +268,7 @@ def test_a_disliked_item_is_in_the_history_by_presence_only() -> None:
 def test_one_star_does_not_make_an_item_popular() -> None:
     def popularity(value: float) -> float:
         events = frame([event("1", "rating", "kettle", NOON, value=value)])
-        return items(ItemTable.build(CATALOG, events, NOON + 1), NOON + 1)["kettle"]["popularity_ever"]
+        return items(item_table(CATALOG, events, NOON + 1), NOON + 1)["kettle"]["popularity_ever"]
 
     assert popularity(1.0) == popularity(2.0) == 0.0
     assert popularity(3.0) == pytest.approx(np.log1p(0.5))

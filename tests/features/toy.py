@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.events.columns import EventColumns
 from tailorbird.events.schema import Event
 from tailorbird.features.facts import ItemFacts
+from tailorbird.features.items import ItemTable
 
 DAY = 86_400.0
 NOON = 1_750_000_000.0
@@ -53,6 +55,11 @@ def frame(events: list[Event]) -> pd.DataFrame:
         }
     )
     return table.sort_values(["event_time", "offset"], kind="stable", ignore_index=True)
+
+
+def item_table(catalog: Catalog, events: pd.DataFrame, now: float) -> ItemTable:
+    """The items at an instant, after a log's frame."""
+    return ItemTable.build(catalog, EventColumns.of_frame(events), now)
 
 
 TYPES = ["impression", "view", "view", "click", "search", "add_to_cart", "purchase", "rating", "like", "hide"]

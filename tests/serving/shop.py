@@ -16,6 +16,7 @@ from registry.tracking.runs import Tracker
 from registry.versions import Registry
 from tailorbird.bundle import Fallbacks, Origin, write_bundle
 from tailorbird.catalog.catalog import Users
+from tailorbird.events.columns import EventColumns
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.schema import SCHEMA, Event
 from tailorbird.features.replay import ReplayProfiles
@@ -55,7 +56,7 @@ def make_shop(settings: Settings, *, scratch: Path) -> None:
         toy.CATALOG,
         Users.read(settings.catalog_folder),
         ReplayProfiles.of_frame(frame, toy.CATALOG),
-        frame,
+        EventColumns.of_frame(frame),
         RECIPE,
         seed=0,
     )

@@ -21,6 +21,7 @@ from serving.cluster import free_ports
 from tailorbird.bundle import BUNDLE_PATH, Fallbacks, Origin, write_bundle
 from tailorbird.evaluation.answers import answer_by_recommender
 from tailorbird.evaluation.cases import Cases
+from tailorbird.events.columns import EventColumns
 from tailorbird.events.rows import table_of_frame
 from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
 from tailorbird.features.functions import demographics_of
@@ -64,7 +65,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
         data.catalog,
         data.users,
         ReplayProfiles.of_frame(events, data.catalog),
-        events,
+        EventColumns.of_frame(events),
         recipe,
         contexts=PastContexts.of(events),
     ).model

@@ -21,6 +21,7 @@ from tailorbird.evaluation.protocols import (
     retail,
     sessions,
 )
+from tailorbird.events.columns import EventColumns
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.rows import user_keys
 from tailorbird.events.valence import presences
@@ -103,7 +104,9 @@ class BenchmarkData:
             catalog=tables.items,
             users=tables.users,
             events=events,
-            interactions=interactions_of(events.iloc[rows], tables.items, taste="presence"),
+            interactions=interactions_of(
+                EventColumns.of_frame(events.iloc[rows]), tables.items, taste="presence"
+            ),
             rows=rows,
             ordered_only=tables.ordered_only,
             parts=parts,

@@ -19,6 +19,7 @@ from tailorbird.evaluation.baselines import Habit, Popularity, tuned_recency
 from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.protocols import Protocol, Split
 from tailorbird.evaluation.report import Report, Yardstick, compare, evaluate_rankings
+from tailorbird.events.columns import EventColumns
 from tailorbird.features.contexts import PastContexts
 from tailorbird.features.functions import Demographics, demographics_of
 from tailorbird.features.replay import ReplayProfiles
@@ -136,7 +137,7 @@ def fit_model(bench: Bench, recipe: Recipe, *, seed: int) -> FittedHybrid:
             bench.data.catalog,
             bench.data.users,
             ReplayProfiles.of_frame(events, bench.data.catalog),
-            events,
+            EventColumns.of_frame(events),
             recipe,
             contexts=PastContexts.of(events),
             seed=seed,

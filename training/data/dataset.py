@@ -2,22 +2,27 @@
 
 import datetime as dt
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.tracking.runs import DataIdentity
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.errors import TailorbirdError
 from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.protocols import Protocol, global_time_split
+from tailorbird.events.columns import COLUMNS, EventColumns
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.valence import FIVE_STARS, RatingScale, Taste, presences, strengths
+from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
 from tailorbird.settings import Settings
 from tailorbird.streams.position import Position
-from tailorbird.streams.scan import read_log
+from tailorbird.streams.scan import scan
 
 LEAST_EVENTS = 50
 """Fewer events than this cannot be divided into a training and a test part that mean anything."""
@@ -27,37 +32,28 @@ LEAST_EVENTS = 50
 class Dataset:
     """Items, users and everything that happened, in a fixed numbering of users and items.
 
-    ``events`` is the log (columns of the event schema and ``user_key``), sorted by time; ``interactions`` the events that
-    speak for an item of the catalogue.
+    ``events`` is the log as compact columns; ``interactions`` the events that speak for an item of the catalogue;
+    ``contexts`` the devices and referrers behind them.
     """
 
     name: str
     source: str
     catalog: Catalog
     users: Users
-    events: pd.DataFrame
+    events: EventColumns
     interactions: Interactions
-
-    @cached_property
-    def times(self) -> np.ndarray:
-        """(n,) epoch seconds of the log's events."""
-        return epoch_seconds(self.events["event_time"])
-
-    def events_before(self, instant: float) -> pd.DataFrame:
-        """The log's events strictly before ``instant`` (epoch seconds)."""
-        return self.events[self.times < instant]
+    contexts: PastContexts = NO_CONTEXTS
 
     @cached_property
     def span(self) -> tuple[dt.datetime, dt.datetime]:
         """First and last event, UTC."""
-        return instant(self.times.min()), instant(self.times.max())
+        return instant(self.events.times.min() / 1e6), instant(self.events.times.max() / 1e6)
 
     @cached_property
     def identity(self) -> DataIdentity:
         """Name, digest and size of the data; the digest changes with any event, item or user."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(self.events.digest.encode())
         for frame, columns in (
-            (self.events, ["message_id", "type", "user_key", "item_id", "event_time", "value"]),
             (self.catalog.items, ["item_id", "title", "text", "brand", "price", "stock", "launched_at"]),
             (self.users.users, ["user_id", "age", "gender", "country"]),
         ):
@@ -90,8 +86,9 @@ def load_dataset(settings: Settings, *, through: Position | None = None) -> Data
             f"workspace {settings.workspace!r} has no catalogue in {settings.catalog_folder}",
             remedy=f"run `tailorbird ingest --workspace {settings.workspace} ...` first",
         )
-    catalog, users = Catalog.read(settings.catalog_folder), Users.read(settings.catalog_folder)
-    events = read_log(settings, through=through)
+    catalog = Catalog.read_with_history(settings.catalog_folder)
+    users = Users.read(settings.catalog_folder)
+    events, contexts = read_events(settings, through=through)
     interactions = interactions_of(events, catalog, scale=RatingScale.parse(settings.rating_scale))
     if len(interactions) < LEAST_EVENTS:
         raise TailorbirdError(
@@ -103,29 +100,53 @@ def load_dataset(settings: Settings, *, through: Position | None = None) -> Data
         settings.folder.as_uri(),
         catalog,
         users,
-        events.reset_index(drop=True),
+        events,
         interactions,
+        contexts,
     )
 
 
+def read_events(settings: Settings, *, through: Position | None = None) -> tuple[EventColumns, PastContexts]:
+    """Read the log once, batch by batch: its events as compact columns, and the contexts behind them."""
+    contexts: list[PastContexts] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in scan(settings, columns=[*COLUMNS, "context"], through=through):
+            spoken = batch.select(["user_key", "event_time", "context"]).filter(pc.is_valid(batch["context"]))
+            if len(spoken):
+                contexts.append(PastContexts.of(spoken.to_pandas()))
+            yield batch
+
+    events = EventColumns.of(batches())
+    return events, PastContexts.joined(contexts)
+
+
 def interactions_of(
-    events: pd.DataFrame, catalog: Catalog, *, taste: Taste = "valence", scale: RatingScale = FIVE_STARS
+    events: EventColumns, catalog: Catalog, *, taste: Taste = "valence", scale: RatingScale = FIVE_STARS
 ) -> Interactions:
     """The events that speak for an item of ``catalog``, weighted by what they say (or, by presence, by their type)."""
-    if taste == "presence":
-        strength = presences(events["type"])
-    else:
-        strength = strengths(events["type"], events.get("value"), scale=scale)
-    rows = events["item_id"].map(catalog.row_of).fillna(-1).to_numpy(np.int64)
-    kept = (strength > 0) & (rows >= 0)
-    codes, user_ids = pd.factorize(events["user_key"][kept], sort=True)
+    rows = events.rows(catalog.row_of)
+    strength = np.zeros(len(events), np.float32)
+    for part in events.chunks():
+        types = events.names_of_types(part)
+        strength[part] = (
+            presences(types)
+            if taste == "presence"
+            else strengths(types, pd.Series(events.values[part]), scale=scale)
+        )
+    kept = np.flatnonzero((strength > 0) & (rows >= 0))
+    used, codes = np.unique(events.users[kept], return_inverse=True)
+    order = np.argsort(events.user_keys[used])
+    place = np.empty(len(used), np.int32)
+    place[order] = np.arange(len(used), dtype=np.int32)
     return Interactions.of(
-        users=codes,
-        items=rows[kept],
-        times=epoch_seconds(events["event_time"])[kept],
+        users=place[codes],
+        items=rows[kept].astype(np.int32),
+        times=events.times[kept] / 1e6,
         weights=strength[kept],
-        user_ids=np.asarray(user_ids, dtype=object),
+        user_ids=events.user_keys[used][order],
         item_count=len(catalog),
+        received=events.received[kept] / 1e6,
     )
 
 
@@ -150,11 +171,6 @@ def split(
         for part in (protocol.validation, protocol.test)
     )
     return replace(protocol, validation=validation, test=test)
-
-
-def offered_columns(events: pd.DataFrame) -> pd.DataFrame:
-    """The columns that item features are made of: what a plan carries to the cluster."""
-    return events[["message_id", "type", "item_id", "value", "event_time"]]
 
 
 def limited(cases: Cases, most: int, *, catalog: Catalog) -> Cases:

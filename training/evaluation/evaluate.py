@@ -11,7 +11,6 @@ from tailorbird.bundle import Bundle
 from tailorbird.catalog.history import read_history
 from tailorbird.evaluation.protocols import Split, ask
 from tailorbird.events.valence import RatingScale
-from tailorbird.features.contexts import PastContexts
 from tailorbird.settings import Settings
 from tailorbird.slate.shelf import Shelf
 from training.data.dataset import Dataset, case_names, interactions_of, limited
@@ -68,8 +67,8 @@ def evaluate(
         Split(fitted, cases, visible=np.ones(len(known), bool)),
         dataset=own,
         profiles=profiles,
-        contexts=PastContexts.of(dataset.events),
         shelf=Shelf.of_past(model.catalog, read_history(settings.catalog_folder), current=dataset.catalog),
+        contexts=dataset.contexts,
         advance=advance,
     )
     return Evaluation(measured, newer, unknown, since)

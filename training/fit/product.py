@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tailorbird.catalog.history import read_history
 from tailorbird.evaluation.protocols import Protocol, Split
 from tailorbird.features.contexts import PastContexts
 from tailorbird.features.items import ItemTable
@@ -18,7 +17,7 @@ from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import Settings
 from tailorbird.slate.shelf import Shelf
-from training.data.dataset import Dataset, interactions_of, offered_columns, split
+from training.data.dataset import Dataset, interactions_of, split
 from training.data.profiles import KnownProfiles, OfflineProfiles
 from training.evaluation.measure import MOST_CASES, Measured, measure, protocol_words
 from training.publish.publish import Product
@@ -48,17 +47,14 @@ class Plan:
             dataset, most_cases=most_cases, exclude_seen=recipe.exclude_seen, baskets=recipe.baskets
         )
         profiles = KnownProfiles(OfflineProfiles(settings))
-        contexts = PastContexts.of(dataset.events)
-        shelf = Shelf.of_past(dataset.catalog, read_history(settings.catalog_folder))
-        return cls(dataset, protocol, recipe, profiles, contexts, shelf, seed)
+        shelf = Shelf.of_past(dataset.catalog, dataset.catalog.history)
+        return cls(dataset, protocol, recipe, profiles, dataset.contexts, shelf, seed)
 
     def warmed(self, part: Split) -> "Plan":
-        """Fetch the profiles that fitting and measuring on ``part`` will ask for, so that no trial has to; leave out the rest."""
-        self.fetch_profiles(part)
-        return replace(self, dataset=replace(self.dataset, events=offered_columns(self.dataset.events)))
+        """The plan after the profiles that fitting and measuring on ``part`` will ask for are fetched, all at once.
 
-    def fetch_profiles(self, part: Split) -> None:
-        """Fetch all profiles of ``part`` at once: offline rows that are missing cost one pass over the log."""
+        Offline rows that are missing cost one pass over the log, and no trial has to make any.
+        """
         fit, asked = part.fit, part.cases
         cut = float(np.quantile(fit.times, 1.0 - self.recipe.ranker.share))
         older, newer = fit.before(cut), fit.where(fit.times >= cut)
@@ -67,6 +63,7 @@ class Plan:
             [*map(str, cases.user_keys), *asked.known.user_ids[asked.users]],
             np.concatenate([cases.instants, asked.now]),
         )
+        return self
 
 
 @dataclass
@@ -95,7 +92,7 @@ def fit_part(
         dataset.catalog,
         dataset.users,
         plan.profiles,
-        dataset.events_before(part.until + 1e-6),
+        dataset.events,
         recipe,
         contexts=plan.contexts,
         shelf=plan.shelf,
@@ -115,7 +112,7 @@ def extended(model: HybridModel, dataset: Dataset) -> HybridModel:
             source.refit(dataset.interactions)
         else:
             source.fit(dataset.interactions, dataset.catalog)
-    now = float(dataset.times.max()) + 1e-6
+    now = float(dataset.events.times.max()) / 1e6 + 1e-6
     return HybridModel(
         catalog=dataset.catalog,
         retrievers=model.retrievers,
@@ -136,7 +133,7 @@ def make_product(
 ) -> Product:
     """Fit a twin before the test part, measure it there, then extend it over everything."""
     clock, report, test = Clock(), on_progress or (lambda progress: None), plan.protocol.test
-    plan.fetch_profiles(test)
+    plan.warmed(test)
     with clock.time("fit"):
         fitted = fit_part(plan, test, recipe, on_progress=report)
     report(Progress("measure"))

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog, Users
+from tailorbird.events.columns import EventColumns
 from tailorbird.events.interactions import Interactions
 from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
 from tailorbird.features.functions import demographics_of
@@ -67,7 +67,7 @@ def fit_hybrid(
     catalog: Catalog,
     users: Users,
     profiles: ProfileSource,
-    events: pd.DataFrame,
+    events: EventColumns,
     recipe: Recipe,
     *,
     contexts: PastContexts = NO_CONTEXTS,
@@ -100,7 +100,7 @@ def fit_hybrid(
         name: source.forgetting(new) if isinstance(source, SequenceRetriever) and new.any() else source
         for name, source in sources.items()
     }
-    told = events[~events["item_id"].isin(catalog.item_ids[new])] if new.any() else events
+    told = events.without_items(catalog.item_ids[new]) if new.any() else events
     model = _assembled(catalog, past, recipe, table=ItemTable.build(catalog, told, cut), items_at=cut)
     cases = ranker_cases(older, newer, recipe=recipe, seed=seed)
     queries = queries_of(cases, profiles, people=people, contexts=contexts)

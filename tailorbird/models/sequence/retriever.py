@@ -207,6 +207,6 @@ def validation_of(
     rows = np.flatnonzero((both.times >= cut) & known[both.users])
     if len(rows) > limit:
         rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
-    starts = np.maximum(both.indptr[both.users[rows]], rows - length)
-    histories = both.slices(starts, rows, now=both.times[rows])
+    starts = both.indptr[both.users[rows]]
+    histories = both.known_slices(starts, rows, now=both.times[rows], length=length)
     return Validation(histories, both.items[rows].astype(np.int64), exclude_seen)

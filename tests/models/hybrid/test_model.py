@@ -10,6 +10,7 @@ import pytest
 
 import tailorbird.models.hybrid.model as hybrid
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.events.columns import EventColumns
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.schema import Event
 from tailorbird.events.valence import strengths
@@ -60,7 +61,16 @@ def _fit(steps: Steps) -> FittedHybrid:
     data = toy.interactions()
     log = toy.events(data)
     profiles = ReplayProfiles.of_frame(log, toy.catalog())
-    return fit_hybrid(data, toy.catalog(), toy.people(), profiles, log, RECIPE, seed=1, on_progress=steps)
+    return fit_hybrid(
+        data,
+        toy.catalog(),
+        toy.people(),
+        profiles,
+        EventColumns.of_frame(log),
+        RECIPE,
+        seed=1,
+        on_progress=steps,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +211,7 @@ def test_saved_and_loaded_answers_the_same(model: HybridModel, tmp_path: Path) -
 
 
 def test_fresh_item_features_make_a_new_model_and_leave_the_old(model: HybridModel) -> None:
-    table = ItemTable.build(toy.catalog(), toy.events(toy.interactions()).head(5), NOW)
+    table = ItemTable.build(toy.catalog(), EventColumns.of_frame(toy.events(toy.interactions()).head(5)), NOW)
     state = _state(0, 1)
     before = _ask(model, state)
     fresh = model.with_items(table, now=NOW)
@@ -291,7 +301,7 @@ def test_the_ranker_reads_the_context_that_it_learned_with() -> None:
             toy.catalog(),
             toy.people(0),
             ReplayProfiles.of_frame(log, toy.catalog()),
-            log,
+            EventColumns.of_frame(log),
             recipe,
             contexts=contexts,
         )
@@ -321,7 +331,7 @@ def test_a_callback_that_raises_ends_the_fitting() -> None:
             toy.catalog(),
             toy.people(),
             ReplayProfiles.of_frame(log, toy.catalog()),
-            log,
+            EventColumns.of_frame(log),
             RECIPE,
             on_progress=prune,
         )
@@ -331,7 +341,12 @@ def test_few_events_still_give_a_model_that_answers() -> None:
     data = toy.interactions(users=2, events=4)
     log = toy.events(data)
     small = fit_hybrid(
-        data, toy.catalog(), toy.people(2), ReplayProfiles.of_frame(log, toy.catalog()), log, RECIPE
+        data,
+        toy.catalog(),
+        toy.people(2),
+        ReplayProfiles.of_frame(log, toy.catalog()),
+        EventColumns.of_frame(log),
+        RECIPE,
     ).model
     assert len(_ask(small, _state(0))) > 0
 
@@ -362,7 +377,12 @@ def _rated(taste: str) -> HybridModel:
     counted = _counted(log, catalog, taste)
     recipe = RECIPE.override({"sources": ["cooccurrence", "popularity"], "taste": taste})
     return fit_hybrid(
-        counted, catalog, toy.people(0), ReplayProfiles.of_frame(log, catalog), log, recipe
+        counted,
+        catalog,
+        toy.people(0),
+        ReplayProfiles.of_frame(log, catalog),
+        EventColumns.of_frame(log),
+        recipe,
     ).model
 
 
@@ -408,7 +428,9 @@ def test_a_ranker_that_met_new_items_answers_with_one() -> None:
             {"sources": ["cooccurrence", "content", "popularity"], "ranker.new_items": share}
         )
         profiles = ReplayProfiles.of_frame(log, catalog)
-        fitted = fit_hybrid(known, catalog, toy.people(0), profiles, log, recipe, seed=1)
+        fitted = fit_hybrid(
+            known, catalog, toy.people(0), profiles, EventColumns.of_frame(log), recipe, seed=1
+        )
         places[share] = _ask(fitted.model, _state(6, 8, 9), k=13).tolist().index(7)
     assert places[0.4] < places[0.0]
 
