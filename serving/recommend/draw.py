@@ -12,8 +12,8 @@ from serving.recommend.hydrate import Hydrator
 from serving.recommend.visit import Drawn, Visit
 from tailorbird.experiments.arm import CHAMPION
 from tailorbird.features.functions import NOBODY, Demographics
+from tailorbird.features.segments import segment_of
 from tailorbird.features.state import UserState
-from tailorbird.models.segments import segment_of
 from tailorbird.slate.query import Query, Slate
 from tailorbird.slate.recommender import Recommender
 

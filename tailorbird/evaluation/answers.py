@@ -9,11 +9,10 @@ from tailorbird.errors import TailorbirdError
 from tailorbird.evaluation.cases import Cases, QuestionBatch
 from tailorbird.evaluation.ranks import DEPTH, best_items, mid_ranks, ranks_in
 from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
-from tailorbird.features.functions import NOBODY, Demographics
+from tailorbird.features.functions import Demographics
 from tailorbird.features.profiles import ProfileSource
 from tailorbird.models.base import Retriever
-from tailorbird.models.segments import segment_of
-from tailorbird.slate.query import Query
+from tailorbird.slate.past import queries_at
 from tailorbird.slate.recommender import Recommender
 
 BATCH_SCORES = 2**24
@@ -96,7 +95,15 @@ def answer_by_recommender(
     row_of = recommender.catalog.row_of
     rankings = np.full((cases.question_count, k), -1, np.int32)
     for batch in cases.batches(batch_size):
-        queries = queries_of(batch, profiles=profiles, people=people, contexts=contexts, k=k)
+        queries = queries_at(
+            batch.user_ids,
+            batch.now,
+            profiles=profiles,
+            people=people,
+            contexts=contexts,
+            k=k,
+            keep_seen=not cases.exclude_seen,
+        )
         for place, slate in enumerate(recommender.recommend_many(queries), batch.start):
             if slate.failure:
                 raise TailorbirdError(
@@ -107,30 +114,3 @@ def answer_by_recommender(
             rankings[place, : len(rows)] = rows
         advance(len(batch))
     return Answers(rankings, ranks_in(rankings, cases.targets, question=cases.question))
-
-
-def queries_of(
-    batch: QuestionBatch,
-    *,
-    profiles: ProfileSource,
-    people: Mapping[str, Demographics],
-    contexts: PastContexts,
-    k: int,
-) -> list[Query]:
-    """The requests of a batch: profile and context as of each instant, seen items as the protocol says."""
-    keys = [str(key) for key in batch.user_ids]
-    states = profiles.states_at(keys, batch.now)
-    return [
-        Query(
-            state=state,
-            now=now,
-            k=k,
-            context=context,
-            demographics=people.get(key, NOBODY),
-            segment=segment_of(people.get(key, NOBODY)),
-            keep_seen=not batch.cases.exclude_seen,
-        )
-        for key, state, now, context in zip(
-            keys, states, batch.now.tolist(), contexts.at(keys, batch.now), strict=True
-        )
-    ]

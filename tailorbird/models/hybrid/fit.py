@@ -12,9 +12,10 @@ from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
 from tailorbird.features.functions import demographics_of
 from tailorbird.features.items import ItemTable
 from tailorbird.features.profiles import ProfileSource
+from tailorbird.features.segments import segments_of
 from tailorbird.models.base import Retriever
 from tailorbird.models.hybrid.model import HybridModel
-from tailorbird.models.hybrid.slates import candidates_of, input_sizes, queries_of, ranker_cases, slates_of
+from tailorbird.models.hybrid.slates import candidates_of, input_sizes, ranker_cases, slates_of
 from tailorbird.models.hybrid.stages import recommender_of
 from tailorbird.models.ranker.ranker import Ranker
 from tailorbird.models.ranker.training import kept_epoch, train_ranker
@@ -22,9 +23,9 @@ from tailorbird.models.retrievers.content import Content, text_vectors
 from tailorbird.models.retrievers.cooccurrence import Cooccurrence
 from tailorbird.models.retrievers.habit import Habit
 from tailorbird.models.retrievers.popularity import Popularity
-from tailorbird.models.segments import segments_of
 from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.recipes.recipe import Recipe
+from tailorbird.slate.past import queries_at
 from tailorbird.slate.query import Query
 from tailorbird.slate.recommender import Recommender
 from tailorbird.slate.shelf import Shelf
@@ -103,7 +104,9 @@ def fit_hybrid(
     told = events.without_items(catalog.item_ids[new]) if new.any() else events
     model = _assembled(catalog, past, recipe, table=ItemTable.build(catalog, told, cut), items_at=cut)
     cases = ranker_cases(older, newer, recipe=recipe, seed=seed)
-    queries = queries_of(cases, profiles, people=people, contexts=contexts)
+    queries = queries_at(
+        cases.user_keys, cases.instants, profiles=profiles, people=people, contexts=contexts, k=1
+    )
     some = cases.some(RECALL_CASES)
     shares, metrics = _recalls(
         recommender_of(model, shelf=shelf),

@@ -15,6 +15,7 @@ from tailorbird.features.cross import cross_matrix
 from tailorbird.features.functions import NOBODY, Demographics, user_vector
 from tailorbird.features.items import ItemTable, item_matrix
 from tailorbird.features.profiles import RowsOfKeys, histories_of
+from tailorbird.features.segments import segment_of
 from tailorbird.features.state import UserState
 from tailorbird.models.base import Retrieved, Retriever
 from tailorbird.models.hybrid.shortlist import NO_ROWS, Shortlist, merge, proposals, signals_of
@@ -24,7 +25,6 @@ from tailorbird.models.retrievers.cooccurrence import Cooccurrence
 from tailorbird.models.retrievers.habit import Habit
 from tailorbird.models.retrievers.popularity import Popularity
 from tailorbird.models.retrievers.recency import without_runs
-from tailorbird.models.segments import segment_of
 from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.recipes.recipe import Recipe, load_recipe
 

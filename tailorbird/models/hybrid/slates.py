@@ -1,19 +1,15 @@
 """Newer events as questions to the ranker: who asked, when, and what was taken."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tailorbird.events.interactions import Interactions, basket_openings
-from tailorbird.features.contexts import PastContexts
-from tailorbird.features.functions import NOBODY, Demographics
-from tailorbird.features.profiles import ProfileSource
 from tailorbird.features.table import CONTEXT_FEATURES, CROSS_FEATURES, ITEM_FEATURES, USER_FEATURES
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.shortlist import SIGNALS
 from tailorbird.models.ranker.training import Slates
-from tailorbird.models.segments import segment_of
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.slate.query import Candidates, Query
 from tailorbird.slate.recommender import Recommender
@@ -68,33 +64,6 @@ def basket_starts(interactions: Interactions) -> np.ndarray:
     opens = basket_openings(interactions.users, interactions.times)
     first: np.ndarray = np.flatnonzero(opens)[np.cumsum(opens) - 1]
     return first
-
-
-def queries_of(
-    cases: RankerCases,
-    profiles: ProfileSource,
-    *,
-    people: Mapping[str, Demographics],
-    contexts: PastContexts,
-) -> list[Query]:
-    """What each case's person would have asked: the profile, the clock and the context of that instant."""
-    keys = [str(key) for key in cases.user_keys]
-    states = profiles.states_at(keys, cases.instants)
-    found = contexts.at(keys, cases.instants)
-    queries = []
-    for key, state, now, context in zip(keys, states, cases.instants.tolist(), found, strict=True):
-        person = people.get(key, NOBODY)
-        queries.append(
-            Query(
-                state=state,
-                now=now,
-                k=1,
-                context=context,
-                demographics=person,
-                segment=segment_of(person),
-            )
-        )
-    return queries
 
 
 def candidates_of(recommender: Recommender, queries: Sequence[Query]) -> Iterator[tuple[int, Candidates]]:
