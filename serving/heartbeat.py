@@ -70,7 +70,8 @@ class Heartbeat:
         self._now.set()
         if self.thread is not None:
             self.thread.join(timeout=5)
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -98,7 +99,9 @@ def live_beats(folder: Path, *, now: float) -> list[Beat]:
     for path in sorted(folder.glob("*.json")):
         try:
             raw: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            beat = Beat(raw["replica"], raw["at"], [ArmBeat(**arm) for arm in raw["arms"]], raw["exposures"])
+            beat = Beat(
+                raw["replica"], float(raw["at"]), [ArmBeat(**arm) for arm in raw["arms"]], raw["exposures"]
+            )
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if now - beat.at <= GONE_SECONDS:

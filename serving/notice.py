@@ -21,9 +21,9 @@ class Notice:
             return False
         return True
 
-    def stamp(self) -> int:
-        """Changes with every notice; 0 before the first."""
+    def stamp(self) -> str:
+        """Changes with every notice; "" before the first."""
         try:
-            return self._path.stat().st_mtime_ns
+            return self._path.read_text("utf-8")
         except OSError:
-            return 0
+            return ""

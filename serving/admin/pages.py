@@ -76,7 +76,11 @@ def build_admin(desk: Desk) -> FastAPI:
 
 
 def _reads(app: FastAPI, desk: Desk) -> None:
-    missing = _described((404, "No such version or alias."), (422, "The request breaks the schema."))
+    missing = _described(
+        (404, "No such version or alias."),
+        (422, "The request breaks the schema."),
+        (503, "The registry is away."),
+    )
 
     @app.get("/health/live", tags=["operations"])
     async def live() -> dict[str, str]:

@@ -4,18 +4,15 @@ import logging
 import os
 import threading
 import time
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from serving.admin.listener import Listener
 from serving.heartbeat import beats_folder, live_beats
 from serving.lasting import LastingThread
 from serving.notice import Notice
 from tailorbird.settings import Settings
-
-if TYPE_CHECKING:
-    from registry.versions import Registry
 
 log = logging.getLogger("ray.serve.tailorbird")
 NICENESS = 10
@@ -29,16 +26,16 @@ class Admin:
         from serving.admin.guard import LoopbackGuard
         from serving.admin.moves import Moves
         from serving.admin.pages import Desk, build_admin
+        from serving.admin.reach import RegistryReach
 
         os.nice(NICENESS)
         self._settings = Settings(**settings)
-        self._opening = threading.Lock()
-        self._registry = lru_cache(maxsize=1)(self._open_registry)
+        self._registry = RegistryReach(self._settings)
         beats = beats_folder(Path(folder))
         desk = Desk(
             self._settings,
-            registry=self.registry,
-            moves=Moves(self.registry, notice=Notice(Path(folder))),
+            registry=self._registry,
+            moves=Moves(self._registry, notice=Notice(Path(folder))),
             beats=lambda: live_beats(beats, now=time.time()),
         )
         app = LoopbackGuard(build_admin(desk), max_body_bytes=self._settings.max_body_bytes)
@@ -47,11 +44,6 @@ class Admin:
         self._stop = threading.Event()
         self._compaction = LastingThread(partial(_compact, self._settings, self._stop), name="compaction")
         threading.Thread(target=self._warm, name="admin-warm-up", daemon=True).start()
-
-    def registry(self) -> "Registry":
-        """The workspace's registry; MLflow is imported for the first who asks, the others wait."""
-        with self._opening:
-            return self._registry()
 
     def check_health(self) -> None:
         """Called by Ray Serve: a replica whose port is dead is replaced."""
@@ -65,18 +57,13 @@ class Admin:
             self._listener.close()
             self._stop.set()
 
-    def _open_registry(self) -> "Registry":
-        from registry.versions import Registry
-
-        return Registry(self._settings)
-
     def _warm(self) -> None:
         """Put the champion through the gates that open it, so that the first operator does not wait for imports."""
         from registry.gatekeeper import serviceable
         from registry.gates.gates import gates_of
 
         try:
-            champion = self.registry().alias("champion")
+            champion = self._registry().alias("champion")
             if champion is not None:
                 serviceable(champion, gates=gates_of(self._settings))
         except Exception as error:

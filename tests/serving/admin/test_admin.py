@@ -15,6 +15,7 @@ from registry.who import whoami
 from serving.admin.guard import LoopbackGuard
 from serving.admin.moves import Moves
 from serving.admin.pages import Desk, build_admin
+from serving.admin.reach import RegistryReach
 from serving.heartbeat import ArmBeat, Beat
 from serving.http.schemas import Problem
 from serving.notice import Notice
@@ -56,10 +57,11 @@ def operator(registry: Registry, tmp_path: Path) -> Operator:
     beats: list[Beat] = []
     notice = Notice(tmp_path)
     settings = registry.settings
+    reach = RegistryReach(settings)
     desk = Desk(
         settings,
-        registry=lambda: registry,
-        moves=Moves(lambda: registry, notice=notice, clock=lambda: NOW),
+        registry=reach,
+        moves=Moves(reach, notice=notice, clock=lambda: NOW),
         beats=lambda: beats,
     )
     return Operator(LoopbackGuard(build_admin(desk), max_body_bytes=5_000), settings, notice, beats)
@@ -99,7 +101,7 @@ def test_a_dry_run_moves_nothing(operator):
     assert (tried["moved"], tried["dryRun"]) == (False, True)
     assert [gate["passed"] for gate in tried["gates"]] == [True, True, True]
     assert operator.get("/v1/arms")["arms"][0]["version"] is None
-    assert operator.notice.stamp() == 0
+    assert operator.notice.stamp() == ""
 
 
 def test_what_the_gates_refuse_stays_where_it_was_until_forced_with_a_reason(operator):
@@ -193,6 +195,18 @@ def test_a_body_whose_length_is_not_said_is_not_read(operator):
         "POST", "/v1/models/1:promote", content=pieces(), headers={"content-type": "application/json"}
     )
     assert response.status_code == 411
+
+
+def test_a_registry_that_is_away_is_said_and_moves_nothing(operator):
+    database = operator.settings.mlruns / "mlflow.db"
+    kept = database.read_bytes()
+    database.write_bytes(b"this is no database" * 1000)
+    for response in (operator.promote(1), operator.call("GET", "/v1/models")):
+        assert response.status_code == 503
+        assert "cannot be read" in Problem.model_validate(response.json()).detail
+    assert "cannot be read" in operator.get("/v1/arms")["problems"][0]
+    database.write_bytes(kept)
+    assert operator.promote(1).json()["moved"]
 
 
 def test_what_breaks_on_our_side_is_a_problem_too(operator, monkeypatch):

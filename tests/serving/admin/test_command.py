@@ -12,6 +12,7 @@ from serving.admin.guard import LoopbackGuard
 from serving.admin.listener import Listener, free_port
 from serving.admin.moves import Moves
 from serving.admin.pages import Desk, build_admin
+from serving.admin.reach import RegistryReach
 from serving.heartbeat import Heartbeat, beats_folder, live_beats
 from serving.notice import Notice
 from serving.recommend.arms import beats_of
@@ -49,10 +50,11 @@ def platform(make_world, tmp_path):
     beats = beats_folder(tmp_path)
     heartbeat = Heartbeat(beats, arms=lambda: beats_of(world.served.standings()), exposures=dict)
     world.served._on_change = lambda standings: heartbeat.now()
+    reach = RegistryReach(world.settings)
     desk = Desk(
         world.settings,
-        registry=lambda: world.registry,
-        moves=Moves(lambda: world.registry, notice=notice),
+        registry=reach,
+        moves=Moves(reach, notice=notice),
         beats=lambda: live_beats(beats, now=time.time()),
     )
     port = free_port(0)
