@@ -169,7 +169,7 @@ def race(settings: Settings) -> list[str]:
         )
         for version in "234"
     ]
-    said = [racer.communicate(timeout=120)[0].strip() for racer in racers]
+    said = [racer.communicate(timeout=240)[0].strip() for racer in racers]
     assert [racer.returncode for racer in racers] == [0, 0, 0]
     return said
 

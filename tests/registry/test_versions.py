@@ -70,7 +70,7 @@ def test_trainers_that_register_at_once_get_a_version_each(
         )
         for value in (1.0, 2.0, 3.0)
     ]
-    said = [racer.communicate(timeout=120)[0].strip() for racer in racers]
+    said = [racer.communicate(timeout=240)[0].strip() for racer in racers]
     assert sorted(said) == ["1", "2", "3"]
     for value, version in zip((1.0, 2.0, 3.0), said, strict=True):
         assert open_bundle(registry.version(version).folder, load=Scores.load).model.values[0] == value
