@@ -48,11 +48,13 @@ class Recommend:
         from serving.recommend.cache import RankingCache
         from serving.recommend.draw import SlateDrawer
         from serving.recommend.exposures import ExposureWriter
+        from serving.recommend.facts import LiveFacts
         from serving.recommend.hydrate import Hydrator
         from serving.recommend.service import RecommendService
+        from serving.recommend.trace import TraceService, recommender_of
         from tailorbird.experiments.declared import ARMS_FILE, read_arms
         from tailorbird.plumbing.clock import clock_at
-        from tailorbird.streams.factory import open_exposures
+        from tailorbird.streams.factory import open_events, open_exposures
 
         keep_on_this_machine()
         torch.set_num_threads(1)
@@ -95,6 +97,15 @@ class Recommend:
             clock=clock,
             sample_share=chosen.exposure_sample,
         )
+        self._happened = open_events(chosen)
+        self._traces = TraceService(
+            self._shown,
+            self._happened,
+            recommender_of=partial(recommender_of, self._arms),
+            facts=LiveFacts(chosen),
+            demographics=builder.demographics,
+            history_length=chosen.history_length,
+        )
         self._noop, self._max_body_bytes = noop, chosen.max_body_bytes
         self._arms.start()
         self._heartbeat.start()
@@ -107,11 +118,12 @@ class Recommend:
         return Front(
             [
                 Route("recommend", "POST", "/v1/recommendations", service.recommend),
+                Route("trace", "GET", "/v1/recommendations/", self._traces.trace, suffix="/trace"),
                 Route("recommend", "GET", "/v1/recommendations/", service.recommend_user, suffix=""),
                 Route("rank", "POST", "/v1/rank", service.rank),
                 Route("similar", "GET", "/v1/items/", service.similar, suffix="/similar"),
             ],
-            rest=build_pages(service, noop=self._noop),
+            rest=build_pages(service, self._traces, noop=self._noop),
             max_body_bytes=self._max_body_bytes,
             on_shutdown=self.close,
         )
@@ -125,8 +137,10 @@ class Recommend:
         """Store the exposures that wait and stop the threads."""
         self._heartbeat.close()
         self._arms.close()
+        self._traces.close()
         self._exposures.close()
         self._shown.close()
+        self._happened.close()
 
 
 class Collect:

@@ -34,6 +34,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": ("registry.commands:rollback", "Return an alias to the version it had before."),
     "decisions": ("registry.commands:decisions", "List who moved which alias, when and why."),
     "serve": ("serving.command:serve", "Answer HTTP requests with the champion."),
+    "exposures": (
+        "tailorbird.exposures.command:exposures",
+        "Prove what was shown: features of answers, computed again.",
+    ),
     "mlflow": ("registry.commands:mlflow_pages", "Open the MLflow pages of this workspace."),
     "bench": ("serving.bench.command:bench", "Measure speed: requests per second, latencies, ratios."),
 }

@@ -26,7 +26,9 @@ from serving.http.schemas import (
     RecommendationRequest,
     Recommendations,
 )
+from serving.http.traces import Trace
 from serving.recommend.service import RecommendService
+from serving.recommend.trace import TraceService
 from tailorbird import __version__
 
 Described = dict[int | str, dict[str, Any]]
@@ -41,7 +43,7 @@ PROBLEMS: Described = {
 NumResults = Annotated[int, Query(alias="numResults", ge=1)]
 
 
-def build_pages(service: RecommendService, *, noop: bool = False) -> FastAPI:
+def build_pages(service: RecommendService, traces: TraceService, *, noop: bool = False) -> FastAPI:
     """Make the FastAPI application; ``noop`` adds the route that the benchmark compares with."""
     app = FastAPI(
         title="Tailorbird",
@@ -53,6 +55,7 @@ def build_pages(service: RecommendService, *, noop: bool = False) -> FastAPI:
     app.add_exception_handler(HTTPException, _problem)  # type: ignore[arg-type]
     _operations(app, service)
     _recommendations(app, service)
+    _traces(app, traces)
     if noop:
 
         @app.get("/noop", include_in_schema=False)
@@ -140,6 +143,23 @@ def _recommendations(app: FastAPI, service: RecommendService) -> None:
         """How the collect replica that answers is. Answered by the collect application."""
         problem = not_found("/v1/events/health")
         return Response(problem.body(), problem.status, media_type=MEDIA_TYPE.decode())
+
+
+def _traces(app: FastAPI, traces: TraceService) -> None:
+    problems: Described = {
+        404: {**PROBLEMS[422], "description": "No such answer."},
+        503: {**PROBLEMS[422], "description": "Too many traces at a time, or the streams are away."},
+    }
+
+    @app.get(
+        "/v1/recommendations/{recommendation_id}/trace",
+        tags=["recommend"],
+        responses={200: {"model": Trace}, **problems},
+        response_model=None,
+    )
+    async def trace(recommendation_id: str) -> Response:
+        """Why each item of an answer is there, and what was dropped and why."""
+        return await _delegate(traces.trace, Request(b"", recommendation_id))
 
 
 async def _delegate(handler: Callable[[Request], Awaitable[Answer]], request: Request) -> Response:

@@ -110,7 +110,7 @@ def unpack(data: bytes) -> Exposure:
             ranks=ranks.reshape(n, s).astype(np.int16),
             z_scores=(z_scores / Z_STEPS).reshape(n, s).astype(np.float32),
             user_vector=vector.astype(np.float32),
-            inputs=_unpack_inputs(data[at:]) if at < len(data) else None,
+            inputs=unpack_inputs(data[at:]) if at < len(data) else None,
         )
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TailorbirdError(
@@ -171,7 +171,7 @@ def _exposure(row: dict[str, object]) -> Exposure:
     row["ranks"] = row["ranks"].reshape(shape)  # type: ignore[attr-defined]
     row["z_scores"] = row["z_scores"].reshape(shape)  # type: ignore[attr-defined]
     row["removed_items"] = {rule: tuple(ids) for rule, ids in row["removed_items"].items()}  # type: ignore[attr-defined]
-    row["inputs"] = None if row["inputs"] is None else _unpack_inputs(row["inputs"])  # type: ignore[arg-type]
+    row["inputs"] = None if row["inputs"] is None else unpack_inputs(row["inputs"])  # type: ignore[arg-type]
     return Exposure(**row)  # type: ignore[arg-type]
 
 
@@ -187,7 +187,8 @@ def _pack_inputs(inputs: Inputs) -> bytes:
     return b"".join((_HEAD.pack(len(shapes)), shapes, *(array.tobytes() for array in arrays)))
 
 
-def _unpack_inputs(data: bytes) -> Inputs:
+def unpack_inputs(data: bytes) -> Inputs:
+    """Read the ranker inputs as the archive holds them: shapes as JSON, then float32 numbers."""
     (size,) = _HEAD.unpack_from(data)
     at = _HEAD.size + size
     arrays = []

@@ -1,19 +1,23 @@
 """The profile an answer was made from, rebuilt from the stream of events as it was at the answer's instant."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tailorbird.events.schema import Event
 from tailorbird.features.facts import ItemFacts
+from tailorbird.features.merge import merge_all
 from tailorbird.features.state import UserState
 
 DOUBTFUL = 32
 """Newest events of which some may have been received, but not folded in yet, when the answer was made."""
 
+Parts = Mapping[str, UserState]
+"""What was done under each of a person's keys."""
+
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """``state`` is the fold of ``events``; ``exact`` where its version is the one that the answer names."""
+    """``state`` is made of ``events``; ``exact`` where its version is the one that the answer names."""
 
     state: UserState
     events: Sequence[Event]
@@ -29,17 +33,40 @@ def rebuild_profile(
     version: str,
     history_length: int,
 ) -> Rebuilt:
-    """The profile with ``version`` at ``instant`` (epoch seconds); ``events`` of one person, in the order of the stream.
+    """The profile with ``version`` at ``instant`` (epoch seconds).
 
-    An event counts from when it was received. The last ones before the instant may have been on their way to the
-    profile, so of the states they lead to the one with the right version is taken; where none has it, the newest.
+    ``events`` are the person's and those of the keys linked to them, in the order of their arrival. An event counts from
+    when it was received. The last ones before the instant may have been on their way to the profile, so of the states
+    they lead to the one with the right version is taken; where none has it, the newest.
     """
     received = [event for event in events if event.received_time <= instant]
     sure = max(0, len(received) - DOUBTFUL)
-    state = UserState.empty(user_key).fold(received[:sure], facts, length=history_length)
+    parts = fold_parts({}, received[:sure], facts, history_length=history_length)
+    state = joined_parts(parts, user_key, history_length=history_length)
     found = Rebuilt(state, received[:sure], exact=True) if state.version == version else None
     for count in range(sure, len(received)):
-        state = state.fold([received[count]], facts, length=history_length)
+        parts = fold_parts(parts, [received[count]], facts, history_length=history_length)
+        state = joined_parts(parts, user_key, history_length=history_length)
         if state.version == version:
             found = Rebuilt(state, received[: count + 1], exact=True)
     return found or Rebuilt(state, received, exact=False)
+
+
+def fold_parts(
+    parts: Parts, events: Sequence[Event], facts: ItemFacts, *, history_length: int
+) -> dict[str, UserState]:
+    """The parts with ``events`` added, each to its own key's."""
+    by_key: dict[str, list[Event]] = {}
+    for event in events:
+        by_key.setdefault(event.user_key, []).append(event)
+    folded = dict(parts)
+    for key, some in by_key.items():
+        folded[key] = parts.get(key, UserState.empty(key)).fold(some, facts, length=history_length)
+    return folded
+
+
+def joined_parts(parts: Parts, user_key: str, *, history_length: int) -> UserState:
+    """One profile of the person's own part and those that are linked to it, as an answer reads it."""
+    own = parts.get(user_key, UserState.empty(user_key))
+    linked = [parts[key] for key in own.links.keys if key in parts]
+    return merge_all([own, *linked], length=history_length) if linked else own

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tailorbird.events.schema import Event
+from tailorbird.exposures.profiles import fold_parts, joined_parts
 from tailorbird.features.facts import ItemFacts
-from tailorbird.features.state import UserState
 from tailorbird.features.table import PASSIVE_TYPES
 from tailorbird.slate.query import Query, Ranking
 from tailorbird.slate.recommender import Recommender
@@ -97,21 +97,15 @@ def _cases(query: Query, events: Sequence[Event], facts: ItemFacts, history_leng
         groups.append(places[:1])
         if len(places) > 1:
             groups.append(places)
-    base, tail = _base(query, events, [place for group in groups for place in group], facts, history_length)
+    first = min((place for group in groups for place in group), default=len(events))
+    base = fold_parts({}, events[:first], facts, history_length=history_length)  # made once for all cases
     cases = []
     for group in groups:
-        out = {id(events[place]) for place in group}
-        state = base.fold([event for event in tail if id(event) not in out], facts, length=history_length)
+        out = set(group)
+        rest = [event for place, event in enumerate(events[first:], start=first) if place not in out]
+        parts = fold_parts(base, rest, facts, history_length=history_length)
+        state = joined_parts(parts, query.state.user_key, history_length=history_length)
         cases.append(_Case(tuple(events[place] for place in group), replace(query, state=state)))
     if query.item_id:
         cases.append(_Case((), replace(query, item_id=None)))
     return cases
-
-
-def _base(
-    query: Query, events: Sequence[Event], tried: Sequence[int], facts: ItemFacts, history_length: int
-) -> tuple[UserState, Sequence[Event]]:
-    """The profile before the first event that is tried, made once, and the events since."""
-    first = min(tried, default=len(events))
-    empty = UserState.empty(query.state.user_key)
-    return empty.fold(events[:first], facts, length=history_length), events[first:]

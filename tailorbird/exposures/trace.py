@@ -11,7 +11,7 @@ from tailorbird.exposures.pushes import Push, find_pushes
 from tailorbird.exposures.words import act_in_words, fall_in_words
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import NOBODY, Demographics
-from tailorbird.models.segments import segment_of
+from tailorbird.features.segments import segment_of
 from tailorbird.slate.query import Query, Rules
 from tailorbird.slate.recommender import Recommender
 from tailorbird.slate.words import filled_in, number_of, rule_in_words

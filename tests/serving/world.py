@@ -4,6 +4,7 @@ import datetime as dt
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.cache import RankingCache
 from serving.recommend.draw import SlateDrawer
 from serving.recommend.exposures import ExposureWriter
+from serving.recommend.facts import LiveFacts
 from serving.recommend.hydrate import Hydrator
 from serving.recommend.pages import build_pages
 from serving.recommend.service import RecommendService
+from serving.recommend.trace import TraceService, recommender_of
 from serving.writer import GroupWriter
 from tailorbird.bundle import BUNDLE_PATH, Origin, open_bundle, write_bundle
 from tailorbird.experiments.arm import CHAMPION, Arm, SlateSettings
@@ -130,17 +133,25 @@ class World:
             known_items=lambda: frozenset(toy.CATALOG.item_ids),
             clock=lambda: self.clock,
         )
+        self.traces = TraceService(
+            self.shown,
+            self.log,
+            recommender_of=partial(recommender_of, self.served),
+            facts=LiveFacts(settings),
+            history_length=settings.history_length,
+        )
         service = self.service
         self.front = Front(
             [
                 Route("recommend", "POST", "/v1/recommendations", service.recommend),
+                Route("trace", "GET", "/v1/recommendations/", self.traces.trace, suffix="/trace"),
                 Route("recommend", "GET", "/v1/recommendations/", service.recommend_user, suffix=""),
                 Route("rank", "POST", "/v1/rank", service.rank),
                 Route("similar", "GET", "/v1/items/", service.similar, suffix="/similar"),
                 Route("events", "POST", "/v1/events", collect.collect),
                 Route("events_health", "GET", "/v1/events/health", collect.health),
             ],
-            rest=build_pages(service, noop=True),
+            rest=build_pages(service, self.traces, noop=True),
             max_body_bytes=body,
             body_seconds=0.2,
         )
@@ -214,6 +225,7 @@ class World:
 
     def close(self) -> None:
         self.served.close()
+        self.traces.close()
         self.exposures.close()
         self.writer.close()
         self.folder.close()

@@ -1,0 +1,105 @@
+"""GET /v1/recommendations/{id}/trace: looks an answer up and explains it, in a thread of its own, few at a time."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from http import HTTPStatus
+
+import orjson
+
+from serving.http.front import Answer, Request
+from serving.http.problems import ProblemError, shown
+from serving.recommend.arms import ServedArms
+from tailorbird.errors import TailorbirdError
+from tailorbird.events.schema import Event
+from tailorbird.exposures.exposure import Exposure
+from tailorbird.exposures.past import events_of_person
+from tailorbird.exposures.trace import trace_of
+from tailorbird.features.facts import ItemFacts
+from tailorbird.features.functions import NOBODY, Demographics
+from tailorbird.slate.recommender import Recommender
+from tailorbird.streams.stream import Stream
+
+AT_ONCE = 4
+"""Traces that a replica takes at a time; they are made one after the other, so that answers keep their time."""
+BREATH_SECONDS = 0.002
+
+
+def recommender_of(arms: ServedArms, arm: str, version: str) -> Recommender | None:
+    """What answers with ``version`` of the model now, as ``arm`` does where it has it; None where nothing does."""
+    standings = sorted(arms.standings(), key=lambda standing: standing.arm.name != arm)
+    return next((each.recommender for each in standings if version and each.version == version), None)
+
+
+class TraceService:
+    """Explains answers that were given, from the streams alone: a restart or a compaction in between changes nothing."""
+
+    def __init__(
+        self,
+        exposures: Stream[Exposure],
+        events: Stream[Event],
+        *,
+        recommender_of: Callable[[str, str], Recommender | None],
+        facts: Callable[[], ItemFacts],
+        demographics: Callable[[str], Demographics] = lambda key: NOBODY,
+        history_length: int,
+    ) -> None:
+        """``recommender_of`` finds what answers for an arm with a version of the model, None where it is not loaded."""
+        self._exposures, self._events = exposures, events
+        self._recommender_of, self._facts = recommender_of, facts
+        self._demographics, self._history_length = demographics, history_length
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="trace")
+        self._places = threading.Semaphore(AT_ONCE)
+
+    async def trace(self, request: Request) -> Answer:
+        """Explain the answer that the path names."""
+        if not self._places.acquire(blocking=False):
+            raise ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "busy",
+                f"{AT_ONCE} traces are being made already",
+                remedy="ask again in a moment",
+            )
+        made: Future[bytes] = self._pool.submit(partial(self._made, request.argument))
+        made.add_done_callback(lambda done: self._places.release())
+        # Shielded: a caller who hangs up must not cancel what the thread is at.
+        return Answer(await asyncio.shield(asyncio.wrap_future(made)))
+
+    def close(self) -> None:
+        """End the thread once it is done with what it is at."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _made(self, recommendation_id: str) -> bytes:
+        started = time.perf_counter()
+        try:
+            exposure = self._exposures.find(recommendation_id)
+            past = [] if exposure is None else self._past(exposure)
+        except TailorbirdError as error:
+            raise ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE, "streams-away", error.what, remedy=error.remedy
+            ) from error
+        if exposure is None:
+            raise ProblemError(
+                HTTPStatus.NOT_FOUND,
+                "unknown-recommendation",
+                f"no answer {shown(recommendation_id)}",
+                remedy="send a recommendationId of this workspace; an answer can be traced a second after it was given",
+            )
+        trace = trace_of(
+            exposure,
+            events=past,
+            facts=self._facts(),
+            recommender=self._recommender_of(exposure.arm, exposure.model_version),
+            demographics=self._demographics(exposure.user_key),
+            history_length=self._history_length,
+            breathe=lambda: time.sleep(BREATH_SECONDS),
+        )
+        return orjson.dumps({**trace, "tookMs": round((time.perf_counter() - started) * 1000, 3)})
+
+    def _past(self, exposure: Exposure) -> list[Event]:
+        if exposure.user_id is None and exposure.anonymous_id is None:
+            return []
+        return events_of_person(self._events, exposure.user_key)

@@ -1,0 +1,112 @@
+"""Feature parity in production: the vectors that answers used, against those that the stream of events gives."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tailorbird.events.schema import Event
+from tailorbird.exposures.codec import unpack_inputs
+from tailorbird.exposures.exposure import Exposure
+from tailorbird.exposures.profiles import rebuild_profile
+from tailorbird.features.facts import ItemFacts
+from tailorbird.features.functions import NOBODY, Demographics, user_vector
+from tailorbird.features.table import USER_FEATURES
+from tailorbird.streams.stream import Stream
+
+TOLERANCE = 1e-6
+COLUMNS = ("recommendation_id", "user_key", "scored_at", "profile_version", "inputs")
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What the sample holds of one answer: whose profile, of which version, and the vector made of it."""
+
+    recommendation_id: str
+    user_key: str
+    scored_at: float
+    profile_version: str
+    vector: np.ndarray
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An answer whose vector is not what the events give: the feature that is farthest off, and by how much."""
+
+    recommendation_id: str
+    feature: str
+    by: float
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What was compared. ``unfounded`` answers used a profile that no prefix of the person's events leads to."""
+
+    checked: int
+    worst: float
+    differing: Sequence[Difference]
+    unfounded: Sequence[str]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every answer used what the events give."""
+        return not self.differing and not self.unfounded
+
+
+def read_sample(exposures: Stream[Exposure], *, limit: int) -> list[Sampled]:
+    """The newest ``limit`` answers of the sample."""
+    found: list[Sampled] = []
+    for batch in exposures.scan(columns=COLUMNS):
+        table = pa.Table.from_batches([batch])
+        found += _sampled(table.filter(pc.is_valid(table["inputs"])))
+        found = found[-limit:]
+    return found
+
+
+def check_parity(
+    sample: Iterable[Sampled],
+    *,
+    events_of: Callable[[str], Sequence[Event]],
+    facts: ItemFacts,
+    people: Mapping[str, Demographics],
+    history_length: int,
+) -> Parity:
+    """Compute every vector again from its person's events; ``events_of`` gives them in the order of arrival."""
+    by_person: dict[str, list[Sampled]] = {}
+    for each in sample:
+        by_person.setdefault(each.user_key, []).append(each)
+    checked, worst = 0, 0.0
+    differing: list[Difference] = []
+    unfounded: list[str] = []
+    for user_key, answers in by_person.items():
+        events = events_of(user_key)
+        for each in answers:
+            checked += 1
+            rebuilt = rebuild_profile(
+                user_key,
+                events,
+                facts,
+                instant=each.scored_at,
+                version=each.profile_version,
+                history_length=history_length,
+            )
+            if not rebuilt.exact:
+                unfounded.append(each.recommendation_id)
+                continue
+            person = people.get(user_key, NOBODY)
+            offline = user_vector(rebuilt.state, now=each.scored_at, demographics=person)
+            off = np.abs(offline - each.vector)
+            worst = max(worst, float(off.max(initial=0.0)))
+            if not off.max(initial=0.0) <= TOLERANCE:
+                feature = USER_FEATURES[int(off.argmax())]
+                differing.append(Difference(each.recommendation_id, feature, float(off.max())))
+    return Parity(checked, worst, differing, unfounded)
+
+
+def _sampled(table: pa.Table) -> Iterator[Sampled]:
+    instants = table["scored_at"].cast(pa.int64()).to_pylist()
+    rows = zip(*(table[name].to_pylist() for name in COLUMNS), instants, strict=True)
+    for recommendation_id, user_key, _, version, inputs, micros in rows:
+        yield Sampled(recommendation_id, user_key, micros / 1e6, version, unpack_inputs(inputs).user)
