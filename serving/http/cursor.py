@@ -24,7 +24,7 @@ def write_cursor(item_ids: Sequence[str]) -> str | None:
 
 
 def read_cursor(cursor: str | None) -> tuple[str, ...]:
-    """Unpack a cursor; raises a 400 problem where it is not one of ours."""
+    """Unpack a cursor; raises a 404 problem where it is not one of ours."""
     if not cursor:
         return ()
     try:
@@ -45,7 +45,7 @@ def read_cursor(cursor: str | None) -> tuple[str, ...]:
 
 def _invalid(cursor: str) -> ProblemError:
     return ProblemError(
-        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.NOT_FOUND,
         "invalid-cursor",
         f"no such cursor: {shown(cursor)}",
         remedy="send the cursor of the answer before, unchanged, or none for the first page",

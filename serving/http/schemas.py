@@ -3,14 +3,14 @@
 import datetime as dt
 from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import (
-    AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
+    StrictFloat,
     StrictInt,
     model_validator,
 )
@@ -19,40 +19,42 @@ from pydantic.alias_generators import to_camel
 Identifier = Annotated[str, Field(min_length=1, max_length=256)]
 ItemIds = Annotated[list[Identifier], Field(max_length=10_000)]
 MAX_RESULTS = 1_000
+
+
+def _whole(value: object) -> object:
+    """JSON knows one kind of number: 5.0 is a whole one."""
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
 Results = Annotated[
-    StrictInt, Field(ge=1, le=MAX_RESULTS, description="How many items to answer; more than exist is fine.")
+    StrictInt,
+    Field(ge=1, le=MAX_RESULTS, description="How many items to answer; more than exist is fine."),
+    BeforeValidator(_whole),
 ]
 Names = Annotated[list[Identifier], Field(max_length=100)]
 """Categories or brands of a filter."""
-Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Price = Annotated[StrictFloat, Field(ge=0, le=1e300)]
 
 
-MAX_OBJECT_BYTES = 16_384
-MAX_DEPTH = 8
-_WHOLE = 2**63 - 1
-
-
-def _storable(value: dict[str, Any]) -> dict[str, Any]:
-    """The streams keep JSON of a bounded size: refuse here what they could not keep."""
-    if not value:
-        return value
-    if _deeper(value, MAX_DEPTH):
-        raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
-    try:
-        size = len(orjson.dumps(value))
-    except orjson.JSONEncodeError as error:
-        raise ValueError(f"cannot be stored: {error}") from None
-    if size > MAX_OBJECT_BYTES:
-        raise ValueError(f"is {size:,} bytes as JSON, at most {MAX_OBJECT_BYTES:,} are kept")
-    return value
-
-
-def _deeper(value: object, levels: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels < 0 or any(_deeper(each, levels - 1) for each in inner if isinstance(each, dict | list))
-
-
-JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
+Scalar = (
+    StrictBool
+    | Annotated[StrictInt, Field(ge=-(2**53), le=2**53)]
+    | Annotated[StrictFloat, Field(ge=-1e300, le=1e300)]
+    | Annotated[str, Field(max_length=256)]
+    | None
+)
+Key = Annotated[str, Field(max_length=64)]
+Context = Annotated[
+    dict[
+        Key,
+        Scalar
+        | Annotated[list[Scalar], Field(max_length=16)]
+        | Annotated[dict[Key, Scalar], Field(max_length=16)],
+    ],
+    Field(max_length=32),
+]
+"""Plain values, and lists and objects of them: what may be sent is what the description says."""
+JsonObject = dict[str, Any]
 
 
 class Body(BaseModel):
@@ -81,7 +83,7 @@ class Visitor(Body):
     user_id: Identifier | None = None
     anonymous_id: Identifier | None = None
     session_id: Identifier | None = None
-    context: JsonObject = Field(default={}, description="device, referrer, consent …")
+    context: Context = Field(default={}, description="device, referrer, consent …")
 
 
 class RecommendationRequest(Visitor):

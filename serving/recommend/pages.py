@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import orjson
-from fastapi import FastAPI, Query, Response
+from fastapi import FastAPI, Path, Query, Response
 from fastapi.requests import Request as HttpRequest
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -17,6 +18,7 @@ from serving import metrics
 from serving.http.front import Answer, Request
 from serving.http.problems import MEDIA_TYPE, ProblemError, not_found
 from serving.http.schemas import (
+    MAX_RESULTS,
     Collected,
     CollectHealth,
     EventBatch,
@@ -33,14 +35,16 @@ from tailorbird import __version__
 
 Described = dict[int | str, dict[str, Any]]
 PROBLEMS: Described = {
-    status: {"description": text, "content": {"application/problem+json": {}}, "model": Problem}
+    status: {"description": text, "model": Problem}
     for status, text in (
-        (400, "Malformed JSON or cursor."),
+        (400, "Malformed JSON."),
+        (404, "No such item or cursor."),
         (413, "Body too large."),
         (422, "The request breaks the schema."),
     )
 }
-NumResults = Annotated[int, Query(alias="numResults", ge=1)]
+NumResults = Annotated[int, Query(alias="numResults", ge=1, le=MAX_RESULTS)]
+Name = Annotated[str, Path(min_length=1, max_length=256)]
 
 
 def build_pages(service: RecommendService, traces: TraceService, *, noop: bool = False) -> FastAPI:
@@ -62,7 +66,20 @@ def build_pages(service: RecommendService, traces: TraceService, *, noop: bool =
         async def nothing() -> dict[str, bool]:
             return {"ok": True}
 
+    _describe_problems(app)
     return app
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Say of every problem that it is application/problem+json: FastAPI describes all models as application/json."""
+    description = app.openapi()
+    for methods in description["paths"].values():
+        for operation in methods.values():
+            for answer in operation["responses"].values():
+                content = answer.get("content", {})
+                schema = content.get("application/json", {}).get("schema", {})
+                if schema.get("$ref", "").endswith("/Problem"):
+                    answer["content"] = {MEDIA_TYPE.decode(): content["application/json"]}
 
 
 def _operations(app: FastAPI, service: RecommendService) -> None:
@@ -77,7 +94,7 @@ def _operations(app: FastAPI, service: RecommendService) -> None:
         health, good = service.health()
         return Response(orjson.dumps(health), 200 if good else 503, media_type="application/json")
 
-    @app.get("/metrics", tags=["operations"], response_model=None)
+    @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse, response_model=None)
     async def prometheus() -> Response:
         """Metrics of all replicas, in Prometheus' text format."""
         return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
@@ -85,7 +102,6 @@ def _operations(app: FastAPI, service: RecommendService) -> None:
 
 def _recommendations(app: FastAPI, service: RecommendService) -> None:
     answered: Described = {200: {"model": Recommendations}, **PROBLEMS}
-    unknown: Described = {404: {"description": "No such item.", "model": Problem}}
 
     @app.post("/v1/recommendations", tags=["recommend"], responses=answered, response_model=None)
     async def recommend(body: RecommendationRequest) -> Response:
@@ -93,7 +109,7 @@ def _recommendations(app: FastAPI, service: RecommendService) -> None:
         return await _delegate(service.recommend, Request(_json(body)))
 
     @app.get("/v1/recommendations/{user_id}", tags=["recommend"], responses=answered, response_model=None)
-    async def recommend_user(user_id: str, num_results: NumResults = 20) -> Response:
+    async def recommend_user(user_id: Name, num_results: NumResults = 20) -> Response:
         """The shortcut for a known user."""
         return await _delegate(
             service.recommend_user, Request(b"", user_id, {"numResults": str(num_results)})
@@ -107,10 +123,10 @@ def _recommendations(app: FastAPI, service: RecommendService) -> None:
     @app.get(
         "/v1/items/{item_id}/similar",
         tags=["recommend"],
-        responses={**answered, **unknown},
+        responses=answered,
         response_model=None,
     )
-    async def similar(item_id: str, num_results: NumResults = 20) -> Response:
+    async def similar(item_id: Name, num_results: NumResults = 20) -> Response:
         """An item's neighbours."""
         return await _delegate(service.similar, Request(b"", item_id, {"numResults": str(num_results)}))
 

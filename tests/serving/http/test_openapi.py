@@ -1,0 +1,43 @@
+"""Whatever /openapi.json allows is answered as it says, and what it forbids is refused as it says (schemathesis)."""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from serving.cluster import free_ports
+
+SECONDS = 40
+
+
+@pytest.mark.timeout(240)
+def test_the_description_and_the_platform_agree(make_world, tmp_path):
+    world = make_world(body=1_000_000)
+    port = free_ports(1)[0]
+    server = uvicorn.Server(uvicorn.Config(world.front, port=port, log_level="error"))
+    running = threading.Thread(target=server.run, daemon=True)
+    running.start()
+    while not server.started:
+        time.sleep(0.01)
+    checked = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("st")),
+            "--no-color",
+            "run",
+            f"http://127.0.0.1:{port}/openapi.json",
+            f"--max-time={SECONDS}",
+            "--generation-database=none",
+            "--seed=7",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    server.should_exit = True
+    running.join(10)
+    assert checked.returncode == 0, checked.stdout[-20_000:]
