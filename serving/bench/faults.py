@@ -201,19 +201,19 @@ def _apart(calls: Sequence[Call]) -> list[Call]:
     return [Call(call.caller + CALLERS, call.started, call.ended, call.status) for call in calls]
 
 
-def _replicas(application: str, started: Started) -> list[int]:
-    """Process ids of an application's replicas in this cluster."""
+def replicas_of(application: str, folder: Path) -> list[int]:
+    """Process ids of an application's replicas in the cluster that lives in ``folder``."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         line = " ".join(process.info["cmdline"] or ())
-        if line.startswith(f"ray::ServeReplica:{application}:") and _is_ours(process, started):
+        if line.startswith(f"ray::ServeReplica:{application}:") and _lives_in(process, folder):
             found.append(process.pid)
     return found
 
 
-def _is_ours(process: psutil.Process, started: Started) -> bool:
+def _lives_in(process: psutil.Process, folder: Path) -> bool:
     try:
-        return process.environ().get("RAY_AUTH_TOKEN_PATH") == started.environment["RAY_AUTH_TOKEN_PATH"]
+        return Path(process.environ().get("RAY_AUTH_TOKEN_PATH", "/")).parent == folder
     except psutil.Error:
         return False
 
@@ -223,7 +223,7 @@ def _victim(part: str, started: Started, rng: random.Random) -> int:
         pid = started.proxy.pid
         assert pid is not None
         return pid
-    found = _replicas(REPLICAS[part], started)
+    found = replicas_of(REPLICAS[part], started.folder)
     if not found:
         raise TailorbirdError(f"no replica of {REPLICAS[part]} runs", remedy="see the log of the cluster")
     return rng.choice(found)
@@ -244,8 +244,8 @@ def _wait_until_whole(settings: Settings, started: Started) -> None:
             states
             and all(state.status == "HEALTHY" for state in states)
             and started.proxy.replicas >= settings.replicas + settings.collect_replicas
-            and len(_replicas("collect", started)) >= settings.collect_replicas
-            and len(_replicas("recommend", started)) >= settings.replicas
+            and len(replicas_of("collect", started.folder)) >= settings.collect_replicas
+            and len(replicas_of("recommend", started.folder)) >= settings.replicas
         ):
             return
         time.sleep(0.2)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,8 @@ import httpx
 import psutil
 import pytest
 
+from serving.bench.callers import Ask, Callers
+from serving.bench.faults import Tally, replicas_of
 from serving.bench.world import make_world, promote_folder, register_folder
 from serving.cluster import free_ports
 from tailorbird.features.functions import user_vector
@@ -305,6 +308,44 @@ def test_metrics_add_up_the_replicas_and_nothing_else(service):
     assert "autoscaler" not in text
 
 
+def test_callers_that_hang_up_leave_collection_running(service):
+    for n in range(100):
+        body = json.dumps(
+            {"batch": [{"messageId": f"gone-{n}", "type": "view", "userId": "gone", "itemId": "item-1"}]}
+        )
+        head = f"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+        with socket.create_connection(("127.0.0.1", service.settings.port)) as caller:
+            caller.sendall(f"{head}\r\n\r\n{body}".encode())
+            time.sleep(0.012)
+    for n in range(8):  # whichever replica answers
+        event = {"messageId": f"stayed-{n}", "type": "view", "userId": "gone", "itemId": "item-1"}
+        assert service.client.post("/v1/events", json={"batch": [event]}).status_code == 202
+        assert service.client.get("/v1/events/health").json()["status"] in ("ready", "degraded")
+
+
+@pytest.mark.parametrize("part", ["proxy", "collect", "recommend"])
+def test_a_killed_part_costs_no_event_and_no_caller_more_than_the_request_in_hand(service, part):
+    tally = Tally(f"killed-{part}")
+    base = str(service.client.base_url)
+    question = Ask("/v1/recommendations", b'{"userId": "user-1", "numResults": 5}')
+    victim = proxy_of(service.folder) if part == "proxy" else replicas_of(part, service.folder)[0]
+    acting = Callers(base, count=4, ask=tally.ask, pause_seconds=0.01)
+    asking = Callers(base, count=4, ask=lambda caller: question, pause_seconds=0.01)
+    with acting, asking:
+        time.sleep(0.5)
+        os.kill(victim, signal.SIGKILL)
+        time.sleep(3)
+    calls = [*acting.calls, *asking.calls]
+    assert sum(not call.good for call in calls) <= 8
+    assert {call.caller for call in acting.calls[-20:] if call.good} == {0, 1, 2, 3}  # all of them go on
+    with open_events(service.settings) as log:
+        assert all(log.find(message) is not None for message in tally.acknowledged)
+    deadline = time.monotonic() + 90
+    while part != "proxy" and len(replicas_of(part, service.folder)) < 2:
+        assert time.monotonic() < deadline, "the replica was not replaced"
+        time.sleep(0.5)
+
+
 def test_ctrl_c_ends_every_process_and_removes_the_private_folder(service):
     assert ours(service.folder)
     service.process.send_signal(signal.SIGINT)
@@ -314,6 +355,16 @@ def test_ctrl_c_ends_every_process_and_removes_the_private_folder(service):
     assert ours(service.folder) == []
     assert not service.folder.exists()
     assert not (service.settings.folder / "serving.json").exists()
+
+
+def proxy_of(folder: Path) -> int:
+    """The newest HAProxy that callers reach."""
+    mine = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(folder / "door" / "haproxy.cfg") in (process.info["cmdline"] or ())
+    ]
+    return max(mine, key=lambda process: process.create_time()).pid
 
 
 def _environment(process: psutil.Process) -> list[str]:
