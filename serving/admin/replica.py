@@ -11,6 +11,7 @@ from typing import Any
 from serving.admin.listener import Listener
 from serving.heartbeat import beats_folder, live_beats
 from serving.lasting import LastingThread
+from serving.loopback import keep_on_this_machine
 from serving.notice import Notice
 from tailorbird.settings import Settings
 
@@ -28,6 +29,7 @@ class Admin:
         from serving.admin.pages import Desk, build_admin
         from serving.admin.reach import RegistryReach
 
+        keep_on_this_machine()
         os.nice(NICENESS)
         self._settings = Settings(**settings)
         self._registry = RegistryReach(self._settings)
