@@ -18,6 +18,7 @@ from tailorbird.events.schema import LINK_TYPES, Event
 from tailorbird.events.valence import RatingScale
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import static_rows
+from tailorbird.features.links import Links
 from tailorbird.features.records import records_of
 from tailorbird.features.state import UserState
 from tailorbird.settings import Settings
@@ -93,6 +94,10 @@ class ProfileUpdater:
             with self._room.online.tables(self._room.config) as tables:
                 tables.adopt(VIEWS)
         return Applied(users, events, step.position)
+
+    def links_of(self, user_key: str) -> Links:
+        """What was last said of the anonymous ids of a person."""
+        return self._room.online_parts([user_key])[0].links
 
     def has_damage(self) -> bool:
         """Whether rows are known that cannot be read: the next catch-up rebuilds them."""

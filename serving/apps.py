@@ -16,6 +16,7 @@ from tailorbird.errors import TailorbirdError
 from tailorbird.settings import Settings
 
 if TYPE_CHECKING:
+    from serving.http.schemas import Linked
     from serving.recommend.arms import Standing
 
 ONGOING_REQUESTS = 1_000
@@ -112,9 +113,10 @@ class Recommend:
 
     def __serve_build_asgi_app__(self) -> Front:
         """The HTTP edge, made in the replica once the parts above stand."""
+        from serving.recommend.merge import MergeRoutes
         from serving.recommend.pages import build_pages
 
-        service = self._service
+        service, merge = self._service, MergeRoutes(_link_by_collect)
         return Front(
             [
                 Route("recommend", "POST", "/v1/recommendations", service.recommend),
@@ -122,8 +124,10 @@ class Recommend:
                 Route("recommend", "GET", "/v1/recommendations/", service.recommend_user, suffix=""),
                 Route("rank", "POST", "/v1/rank", service.rank),
                 Route("similar", "GET", "/v1/items/", service.similar, suffix="/similar"),
+                Route("merge", "POST", "/v1/users/", merge.merge, suffix="/merge"),
+                Route("merge", "DELETE", "/v1/users/", merge.part, suffix="/merge"),
             ],
-            rest=build_pages(service, self._traces, noop=self._noop),
+            rest=build_pages(service, self._traces, merge=merge, noop=self._noop),
             max_body_bytes=self._max_body_bytes,
             on_shutdown=self.close,
         )
@@ -150,6 +154,7 @@ class Collect:
         from feature_repo.updater import ProfileUpdater
         from serving.collect.fold import ProfileFolder
         from serving.collect.known import KnownItems
+        from serving.collect.links import LinkService
         from serving.collect.service import CollectService
         from serving.writer import GroupWriter
         from tailorbird.streams.factory import open_events
@@ -157,8 +162,10 @@ class Collect:
         keep_on_this_machine()
         chosen = Settings(**settings)
         self._log = open_events(chosen)
-        self._folder = ProfileFolder(ProfileUpdater(chosen, log=self._log), self._log)
+        updater = ProfileUpdater(chosen, log=self._log)
+        self._folder = ProfileFolder(updater, self._log)
         self._writer = GroupWriter(self._log, fold=self._folder.fold)
+        self._links = LinkService(self._writer, links_of=updater.links_of)
         self._service = CollectService(
             self._writer,
             self._folder,
@@ -179,6 +186,16 @@ class Collect:
             on_shutdown=self.close,
         )
 
+    async def link(self, user_id: str, anonymous_id: str, joined: bool) -> dict[str, Any]:
+        """Join or part two ids; recommend asks, whose application /v1/users belongs to. ``problem`` says what went wrong."""
+        from serving.http.problems import ProblemError
+
+        try:
+            linked = await self._links.link(user_id, anonymous_id, joined=joined)
+        except ProblemError as problem:
+            return {"problem": [problem.status, problem.slug, problem.detail, problem.remedy]}
+        return linked.model_dump()
+
     def check_health(self) -> None:
         """Ray Serve asks; an error here has the replica replaced."""
         _refuse_dead(self._service.dead_threads())
@@ -188,6 +205,17 @@ class Collect:
         self._writer.close()
         self._folder.close()
         self._log.close()
+
+
+async def _link_by_collect(user_id: str, anonymous_id: str, joined: bool) -> "Linked":
+    from serving.http.problems import ProblemError
+    from serving.http.schemas import Linked
+
+    answer = await serve.get_app_handle("collect").link.remote(user_id, anonymous_id, joined)
+    if "problem" in answer:
+        status, slug, detail, remedy = answer["problem"]
+        raise ProblemError(status, slug, detail, remedy=remedy)
+    return Linked.model_validate(answer)
 
 
 def _refuse_dead(names: Sequence[str]) -> None:

@@ -182,6 +182,23 @@ class EventBatch(Body):
     )
 
 
+class MergeRequest(Body):
+    """Which anonymous id belongs to the user of the path."""
+
+    anonymous_id: Identifier
+
+
+class Linked(Body):
+    """What holds from now on for a user and an anonymous id; it is on disk."""
+
+    user_id: str
+    anonymous_id: str
+    merged: bool
+    profile_delayed: bool = Field(
+        default=False, description="Stored; the live profile follows when the feature store is back."
+    )
+
+
 class Note(Body):
     """A remark on one event of a batch: ``index`` is its place there."""
 

@@ -23,12 +23,15 @@ from serving.http.schemas import (
     CollectHealth,
     EventBatch,
     Health,
+    Linked,
+    MergeRequest,
     Problem,
     RankRequest,
     RecommendationRequest,
     Recommendations,
 )
 from serving.http.traces import Trace
+from serving.recommend.merge import MergeRoutes
 from serving.recommend.service import RecommendService
 from serving.recommend.trace import TraceService
 from tailorbird import __version__
@@ -43,11 +46,14 @@ PROBLEMS: Described = {
         (422, "The request breaks the schema."),
     )
 }
+AnonymousId = Annotated[str, Query(alias="anonymousId", min_length=1, max_length=256)]
 NumResults = Annotated[int, Query(alias="numResults", ge=1, le=MAX_RESULTS)]
 Name = Annotated[str, Path(min_length=1, max_length=256)]
 
 
-def build_pages(service: RecommendService, traces: TraceService, *, noop: bool = False) -> FastAPI:
+def build_pages(
+    service: RecommendService, traces: TraceService, *, merge: MergeRoutes, noop: bool = False
+) -> FastAPI:
     """Make the FastAPI application; ``noop`` adds the route that the benchmark compares with."""
     app = FastAPI(
         title="Tailorbird",
@@ -60,6 +66,7 @@ def build_pages(service: RecommendService, traces: TraceService, *, noop: bool =
     _operations(app, service)
     _recommendations(app, service)
     _traces(app, traces)
+    _people(app, merge)
     if noop:
 
         @app.get("/noop", include_in_schema=False)
@@ -176,6 +183,25 @@ def _traces(app: FastAPI, traces: TraceService) -> None:
     async def trace(recommendation_id: str) -> Response:
         """Why each item of an answer is there, and what was dropped and why."""
         return await _delegate(traces.trace, Request(b"", recommendation_id))
+
+
+def _people(app: FastAPI, merge: MergeRoutes) -> None:
+    linked: Described = {
+        202: {"model": Linked},
+        **PROBLEMS,
+        503: {"description": "Not stored.", "model": Problem},
+    }
+    path = "/v1/users/{user_id}/merge"
+
+    @app.post(path, tags=["people"], status_code=202, responses=linked, response_model=None)
+    async def join(user_id: Name, body: MergeRequest) -> Response:
+        """Join an anonymous id's profile to the user's: the next answer reflects it. Twice is once."""
+        return await _delegate(merge.merge, Request(_json(body), user_id))
+
+    @app.delete(path, tags=["people"], status_code=202, responses=linked, response_model=None)
+    async def part(user_id: Name, anonymous_id: AnonymousId) -> Response:
+        """Part them again, as if they had never been joined."""
+        return await _delegate(merge.part, Request(b"", user_id, {"anonymousId": anonymous_id}))
 
 
 async def _delegate(handler: Callable[[Request], Awaitable[Answer]], request: Request) -> Response:

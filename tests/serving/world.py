@@ -15,8 +15,10 @@ from feature_repo.updater import ProfileUpdater
 from registry.follower import Follower
 from registry.versions import Registry
 from serving.collect.fold import ProfileFolder
+from serving.collect.links import LinkService
 from serving.collect.service import CollectService
 from serving.http.front import Front, Route
+from serving.http.schemas import Linked
 from serving.recommend.arms import ServedArms, Standing
 from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.cache import RankingCache
@@ -24,6 +26,7 @@ from serving.recommend.draw import SlateDrawer
 from serving.recommend.exposures import ExposureWriter
 from serving.recommend.facts import LiveFacts
 from serving.recommend.hydrate import Hydrator
+from serving.recommend.merge import MergeRoutes
 from serving.recommend.pages import build_pages
 from serving.recommend.service import RecommendService
 from serving.recommend.trace import TraceService, recommender_of
@@ -81,6 +84,7 @@ class World:
     ) -> None:
         self.settings = settings
         self.log, self.shown = open_events(settings), open_exposures(settings)
+        self.before = self.log.end()
         self.features = FeatureStoreRoom(settings)
         self.registry = Registry(settings)
         self.point("1")
@@ -140,7 +144,12 @@ class World:
             facts=LiveFacts(settings),
             history_length=settings.history_length,
         )
-        service = self.service
+        links = LinkService(self.writer, links_of=updater.links_of, clock=lambda: self.clock)
+
+        async def link(user_id: str, anonymous_id: str, joined: bool) -> Linked:
+            return await links.link(user_id, anonymous_id, joined=joined)
+
+        service, merge = self.service, MergeRoutes(link)
         self.front = Front(
             [
                 Route("recommend", "POST", "/v1/recommendations", service.recommend),
@@ -148,10 +157,12 @@ class World:
                 Route("recommend", "GET", "/v1/recommendations/", service.recommend_user, suffix=""),
                 Route("rank", "POST", "/v1/rank", service.rank),
                 Route("similar", "GET", "/v1/items/", service.similar, suffix="/similar"),
+                Route("merge", "POST", "/v1/users/", merge.merge, suffix="/merge"),
+                Route("merge", "DELETE", "/v1/users/", merge.part, suffix="/merge"),
                 Route("events", "POST", "/v1/events", collect.collect),
                 Route("events_health", "GET", "/v1/events/health", collect.health),
             ],
-            rest=build_pages(service, self.traces, noop=True),
+            rest=build_pages(service, self.traces, merge=merge, noop=True),
             max_body_bytes=body,
             body_seconds=0.2,
         )

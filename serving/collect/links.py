@@ -1,0 +1,68 @@
+"""Joins an anonymous id's profile to a user's, and parts them again: one event each, durable before the answer."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from http import HTTPStatus
+
+from serving import metrics
+from serving.http.problems import ProblemError
+from serving.http.schemas import Linked
+from serving.writer import GroupWriter
+from tailorbird.errors import TailorbirdError
+from tailorbird.events.schema import IDENTIFY, UNLINK, Event, user_key
+from tailorbird.features.links import Links
+
+log = logging.getLogger("ray.serve.tailorbird")
+TICK_SECONDS = 1e-6
+
+
+class LinkService:
+    """What ``POST`` and ``DELETE /v1/users/{id}/merge`` do. The same word twice changes nothing."""
+
+    def __init__(
+        self,
+        writer: GroupWriter,
+        *,
+        links_of: Callable[[str], Links],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._writer, self._links_of, self._clock = writer, links_of, clock
+
+    async def link(self, user_id: str, anonymous_id: str, *, joined: bool) -> Linked:
+        """Store the word and fold it into the profile. Raises ProblemError where it could not be stored."""
+        now = self._clock()
+        event = Event(
+            message_id=f"{IDENTIFY if joined else UNLINK}-{uuid.uuid4()}",
+            type=IDENTIFY if joined else UNLINK,
+            # The newest word counts: a clock that was set back must not make this one older than the last.
+            event_time=max(now, self._newest(user_id, anonymous_id) + TICK_SECONDS),
+            received_time=now,
+            user_id=user_id,
+            anonymous_id=anonymous_id,
+        )
+        try:
+            written = await asyncio.wrap_future(self._writer.write([event]))
+        except TailorbirdError as error:
+            metrics.failures.labels("event_log").inc()
+            raise ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "not-stored",
+                f"the link was not stored: {error.what}",
+                remedy="send it again: twice is once",
+            ) from error
+        return Linked(
+            user_id=user_id, anonymous_id=anonymous_id, merged=joined, profile_delayed=not written.folded
+        )
+
+    def _newest(self, user_id: str, anonymous_id: str) -> float:
+        """When the last word on this id was said, epoch seconds; 0 where none is known."""
+        try:
+            links = self._links_of(user_key(user_id=user_id, anonymous_id=None))
+        except TailorbirdError as error:
+            log.warning("the last word on a link is not known, the clock decides alone: %s", error)
+            return 0.0
+        known = links.newest.get(anonymous_id)
+        return known.time / 1e6 if known else 0.0

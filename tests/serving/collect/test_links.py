@@ -1,0 +1,89 @@
+"""A login over HTTP: durable, once, seen by the next answer, and taken back as if it had never been."""
+
+import asyncio
+
+import pytest
+
+from serving.http.front import Request
+from serving.http.problems import ProblemError
+from serving.http.schemas import Linked
+from serving.recommend.merge import MergeRoutes
+from tests.serving.collect.test_service import view
+
+MERGE = "/v1/users/ann/merge"
+
+
+def anonymous_view(world, message, item):
+    world.post("/v1/events", {"batch": [{**view(message, item), "userId": None, "anonymousId": "a7"}]})
+
+
+def first_item(world):
+    return world.post("/v1/recommendations", {"userId": "ann", "numResults": 1}).json()["items"][0]["itemId"]
+
+
+def test_the_next_answer_knows_what_was_done_before_the_login_and_forgets_it_at_the_withdrawal(world):
+    anonymous_view(world, "m1", "i0")
+    assert first_item(world) == "i0"
+    joined = world.post(MERGE, {"anonymousId": "a7"})
+    assert joined.status_code == 202
+    assert Linked.model_validate(joined.json()) == Linked(user_id="ann", anonymous_id="a7", merged=True)
+    assert first_item(world) == "i1"
+    parted = world.call("DELETE", f"{MERGE}?anonymousId=a7")
+    assert (parted.status_code, parted.json()["merged"]) == (202, False)
+    assert first_item(world) == "i0"
+    assert world.profile("anon:a7").total == 1
+
+
+def test_twice_is_once(world):
+    anonymous_view(world, "m1", "i0")
+    for _ in range(2):
+        world.post(MERGE, {"anonymousId": "a7"})
+    assert world.profile("user:ann").total == 1
+    for _ in range(2):
+        world.call("DELETE", f"{MERGE}?anonymousId=a7")
+    assert world.profile("user:ann").total == 0
+
+
+def test_a_withdrawal_counts_although_the_clock_was_set_back(world):
+    anonymous_view(world, "m1", "i0")
+    world.post(MERGE, {"anonymousId": "a7"})
+    world.clock -= 3_600
+    world.call("DELETE", f"{MERGE}?anonymousId=a7")
+    assert world.profile("user:ann").total == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", MERGE, {}, 422),
+        ("POST", MERGE, {"anonymousId": ""}, 422),
+        ("POST", MERGE, {"anonymousId": "a" * 257}, 422),
+        ("POST", MERGE, {"anonymousId": "a7", "userId": "bob"}, 422),
+        ("POST", f"/v1/users/{'u' * 257}/merge", {"anonymousId": "a7"}, 422),
+        ("DELETE", MERGE, None, 422),
+        ("GET", MERGE, None, 405),
+    ],
+)
+def test_what_names_nobody_is_refused(world, method, path, body, status):
+    answer = world.post(path, body) if method == "POST" else world.call(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert world.log.end() == world.before
+
+
+def test_a_link_event_needs_both_ids_at_the_other_door_too(world):
+    lone = {"messageId": "m1", "type": "identify", "userId": "ann"}
+    answer = world.post(
+        "/v1/events", {"batch": [lone, {**lone, "messageId": "m2", "anonymousId": "a7"}]}
+    ).json()
+    assert answer["accepted"] == 1
+    assert "identify needs userId and anonymousId" in answer["rejected"][0]["reason"]
+
+
+def test_a_collector_that_is_away_is_a_503_that_says_so():
+    async def nobody(user_id, anonymous_id, joined):
+        raise RuntimeError("no replica")
+
+    with pytest.raises(ProblemError, match="collect did not answer") as caught:
+        asyncio.run(MergeRoutes(nobody).merge(Request(b'{"anonymousId": "a7"}', "ann")))
+    assert caught.value.status == 503
