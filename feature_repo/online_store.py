@@ -10,12 +10,12 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from feast import Entity, FeatureView
-from feast.infra.key_encoding_utils import deserialize_entity_key, serialize_entity_key
+from feast.infra.key_encoding_utils import deserialize_entity_key
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
@@ -23,7 +23,7 @@ from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
 from feature_repo.away import FeatureStoreAwayError, remedy_of
 from feature_repo.online_tables import Tables
-from feature_repo.values import DamagedRowError, from_blob, to_blob
+from feature_repo.values import DamagedRowError, from_blob, microseconds_of, read_row, row_key, to_blob
 from tailorbird.streams.position import Position
 
 log = logging.getLogger("tailorbird.features")
@@ -31,7 +31,6 @@ Seen = tuple[int, int]
 """Which rows a reader has seen: their epoch and the number of the last write."""
 NOTHING_SEEN: Seen = (0, 0)
 Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _READ_AT_ONCE = 500
 
 
@@ -65,7 +64,7 @@ class LiveOnlineStore(OnlineStore):
         """Store rows; one that is older than the stored row, by event time and then creation time, changes nothing."""
         name = self._table(config, table)
         rows = [
-            (row_key(config, key), _microseconds(at), _microseconds(created or at), to_blob(values))
+            (row_key(config, key), microseconds_of(at), microseconds_of(created or at), to_blob(values))
             for key, values, at, created in data
         ]
         upsert = (
@@ -101,7 +100,7 @@ class LiveOnlineStore(OnlineStore):
         answers: list[tuple[datetime | None, dict[str, Value] | None]] = []
         for key in keys:
             try:
-                answers.append(_read(found.get(key), requested_features))
+                answers.append(read_row(found.get(key), requested_features))
             except DamagedRowError:
                 self.report_damaged(config, table, [key])
                 answers.append((None, None))
@@ -242,12 +241,14 @@ class LiveOnlineStore(OnlineStore):
 
     def _connection(self, config: RepoConfig, *, create: bool = False) -> sqlite3.Connection:
         """This thread's connection to the file that is there now: a store that was rebuilt is opened anew."""
-        path = _path(config)
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is not None:
-            if connection.in_transaction or self._local.file == _identity(path):
+            # A path is slow to make: the one of the config at hand is kept.
+            known = self._local.config is config
+            if connection.in_transaction or (known and self._local.file == _identity(self._local.path)):
                 return connection
             self.disconnect()
+        path = _path(config)
         connection = sqlite3.connect(
             f"{path.as_uri()}?mode={'rwc' if create else 'rw'}",
             uri=True,
@@ -258,6 +259,7 @@ class LiveOnlineStore(OnlineStore):
         # The event log is what must survive a power cut; profiles catch up from it, mark and rows together.
         connection.execute("PRAGMA synchronous = NORMAL")
         self._local.connection, self._local.file = connection, _identity(path)
+        self._local.config, self._local.path = config, str(path)
         return connection
 
     @contextmanager
@@ -273,37 +275,15 @@ class LiveOnlineStore(OnlineStore):
             ) from error
 
 
-def _read(
-    row: tuple[int, bytes] | None, requested: list[str] | None
-) -> tuple[datetime | None, dict[str, Value] | None]:
-    if row is None:
-        return None, None
-    values = from_blob(row[1])
-    names = values if requested is None else [name for name in requested if name in values]
-    return datetime.fromtimestamp(row[0] / 1e6, UTC), {name: values[name] for name in names}
-
-
 def _path(config: RepoConfig) -> Path:
     """Absolute, or beside feature_store.yaml."""
     path = Path(config.online_store.path)
     return path if path.is_absolute() else (Path(config.repo_path or ".") / path).resolve()
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: Path | str) -> tuple[int, int] | None:
     try:
         status = os.stat(path)  # noqa: PTH116 - runs in every read
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
-
-
-def row_key(config: RepoConfig, key: EntityKey) -> bytes:
-    """An entity's key as its row is stored under."""
-    version = config.entity_key_serialization_version
-    return bytes(serialize_entity_key(key, entity_key_serialization_version=version))
-
-
-def _microseconds(instant: datetime) -> int:
-    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-    since = aware - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

@@ -24,8 +24,8 @@ from feature_repo.layout import (
     offline_folder,
 )
 from feature_repo.offline_rows import OfflineRows
-from feature_repo.online_store import NOTHING_SEEN, LiveOnlineStore, Row, Seen, row_key
-from feature_repo.values import entity_key, from_values, to_values
+from feature_repo.online_store import NOTHING_SEEN, LiveOnlineStore, Row, Seen
+from feature_repo.values import entity_key, from_values, row_key, to_values
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import TailorbirdError
 from tailorbird.features.counters import ItemCounters

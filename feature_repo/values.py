@@ -2,15 +2,19 @@
 
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, cast
 
+from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import DoubleList, Int64List, Map, Value
+from feast.repo_config import RepoConfig
 
 from tailorbird.errors import TailorbirdError
 from tailorbird.features.table import Dtype, Feature
 
 _CHECKSUM = 4
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def entity_key(join_key: str, name: str) -> EntityKey:
@@ -49,6 +53,32 @@ def from_blob(blob: bytes) -> Mapping[str, Value]:
     row = Map()
     row.ParseFromString(message)
     return row.val
+
+
+def read_row(
+    row: tuple[int, bytes] | None, requested: list[str] | None
+) -> tuple[datetime | None, dict[str, Value] | None]:
+    """A stored row (event time, message) as Feast wants it; (None, None) for none. Raises DamagedRowError."""
+    if row is None:
+        return None, None
+    values = from_blob(row[1])
+    if requested is not None:
+        values = {name: values[name] for name in requested if name in values}
+    # A message's own map reads as a dictionary does, and copying it costs a request more than reading it.
+    return datetime.fromtimestamp(row[0] / 1e6, UTC), cast("dict[str, Value]", values)
+
+
+def row_key(config: RepoConfig, key: EntityKey) -> bytes:
+    """An entity's key as its row is stored under."""
+    version = config.entity_key_serialization_version
+    return bytes(serialize_entity_key(key, entity_key_serialization_version=version))
+
+
+def microseconds_of(instant: datetime) -> int:
+    """Epoch microseconds of a datetime, UTC where it names no zone."""
+    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    since = aware - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def _wrap(value: Any, dtype: Dtype) -> Value:

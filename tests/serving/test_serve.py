@@ -137,6 +137,22 @@ def test_an_event_counts_for_the_very_next_request(service):
     assert service.client.post("/v1/events", json={"batch": [event]}).json()["duplicates"] == 1
 
 
+def test_a_login_counts_for_the_very_next_request_and_so_does_its_withdrawal(service):
+    first = service.recommend(userId="guest", numResults=5)["items"][0]["itemId"]
+    event = {"messageId": "login-1", "type": "view", "anonymousId": "phone", "itemId": first}
+    assert service.client.post("/v1/events", json={"batch": [event]}).status_code == 202
+    answers = []
+    for _ in range(2):
+        joined = service.client.post("/v1/users/guest/merge", json={"anonymousId": "phone"})
+        assert joined.status_code == 202, joined.text
+        answers.append(service.recommend(userId="guest", numResults=5))
+        parted = service.client.delete("/v1/users/guest/merge", params={"anonymousId": "phone"})
+        assert parted.status_code == 202, parted.text
+        answers.append(service.recommend(userId="guest", numResults=5))
+    shown = [first in [item["itemId"] for item in answer["items"]] for answer in answers]
+    assert shown == [False, True, False, True]
+
+
 def test_every_answer_is_in_the_exposures_with_the_features_it_used(service):
     from feature_repo.store import FeatureStoreRoom
     from tailorbird.catalog.catalog import Users
