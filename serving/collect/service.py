@@ -16,7 +16,7 @@ from serving.http.problems import ProblemError, invalid
 from serving.http.schemas import EventBatch
 from serving.lasting import dead
 from serving.writer import GroupWriter
-from tailorbird.errors import TailorbirdError
+from tailorbird.errors import TailorbirdError, UsageError
 
 
 class CollectService:
@@ -68,6 +68,13 @@ class CollectService:
         if checked.kept:
             try:
                 written = await asyncio.wrap_future(self._writer.write(checked.kept))
+            except UsageError as error:
+                raise ProblemError(
+                    HTTPStatus.UNPROCESSABLE_ENTITY,
+                    "not-storable",
+                    f"nothing of this batch was stored: {error.what}",
+                    remedy="correct the event, then send the batch again",
+                ) from error
             except TailorbirdError as error:
                 metrics.failures.labels("event_log").inc()
                 raise ProblemError(
@@ -75,6 +82,7 @@ class CollectService:
                     "not-stored",
                     f"nothing of this batch was stored: {error.what}",
                     remedy="send it again: an event that was stored before is not stored twice",
+                    headers={"Retry-After": "1"},
                 ) from error
             accepted, duplicates, folded = written.accepted, written.duplicates, written.folded
         for outcome, count in (

@@ -58,6 +58,10 @@ class Archive:
             )
         return int(through)
 
+    def version(self) -> str:
+        """What changes with every commit; empty before the first."""
+        return max((path.name for path in (self.folder / "_delta_log").glob("*.json")), default="")
+
     def exists(self) -> bool:
         """Whether something was archived."""
         return (self.folder / "_delta_log").is_dir()

@@ -1,7 +1,6 @@
 """The embedded engine: a stream in one SQLite database and the archive beside it. One partition, any number of writers."""
 
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow as pa
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.alone import alone
 from tailorbird.streams.archive import Archive, expression
+from tailorbird.streams.archived import ArchivedRows
 from tailorbird.streams.codec import Codec, Row
 from tailorbird.streams.database import WAIT_SECONDS, Database
 from tailorbird.streams.position import BEGINNING, Position
@@ -20,8 +20,6 @@ from tailorbird.streams.stream import Appended, Chunk, Condition, Entry, Loaded
 BULK_ROWS = 50_000
 """Rows of one bulk transaction: few commits, yet the write-ahead file stays small."""
 SCAN_ROWS = 50_000
-STRIDE_ROWS = 100_000
-"""Archived rows kept at hand for whoever pages through them."""
 _FORMAT = 2
 _PARTITION = 0
 _SLICE = 5_000
@@ -51,13 +49,13 @@ class SqliteStream(Generic[Record]):
         names = ", ".join(f'"{name}"' for name in ("offset", *codec.columns))
         self._insert = f"INSERT INTO records ({names}) VALUES ({', '.join('?' * (len(codec.columns) + 1))})"  # noqa: S608
         self._select = f'SELECT {names} FROM records WHERE "offset" > ? ORDER BY "offset" LIMIT ?'  # noqa: S608
-        self._held = _Held()
         self._database = Database(self.path, name=codec.name, durable=durable, wait_seconds=wait_seconds)
         self._database.create(_tables(codec), version=_FORMAT)
         source, last = self._database.ask(
             lambda c: c.execute("SELECT source, last_offset FROM state").fetchone()
         )
         self.archive = Archive(archive, codec, source=source)
+        self._archived = ArchivedRows(self.archive, codec)
         if not last and self.archive.exists():
             self.close()
             raise TailorbirdError(
@@ -102,7 +100,7 @@ class SqliteStream(Generic[Record]):
         while len(rows) < limit:
             compacted, live = self._page(start, limit - len(rows))
             if start < compacted:
-                archived = self._archived(start, compacted, limit - len(rows))
+                archived = self._archived.page(after=start, through=compacted, limit=limit - len(rows))
                 rows += archived
                 start = int(archived[-1][0]) if len(rows) == limit else compacted  # type: ignore[call-overload]
                 continue  # the rows after them may have been archived meanwhile
@@ -127,7 +125,7 @@ class SqliteStream(Generic[Record]):
         while start < end:
             compacted, live = self._page(start, SCAN_ROWS)
             if start < compacted:
-                self._require(compacted)
+                self._archived.require(compacted)
                 for table in self.archive.read(
                     after=start, through=min(compacted, end), columns=columns, where=where
                 ):
@@ -165,9 +163,8 @@ class SqliteStream(Generic[Record]):
         offset, rows = self._database.ask(look)
         if not offset:
             return None
-        if not rows or rows[0][0] != offset:
-            rows = self._rows(self.archive.read(after=offset - 1, through=offset))
-        return self.codec.from_row(rows[0][1:]) if rows else None
+        row = rows[0] if rows and rows[0][0] == offset else self._archived.at(offset)
+        return self.codec.from_row(row[1:]) if row else None
 
     def forget(self, user_key: str) -> int:
         """Delete every record of a person here and in the archive; how many they were. Their keys stay taken."""
@@ -177,7 +174,6 @@ class SqliteStream(Generic[Record]):
                 statement = f'DELETE FROM records WHERE "{self.codec.person}" = ?'  # noqa: S608
                 live = connection.execute(statement, (user_key,)).rowcount
             gone = self.archive.forget(user_key)
-            self._held.clear()
             self._database.shrink()
         return live + gone
 
@@ -243,33 +239,6 @@ class SqliteStream(Generic[Record]):
             )
         )
 
-    def _archived(self, after: int, through: int, limit: int) -> list[Row]:
-        """Up to ``limit`` archived rows past ``after``; pages of one journey are cut from one stretch."""
-        self._require(through)
-        if limit < STRIDE_ROWS // 100:  # a glance, not a journey
-            return self._rows(self.archive.read(after=after, through=through), limit=limit)
-        if page := self._held.page(after, limit):
-            return page
-        tables = self.archive.read(after=after, through=through)
-        return self._held.fill(limit, self._rows(tables, limit=limit + STRIDE_ROWS))
-
-    def _rows(self, tables: Iterator[pa.Table], *, limit: int | None = None) -> list[Row]:
-        rows: list[Row] = []
-        for table in tables:
-            left = table if limit is None else table.slice(0, limit - len(rows))
-            record = self.codec.rows_of_table(left.drop_columns(["partition", "offset"]))
-            rows += [(offset, *row) for offset, row in zip(left["offset"].to_pylist(), record, strict=True)]
-            if limit is not None and len(rows) >= limit:
-                break
-        return rows
-
-    def _require(self, compacted: int) -> None:
-        if (held := self.archive.through()) < compacted:
-            raise TailorbirdError(
-                f"{self.codec.name} archive {self.archive.folder} lacks the records from offset {held + 1} to {compacted}",
-                remedy="restore the folder from a copy, or start a new workspace and ingest again",
-            )
-
     def _placed(self, rows: Sequence[Row]) -> pa.Table:
         table = self.codec.table_of_rows([row[1:] for row in rows])
         offsets = pa.array([row[0] for row in rows], pa.int64())
@@ -287,33 +256,6 @@ class SqliteStream(Generic[Record]):
         connection.executemany(self._insert, ((offset, *rows[digest]) for offset, digest in stored))
         connection.execute("UPDATE state SET last_offset = ?", (last + len(stored),))
         return stored
-
-
-class _Held:
-    """Archived rows at hand: those past ``after``, up to where they end."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._after, self._rows = 0, list[Row]()
-
-    def page(self, after: int, limit: int) -> list[Row]:
-        """The first rows past ``after`` if the journey goes on where it ended; else none."""
-        with self._lock:
-            if after != self._after or len(self._rows) < limit:
-                return []
-            page, self._rows = self._rows[:limit], self._rows[limit:]
-            self._after = int(page[-1][0])  # type: ignore[call-overload]
-            return page
-
-    def fill(self, limit: int, rows: list[Row]) -> list[Row]:
-        with self._lock:
-            self._rows = rows[limit:]
-            self._after = int(rows[limit - 1][0]) if self._rows else 0  # type: ignore[call-overload]
-            return rows[:limit]
-
-    def clear(self) -> None:
-        with self._lock:
-            self._after, self._rows = 0, []
 
 
 def _tables(codec: Codec) -> str:

@@ -280,7 +280,7 @@ def test_reading_page_by_page_gives_every_record_once_whatever_was_done_between(
     tmp_path_factory, steps, page: int, stride: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patched, open_at(tmp_path_factory.mktemp("stream")) as stream:
-        patched.setattr("tailorbird.streams.sqlite.STRIDE_ROWS", stride)
+        patched.setattr("tailorbird.streams.archived.STRIDE_ROWS", stride)
         kept: dict[str, None] = {}
         known: set[int] = set()
         for step in steps:
@@ -299,3 +299,17 @@ def test_reading_page_by_page_gives_every_record_once_whatever_was_done_between(
         assert offsets == sorted(set(offsets))
         assert ids(stream) == list(kept)
         assert stream.end() == (Position({0: len(known)}) if known else BEGINNING)
+
+
+def test_a_forgotten_person_is_not_among_the_rows_held_for_the_next_page(
+    stream: SqliteStream, monkeypatch
+) -> None:
+    monkeypatch.setattr("tailorbird.streams.archived.STRIDE_ROWS", 200)
+    stream.append([event(number) for number in range(60)])
+    compact(stream)
+    first = stream.read(BEGINNING, limit=20)
+    with SqliteStream(stream.path, stream.codec, archive=stream.archive.folder) as other:
+        other.forget("user:user-1")
+    rest = journey(stream, page=20, after=first.position)
+    assert {entry.record.user_id for entry in rest} == {"user-0", "user-2"}
+    assert len(rest) == 27

@@ -233,7 +233,7 @@ def test_nothing_of_a_forgotten_person_is_left_on_the_disk(tmp_path: Path) -> No
 def test_a_page_read_twice_is_the_same_whatever_was_read_between(
     stream: SqliteStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tailorbird.streams.sqlite.STRIDE_ROWS", 200)
+    monkeypatch.setattr("tailorbird.streams.archived.STRIDE_ROWS", 200)
     stream.append([event(number) for number in range(500)])
     compact(stream)
     whole = stream.read(BEGINNING, limit=500).entries
