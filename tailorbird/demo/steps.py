@@ -17,6 +17,9 @@ from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.terminal import say
 from tailorbird.settings import Settings
 
+GATES_REFUSE = 3
+"""The exit code of a promotion that is refused: a demo goes on with the version it has."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -78,7 +81,9 @@ def _run(step: Step) -> None:
     except KeyboardInterrupt:
         stop([process])
         raise
-    if code:
+    if code == GATES_REFUSE and step.name == "promote":
+        say("the gates keep the version that serves now; what they found is above")
+    elif code:
         again = f"tailorbird {' '.join(step.argv)}"
         raise TailorbirdError(
             f"step {step.name!r} ended with exit code {code}", remedy=f"its message is above; alone: {again}"
