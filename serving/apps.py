@@ -34,6 +34,7 @@ class Recommend:
         *,
         folder: str,
         noop: bool = False,
+        store_exposures: bool = True,
         result_cache_seconds: float = 0.0,
     ) -> None:
         import faiss
@@ -48,7 +49,7 @@ class Recommend:
         from serving.recommend.builder import RecommenderBuilder
         from serving.recommend.cache import RankingCache
         from serving.recommend.draw import SlateDrawer
-        from serving.recommend.exposures import ExposureWriter
+        from serving.recommend.exposures import ExposureWriter, NoExposures
         from serving.recommend.facts import LiveFacts
         from serving.recommend.hydrate import Hydrator
         from serving.recommend.service import RecommendService
@@ -76,7 +77,7 @@ class Recommend:
             on_change=lambda standings: self._heartbeat.now(),
         )
         self._shown = open_exposures(chosen)
-        self._exposures = ExposureWriter(
+        self._exposures = (ExposureWriter if store_exposures else NoExposures)(
             self._shown, on_outcome=lambda outcome, count: metrics.exposures.labels(outcome).inc(count)
         )
         self._heartbeat = Heartbeat(
@@ -238,6 +239,7 @@ def build_apps(
     environment: Mapping[str, str],
     admin_port: int,
     noop: bool = False,
+    store_exposures: bool = True,
     result_cache_seconds: float,
 ) -> list[serve.RunTarget]:
     """The applications of one workspace; ``folder`` is the cluster's, ``environment`` what its processes must find."""
@@ -267,7 +269,13 @@ def build_apps(
     where = str(folder)
     return [
         serve.RunTarget(
-            recommend.bind(raw, folder=where, noop=noop, result_cache_seconds=result_cache_seconds),
+            recommend.bind(
+                raw,
+                folder=where,
+                noop=noop,
+                store_exposures=store_exposures,
+                result_cache_seconds=result_cache_seconds,
+            ),
             name="recommend",
             route_prefix="/",
         ),

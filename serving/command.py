@@ -62,7 +62,11 @@ def serve(
 
 @contextmanager
 def running(
-    settings: Settings, *, noop: bool = False, result_cache_seconds: float | None = None
+    settings: Settings,
+    *,
+    noop: bool = False,
+    store_exposures: bool = True,
+    result_cache_seconds: float | None = None,
 ) -> Iterator[Started]:
     """Serve while the block runs."""
     admin_port = _admin_port(settings)
@@ -77,6 +81,7 @@ def running(
                 environment=started.environment,
                 admin_port=admin_port,
                 noop=noop,
+                store_exposures=store_exposures,
                 result_cache_seconds=cache,
             )
         )

@@ -12,6 +12,7 @@ import httpx
 
 from serving.bench.archive import archive
 from serving.bench.events import events
+from serving.bench.exposures import exposures
 from serving.bench.faults import faults
 from serving.bench.load import Load, press, tool
 from serving.bench.machine import machine
@@ -44,6 +45,7 @@ def bench() -> None:
 bench.add_command(events)
 bench.add_command(faults)
 bench.add_command(archive)
+bench.add_command(exposures)
 
 
 @bench.command("serving")
@@ -66,9 +68,18 @@ bench.add_command(archive)
     "--seconds", default=5.0, show_default=True, type=click.FloatRange(1.0), help="Length of one run."
 )
 @click.option("--seed", default=7, show_default=True, help="Seed of the synthetic world.")
+@click.option("--without-exposures", is_flag=True, help="Measure also with exposures left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def serving(
-    out: Path, items: int, users: int, replicas: int, rounds: int, seconds: float, seed: int, as_json: bool
+    out: Path,
+    items: int,
+    users: int,
+    replicas: int,
+    rounds: int,
+    seconds: float,
+    seed: int,
+    without_exposures: bool,
+    as_json: bool,
 ) -> None:
     r"""Compare recommendations with a no-op FastAPI route, in one application, in one run.
 
@@ -99,11 +110,17 @@ def serving(
                 on_step=lambda name: step.update(description=name),
             )
         plain = measure(settings, people, rounds=rounds, seconds=seconds, folder=home)
+        bare: dict[str, object] = {}
+        if without_exposures:
+            bare = measure(
+                settings, people, rounds=rounds, seconds=seconds, folder=home, store_exposures=False
+            )
         with running(settings, result_cache_seconds=60.0):
             cached = _pressed(settings, people[:FEW_USERS], seconds=seconds, folder=home)
     result = {
         **plain,
         **_figures("cached", [cached]),
+        **{f"without_exposures_{name}": bare[name] for name in ("ratio", "ratios") if bare},
         **machine(),
         "tool": tool(),
         "connections": CONNECTIONS,
@@ -128,10 +145,16 @@ def serving(
 
 
 def measure(
-    settings: Settings, people: Sequence[str], *, rounds: int, seconds: float, folder: Path
+    settings: Settings,
+    people: Sequence[str],
+    *,
+    rounds: int,
+    seconds: float,
+    folder: Path,
+    store_exposures: bool = True,
 ) -> dict[str, object]:
     """Press the two routes in turn, ``rounds`` times; medians of each and their ratio."""
-    with running(settings, noop=True, result_cache_seconds=0.0):
+    with running(settings, noop=True, store_exposures=store_exposures, result_cache_seconds=0.0):
         _check_answers(settings, people)
         noop_url = f"{base_url(settings)}/noop"
         press(noop_url, bodies=(), connections=CONNECTIONS, seconds=WARM_SECONDS, folder=folder)

@@ -119,6 +119,13 @@ class ExposureWriter:
             self._outcome("dropped", count)
 
 
+class NoExposures(ExposureWriter):
+    """Keeps nothing: what benchmarks compare with."""
+
+    def put(self, make: Make) -> None:
+        """Let it go."""
+
+
 def described(drawn: Drawn, *, sample_share: float) -> Exposure:
     """The exposure of an answer; one of the sample has every ranker input, computed again from what never changes."""
     visit, slate, query = drawn.visit, drawn.slate, drawn.query

@@ -1,0 +1,187 @@
+"""``tailorbird bench exposures``: what an exposure costs: bytes in the archive, a share of the answer's work, time to find it."""
+
+import asyncio
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import click
+import numpy as np
+
+from feature_repo.store import FeatureStoreRoom
+from registry.follower import Follower
+from serving.bench.machine import machine
+from serving.bench.world import make_world
+from serving.http.front import Request
+from serving.recommend.arms import ServedArms
+from serving.recommend.builder import RecommenderBuilder
+from serving.recommend.draw import SlateDrawer
+from serving.recommend.exposures import ExposureWriter, Make, NoExposures
+from serving.recommend.hydrate import Hydrator
+from serving.recommend.service import RecommendService
+from tailorbird.catalog.catalog import Catalog
+from tailorbird.exposures.exposure import SAMPLE_SHARE, Exposure
+from tailorbird.features.replay import ReplayProfiles
+from tailorbird.features.state import UserState
+from tailorbird.plumbing.terminal import emit, progress, say
+from tailorbird.settings import Settings, load_settings
+from tailorbird.streams.factory import compact_stream, open_exposures
+from tailorbird.streams.position import BEGINNING
+from tailorbird.streams.scan import read_log
+from tailorbird.streams.stream import Stream
+
+ANSWERS = 20
+TOGETHER = 16
+ROUNDS = 8
+FINDS = 200
+FLUSHED = 80
+"""Exposures of one commit: what a busy replica answers in a tenth of a second."""
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for results.json.")
+@click.option(
+    "--items", default=10_000, show_default=True, type=click.IntRange(200), help="Items of the catalogue."
+)
+@click.option("--users", default=3_000, show_default=True, type=click.IntRange(100), help="People who ask.")
+@click.option(
+    "--answers", default=20_000, show_default=True, type=click.IntRange(1_000), help="Answers of 20 items."
+)
+@click.option("--seed", default=7, show_default=True, help="Seed of the synthetic world.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def exposures(out: Path, items: int, users: int, answers: int, seed: int, as_json: bool) -> None:
+    r"""Answer requests in one process and see what their exposures cost.
+
+    Bytes of the archive an answer of 20 items, a sample of 1 % with every ranker input among them, profiles of random
+    moments; the processor's time of storing one against that of answering, in-process and without HTTP; how long it takes
+    to find one by its recommendationId, live and archived.
+
+    \b
+    Examples:
+        tailorbird bench exposures --out build/bench
+        tailorbird bench exposures --out build/bench --items 2000 --answers 5000 --json
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="tailorbird-bench-") as scratch:
+        home = Path(scratch)
+        settings = load_settings(home=home / "home", mlruns=home / "mlruns", workspace="bench")
+        with progress("Making the world") as step:
+            people = make_world(
+                settings,
+                items=items,
+                users=users,
+                seed=seed,
+                on_step=lambda name: step.update(description=name),
+            )
+        result = {**_measured(settings, people, answers=answers, seed=seed), **machine()}
+    result |= {"items": items, "users": users, "answers": answers, "seed": seed}
+    (out / "results.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    say(f"wrote {out / 'results.json'}")
+    emit(result, as_json=as_json)
+
+
+def _measured(settings: Settings, people: Sequence[str], *, answers: int, seed: int) -> dict[str, object]:
+    rng = np.random.default_rng(seed)
+    stream = open_exposures(settings)
+    held = _Held(stream)
+    service = _service(settings, held, rng)
+    answering, storing = [], []
+    with progress("Answering", total=ROUNDS) as bar:
+        for part in np.array_split(rng.integers(0, len(people), answers), ROUNDS):
+            started = time.process_time()
+            asyncio.run(_ask(service, [people[place] for place in part]))
+            answering.append((time.process_time() - started) / len(part))
+            started = time.process_time()
+            for start in range(0, len(part), FLUSHED):
+                stream.append([make() for make in held.answers[start : start + FLUSHED]])
+            storing.append((time.process_time() - started) / len(part))
+            held.answers.clear()
+            bar.advance()
+    held.close()
+    ids = [entry.record.recommendation_id for entry in stream.read(BEGINNING, limit=answers).entries]
+    looked = [ids[place] for place in rng.integers(0, len(ids), FINDS)]
+    live = _finding(stream, looked)
+    compact_stream(stream)
+    archived = _finding(stream, looked[:10])
+    size = _size((settings.archive_folder / "exposures").rglob("*.parquet"))
+    stream.close()
+    shares = [store / answer for store, answer in zip(storing[1:], answering[1:], strict=True)]
+    return {
+        "archive_bytes_per_answer": size / len(ids),
+        "sample_share": SAMPLE_SHARE,
+        "answer_cpu_ms": statistics.median(answering) * 1000,
+        "exposure_cpu_ms": statistics.median(storing) * 1000,
+        "exposure_share": statistics.median(shares),
+        "exposure_shares": shares,
+        "find_live_ms": live,
+        "find_archived_ms": archived,
+    }
+
+
+class _Held(NoExposures):
+    """Holds what is put, so that storing it can be timed by itself."""
+
+    def __init__(self, stream: Stream[Exposure]) -> None:
+        super().__init__(stream)
+        self.answers: list[Make] = []
+
+    def put(self, make: Make) -> None:
+        """Hold it."""
+        self.answers.append(make)
+
+
+class _Moments:
+    """Profiles of random moments of the past: two answers to one person are hardly ever the same."""
+
+    def __init__(self, settings: Settings, rng: np.random.Generator) -> None:
+        events = read_log(settings)
+        self._profiles = ReplayProfiles.of_frame(events, Catalog.read(settings.catalog_folder))
+        times = events["event_time"]
+        self._span, self._rng = (times.min().timestamp(), times.max().timestamp()), rng
+
+    def online_read(self, user_keys: Sequence[str]) -> list[UserState]:
+        """The profiles as they once were."""
+        return self._profiles.states_at(user_keys, self._rng.uniform(*self._span, len(user_keys)))
+
+
+def _service(settings: Settings, writer: ExposureWriter, rng: np.random.Generator) -> RecommendService:
+    features = FeatureStoreRoom(settings)
+    builder = RecommenderBuilder(settings, live_items=features.item_table)
+    arms = ServedArms(
+        Follower(settings), builder, budget_bytes=10**10, poll_seconds=3_600.0, refresh_seconds=3_600.0
+    )
+    arms.check()
+    drawer = SlateDrawer(arms, Hydrator(_Moments(settings, rng)), demographics=builder.demographics)
+    return RecommendService(arms, drawer, writer, workspace=settings.workspace)
+
+
+async def _ask(service: RecommendService, people: Sequence[str]) -> None:
+    """Ask for everybody, so many at a time as a replica answers together."""
+    for start in range(0, len(people), TOGETHER):
+        bodies = [
+            json.dumps({"userId": person, "numResults": ANSWERS}).encode()
+            for person in people[start : start + TOGETHER]
+        ]
+        await asyncio.gather(*(service.recommend(Request(body)) for body in bodies))
+
+
+def _finding(stream: Stream[Exposure], ids: Sequence[str]) -> float:
+    """Milliseconds to find an exposure, the median."""
+    took = []
+    for identity in ids:
+        started = time.perf_counter()
+        assert stream.find(identity) is not None
+        took.append(time.perf_counter() - started)
+    return statistics.median(took) * 1000
+
+
+def _size(paths: Iterable[Path]) -> int:
+    total = 0
+    for path in paths:
+        with suppress(FileNotFoundError):  # SQLite's side files come and go
+            total += path.stat().st_size
+    return total
