@@ -83,7 +83,9 @@ def _build(
     other = before is not None and before["first_message"] != source["first_message"]
     if other:
         say("the event log is another one than before: all features start anew")
-    if force or other:  # the live rows stay as they are until the new ones have caught up
+    if (
+        force or other or room.applied() == BEGINNING
+    ):  # live rows stay as they are until the new ones have caught up
         applied = rebuild_beside(settings, log)
         room.rows.clear()
     else:
@@ -102,16 +104,18 @@ def _build(
 
 
 def rebuild_beside(settings: Settings, log: Stream[Event]) -> "Applied":
-    """Make all online rows anew beside the live ones, which go on being read and updated, then exchange them at once."""
+    """Make all online rows in bulk beside the live ones, which go on being read and updated, then exchange them at once."""
+    from feature_repo.fill import fill
     from feature_repo.store import FeatureStoreRoom
     from feature_repo.updater import ProfileUpdater
 
     beside = FeatureStoreRoom(settings, beside=True)
     beside.start_anew()
     updater = ProfileUpdater(settings, room=beside, log=log)
-    with progress("Making profiles anew", total=log.lag(BEGINNING)) as bar:
+    with progress("Making profiles", total=log.lag(BEGINNING)) as bar:
+        filled = fill(beside, log, on_events=bar.advance)
         applied = updater.catch_up(log, on_events=bar.advance)
-    return replace(applied, position=updater.take_over(log))
+    return replace(applied, events=filled + applied.events, position=updater.take_over(log))
 
 
 def _source(settings: Settings, log: Stream[Event]) -> dict[str, object]:

@@ -193,7 +193,7 @@ class ProfileUpdater:
         stamp = file.stat().st_mtime_ns if file.exists() else 0
         if stamp == self._stamp:
             return
-        catalog = Catalog.read(self._settings.catalog_folder) if stamp else Catalog.of_ids([])
+        catalog = Catalog.read_with_history(self._settings.catalog_folder) if stamp else Catalog.of_ids([])
         scale = RatingScale.parse(self._settings.rating_scale)
         self._facts, self._static, self._stamp = (
             ItemFacts.of(catalog, scale=scale),

@@ -43,6 +43,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+GUESTS: dict[str, tuple[str, ...]] = {"bench": ("training.benchmarks.loading:data",)}
+"""Members of a group that another room owns: rooms do not import each other."""
+
+
 class FlowGroup(click.Group):
     """A group that lists its commands without importing them."""
 
@@ -54,8 +58,10 @@ class FlowGroup(click.Group):
         """Import the room that owns ``cmd_name``."""
         if cmd_name not in COMMANDS:
             return None
-        module, name = COMMANDS[cmd_name][0].split(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        command = _imported(COMMANDS[cmd_name][0])
+        if isinstance(command, click.Group):
+            for guest in GUESTS.get(cmd_name, ()):
+                command.add_command(_imported(guest))
         return _unwrapped(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -75,6 +81,12 @@ def tailorbird() -> None:
         tailorbird ingest --events e.parquet --items i.parquet --mapping m.toml
         tailorbird serve --port 8000
     """
+
+
+def _imported(place: str) -> click.Command:
+    module, name = place.split(":")
+    command: click.Command = getattr(importlib.import_module(module), name)
+    return command
 
 
 def _unwrapped(command: click.Command) -> click.Command:
