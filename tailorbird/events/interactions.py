@@ -107,7 +107,7 @@ class Interactions:
         return matrix
 
     def histories(self, users: np.ndarray, now: np.ndarray, *, length: int) -> "Histories":
-        """What each of ``users`` had done strictly before its ``now``: the last ``length`` events.
+        """What each of ``users`` had done strictly before its ``now``, as far as it had been received: the last ``length`` events.
 
         ``users`` (b,) int rows, ``now`` (b,) epoch seconds. A user may come several times, at several instants.
         """
@@ -119,7 +119,7 @@ class Interactions:
             ],
             dtype=np.int64,
         ).reshape(-1)
-        return self.slices(np.maximum(starts, ends - length), ends, now=now)
+        return self.known_slices(starts, ends, now=now, length=length)
 
     def slices(self, starts: np.ndarray, ends: np.ndarray, *, now: np.ndarray) -> "Histories":
         """Histories made of the rows ``starts[i]:ends[i]``."""
