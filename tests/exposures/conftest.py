@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tailorbird.catalog.catalog import Catalog, Users
+from tailorbird.events.columns import EventColumns
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.rows import micros, user_keys
 from tailorbird.events.schema import Event, user_key
@@ -78,7 +79,13 @@ def shop() -> FittedShop:
         ranker=replace(recipe.ranker, epochs=3, cases=600),
     )
     fitted = fit_hybrid(
-        interactions, catalog, made.users, ReplayProfiles.of_frame(events, catalog), events, recipe, seed=1
+        interactions,
+        catalog,
+        made.users,
+        ReplayProfiles.of_frame(events, catalog),
+        EventColumns.of_frame(events),
+        recipe,
+        seed=1,
     )
     return FittedShop(made.end, catalog, made.users, events, fitted.model)
 
