@@ -172,6 +172,22 @@ def test_every_answer_is_in_the_exposures_with_the_features_it_used(service):
     assert shown.inputs.user == pytest.approx(offline, abs=1e-6)
 
 
+def test_any_replica_explains_an_answer_that_another_gave(service):
+    answer = service.recommend(userId="user-3", numResults=5)
+    path = f"/v1/recommendations/{answer['recommendationId']}/trace"
+    deadline = time.monotonic() + 20
+    while (response := service.client.get(path)).status_code == 404 and time.monotonic() < deadline:
+        time.sleep(0.1)  # its exposure is on its way
+    for _ in range(4):
+        assert response.status_code == 200, response.text
+        told = response.json()
+        assert [item["itemId"] for item in told["items"]] == [item["itemId"] for item in answer["items"]]
+        assert told["profile"]["rebuilt"], told["notes"]
+        assert any(item["because"] for item in told["items"])
+        response = service.client.get(path)
+    assert service.client.get("/v1/recommendations/nonsense/trace").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("path", "content", "status"),
     [
