@@ -15,7 +15,7 @@ from serving.http.problems import ProblemError, shown
 from serving.recommend.arms import ServedArms
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import Event
-from tailorbird.exposures.exposure import Exposure
+from tailorbird.exposures.exposure import Exposure, instant_of
 from tailorbird.exposures.past import events_of_person
 from tailorbird.exposures.trace import trace_of
 from tailorbird.features.facts import ItemFacts
@@ -26,6 +26,8 @@ from tailorbird.streams.stream import Stream
 AT_ONCE = 4
 """Traces that a replica takes at a time; they are made one after the other, so that answers keep their time."""
 BREATH_SECONDS = 0.002
+WRITTEN_WITHIN_SECONDS = 1.0
+"""By then an answer's exposure is in the stream: whoever asks for a younger one waits until it is."""
 
 
 def recommender_of(arms: ServedArms, arm: str, version: str) -> Recommender | None:
@@ -46,11 +48,12 @@ class TraceService:
         facts: Callable[[], ItemFacts],
         demographics: Callable[[str], Demographics] = lambda key: NOBODY,
         history_length: int,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """``recommender_of`` finds what answers for an arm with a version of the model, None where it is not loaded."""
         self._exposures, self._events = exposures, events
         self._recommender_of, self._facts = recommender_of, facts
-        self._demographics, self._history_length = demographics, history_length
+        self._demographics, self._history_length, self._clock = demographics, history_length, clock
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="trace")
         self._places = threading.Semaphore(AT_ONCE)
 
@@ -75,7 +78,7 @@ class TraceService:
     def _made(self, recommendation_id: str) -> bytes:
         started = time.perf_counter()
         try:
-            exposure = self._exposures.find(recommendation_id)
+            exposure = self._found(recommendation_id)
             past = [] if exposure is None else self._past(exposure)
         except TailorbirdError as error:
             raise ProblemError(
@@ -86,7 +89,7 @@ class TraceService:
                 HTTPStatus.NOT_FOUND,
                 "unknown-recommendation",
                 f"no answer {shown(recommendation_id)}",
-                remedy="send a recommendationId of this workspace; an answer can be traced a second after it was given",
+                remedy="send a recommendationId of this workspace",
             )
         trace = trace_of(
             exposure,
@@ -98,6 +101,14 @@ class TraceService:
             breathe=lambda: time.sleep(BREATH_SECONDS),
         )
         return orjson.dumps({**trace, "tookMs": round((time.perf_counter() - started) * 1000, 3)})
+
+    def _found(self, recommendation_id: str) -> Exposure | None:
+        made_at = instant_of(recommendation_id)
+        young = made_at is not None and 0 <= self._clock() - made_at < WRITTEN_WITHIN_SECONDS
+        give_up = time.monotonic() + (WRITTEN_WITHIN_SECONDS if young else 0.0)
+        while (found := self._exposures.find(recommendation_id)) is None and time.monotonic() < give_up:
+            time.sleep(0.05)
+        return found
 
     def _past(self, exposure: Exposure) -> list[Event]:
         if exposure.user_id is None and exposure.anonymous_id is None:

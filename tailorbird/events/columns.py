@@ -47,7 +47,7 @@ class EventColumns:
             "event_time": [np.zeros(0, np.int64)],
             "received_time": [np.zeros(0, np.int64)],
         }
-        digest = np.uint64(0)
+        digest = 0
         for batch in batches:
             for name, known in names.items():
                 parts[name].append(known.codes(batch[name]).astype(parts[name][0].dtype))
@@ -55,7 +55,7 @@ class EventColumns:
             for name in ("event_time", "received_time"):
                 parts[name].append(batch[name].cast(pa.int64()).to_numpy(zero_copy_only=False))
             hashes = [known.hashes()[parts[name][-1].astype(np.int64)] for name, known in names.items()]
-            digest += _digest(batch["message_id"], hashes, parts["event_time"][-1], parts["value"][-1])
+            digest += int(_digest(batch["message_id"], hashes, parts["event_time"][-1], parts["value"][-1]))
         columns = {name: np.concatenate(parts.pop(name)) for name in list(parts)}
         return cls(
             types=columns["type"],
@@ -67,7 +67,7 @@ class EventColumns:
             type_names=names["type"].array(),
             user_keys=names["user_key"].array(),
             item_ids=names["item_id"].array(),
-            digest=f"{int(digest):016x}",
+            digest=f"{digest % 2**64:016x}",
         )
 
     @classmethod

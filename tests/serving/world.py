@@ -143,6 +143,7 @@ class World:
             recommender_of=partial(recommender_of, self.served),
             facts=LiveFacts(settings),
             history_length=settings.history_length,
+            clock=lambda: self.clock,
         )
         links = LinkService(self.writer, links_of=updater.links_of, clock=lambda: self.clock)
 
