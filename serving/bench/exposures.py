@@ -21,7 +21,7 @@ from serving.recommend.arms import ServedArms
 from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.draw import SlateDrawer
 from serving.recommend.exposures import ExposureWriter, Make, NoExposures
-from serving.recommend.hydrate import Hydrator
+from serving.recommend.hydrate import Hydrator, Profiles
 from serving.recommend.service import RecommendService
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.exposures.exposure import SAMPLE_SHARE, Exposure
@@ -38,8 +38,8 @@ ANSWERS = 20
 TOGETHER = 16
 ROUNDS = 8
 FINDS = 200
-FLUSHED = 80
-"""Exposures of one commit: what a busy replica answers in a tenth of a second."""
+FLUSHED = 48
+"""Exposures of one commit: what a busy replica answers in a twentieth of a second."""
 
 
 @click.command()
@@ -57,8 +57,8 @@ def exposures(out: Path, items: int, users: int, answers: int, seed: int, as_jso
     r"""Answer requests in one process and see what their exposures cost.
 
     Bytes of the archive an answer of 20 items, a sample of 1 % with every ranker input among them, profiles of random
-    moments; the processor's time of storing one against that of answering, in-process and without HTTP; how long it takes
-    to find one by its recommendationId, live and archived.
+    moments; the processor's time of storing one against that of answering from live profiles, without HTTP;
+    how long it takes to find one by its recommendationId, live and archived.
 
     \b
     Examples:
@@ -86,37 +86,64 @@ def exposures(out: Path, items: int, users: int, answers: int, seed: int, as_jso
 
 def _measured(settings: Settings, people: Sequence[str], *, answers: int, seed: int) -> dict[str, object]:
     rng = np.random.default_rng(seed)
+    return {
+        **_costs(settings, [people[place] for place in rng.integers(0, len(people), answers)]),
+        **_sizes(settings, [people[place] for place in rng.integers(0, len(people), answers)], rng),
+    }
+
+
+def _costs(settings: Settings, asked: Sequence[str]) -> dict[str, object]:
+    """The processor's time of answers to live profiles, and of what is done for their exposures."""
+    stream = open_exposures(load_settings(home=settings.home, workspace="timed"))
+    held = _Held(stream)
+    service = _service(settings, held, FeatureStoreRoom(settings))
+    answering, storing = [], []
+    with progress("Timing", total=ROUNDS) as bar:
+        for part in np.array_split(np.asarray(asked, object), ROUNDS):
+            spent, stored = 0.0, 0.0
+            for start in range(0, len(part), FLUSHED):  # in turns, as in a replica
+                started = time.thread_time()
+                asyncio.run(_ask(service, part[start : start + FLUSHED].tolist()))
+                between = time.thread_time()
+                stream.append([make() for make in held.answers])
+                held.answers.clear()
+                spent, stored = spent + between - started, stored + time.thread_time() - between
+            answering.append(spent / len(part))
+            storing.append(stored / len(part))
+            bar.advance()
+    held.close()
+    stream.close()
+    shares = [store / answer for store, answer in zip(storing[1:], answering[1:], strict=True)]
+    return {
+        "answer_cpu_ms": statistics.median(answering) * 1000,
+        "exposure_cpu_ms": statistics.median(storing) * 1000,
+        "exposure_share": statistics.median(shares),
+        "exposure_shares": shares,
+    }
+
+
+def _sizes(settings: Settings, asked: Sequence[str], rng: np.random.Generator) -> dict[str, object]:
+    """Bytes of the archive an answer, and how long one takes to be found before and after it is archived."""
     stream = open_exposures(settings)
     held = _Held(stream)
-    service = _service(settings, held, rng)
-    answering, storing = [], []
+    service = _service(settings, held, _Moments(settings, rng))
     with progress("Answering", total=ROUNDS) as bar:
-        for part in np.array_split(rng.integers(0, len(people), answers), ROUNDS):
-            started = time.process_time()
-            asyncio.run(_ask(service, [people[place] for place in part]))
-            answering.append((time.process_time() - started) / len(part))
-            started = time.process_time()
-            for start in range(0, len(part), FLUSHED):
-                stream.append([make() for make in held.answers[start : start + FLUSHED]])
-            storing.append((time.process_time() - started) / len(part))
+        for part in np.array_split(np.asarray(asked, object), ROUNDS):
+            asyncio.run(_ask(service, part.tolist()))
+            stream.append([make() for make in held.answers])
             held.answers.clear()
             bar.advance()
     held.close()
-    ids = [entry.record.recommendation_id for entry in stream.read(BEGINNING, limit=answers).entries]
+    ids = [entry.record.recommendation_id for entry in stream.read(BEGINNING, limit=len(asked)).entries]
     looked = [ids[place] for place in rng.integers(0, len(ids), FINDS)]
     live = _finding(stream, looked)
     compact_stream(stream)
     archived = _finding(stream, looked[:10])
     size = _size((settings.archive_folder / "exposures").rglob("*.parquet"))
     stream.close()
-    shares = [store / answer for store, answer in zip(storing[1:], answering[1:], strict=True)]
     return {
         "archive_bytes_per_answer": size / len(ids),
         "sample_share": SAMPLE_SHARE,
-        "answer_cpu_ms": statistics.median(answering) * 1000,
-        "exposure_cpu_ms": statistics.median(storing) * 1000,
-        "exposure_share": statistics.median(shares),
-        "exposure_shares": shares,
         "find_live_ms": live,
         "find_archived_ms": archived,
     }
@@ -148,14 +175,14 @@ class _Moments:
         return self._profiles.states_at(user_keys, self._rng.uniform(*self._span, len(user_keys)))
 
 
-def _service(settings: Settings, writer: ExposureWriter, rng: np.random.Generator) -> RecommendService:
+def _service(settings: Settings, writer: ExposureWriter, profiles: Profiles) -> RecommendService:
     features = FeatureStoreRoom(settings)
     builder = RecommenderBuilder(settings, live_items=features.item_table)
     arms = ServedArms(
         Follower(settings), builder, budget_bytes=10**10, poll_seconds=3_600.0, refresh_seconds=3_600.0
     )
     arms.check()
-    drawer = SlateDrawer(arms, Hydrator(_Moments(settings, rng)), demographics=builder.demographics)
+    drawer = SlateDrawer(arms, Hydrator(profiles), demographics=builder.demographics)
     return RecommendService(arms, drawer, writer, workspace=settings.workspace)
 
 

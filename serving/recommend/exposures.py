@@ -17,7 +17,7 @@ from tailorbird.streams.stream import Stream
 log = logging.getLogger("ray.serve.tailorbird")
 CAPACITY = 5_000
 """Answers that may wait for the stream: some seconds of a busy replica, some tens of megabytes."""
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 SHOWN_SECONDS = 60.0
 """How long health speaks of exposures that were dropped."""

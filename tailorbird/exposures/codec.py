@@ -1,14 +1,15 @@
 """How exposures are stored: as bytes in the live part of the stream, as a table that others can read in the archive."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
 from tailorbird.errors import TailorbirdError
-from tailorbird.exposures.exposure import Z_STEPS, Exposure
+from tailorbird.exposures.exposure import Z_STEPS, Exposure, half
 from tailorbird.models.ranker.ranker import GROUPS, Inputs
 
 MICROSECONDS = 1_000_000
@@ -48,20 +49,30 @@ SCHEMA = pa.schema(
 
 _HEAD = struct.Struct("<I")
 _SCALARS = tuple(kind.name for kind in SCHEMA if not pa.types.is_list(kind.type) and kind.name != "inputs")
+_scalars_of = attrgetter(*_SCALARS)
 _TIMES = ("instant", "scored_at")
 _JSON = ("removed", "removed_items", "request", "context")
 _LISTS = ("scores", "propensities", "ranks", "z_scores", "user_vector")
+_lists_of = attrgetter(*_LISTS)
+
+
+_ROUNDED: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "scores": half,
+    "propensities": np.asarray,
+    "ranks": np.asarray,
+    "z_scores": lambda scores: np.rint(scores.astype(np.float32) * Z_STEPS) / Z_STEPS,
+    "user_vector": half,
+}
 
 
 def pack(exposure: Exposure) -> bytes:
-    """Write an exposure as bytes: a JSON head, then its numbers.
+    """Write an exposure as bytes: a JSON head, then its numbers as they are: rounding is left to whoever archives.
 
     Raises:
         TailorbirdError: the request's context is not JSON.
     """
     e = exposure
-    head = {name: getattr(e, name) for name in _SCALARS}
-    head["items"], head["source_names"], head["u"] = e.items, e.source_names, len(e.user_vector)
+    head = (*_scalars_of(e), e.items, e.source_names, len(e.user_vector))
     try:
         text = orjson.dumps(head)
     except TypeError as error:
@@ -73,11 +84,7 @@ def pack(exposure: Exposure) -> bytes:
         (
             _HEAD.pack(len(text)),
             text,
-            e.scores.astype("<f2").tobytes(),
-            e.propensities.astype("<f4").tobytes(),
-            e.ranks.astype("<i2").tobytes(),
-            np.rint(e.z_scores * Z_STEPS).astype("<i2").tobytes(),
-            e.user_vector.astype("<f2").tobytes(),
+            *[numbers.tobytes() for numbers in _lists_of(e)],
             b"" if e.inputs is None else _pack_inputs(e.inputs),
         )
     )
@@ -92,11 +99,12 @@ def unpack(data: bytes) -> Exposure:
     try:
         (size,) = _HEAD.unpack_from(data)
         at = _HEAD.size + size
-        head = orjson.loads(data[_HEAD.size : at])
-        items, sources = tuple(head.pop("items")), tuple(head.pop("source_names"))
-        n, s, u = len(items), len(sources), head.pop("u")
+        *scalars, shown, names, u = orjson.loads(data[_HEAD.size : at])
+        head = dict(zip(_SCALARS, scalars, strict=True))
+        items, sources = tuple(shown), tuple(names)
+        n, s = len(items), len(sources)
         numbers: list[np.ndarray] = []
-        for kind, count in (("<f2", n), ("<f4", n), ("<i2", n * s), ("<i2", n * s), ("<f2", u)):
+        for kind, count in (("<f4", n), ("<f4", n), ("<i2", n * s), ("<f2", n * s), ("<f4", u)):
             numbers.append(np.frombuffer(data, kind, count, at))
             at += numbers[-1].nbytes
         scores, propensities, ranks, z_scores, vector = numbers
@@ -105,11 +113,11 @@ def unpack(data: bytes) -> Exposure:
             **head,
             items=items,
             source_names=sources,
-            scores=scores.astype(np.float32),
-            propensities=propensities.astype(np.float32),
-            ranks=ranks.reshape(n, s).astype(np.int16),
-            z_scores=(z_scores / Z_STEPS).reshape(n, s).astype(np.float32),
-            user_vector=vector.astype(np.float32),
+            scores=scores,
+            propensities=propensities,
+            ranks=ranks.reshape(n, s),
+            z_scores=z_scores.reshape(n, s),
+            user_vector=vector,
             inputs=unpack_inputs(data[at:]) if at < len(data) else None,
         )
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -120,7 +128,7 @@ def unpack(data: bytes) -> Exposure:
 
 
 def table_of(exposures: Sequence[Exposure]) -> pa.Table:
-    """Arrow table with SCHEMA's columns."""
+    """Arrow table with SCHEMA's columns, numbers rounded: to halves, z-scores to steps of 1/32."""
     columns = []
     for kind in SCHEMA:
         values = [getattr(exposure, kind.name) for exposure in exposures]
@@ -139,7 +147,7 @@ def table_of(exposures: Sequence[Exposure]) -> pa.Table:
             packed = [None if value is None else _pack_inputs(value) for value in values]
             columns.append(pa.array(packed, pa.binary()))
         elif kind.name in _LISTS:
-            columns.append(_lists(values, kind.type))
+            columns.append(_lists(values, kind))
         else:
             columns.append(pa.array(values, kind.type))
     return pa.Table.from_arrays(columns, schema=SCHEMA)
@@ -157,7 +165,7 @@ def exposures_of(table: pa.Table) -> list[Exposure]:
         elif name in _JSON:
             columns[name] = [orjson.loads(value) if value else {} for value in column.to_pylist()]
         elif name in _LISTS:
-            kind = SCHEMA.field(name).type.value_type.to_pandas_dtype()
+            kind = {"ranks": np.int16, "z_scores": np.float16}.get(name, np.float32)
             columns[name] = [np.array(value.values.to_numpy(), kind) for value in column]
         elif name in ("items", "source_names"):
             columns[name] = [tuple(value) for value in column.to_pylist()]
@@ -175,10 +183,11 @@ def _exposure(row: dict[str, object]) -> Exposure:
     return Exposure(**row)  # type: ignore[arg-type]
 
 
-def _lists(arrays: Sequence[np.ndarray], kind: pa.ListType) -> pa.ListArray:
+def _lists(arrays: Sequence[np.ndarray], kind: pa.Field) -> pa.ListArray:
     ends = np.cumsum([0, *(array.size for array in arrays)]).astype(np.int32)
-    flat = np.concatenate([array.ravel() for array in arrays]) if len(arrays) else np.zeros(0)
-    return pa.ListArray.from_arrays(pa.array(ends), pa.array(flat, kind.value_type), type=kind)
+    flat = np.concatenate([array.ravel() for array in arrays]) if len(arrays) else np.zeros(0, np.float32)
+    rounded = _ROUNDED[kind.name](flat)
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(rounded, kind.type.value_type), type=kind.type)
 
 
 def _pack_inputs(inputs: Inputs) -> bytes:

@@ -45,9 +45,9 @@ class Exposure:
     """Who was shown what, where, by which arm, proposed by whom and seen through which features.
 
     Arrays are in the order of ``items`` (n,): ``scores`` and ``propensities`` (n,) float32, ``ranks`` (n, s) int16 (the
-    place in each source's list, 0 the best, -1 where it did not propose the item), ``z_scores`` (n, s) float32.
+    place in each source's list, 0 the best, -1 where it did not propose the item), ``z_scores`` (n, s) float16.
     ``user_vector`` (u,) float32 is of ``scored_at``: earlier than ``instant`` where a ranking came from the result cache.
-    Scores, z-scores and the vector are rounded (:func:`half`, Z_STEPS); ``inputs`` has them whole, for a sample of all.
+    The archive rounds scores, z-scores and the vector (:func:`half`, Z_STEPS); ``inputs`` stays whole, for a sample of all.
     """
 
     recommendation_id: str

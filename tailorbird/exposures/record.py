@@ -1,15 +1,17 @@
 """Records an answer: from the slate and the query that it answers to the exposure."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
-from tailorbird.exposures.exposure import LIST, Z_STEPS, Exposure, half
+from tailorbird.exposures.exposure import LIST, Exposure
 from tailorbird.models.ranker.ranker import Inputs
-from tailorbird.slate.query import Query, Slate
+from tailorbird.slate.query import NO_RULES, Query, Slate
 
 GREEDY_PROPENSITY = 1.0
 """Slates are deterministic: what was shown was certain to be shown."""
+_MOST = np.iinfo(np.int16).max
 NAMED_ITEMS = 200
 """Removed items of one rule that an explained answer names; the count says how many there were."""
 
@@ -45,14 +47,14 @@ def exposure_of(
         arm=arm,
         model_name=slate.model_name,
         model_version=slate.model_version,
-        items=tuple(item.item_id for item in slate.items),
+        items=tuple([item.item_id for item in slate.items]),
         first_position=len(query.shown),
-        scores=half(np.array([item.score for item in slate.items], np.float32)),
-        propensities=np.full(len(slate.items), GREEDY_PROPENSITY, np.float32),
+        scores=np.array([item.score for item in slate.items], np.float32),
+        propensities=_certain(len(slate.items)),
         source_names=source_names,
         ranks=ranks,
         z_scores=z_scores,
-        user_vector=half(slate.user_vector),
+        user_vector=slate.user_vector,
         profile_version=query.state.version,
         fallback=slate.fallback if fallback is None else fallback,
         partial=slate.partial if partial is None else partial,
@@ -68,37 +70,61 @@ def exposure_of(
 
 
 def _sources(slate: Slate) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Names (s,), ranks (n, s) int16 and z-scores (n, s): the retrievers, then the lists that filled what they left."""
+    """Names (s,), ranks (n, s) int16 and z-scores (n, s) float16: the retrievers, then the lists that filled what they left."""
     found, n = slate.found, len(slate.items)
-    names: tuple[str, ...] = () if found is None else found.source_names
-    by_model = 0 if found is None else len(found)
+    names: tuple[str, ...]
+    if found is None:
+        names = ()
+        ranks, z_scores = np.zeros((0, 0), np.int16), np.zeros((0, 0), np.float16)
+    else:
+        names, signals = found.source_names, found.signals
+        ranks = np.minimum(found.ranks, _MOST).astype(np.int16)
+        z_scores = (
+            np.zeros(ranks.shape, np.float16)
+            if signals is None
+            else signals[:, : len(names)].astype(np.float16)
+        )
+    if len(ranks) == n:
+        return names, ranks, z_scores
+    return _filled(slate, names, ranks, z_scores)
+
+
+def _filled(
+    slate: Slate, names: tuple[str, ...], ranks: np.ndarray, z_scores: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """The same with the items that lists filled in, each list a column of its own."""
+    by_model = len(ranks)
     filled = [item.sources[0] if item.sources else "" for item in slate.items[by_model:]]
     lists = tuple(dict.fromkeys(name for name in filled if name))
-    ranks = np.full((n, len(names) + len(lists)), -1, np.int16)
-    z_scores = np.zeros(ranks.shape, np.float32)
-    if found is not None:
-        ranks[:by_model, : len(names)] = np.minimum(found.ranks, np.iinfo(np.int16).max)
-        if found.signals is not None:
-            z = np.clip(found.signals[:, : len(names)], -1_000, 1_000)
-            z_scores[:by_model, : len(names)] = np.rint(z * Z_STEPS) / Z_STEPS
+    wider = ((0, len(filled)), (0, len(lists)))
+    ranks, z_scores = np.pad(ranks, wider, constant_values=-1), np.pad(z_scores, wider)
     for column, name in enumerate(lists, start=len(names)):
         places = [by_model + place for place, each in enumerate(filled) if each == name]
         ranks[places, column] = np.arange(len(places))
     return (*names, *(LIST + name for name in lists)), ranks, z_scores
 
 
+@lru_cache(maxsize=1024)
+def _certain(count: int) -> np.ndarray:
+    propensities = np.full(count, GREEDY_PROPENSITY, np.float32)
+    propensities.flags.writeable = False  # many exposures share it
+    return propensities
+
+
 def _request(query: Query) -> Mapping[str, object]:
     """What else the ranking depended on; what is as usual is left out."""
-    rules = query.rules
-    wishes: dict[str, object] = {
-        "itemId": query.item_id,
-        "categories": list(rules.categories),
-        "brands": list(rules.brands),
-        "minPrice": rules.min_price,
-        "maxPrice": rules.max_price,
-        "keepSeen": query.keep_seen,
-    }
-    return {
-        "k": query.k,
-        **{name: value for name, value in wishes.items() if value is not None and value != []},
-    }
+    wishes: dict[str, object] = {"k": query.k}
+    if query.item_id is not None:
+        wishes["itemId"] = query.item_id
+    if query.keep_seen is not None:
+        wishes["keepSeen"] = query.keep_seen
+    if query.rules is not NO_RULES:
+        rules = query.rules
+        asked = {
+            "categories": list(rules.categories) or None,
+            "brands": list(rules.brands) or None,
+            "minPrice": rules.min_price,
+            "maxPrice": rules.max_price,
+        }
+        wishes |= {name: value for name, value in asked.items() if value is not None}
+    return wishes

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 
 from tailorbird.exposures.codec import SCHEMA, exposures_of, pack, table_of, unpack
-from tailorbird.exposures.exposure import Exposure
-from tailorbird.streams.codec import Codec, Row
+from tailorbird.exposures.exposure import TIME_DIGITS, Exposure
+from tailorbird.streams.codec import Codec, Row, digest_of
 
 
 def row_of(exposure: Exposure) -> Row:
@@ -30,6 +30,15 @@ def rows_of_table(table: pa.Table) -> Iterable[Row]:
     return map(row_of, exposures_of(table))
 
 
+def digest_by_time(recommendation_id: str) -> bytes:
+    """The time of an id, then a digest: unlike a digest alone, it does not touch a page of the index for each answer."""
+    try:
+        time = bytes.fromhex(recommendation_id[:TIME_DIGITS])
+    except ValueError:
+        return digest_of(recommendation_id)
+    return time + digest_of(recommendation_id)[len(time) :]
+
+
 _PERSON = pa.field("user_key", pa.string(), nullable=False)
 
 EXPOSURES: Codec[Exposure] = Codec(
@@ -42,5 +51,6 @@ EXPOSURES: Codec[Exposure] = Codec(
     schema=pa.schema([*SCHEMA, _PERSON]),
     table_of_rows=table_of_rows,
     rows_of_table=rows_of_table,
+    digest=digest_by_time,
 )
 """How the stream of exposures stores them."""

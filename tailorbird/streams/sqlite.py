@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Generic, Self, TypeVar
 
@@ -68,7 +67,7 @@ class SqliteStream(Generic[Record]):
         first: dict[bytes, tuple[Row, Record]] = {}
         for record in records:
             row = self.codec.to_row(record)
-            first.setdefault(_digest(row[self.codec.key_at]), (row, record))
+            first.setdefault(self.codec.digest(str(row[self.codec.key_at])), (row, record))
         if not first:
             return Appended([], 0)
         with self._database.transaction() as connection:
@@ -85,7 +84,7 @@ class SqliteStream(Generic[Record]):
             chunk = table.slice(start, BULK_ROWS)
             rows: dict[bytes, Row] = {}
             for row in self.codec.rows_of_table(chunk):
-                rows.setdefault(_digest(row[self.codec.key_at]), row)
+                rows.setdefault(self.codec.digest(str(row[self.codec.key_at])), row)
             with self._database.transaction() as connection:
                 stored += len(self._store(connection, rows))
             on_rows(len(chunk))
@@ -154,7 +153,7 @@ class SqliteStream(Generic[Record]):
 
         def look(connection: sqlite3.Connection) -> tuple[int, list[Row]]:
             found = connection.execute(
-                'SELECT "offset" FROM keys WHERE digest = ?', (_digest(key),)
+                'SELECT "offset" FROM keys WHERE digest = ?', (self.codec.digest(key),)
             ).fetchone()
             if not found:
                 return 0, []
@@ -268,10 +267,6 @@ def _tables(codec: Codec) -> str:
         source TEXT NOT NULL
     );
     INSERT INTO state VALUES (1, 0, 0, '{codec.name}s-' || lower(hex(randomblob(8))))"""  # noqa: S608
-
-
-def _digest(key: object) -> bytes:
-    return blake2b(str(key).encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def _known(connection: sqlite3.Connection, digests: Sequence[bytes]) -> set[bytes]:

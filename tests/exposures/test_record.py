@@ -1,9 +1,11 @@
 """What an exposure says of a slate is what the slate was."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from tailorbird.exposures.codec import pack, unpack
+from tailorbird.exposures.codec import exposures_of, pack, table_of, unpack
 from tailorbird.exposures.exposure import LIST
 from tailorbird.exposures.record import exposure_of
 from tests.slate import toy
@@ -67,7 +69,15 @@ def test_what_the_ranking_depended_on_is_kept_where_it_is_unusual():
     assert usual.request == {"k": 2}
 
 
-def test_the_vector_is_kept_within_half_precision():
-    slate, exposure = recorded(k=1)
-    assert exposure.user_vector == pytest.approx(slate.user_vector, rel=2**-11)
-    assert exposure.user_vector.dtype == np.float32
+def test_numbers_are_whole_until_the_archive_rounds_them():
+    _, exposure = recorded(k=3)
+    vector = np.array([0.123456789, 14.98765, 0.0], np.float32)
+    z_scores = np.full(exposure.ranks.shape, 1.2345, np.float16)
+    exposure = replace(exposure, user_vector=vector, z_scores=z_scores)
+    assert unpack(pack(exposure)) == exposure
+    (archived,) = exposures_of(table_of([exposure]))
+    assert archived != exposure
+    assert archived.user_vector == pytest.approx(vector, rel=2**-11)
+    assert archived.z_scores == pytest.approx(z_scores, abs=1 / 64)
+    assert archived.ranks.tolist() == exposure.ranks.tolist()
+    assert exposures_of(table_of([archived])) == [archived]
