@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tailorbird.events.schema import Event
-from tailorbird.exposures.exposure import LIST, Exposure
+from tailorbird.exposures.exposure import LIST, Exposure, half
 from tailorbird.exposures.profiles import Rebuilt, rebuild_profile
 from tailorbird.exposures.pushes import Push, find_pushes
 from tailorbird.exposures.words import act_in_words, fall_in_words
@@ -150,7 +150,7 @@ def _item(
     return {
         "itemId": item_id,
         "position": exposure.positions[place],
-        "score": round(float(exposure.scores[place]), 6),
+        "score": round(float(half(exposure.scores)[place]), 6),  # as exact as the archive keeps it
         "propensity": round(float(exposure.propensities[place]), 6),
         "sources": sources,
         "because": because,
