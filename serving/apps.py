@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ray import serve
 
 from serving.admin.replica import Admin
-from serving.cluster import metrics_folder
+from serving.cluster import ROUTES, metrics_folder
 from serving.http.front import Front, Route
 from serving.lasting import dead
 from serving.loopback import keep_on_this_machine
@@ -277,9 +277,9 @@ def build_apps(
                 result_cache_seconds=result_cache_seconds,
             ),
             name="recommend",
-            route_prefix="/",
+            route_prefix=ROUTES["recommend"],
         ),
-        serve.RunTarget(collect.bind(raw), name="collect", route_prefix="/v1/events"),
+        serve.RunTarget(collect.bind(raw), name="collect", route_prefix=ROUTES["collect"]),
         serve.RunTarget(admin.bind(raw, folder=where, port=admin_port), name="admin", route_prefix=None),
     ]
 

@@ -21,6 +21,8 @@ from serving.proxy.keeper import ProxyKeeper, bind
 from tailorbird.errors import TailorbirdError
 from tailorbird.settings import Settings
 
+ROUTES = {"recommend": "/", "collect": "/v1/events"}
+"""The applications that callers reach through the proxy, and under which prefix."""
 ORDERLY_SECONDS = 10.0
 """For replicas to answer what they have taken and to store the exposures that wait."""
 STOP_SECONDS = 5.0
@@ -75,7 +77,9 @@ def ray_cluster(settings: Settings) -> Iterator[Started]:
         environment = serving_environment(folder)
         os.environ.update(environment)  # before Ray is imported: it reads its flags at import
         _start(folder)
-        keeper = ProxyKeeper(held, binary=_haproxy(), source=folder / "proxy", folder=folder / "door")
+        keeper = ProxyKeeper(
+            held, binary=_haproxy(), source=folder / "proxy", folder=folder / "door", routes=ROUTES
+        )
         yield Started(folder, environment, keeper)
     finally:
         try:

@@ -8,11 +8,12 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from serving.lasting import LastingThread
 from serving.proxy.config import LIMITS, Limits, render, write_troubles
-from serving.proxy.replicas import Application, applications
+from serving.proxy.replicas import Application, applications, with_empty
 from tailorbird.errors import UsageError
 
 log = logging.getLogger("tailorbird.proxy")
@@ -49,14 +50,25 @@ def bind(host: str, port: int) -> socket.socket:
 class ProxyKeeper:
     """Runs HAProxy on ``held`` for the replicas that Ray names in the configuration that it writes under ``source``.
 
+    ``routes`` maps each application to its route prefix. Callers are let in once each of them has a replica; from then on an
+    application that has lost all of its own answers 503 under its prefix, and never lets its callers fall to another one.
+
     The socket belongs to this process: while no HAProxy runs, callers wait in its queue instead of being refused. A changed
     list of replicas starts the next HAProxy beside the old one, which answers what it has and ends.
     """
 
     def __init__(
-        self, held: socket.socket, *, binary: Path, source: Path, folder: Path, limits: Limits = LIMITS
+        self,
+        held: socket.socket,
+        *,
+        binary: Path,
+        source: Path,
+        folder: Path,
+        routes: Mapping[str, str],
+        limits: Limits = LIMITS,
     ) -> None:
         self._held, self._binary, self._source, self._folder = held, binary, source, folder
+        self._routes = routes
         self._limits = limits
         self._config = folder / "haproxy.cfg"
         self._known: tuple[Application, ...] = ()
@@ -124,7 +136,10 @@ class ProxyKeeper:
             return  # Ray is still writing
         found = applications(written)
         self._stamp = stamp
-        if not found or found == self._known:
+        if not self._known and {each.prefix for each in found} != set(self._routes.values()):
+            return  # the last application is still starting
+        found = with_empty(found, self._routes)
+        if found == self._known:
             return
         text = render(found, folder=self._folder, listener=self._held.fileno(), limits=self._limits)
         proposed = self._config.with_suffix(".next")

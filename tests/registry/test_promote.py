@@ -174,7 +174,9 @@ def test_where_common_cases_are_missing_the_command_is_named_and_fills_them(own_
     assert seeing.findings[-1].figures["cases"] >= 100
 
 
-def test_cases_are_added_once_and_earlier_answers_stay(registry: Registry) -> None:
+def test_cases_are_added_once_and_earlier_answers_stay(toy: Settings) -> None:
+    trained(toy)
+    registry = Registry(toy)
     version = registry.version(1)
     kept = cases_of(registry, version)
     other = kept.assign(rank=99.0)

