@@ -26,8 +26,8 @@ from tailorbird.streams.position import BEGINNING, Position
 USER_VIEW = "user_profile"
 ITEM_VIEW = "item_profile"
 
-TABLE_VERSION = 2
-"""Of the online store's tables (online_tables.py)."""
+TABLE_VERSION = 3
+"""Of the online store's tables (online_tables.py) and of how their rows are packed (rows.py)."""
 
 
 def offline_folder(folder: Path, view: str) -> Path:

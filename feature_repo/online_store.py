@@ -8,14 +8,13 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from feast import Entity, FeatureView
-from feast.infra.key_encoding_utils import deserialize_entity_key
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
@@ -23,15 +22,25 @@ from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
 from feature_repo.away import FeatureStoreAwayError, remedy_of
 from feature_repo.online_tables import Tables
-from feature_repo.values import DamagedRowError, from_blob, microseconds_of, read_row, row_key, to_blob
+from feature_repo.rows import DamagedRowError, Row, codec_of
+from feature_repo.values import from_values, instant_of, microseconds_of, row_key, to_values
 from tailorbird.streams.position import Position
 
 log = logging.getLogger("tailorbird.features")
 Seen = tuple[int, int]
 """Which rows a reader has seen: their epoch and the number of the last write."""
 NOTHING_SEEN: Seen = (0, 0)
-Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 _READ_AT_ONCE = 500
+_CHECKPOINT_PAGES = 16_384
+
+
+class Stored(NamedTuple):
+    """A row under its key, with the instant of its newest event and its revision, both as epoch microseconds."""
+
+    key: bytes
+    row: Row
+    event_ts: int
+    created_ts: int
 
 
 class LiveOnlineStoreConfig(FeastConfigBaseModel):
@@ -58,15 +67,26 @@ class LiveOnlineStore(OnlineStore):
         self,
         config: RepoConfig,
         table: FeatureView,
-        data: list[Row],
+        data: list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]],
         progress: Callable[[int], Any] | None,
     ) -> None:
         """Store rows; one that is older than the stored row, by event time and then creation time, changes nothing."""
-        name = self._table(config, table)
         rows = [
-            (row_key(config, key), microseconds_of(at), microseconds_of(created or at), to_blob(values))
+            Stored(
+                row_key(config, key),
+                from_values(values, table),
+                microseconds_of(at),
+                microseconds_of(created or at),
+            )
             for key, values, at, created in data
         ]
+        self.write_rows(config, table, rows)
+        if progress:
+            progress(len(rows))
+
+    def write_rows(self, config: RepoConfig, table: FeatureView, rows: Sequence[Stored]) -> None:
+        """As :meth:`online_write_batch`, without a protobuf value for each number: what folds events writes so."""
+        name, pack = self._table(config, table), codec_of(table).pack
         upsert = (
             f'INSERT INTO "{name}" VALUES (?, ?, ?, ?, ?) ON CONFLICT (entity_key) DO UPDATE SET '  # noqa: S608
             "event_ts = excluded.event_ts, created_ts = excluded.created_ts, features = excluded.features, "
@@ -75,9 +95,8 @@ class LiveOnlineStore(OnlineStore):
         )
         with self.transaction(config) as connection:
             last = connection.execute(f'SELECT MAX(written) FROM "{name}"').fetchone()[0] or 0  # noqa: S608
-            connection.executemany(upsert, [(*row, last + 1) for row in rows])
-        if progress:
-            progress(len(rows))
+            packed = [(row.key, row.event_ts, row.created_ts, pack(row.row), last + 1) for row in rows]
+            connection.executemany(upsert, packed)
 
     def online_read(
         self,
@@ -87,8 +106,22 @@ class LiveOnlineStore(OnlineStore):
         requested_features: list[str] | None = None,
     ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
         """Read rows in the order of ``entity_keys``; (None, None) for one that is not there, or damaged and reported."""
-        keys = [row_key(config, key) for key in entity_keys]
-        name = self._table(config, table)
+        found = self._read(config, table, [row_key(config, key) for key in entity_keys])
+        return [
+            (None, None)
+            if each is None
+            else (instant_of(each[0]), to_values(each[1], table, names=requested_features))
+            for each in found
+        ]
+
+    def read_rows(self, config: RepoConfig, table: FeatureView, keys: Sequence[bytes]) -> list[Row | None]:
+        """As :meth:`online_read`, without a protobuf value for each number: what answers requests reads so."""
+        return [each and each[1] for each in self._read(config, table, keys)]
+
+    def _read(
+        self, config: RepoConfig, table: FeatureView, keys: Sequence[bytes]
+    ) -> list[tuple[int, Row] | None]:
+        name, unpack = self._table(config, table), codec_of(table).unpack
         found: dict[bytes, tuple[int, bytes]] = {}
         with self._mended_errors(config):
             connection = self._connection(config)
@@ -97,13 +130,14 @@ class LiveOnlineStore(OnlineStore):
                 marks = ",".join("?" * len(chunk))
                 query = f'SELECT entity_key, event_ts, features FROM "{name}" WHERE entity_key IN ({marks})'  # noqa: S608
                 found.update((key, (at, blob)) for key, at, blob in connection.execute(query, chunk))
-        answers: list[tuple[datetime | None, dict[str, Value] | None]] = []
+        answers: list[tuple[int, Row] | None] = []
         for key in keys:
+            stored = found.get(key)
             try:
-                answers.append(read_row(found.get(key), requested_features))
+                answers.append(stored and (stored[0], unpack(stored[1])))
             except DamagedRowError:
                 self.report_damaged(config, table, [key])
-                answers.append((None, None))
+                answers.append(None)
         return answers
 
     def update(
@@ -131,13 +165,13 @@ class LiveOnlineStore(OnlineStore):
 
     def read_changed(
         self, config: RepoConfig, table: FeatureView, *, after: Seen
-    ) -> tuple[Seen, list[tuple[EntityKey, Mapping[str, Value]]]]:
-        """Rows written since ``after`` (NOTHING_SEEN: all rows; all rows too, once others took their place), and what to ask next.
+    ) -> tuple[Seen, list[tuple[bytes, Row]]]:
+        """Rows and their keys, written since ``after`` (NOTHING_SEEN: all; all too once others took their place); what to ask next.
 
         A damaged row is reported and left out.
         """
-        changed: list[tuple[EntityKey, Mapping[str, Value]]] = []
-        version = config.entity_key_serialization_version
+        changed: list[tuple[bytes, Row]] = []
+        unpack = codec_of(table).unpack
         with self._mended_errors(config):
             connection = self._connection(config)
             epoch = self._tables(config, connection).epoch()
@@ -148,11 +182,9 @@ class LiveOnlineStore(OnlineStore):
             rows = connection.execute(query, (since,)).fetchall()
         for key, blob, _ in rows:
             try:
-                row = from_blob(blob)
+                changed.append((key, unpack(blob)))
             except DamagedRowError:
                 self.report_damaged(config, table, [key])
-                continue
-            changed.append((deserialize_entity_key(key, entity_key_serialization_version=version), row))
         return (epoch, max((written for _, _, written in rows), default=since)), changed
 
     def delete_entity(self, config: RepoConfig, table: FeatureView, entity_key: EntityKey) -> bool:
@@ -258,6 +290,8 @@ class LiveOnlineStore(OnlineStore):
         )
         # The event log is what must survive a power cut; profiles catch up from it, mark and rows together.
         connection.execute("PRAGMA synchronous = NORMAL")
+        # Profiles are rewritten again and again: what is copied to the file seldom is copied once for many of its versions.
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         self._local.connection, self._local.file = connection, _identity(path)
         self._local.config, self._local.path = config, str(path)
         return connection

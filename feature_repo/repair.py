@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 import pyarrow as pa
-from feast.infra.key_encoding_utils import deserialize_entity_key
 
+from feature_repo.definitions import ITEM_KEY, USER_KEY
 from feature_repo.layout import ITEM_VIEW, USER_VIEW
+from feature_repo.rows import name_of
 from feature_repo.store import FeatureStoreRoom, item_row
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import LINK_TYPES, Event
@@ -32,7 +33,7 @@ def repair(room: FeatureStoreRoom, stream: Stream[Event], facts: ItemFacts, stat
     mended = 0
     while found := _damaged(room):
         view, keys = found
-        names = [_name(room, key) for key in keys]
+        names = [name_of(USER_KEY if view == USER_VIEW else ITEM_KEY, key) for key in keys]
         column = "user_key" if view == USER_VIEW else "item_id"
         reached = room.applied()
         past = list(_entries(stream, column, names, after=BEGINNING, through=reached))
@@ -55,12 +56,6 @@ def _damaged(room: FeatureStoreRoom) -> tuple[str, list[bytes]] | None:
             if keys := tables.damaged(view)[:AT_ONCE]:
                 return view, keys
     return None
-
-
-def _name(room: FeatureStoreRoom, key: bytes) -> str:
-    version = room.config.entity_key_serialization_version
-    entity = deserialize_entity_key(key, entity_key_serialization_version=version)
-    return str(entity.entity_values[0].string_val)
 
 
 def _entries(

@@ -5,14 +5,12 @@ import io
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from feast import FeatureStore, metrics
 from feast.infra.passthrough_provider import PassthroughProvider
 from feast.infra.provider import get_provider
-from feast.protos.feast.types.Value_pb2 import Value
 
 from feature_repo.config import repo_config
 from feature_repo.definitions import ITEM_KEY, USER_KEY, definitions
@@ -24,15 +22,15 @@ from feature_repo.layout import (
     offline_folder,
 )
 from feature_repo.offline_rows import OfflineRows
-from feature_repo.online_store import NOTHING_SEEN, LiveOnlineStore, Row, Seen
-from feature_repo.values import entity_key, from_values, row_key, to_values
+from feature_repo.online_store import NOTHING_SEEN, LiveOnlineStore, Seen, Stored
+from feature_repo.rows import Row, name_key, name_of
+from feature_repo.values import entity_key
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import TailorbirdError
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.items import ItemTable
 from tailorbird.features.merge import with_linked
 from tailorbird.features.state import UserState
-from tailorbird.features.table import STORED_ITEM, STORED_USER
 from tailorbird.settings import Settings
 from tailorbird.streams.position import Position
 
@@ -43,7 +41,6 @@ if metrics._owns_mp_dir:
 
 log = logging.getLogger("tailorbird.features")
 VIEWS = (USER_VIEW, ITEM_VIEW)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class FeatureStoreRoom:
@@ -103,60 +100,53 @@ class FeatureStoreRoom:
 
     def online_parts(self, user_keys: Sequence[str]) -> list[UserState]:
         """What each key's own row holds, in the order asked."""
-        rows = self._read(self.definitions.user_profile, USER_KEY, user_keys)
+        keys = [name_key(USER_KEY, name) for name in user_keys]
+        rows = self.online.read_rows(self.config, self.definitions.user_profile, keys)
         return [
-            UserState.empty(key) if values is None else self._state(key, values)
-            for key, (_, values) in zip(user_keys, rows, strict=True)
+            UserState.empty(name) if row is None else self._state(name, row)
+            for name, row in zip(user_keys, rows, strict=True)
         ]
 
-    def _state(self, user_key: str, values: Mapping[str, Value]) -> UserState:
+    def _state(self, user_key: str, row: Row) -> UserState:
         """A stored row as a profile; one that cannot be read is reported, and empty: it must not be everybody's trouble."""
         try:
-            return UserState.from_row(user_key, from_values(values, STORED_USER))
+            return UserState.from_row(user_key, row)
         except (ValueError, TypeError, TailorbirdError) as error:
             log.error("the row of a profile cannot be read: %s", error)
             self.online.report_damaged(
-                self.config, self.definitions.user_profile, [self.stored_key(USER_KEY, user_key)]
+                self.config, self.definitions.user_profile, [name_key(USER_KEY, user_key)]
             )
             return UserState.empty(user_key)
 
-    def stored_key(self, join_key: str, name: str) -> bytes:
-        """The key of a user's or an item's row in the online tables."""
-        return row_key(self.config, entity_key(join_key, name))
-
     def online_write(self, states: Sequence[UserState]) -> None:
         """Store live profiles; one that is older than the stored one changes nothing."""
-        rows: list[Row] = [
-            (
-                entity_key(USER_KEY, state.user_key),
-                to_values(state.to_row(), STORED_USER),
-                instant_of(state.last_seen),
-                instant_of(state.total),
-            )
+        rows = [
+            Stored(name_key(USER_KEY, state.user_key), state.to_row(), state.last_seen, state.total)
             for state in states
         ]
-        self.provider.online_write_batch(self.config, self.definitions.user_profile, rows, None)
+        self.online.write_rows(self.config, self.definitions.user_profile, rows)
 
     def item_counters(self, item_ids: Sequence[str]) -> ItemCounters:
         """The live counters of items, in the order asked; zero where nothing is known."""
         counters = ItemCounters.empty(len(item_ids))
-        for place, (_, values) in enumerate(self._read(self.definitions.item_profile, ITEM_KEY, item_ids)):
-            if values is not None:
-                _set_counters(counters, place, values)
+        keys = [name_key(ITEM_KEY, name) for name in item_ids]
+        for place, row in enumerate(self.online.read_rows(self.config, self.definitions.item_profile, keys)):
+            if row is not None:
+                _set_counters(counters, place, row)
         return counters
 
     def write_items(self, rows: Sequence[dict[str, object]]) -> None:
         """Store item rows: ``item_id`` and the stored features of table.STORED_ITEM."""
-        data: list[Row] = [
-            (
-                entity_key(ITEM_KEY, str(row["item_id"])),
-                to_values(row, STORED_ITEM),
-                instant_of(int(row["item_seen"])),  # type: ignore[call-overload]
-                instant_of(int(row["item_total"])),  # type: ignore[call-overload]
+        stored = [
+            Stored(
+                name_key(ITEM_KEY, str(row["item_id"])),
+                row,
+                int(row["item_seen"]),  # type: ignore[call-overload]
+                int(row["item_total"]),  # type: ignore[call-overload]
             )
             for row in rows
         ]
-        self.provider.online_write_batch(self.config, self.definitions.item_profile, data, None)
+        self.online.write_rows(self.config, self.definitions.item_profile, stored)
 
     def item_table(self, catalog: Catalog) -> ItemTable:
         """The items' features as they are now, aligned with ``catalog``; a repeated call reads only what changed."""
@@ -164,16 +154,16 @@ class FeatureStoreRoom:
             self._items = catalog, ItemTable.of(catalog, ItemCounters.empty(len(catalog))), NOTHING_SEEN
         _, table, before = self._items
         after, changed = self.online.read_changed(self.config, self.definitions.item_profile, after=before)
-        rows = [(catalog.row_of.get(key.entity_values[0].string_val, -1), values) for key, values in changed]
+        rows = [(catalog.row_of.get(name_of(ITEM_KEY, key), -1), row) for key, row in changed]
         if rows:
             counters = ItemCounters(table.sums.copy(), table.seen.copy(), table.totals.copy())
             if (
                 after[0] != before[0]
             ):  # other rows have taken their place: what they do not hold has not happened
                 counters = ItemCounters.empty(len(catalog))
-            for row, values in rows:
-                if row >= 0:
-                    _set_counters(counters, row, values)
+            for place, row in rows:
+                if place >= 0:
+                    _set_counters(counters, place, row)
             table = table.with_counters(counters)
         self._items = catalog, table, after
         return table
@@ -199,10 +189,6 @@ class FeatureStoreRoom:
         known = self.online.delete_entity(self.config, view, key)
         return self.rows.forget(user_key) or known
 
-    def _read(self, view: Any, join_key: str, names: Sequence[str]) -> list[Any]:
-        keys = [entity_key(join_key, name) for name in names]
-        return self.provider.online_read(self.config, view, keys)
-
 
 @contextlib.contextmanager
 def _quiet_feast() -> Iterator[None]:
@@ -220,22 +206,17 @@ def _quiet_feast() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _set_counters(counters: ItemCounters, row: int, values: Mapping[str, Any]) -> None:
-    counters.sums[row] = values["item_sums"].double_list_val.val
-    counters.seen[row] = values["item_seen"].int64_val
-    counters.totals[row] = values["item_total"].int64_val
+def _set_counters(counters: ItemCounters, place: int, row: Row) -> None:
+    counters.sums[place] = row["item_sums"]
+    counters.seen[place] = row["item_seen"]
+    counters.totals[place] = row["item_total"]
 
 
 def item_row(static: Mapping[Any, Any], counters: ItemCounters, place: int) -> dict[str, object]:
     """The stored features of one item: what the catalogue says (items.static_rows) and its counters at ``place``."""
     return {
         **{str(name): value for name, value in static.items()},
-        "item_sums": counters.sums[place].tolist(),
+        "item_sums": counters.sums[place],
         "item_seen": int(counters.seen[place]),
         "item_total": int(counters.totals[place]),
     }
-
-
-def instant_of(microseconds: int) -> datetime:
-    """Epoch microseconds as a datetime."""
-    return _EPOCH + timedelta(microseconds=microseconds)

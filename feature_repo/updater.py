@@ -12,6 +12,7 @@ from feature_repo.definitions import ITEM_KEY, USER_KEY
 from feature_repo.layout import ITEM_VIEW, USER_VIEW
 from feature_repo.online_tables import Tables
 from feature_repo.repair import repair
+from feature_repo.rows import name_key
 from feature_repo.store import VIEWS, FeatureStoreRoom, item_row
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import LINK_TYPES, Event
@@ -19,8 +20,8 @@ from tailorbird.events.valence import RatingScale
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import static_rows
 from tailorbird.features.links import Links
-from tailorbird.features.records import records_of
-from tailorbird.features.state import UserState
+from tailorbird.features.records import Records, records_of
+from tailorbird.features.state import fold_all
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING, Position
@@ -147,31 +148,31 @@ class ProfileUpdater:
         by_user: dict[str, list[Entry[Event]]] = defaultdict(list)
         for entry in batch:
             by_user[entry.record.user_key].append(entry)
-        states = self._room.online_parts(list(by_user))
         # A row that cannot be read is left to be rebuilt from the whole stream: what is folded into nothing would hide that.
+        # Reading is what finds it, so it is looked for afterwards.
+        states = self._room.online_parts(list(by_user))
         damaged = set(tables.damaged(USER_VIEW))
-        changed: list[UserState] = []
-        fresh: list[Event] = []
-        for state, entries in zip(states, by_user.values(), strict=True):
-            events = [entry.record for entry in entries]
-            if damaged and self._room.stored_key(USER_KEY, state.user_key) in damaged:
-                fresh += events
-                continue
-            places = [(entry.partition, entry.offset) for entry in entries]
-            folded = state.fold(events, self._facts, places=places, length=self._settings.history_length)
-            if folded is not state:
-                changed.append(folded)
-                added = folded.total - state.total
-                fresh += events if added == len(events) else state.unapplied(events, places=places)
+        lost = {key for key in by_user if damaged and name_key(USER_KEY, key) in damaged}
+        whole = [state for state in states if state.user_key not in lost]
+        entries = [by_user[state.user_key] for state in whole]
+        folded, records = fold_all(
+            whole,
+            [[entry.record for entry in own] for own in entries],
+            self._facts,
+            places=[[(entry.partition, entry.offset) for entry in own] for own in entries],
+            length=self._settings.history_length,
+        )
+        changed = [after for before, after in zip(whole, folded, strict=True) if after is not before]
         if changed:
             self._room.online_write([state for state in changed if state.total or state.links])
-        fresh = [event for event in fresh if event.type not in LINK_TYPES]
-        if fresh:
-            self._count_items(fresh, damaged=set(tables.damaged(ITEM_VIEW)))
-        return len(changed), len(fresh)
+        missed = [each.record for key in lost for each in by_user[key] if each.record.type not in LINK_TYPES]
+        if missed:
+            records = Records.concatenated([records, records_of(missed, self._facts)])
+        if len(records):
+            self._count_items(records, damaged=set(tables.damaged(ITEM_VIEW)))
+        return len(changed), len(records)
 
-    def _count_items(self, events: Sequence[Event], *, damaged: set[bytes]) -> None:
-        records = records_of(events, self._facts)
+    def _count_items(self, records: Records, *, damaged: set[bytes]) -> None:
         known = records.take(records.rows >= 0)
         if not len(known):
             return
@@ -183,7 +184,7 @@ class ProfileUpdater:
             [
                 item_row(row, counters, place)
                 for place, row in enumerate(static)
-                if not damaged or self._room.stored_key(ITEM_KEY, str(row["item_id"])) not in damaged
+                if not damaged or name_key(ITEM_KEY, str(row["item_id"])) not in damaged
             ]
         )
 

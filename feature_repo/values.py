@@ -1,19 +1,18 @@
 """Feature rows as Feast's protobuf values, and back."""
 
-import zlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, cast
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from feast import FeatureView
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import DoubleList, Int64List, Map, Value
+from feast.protos.feast.types.Value_pb2 import DoubleList, Int64List, Value
 from feast.repo_config import RepoConfig
+from feast.value_type import ValueType
 
-from tailorbird.errors import TailorbirdError
-from tailorbird.features.table import Dtype, Feature
+from feature_repo.rows import Row
 
-_CHECKSUM = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -22,56 +21,26 @@ def entity_key(join_key: str, name: str) -> EntityKey:
     return EntityKey(join_keys=[join_key], entity_values=[Value(string_val=name)])
 
 
-def to_values(row: Mapping[str, object], features: tuple[Feature, ...]) -> dict[str, Value]:
-    """Wrap the stored features of one entity."""
-    return {feature.name: _wrap(row[feature.name], feature.dtype) for feature in features}
-
-
-def from_values(values: Mapping[str, Value], features: tuple[Feature, ...]) -> dict[str, object]:
-    """Unwrap the stored features of one entity; a feature that is missing becomes None."""
-    return {feature.name: _unwrap(values, feature) for feature in features}
-
-
-class DamagedRowError(TailorbirdError):
-    """A stored row is not what was written."""
-
-
-def to_blob(values: Mapping[str, Value]) -> bytes:
-    """One row as one message, its checksum before it."""
-    message = bytes(Map(val=dict(values)).SerializeToString())
-    return zlib.crc32(message).to_bytes(_CHECKSUM, "little") + message
-
-
-def from_blob(blob: bytes) -> Mapping[str, Value]:
-    """Read ``to_blob``'s message. Raises DamagedRowError."""
-    message = blob[_CHECKSUM:]
-    if zlib.crc32(message) != int.from_bytes(blob[:_CHECKSUM], "little"):
-        raise DamagedRowError(
-            f"a stored row of {len(blob)} bytes has another checksum than when it was written",
-            remedy="the updater rebuilds it from the events",
-        )
-    row = Map()
-    row.ParseFromString(message)
-    return row.val
-
-
-def read_row(
-    row: tuple[int, bytes] | None, requested: list[str] | None
-) -> tuple[datetime | None, dict[str, Value] | None]:
-    """A stored row (event time, message) as Feast wants it; (None, None) for none. Raises DamagedRowError."""
-    if row is None:
-        return None, None
-    values = from_blob(row[1])
-    if requested is not None:
-        values = {name: values[name] for name in requested if name in values}
-    # A message's own map reads as a dictionary does, and copying it costs a request more than reading it.
-    return datetime.fromtimestamp(row[0] / 1e6, UTC), cast("dict[str, Value]", values)
-
-
 def row_key(config: RepoConfig, key: EntityKey) -> bytes:
     """An entity's key as its row is stored under."""
     version = config.entity_key_serialization_version
     return bytes(serialize_entity_key(key, entity_key_serialization_version=version))
+
+
+def to_values(row: Row, view: FeatureView, *, names: list[str] | None = None) -> dict[str, Value]:
+    """Wrap a row's features, or the named ones of them."""
+    return {
+        field.name: _wrap(row.get(field.name), field.dtype.to_value_type())
+        for field in view.features
+        if names is None or field.name in names
+    }
+
+
+def from_values(values: Mapping[str, Value], view: FeatureView) -> dict[str, Any]:
+    """Unwrap a row's features; one that is missing becomes None."""
+    return {
+        field.name: _unwrap(values.get(field.name), field.dtype.to_value_type()) for field in view.features
+    }
 
 
 def microseconds_of(instant: datetime) -> int:
@@ -81,36 +50,46 @@ def microseconds_of(instant: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _wrap(value: Any, dtype: Dtype) -> Value:
-    match dtype:
-        case "bytes":
+def instant_of(microseconds: int) -> datetime:
+    """Epoch microseconds as a datetime."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _wrap(value: Any, kind: ValueType) -> Value:
+    if value is None:
+        return Value()
+    match kind:
+        case ValueType.BYTES:
             return Value(bytes_val=value)
-        case "string":
+        case ValueType.STRING:
             return Value(string_val=value)
-        case "int64":
+        case ValueType.INT64:
             return Value(int64_val=value)
-        case "float64s":
+        case ValueType.DOUBLE:
+            return Value(double_val=value)
+        case ValueType.DOUBLE_LIST:
             return Value(double_list_val=DoubleList(val=value))
-        case "int64s":
+        case ValueType.INT64_LIST:
             return Value(int64_list_val=Int64List(val=value))
         case _:
-            return Value(double_val=value)
+            return value if isinstance(value, Value) else Value(double_val=value)
 
 
-def _unwrap(values: Mapping[str, Value], feature: Feature) -> object:
-    value = values.get(feature.name)
-    if value is None:
+def _unwrap(value: Value | None, kind: ValueType) -> Any:
+    if value is None or value.WhichOneof("val") is None:
         return None
-    match feature.dtype:
-        case "bytes":
+    match kind:
+        case ValueType.BYTES:
             return value.bytes_val
-        case "string":
+        case ValueType.STRING:
             return value.string_val
-        case "int64":
+        case ValueType.INT64:
             return value.int64_val
-        case "float64s":
+        case ValueType.DOUBLE:
+            return value.double_val
+        case ValueType.DOUBLE_LIST:
             return value.double_list_val.val
-        case "int64s":
+        case ValueType.INT64_LIST:
             return value.int64_list_val.val
         case _:
-            return value.double_val
+            return value

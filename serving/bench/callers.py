@@ -31,8 +31,9 @@ class Ask:
     """One request to send; ``answered`` hears its status and body, or (0, b"")."""
 
     path: str
-    body: bytes
+    body: bytes = b""
     answered: Callable[[int, bytes], object] = lambda status, body: None
+    method: str = "POST"
 
 
 class Callers:
@@ -73,7 +74,9 @@ class Callers:
                 break
             started = time.monotonic()
             try:
-                status, body = await asyncio.wait_for(line.post(ask.path, ask.body), TIMEOUT_SECONDS)
+                status, body = await asyncio.wait_for(
+                    line.send(ask.path, ask.body, method=ask.method), TIMEOUT_SECONDS
+                )
             except (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError):
                 status, body = 0, b""
             self.calls.append(Call(caller, started, time.monotonic(), status))
@@ -94,13 +97,13 @@ class Line:
     port: int
     _streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = field(default=None, init=False)
 
-    async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+    async def send(self, path: str, body: bytes = b"", *, method: str = "POST") -> tuple[int, bytes]:
         """The status and body of the answer. Raises OSError or EOFError where the connection broke."""
         if self._streams is None:
             self._streams = await asyncio.open_connection(self.host, self.port)
         reader, writer = self._streams
         writer.write(
-            f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
+            f"{method} {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\n\r\n".encode()
             + body
         )

@@ -3,6 +3,7 @@
 import json
 import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,10 +17,11 @@ from serving.bench.exposures import exposures
 from serving.bench.faults import faults
 from serving.bench.load import Load, press, tool
 from serving.bench.machine import machine
-from serving.bench.world import make_world
+from serving.bench.world import declare_second_arm, make_world
 from serving.cluster import free_ports
-from serving.command import base_url, running
+from serving.command import addresses, base_url, running
 from tailorbird.errors import TailorbirdError
+from tailorbird.experiments.declared import ARMS_FILE, read_arms
 from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.settings import Settings, load_settings
 
@@ -27,6 +29,7 @@ CONNECTIONS = 32
 ANSWERS = 20
 WARM_SECONDS = 3.0
 FEW_USERS = 200
+ARMS_SECONDS = 60.0
 
 
 @click.group()
@@ -62,6 +65,9 @@ bench.add_command(exposures)
     help="Replicas of the application: one a core.",
 )
 @click.option(
+    "--arms", default=2, show_default=True, type=click.IntRange(1, 2), help="Arms that every replica holds."
+)
+@click.option(
     "--rounds", default=5, show_default=True, type=click.IntRange(1), help="Rounds; the median counts."
 )
 @click.option(
@@ -75,6 +81,7 @@ def serving(
     items: int,
     users: int,
     replicas: int,
+    arms: int,
     rounds: int,
     seconds: float,
     seed: int,
@@ -84,7 +91,7 @@ def serving(
     r"""Compare recommendations with a no-op FastAPI route, in one application, in one run.
 
     Fits a hybrid on synthetic data in a temporary workspace, serves it, then presses both routes in turn: 200 candidates
-    ranked, 20 answered, distinct users, no result cache. A last run shows what the result cache adds.
+    ranked, 20 answered, distinct users, no result cache, two arms loaded, exposures written. A last run shows what the result cache adds.
 
     \b
     Examples:
@@ -109,6 +116,8 @@ def serving(
                 seed=seed,
                 on_step=lambda name: step.update(description=name),
             )
+            if arms > 1:
+                declare_second_arm(settings)
         plain = measure(settings, people, rounds=rounds, seconds=seconds, folder=home)
         bare: dict[str, object] = {}
         if without_exposures:
@@ -127,6 +136,7 @@ def serving(
         "answers": ANSWERS,
         "items": items,
         "users": users,
+        "arms": arms,
         "seed": seed,
     }
     (out / "results.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
@@ -155,6 +165,7 @@ def measure(
 ) -> dict[str, object]:
     """Press the two routes in turn, ``rounds`` times; medians of each and their ratio."""
     with running(settings, noop=True, store_exposures=store_exposures, result_cache_seconds=0.0):
+        _wait_for_arms(settings)
         _check_answers(settings, people)
         noop_url = f"{base_url(settings)}/noop"
         press(noop_url, bodies=(), connections=CONNECTIONS, seconds=WARM_SECONDS, folder=folder)
@@ -207,6 +218,22 @@ def _check_answers(settings: Settings, people: Sequence[str]) -> None:
     answer = httpx.post(f"{base_url(settings)}/v1/recommendations", json=body, timeout=30).json()
     if answer["fallback"] or answer["partial"] or len(answer["items"]) != ANSWERS:
         raise TailorbirdError(f"the model does not answer: {answer}", remedy="see the log of the replica")
+
+
+def _wait_for_arms(settings: Settings) -> None:
+    """Wait until every replica holds every declared arm."""
+    declared = len(read_arms(settings.folder / ARMS_FILE))
+    deadline = time.monotonic() + ARMS_SECONDS
+    while time.monotonic() < deadline:
+        arms = httpx.get(f"{addresses(settings)['admin']}/v1/arms", timeout=30).json()["arms"]
+        held = [sum(each["version"] == arm["version"] for each in arm["replicas"]) for arm in arms]
+        if len(held) == declared and min(held) >= settings.replicas:
+            return
+        time.sleep(0.2)
+    raise TailorbirdError(
+        f"not every replica holds {declared} arms after {ARMS_SECONDS:.0f} s: {arms}",
+        remedy="see the logs of the replicas",
+    )
 
 
 def _figures(name: str, loads: Sequence[Load]) -> dict[str, object]:

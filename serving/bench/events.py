@@ -172,11 +172,11 @@ def read_your_writes(
 
 async def _gone(line: Line, person: str) -> bool:
     ask = orjson.dumps({"userId": person, "numResults": 5})
-    _, before = await line.post("/v1/recommendations", ask)
+    _, before = await line.send("/v1/recommendations", ask)
     hidden = orjson.loads(before)["items"][0]["itemId"]
     event = {"messageId": f"hide-{person}", "type": "hide", "userId": person, "itemId": hidden}
-    status, told = await line.post("/v1/events", orjson.dumps({"batch": [event]}))
-    _, after = await line.post("/v1/recommendations", ask)
+    status, told = await line.send("/v1/events", orjson.dumps({"batch": [event]}))
+    _, after = await line.send("/v1/recommendations", ask)
     answer = orjson.loads(after)
     return (
         status == 202

@@ -9,18 +9,18 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import click
 import orjson
 import psutil
 
-from serving.bench.callers import Ask, Call, Callers, longest_gap
+from serving.bench.callers import Ask, Callers, longest_gap
 from serving.bench.machine import machine
 from serving.bench.world import make_world
 from serving.cluster import Started, free_ports
-from serving.command import base_url, running
+from serving.command import addresses, base_url, running
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.settings import Settings, load_settings
@@ -31,6 +31,8 @@ REPLICAS = {"recommend": "recommend", "collect": "collect", "admin": "admin", "u
 """Whose replicas hold each part: the updater is a thread of every collect replica."""
 PARTS = ("recommend", "collect", "proxy", "admin", "updater")
 CALLERS = 4
+OPERATORS = 2
+"""Who ask the admin application while it is killed."""
 PAUSE_SECONDS = 0.005
 BATCH = 5
 BEFORE_SECONDS = 1.0
@@ -100,7 +102,7 @@ def faults(out: Path, kills: int, parts: tuple[str, ...], seed: int, as_json: bo
     r"""Kill -9 one part after the other while people ask and act, and count what they notice.
 
     Eight callers without a pause: four ask for recommendations, four send batches of events and send a batch again until
-    it is acknowledged. `failed` counts requests that got no answer or a 5xx, `longest_gap_s` is the longest time that one
+    it is acknowledged; while admin is killed, two more ask it for the models. `failed` counts requests that got no answer or a 5xx, `longest_gap_s` is the longest time that one
     caller went without a good answer, `lost` and `doubled` compare what was acknowledged with the log and the profiles.
     The updater is a thread of the collect replicas: its row kills one of those while events are all the load there is.
 
@@ -164,10 +166,16 @@ def kill_under_load(
 
     asking = Callers(base, count=CALLERS if part != "updater" else 1, ask=wish, pause_seconds=PAUSE_SECONDS)
     acting = Callers(base, count=CALLERS, ask=tally.ask, pause_seconds=PAUSE_SECONDS)
+    operating = Callers(
+        str(addresses(settings)["admin"]),
+        count=OPERATORS if part == "admin" else 0,
+        ask=lambda _: Ask("/v1/models", method="GET"),
+        pause_seconds=PAUSE_SECONDS,
+    )
     at: list[float] = []
     whole: list[float] = []
     _wait_until_whole(settings, started)
-    with asking, acting:
+    with asking, acting, operating:
         for _ in range(kills):
             time.sleep(BEFORE_SECONDS)
             victim = _victim(part, started, rng)
@@ -177,7 +185,12 @@ def kill_under_load(
             _wait_until_whole(settings, started)
             whole.append(time.monotonic() - at[-1])
             on_kill()
-    calls = [*asking.calls, *(_apart(acting.calls))]
+    groups = (asking, acting, operating)
+    calls = [
+        replace(call, caller=call.caller + n * CALLERS)
+        for n, each in enumerate(groups)
+        for call in each.calls
+    ]
     failed = [call for call in calls if not call.good]
     each = Counter(sum(call.ended >= instant for instant in at) for call in failed)
     lost, doubled = _compare(settings, tally)
@@ -194,11 +207,6 @@ def kill_under_load(
         doubled=doubled,
         whole_again_s=round(max(whole), 1),
     )
-
-
-def _apart(calls: Sequence[Call]) -> list[Call]:
-    """Callers who send are others than those who ask."""
-    return [Call(call.caller + CALLERS, call.started, call.ended, call.status) for call in calls]
 
 
 def replicas_of(application: str, folder: Path) -> list[int]:
@@ -244,8 +252,14 @@ def _wait_until_whole(settings: Settings, started: Started) -> None:
             states
             and all(state.status == "HEALTHY" for state in states)
             and started.proxy.replicas >= settings.replicas + settings.collect_replicas
-            and len(replicas_of("collect", started.folder)) >= settings.collect_replicas
-            and len(replicas_of("recommend", started.folder)) >= settings.replicas
+            and all(
+                len(replicas_of(application, started.folder)) >= count
+                for application, count in (
+                    ("recommend", settings.replicas),
+                    ("collect", settings.collect_replicas),
+                    ("admin", settings.admin_replicas),
+                )
+            )
         ):
             return
         time.sleep(0.2)

@@ -21,6 +21,7 @@ from tailorbird.events.columns import EventColumns
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.rows import table_of_frame
 from tailorbird.events.schema import SCHEMA
+from tailorbird.experiments.declared import ARMS_FILE
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.models.hybrid.fit import Progress, fit_hybrid
 from tailorbird.recipes.recipe import Recipe, load_recipe
@@ -30,6 +31,7 @@ from tailorbird.streams.factory import open_events
 CATEGORIES = 50
 EVENTS_PER_USER = 40
 SPAN_DAYS = 30
+SECOND_ARM = "challenger"
 
 
 def make_world(
@@ -101,6 +103,15 @@ def promote_folder(settings: Settings, folder: Path) -> str:
     why = "a measurement: nobody judged it"
     Aliases(registry).move(Decision(PROMOTE, "champion", int(version), before, whoami(), now, why=why))
     return version
+
+
+def declare_second_arm(settings: Settings) -> None:
+    """A challenger beside the champion: the same bundle under a second alias, loaded a second time."""
+    registry = Registry(settings)
+    champion = registry.aliases()["champion"]
+    now, why = dt.datetime.now(dt.UTC), "a measurement: nobody judged it"
+    Aliases(registry).move(Decision(PROMOTE, SECOND_ARM, champion, None, whoami(), now, why=why))
+    (settings.folder / ARMS_FILE).write_text(f"[{SECOND_ARM}]\n", "utf-8")
 
 
 def register_folder(settings: Settings, folder: Path) -> str:

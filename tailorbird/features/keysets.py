@@ -30,7 +30,9 @@ class KeySet:
     @classmethod
     def of(cls, keys: np.ndarray, times: np.ndarray, *, limit: int = KEPT_KEYS) -> "KeySet":
         """The set of ``keys`` (n,) touched at ``times`` (n,) epoch microseconds, each possibly several times."""
-        return NOTHING.joined(_newest(keys, days_of(times)), limit=limit) if len(keys) else NOTHING
+        if len(keys) < 2:
+            return cls(keys, days_of(times)) if len(keys) else NOTHING
+        return NOTHING.joined(_newest(keys, days_of(times)), limit=limit)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -81,7 +83,7 @@ NOTHING = KeySet(np.zeros(0, np.int64), np.zeros(0, np.uint16))
 
 def days_of(times: np.ndarray) -> np.ndarray:
     """(n,) uint16 whole days since 1970 of epoch microseconds; earlier and later ones count as the first and last day."""
-    return np.clip(times // DAY_US, 0, _LAST_DAY).astype(np.uint16)
+    return np.minimum(np.maximum(times // DAY_US, 0), _LAST_DAY).astype(np.uint16)
 
 
 def _newest(keys: np.ndarray, days: np.ndarray) -> KeySet:
@@ -92,6 +94,8 @@ def _newest(keys: np.ndarray, days: np.ndarray) -> KeySet:
 
 
 def _inserted(large: KeySet, small: KeySet) -> KeySet:
+    if len(small) == 1:
+        return _with_one(large, small.keys[0], small.days[0])
     where = np.searchsorted(large.keys, small.keys)
     known = where < len(large)
     known[known] = large.keys[where[known]] == small.keys[known]
@@ -104,6 +108,19 @@ def _inserted(large: KeySet, small: KeySet) -> KeySet:
         np.insert(large.keys, where[fresh], small.keys[fresh]),
         np.insert(days, where[fresh], small.days[fresh]),
     )
+
+
+def _with_one(large: KeySet, key: np.int64, day: np.uint16) -> KeySet:
+    """:func:`_inserted` for the one item of an event, which is nearly every call."""
+    where = int(large.keys.searchsorted(key))
+    if where < len(large) and large.keys[where] == key:
+        days = large.days.copy()
+        days[where] = max(days[where], day)
+        return KeySet(large.keys, days)
+    keys, days = np.empty(len(large) + 1, np.int64), np.empty(len(large) + 1, np.uint16)
+    for mine, theirs, value in ((keys, large.keys, key), (days, large.days, day)):
+        mine[:where], mine[where], mine[where + 1 :] = theirs[:where], value, theirs[where:]
+    return KeySet(keys, days)
 
 
 def _bounded(found: KeySet, limit: int) -> KeySet:

@@ -23,6 +23,7 @@ from tailorbird.streams.position import BEGINNING, Position
 
 Place = tuple[int, int]
 """The partition and the offset of an event."""
+_BYTES = np.dtype((np.void, RECORD.itemsize))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,23 +103,29 @@ class UserState:
         before and is left out. Without them duplicates are recognised by message among the last ``length`` events.
         Returns self where nothing is new.
         """
-        fresh, applied = self._fresh(events, places)
-        if not fresh:
-            return self if applied is self.applied else replace(self, applied=applied)
-        links = self.links.joined(Links.of(fresh))
-        done = [event for event in fresh if event.type not in LINK_TYPES]
-        if not done:
-            return replace(self, links=links, applied=applied)
-        records = records_of(done, items).sorted()
+        return fold_all(
+            [self], [events], items, places=[places] if places is not None else None, length=length
+        )[0][0]
+
+    def with_records(
+        self, records: Records, links: Links, applied: Position, items: ItemFacts, length: int
+    ) -> "UserState":
+        """Add what was never folded in, at least one record of it."""
+        if len(records) > 1:
+            records = records.sorted()
+        packed = records.packed
         sums, keys, affinity, last_seen = self._add(records, items)
-        merged = np.concatenate([self.history, records.packed[records.packed["kept"] == 1]])
-        if len(self.history) and records.packed["time"][0] <= self.history["time"][-1]:
-            merged = merged[np.lexsort((merged["message"], merged["time"]))]
-        earliest = int(records.packed["time"][0])
-        had, hidden = lasting_sets(records.packed)
+        earliest, total = int(packed["time"][0]), len(packed)
+        history = packed[packed["kept"] == 1]
+        if len(self.history):
+            # As bytes: numpy puts the fields of two records together one by one.
+            merged = np.concatenate([self.history.view(_BYTES), history.view(_BYTES)]).view(RECORD)
+            late = earliest <= self.history["time"][-1]
+            history = merged[np.lexsort((merged["message"], merged["time"]))] if late else merged
+        had, hidden = lasting_sets(packed)
         return replace(
             self,
-            history=merged[-length:],
+            history=history[-length:],
             sums=sums,
             affinity_keys=keys,
             affinity=affinity,
@@ -127,21 +134,17 @@ class UserState:
             links=links,
             first_seen=min(self.first_seen, earliest) if self.total else earliest,
             last_seen=last_seen,
-            total=self.total + len(records),
+            total=self.total + total,
             applied=applied,
         )
 
-    def unapplied(self, events: Sequence[Event], *, places: Sequence[Place] | None = None) -> list[Event]:
-        """Of ``events``, those that :meth:`fold` would add."""
-        return self._fresh(events, places)[0]
-
     def to_row(self) -> dict[str, object]:
-        """The stored features (table.STORED_USER) as plain values."""
+        """The stored features (table.STORED_USER)."""
         return {
             "history": self.history.tobytes(),
-            "sums": self.sums.tolist(),
-            "affinity_keys": self.affinity_keys.tolist(),
-            "affinity": self.affinity.tolist(),
+            "sums": self.sums,
+            "affinity_keys": self.affinity_keys,
+            "affinity": self.affinity,
             "had": self.had_set.to_bytes(),
             "hidden": self.hidden_set.to_bytes(),
             "links": self.links.to_bytes(),
@@ -173,8 +176,8 @@ class UserState:
             applied=Position.from_text(str(row["applied"])),
         )
 
-    def _fresh(self, events: Sequence[Event], places: Sequence[Place] | None) -> tuple[list[Event], Position]:
-        """The events not yet folded in, and the mark once they are."""
+    def fresh(self, events: Sequence[Event], places: Sequence[Place] | None) -> tuple[list[Event], Position]:
+        """Of ``events``, those that :meth:`fold` would add, and the mark once they are."""
         applied, chosen = self.applied, list(events)
         if places is not None:
             chosen = []
@@ -182,16 +185,11 @@ class UserState:
                 if not applied.holds(partition, offset):
                     applied = applied.advanced(partition, offset)
                     chosen.append(event)
-        known = set(self.history["message"].tolist()) if chosen else set()
-        messages = dict.fromkeys(event.message_id for event in chosen)
-        fresh: list[Event] = []
-        for event in chosen:
-            if event.message_id not in messages:
-                continue
-            del messages[event.message_id]
-            if not known or stable_key(event.message_id) not in known:
-                fresh.append(event)
-        return fresh, applied
+        once = list({event.message_id: event for event in reversed(chosen)}.values())[::-1]
+        if len(self.history) and once:
+            known = self.history["message"]
+            once = [event for event in once if not (known == stable_key(event.message_id)).any()]
+        return once, applied
 
     def _add(self, records: Records, items: ItemFacts) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         sums, keys, affinity = self.sums, self.affinity_keys, self.affinity
@@ -211,6 +209,35 @@ class UserState:
             if strength != 0 and place >= 0:
                 keys, affinity = _add_affinity(keys, affinity, items.affinity_of(place), strength)
         return sums, keys, affinity, now
+
+
+def fold_all(
+    states: Sequence[UserState],
+    events: Sequence[Sequence[Event]],
+    items: ItemFacts,
+    *,
+    places: Sequence[Sequence[Place]] | None = None,
+    length: int = HISTORY_LENGTH,
+) -> tuple[list[UserState], Records]:
+    """:meth:`UserState.fold` for many at once, whose ``events`` are packed together; the records that were new, too."""
+    fresh = [
+        state.fresh(own, places[n] if places is not None else None)
+        for n, (state, own) in enumerate(zip(states, events, strict=True))
+    ]
+    done = [[event for event in new if event.type not in LINK_TYPES] for new, _ in fresh]
+    records = records_of([event for own in done for event in own], items)
+    folded, start = [], 0
+    for state, own, (new, applied) in zip(states, done, fresh, strict=True):
+        links = state.links.joined(Links.of(new)) if len(new) > len(own) else state.links
+        if own:
+            taken = records.take(slice(start, start + len(own)))
+            folded.append(state.with_records(taken, links, applied, items, length))
+            start += len(own)
+        elif links is state.links and applied is state.applied:
+            folded.append(state)
+        else:
+            folded.append(replace(state, links=links, applied=applied))
+    return folded, records
 
 
 def lasting_sets(packed: np.ndarray) -> tuple[KeySet, KeySet]:

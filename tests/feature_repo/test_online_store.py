@@ -8,8 +8,10 @@ import threading
 import pytest
 
 from feature_repo.away import FeatureStoreAwayError
+from feature_repo.definitions import USER_KEY
 from feature_repo.layout import layout_digest
 from feature_repo.online_store import NOTHING_SEEN
+from feature_repo.rows import name_of
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.features.state import UserState
 from tailorbird.settings import Settings
@@ -147,7 +149,7 @@ def test_only_changed_rows_are_read_again(room: FeatureStoreRoom) -> None:
     view = room.definitions.user_profile
     room.online_write([OLD])
     mark, rows = room.online.read_changed(room.config, view, after=NOTHING_SEEN)
-    assert [key.entity_values[0].string_val for key, _ in rows] == ["ann"]
+    assert [name_of(USER_KEY, key) for key, _ in rows] == ["ann"]
     assert room.online.read_changed(room.config, view, after=mark) == (mark, [])
     room.online_write([NEW])
     later, rows = room.online.read_changed(room.config, view, after=mark)

@@ -10,6 +10,7 @@ from feature_repo import layout
 from feature_repo.command import build_features, rebuild_beside
 from feature_repo.definitions import ITEM_KEY, USER_KEY
 from feature_repo.layout import layout_digest
+from feature_repo.rows import name_key
 from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
@@ -24,9 +25,7 @@ Shop = tuple[Catalog, list[Event]]
 def spoil(room: FeatureStoreRoom, *, user: str = "", item: str = "") -> None:
     """Flip one bit in the middle of a stored row."""
     view, key = (
-        ("user_profile", room.stored_key(USER_KEY, user))
-        if user
-        else ("item_profile", room.stored_key(ITEM_KEY, item))
+        ("user_profile", name_key(USER_KEY, user)) if user else ("item_profile", name_key(ITEM_KEY, item))
     )
     with room.online.tables(room.config) as tables:
         table, connection = tables.name(view), tables.connection
@@ -162,4 +161,4 @@ def test_a_request_notes_damage_without_waiting_for_a_writer(
         reader.online_read([victim])
     assert sum(met) == 4
     with room.online.tables(room.config) as tables:
-        assert tables.damaged("user_profile") == [room.stored_key(USER_KEY, victim)]
+        assert tables.damaged("user_profile") == [name_key(USER_KEY, victim)]
