@@ -32,6 +32,7 @@ Seen = tuple[int, int]
 NOTHING_SEEN: Seen = (0, 0)
 _READ_AT_ONCE = 500
 _CHECKPOINT_PAGES = 16_384
+_CACHE_KIB = 32_768
 
 
 class Stored(NamedTuple):
@@ -292,6 +293,7 @@ class LiveOnlineStore(OnlineStore):
         connection.execute("PRAGMA synchronous = NORMAL")
         # Profiles are rewritten again and again: what is copied to the file seldom is copied once for many of its versions.
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")  # the rows of one transaction fit
         self._local.connection, self._local.file = connection, _identity(path)
         self._local.config, self._local.path = config, str(path)
         return connection

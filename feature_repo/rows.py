@@ -95,7 +95,10 @@ class RowCodec:
 
     def unpack(self, blob: bytes) -> dict[str, Any]:
         """Read what :meth:`pack` wrote; arrays are read-only views of ``blob``. Raises DamagedRowError."""
-        if zlib.crc32(memoryview(blob)[_CHECKSUM:]) != int.from_bytes(blob[:_CHECKSUM], "little"):
+        whole = len(blob) >= _CHECKSUM + self._head.size  # nothing at all would have the checksum of nothing
+        if not whole or zlib.crc32(memoryview(blob)[_CHECKSUM:]) != int.from_bytes(
+            blob[:_CHECKSUM], "little"
+        ):
             raise DamagedRowError(
                 f"a stored row of {len(blob)} bytes has another checksum than when it was written",
                 remedy="the updater rebuilds it from the events",

@@ -17,6 +17,7 @@ from feature_repo.store import VIEWS, FeatureStoreRoom, item_row
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import LINK_TYPES, Event
 from tailorbird.events.valence import RatingScale
+from tailorbird.features.adding import add_nothing
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import static_rows
 from tailorbird.features.links import Links
@@ -64,6 +65,7 @@ class ProfileUpdater:
         self._stamp: int | None = None
         self._turn = threading.Lock()
         self._load_catalog()
+        add_nothing()
 
     def apply(self, batch: Entries) -> Applied:
         """Fold in events from where they stand. Raises FeatureStoreAwayError; what is folded until then stays."""

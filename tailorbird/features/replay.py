@@ -9,13 +9,14 @@ import pandas as pd
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import LINK_TYPES
 from tailorbird.events.valence import FIVE_STARS, RatingScale
+from tailorbird.features.adding import add_records
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.keysets import NOTHING
 from tailorbird.features.links import NO_LINKS, LinkTimelines
 from tailorbird.features.merge import with_linked
 from tailorbird.features.records import MICROSECONDS, Records, behaviour, records_of, records_of_frame
 from tailorbird.features.state import UserState, lasting_sets
-from tailorbird.features.sums import AFFINITY_RATE, USER_RATES, USER_SUMS, user_contribution
+from tailorbird.features.sums import USER_SUMS
 from tailorbird.features.table import HISTORY_LENGTH
 from tailorbird.streams.position import BEGINNING
 
@@ -141,38 +142,25 @@ def roll(
     The same sums as :meth:`UserState.fold`, for events already in order; without links.
     """
     packed = records.packed
-    lists = [facts.affinity_of(place) for place in records.facts.tolist()]
-    local, inverse = np.unique(np.concatenate([*lists, facts.affinity_keys[:0]]), return_inverse=True)
-    bounds = np.concatenate([[0], np.cumsum([len(keys) for keys in lists])])
     kept = np.flatnonzero(packed["kept"])
     kept_before = np.concatenate([[0], np.cumsum(packed["kept"], dtype=np.int64)])
     history = packed[kept]
     times = packed["time"]
-    steps = np.diff(times, prepend=times[:1]) / MICROSECONDS
-    strengths = packed["strength"].tolist()
-    fields = zip(
-        packed["type"].tolist(),
-        packed["log_price"].tolist(),
-        packed["value"].tolist(),
-        strengths,
-        strict=True,
-    )
-    contributions = [
-        user_contribution(code, log_price=price, value=value, strength=strength)
-        for code, price, value, strength in fields
-    ]
-    decays = np.exp2(-steps * AFFINITY_RATE)
     had, hidden = NOTHING, NOTHING
-    sums, affinity, touched = np.zeros(USER_SUMS), np.zeros(len(local)), np.zeros(len(local), bool)
+    sums, keys, affinity = np.zeros(USER_SUMS), np.zeros(0, np.int32), np.zeros(0)
+    reference = int(times[0]) if len(times) else 0
     at = 0
     for count in counts.tolist():
-        for event in range(at, count):
-            sums = sums * np.exp2(USER_RATES * -steps[event]) + contributions[event]
-            affinity *= decays[event]
-            if strengths[event] != 0:
-                own = inverse[bounds[event] : bounds[event + 1]]
-                affinity[own] += strengths[event]
-                touched[own] = True
+        sums, keys, affinity, reference = add_records(
+            sums,
+            keys,
+            affinity,
+            packed[at:count],
+            records.facts[at:count],
+            reference=reference,
+            indptr=facts.affinity_indptr,
+            buckets=facts.affinity_keys,
+        )
         met, hides = lasting_sets(packed[at:count])
         had, hidden = had.joined(met), hidden.joined(hides)
         at = count
@@ -184,8 +172,8 @@ def roll(
             user_key=user_key,
             history=history[max(0, end - length) : end],
             sums=sums,
-            affinity_keys=local[touched].astype(np.int32),
-            affinity=affinity[touched],
+            affinity_keys=keys,
+            affinity=affinity,
             had_set=had,
             hidden_set=hidden,
             links=NO_LINKS,

@@ -6,18 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tailorbird.events.schema import LINK_TYPES, Event
+from tailorbird.features.adding import add_records
 from tailorbird.features.facts import ItemFacts, stable_key
 from tailorbird.features.keysets import NOTHING, KeySet
 from tailorbird.features.links import NO_LINKS, Links
 from tailorbird.features.records import MICROSECONDS, RECORD, Records, records_of
-from tailorbird.features.sums import (
-    AFFINITY_RATE,
-    HIDE,
-    TYPE_PRESENCE,
-    USER_RATES,
-    USER_SUMS,
-    user_contribution,
-)
+from tailorbird.features.sums import HIDE, TYPE_PRESENCE, USER_SUMS
 from tailorbird.features.table import HISTORY_LENGTH
 from tailorbird.streams.position import BEGINNING, Position
 
@@ -114,9 +108,19 @@ class UserState:
         if len(records) > 1:
             records = records.sorted()
         packed = records.packed
-        sums, keys, affinity, last_seen = self._add(records, items)
         earliest, total = int(packed["time"][0]), len(packed)
-        history = packed[packed["kept"] == 1]
+        sums, keys, affinity, last_seen = add_records(
+            self.sums,
+            self.affinity_keys,
+            self.affinity,
+            packed,
+            records.facts,
+            reference=self.last_seen if self.total else earliest,
+            indptr=items.affinity_indptr,
+            buckets=items.affinity_keys,
+        )
+        kept = packed["kept"] == 1
+        history = packed if kept.all() else packed[kept]
         if len(self.history):
             # As bytes: numpy puts the fields of two records together one by one.
             merged = np.concatenate([self.history.view(_BYTES), history.view(_BYTES)]).view(RECORD)
@@ -191,25 +195,6 @@ class UserState:
             once = [event for event in once if not (known == stable_key(event.message_id)).any()]
         return once, applied
 
-    def _add(self, records: Records, items: ItemFacts) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        sums, keys, affinity = self.sums, self.affinity_keys, self.affinity
-        now = self.last_seen if self.total else int(records.packed["time"][0])
-        for record, place in zip(records.packed.tolist(), records.facts.tolist(), strict=True):
-            time, _, _, _, value, strength, log_price, _, _, code, _ = record
-            add = user_contribution(code, log_price=log_price, value=value, strength=strength)
-            if time >= now:
-                elapsed = (time - now) / MICROSECONDS
-                sums = sums * np.exp2(USER_RATES * -elapsed) + add
-                affinity = affinity * 2.0 ** (-elapsed * AFFINITY_RATE)
-                now = time
-            else:
-                elapsed = (now - time) / MICROSECONDS
-                sums = sums + np.exp2(USER_RATES * -elapsed) * add
-                strength = strength * 2.0 ** (-elapsed * AFFINITY_RATE)
-            if strength != 0 and place >= 0:
-                keys, affinity = _add_affinity(keys, affinity, items.affinity_of(place), strength)
-        return sums, keys, affinity, now
-
 
 def fold_all(
     states: Sequence[UserState],
@@ -242,23 +227,14 @@ def fold_all(
 
 def lasting_sets(packed: np.ndarray) -> tuple[KeySet, KeySet]:
     """The items that RECORDs ``packed`` (n,) say were met, and those they say were hidden."""
+    if len(packed) == 1:  # nearly every call: one event of one person
+        record = packed[0]
+        code, item = record["type"], record["item"]
+        if not item:
+            return NOTHING, NOTHING
+        one = KeySet.of(packed["item"].copy(), packed["time"])
+        return one if TYPE_PRESENCE[code] > 0 else NOTHING, one if code == HIDE else NOTHING
     named = packed["item"] != 0
     met, hides = named & (TYPE_PRESENCE[packed["type"]] > 0), named & (packed["type"] == HIDE)
     keys, times = packed["item"], packed["time"]
     return KeySet.of(keys[met], times[met]), KeySet.of(keys[hides], times[hides])
-
-
-def _add_affinity(
-    keys: np.ndarray, affinity: np.ndarray, add: np.ndarray, strength: float
-) -> tuple[np.ndarray, np.ndarray]:
-    where = np.searchsorted(keys, add)
-    known = where < len(keys)
-    known[known] = keys[where[known]] == add[known]
-    if not known.all():
-        keys = np.insert(keys, where[~known], add[~known])
-        affinity = np.insert(affinity, where[~known], 0.0)
-        where = np.searchsorted(keys, add)
-    else:
-        affinity = affinity.copy()
-    affinity[where] += strength
-    return keys, affinity

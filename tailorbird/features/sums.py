@@ -5,7 +5,6 @@ event first moves the reference. Both steps commute up to rounding, so late even
 """
 
 from collections.abc import Mapping
-from math import isfinite
 
 import numpy as np
 
@@ -54,15 +53,3 @@ def decay(rates: np.ndarray, seconds: float) -> np.ndarray:
     """Factors by which sums with ``rates`` (halvings a second) shrink in ``seconds``."""
     factors: np.ndarray = np.exp2(rates * -seconds)
     return factors
-
-
-def user_contribution(code: int, *, log_price: float, value: float, strength: float) -> np.ndarray:
-    """(USER_SUMS,) what one event adds at its own instant."""
-    add = np.zeros(USER_SUMS)
-    width = len(USER_HALF_LIVES)
-    add[code * width : (code + 1) * width] = 1.0
-    if strength > 0 and isfinite(log_price):
-        add[PRICE] = (strength, strength * log_price, strength * log_price * log_price)
-    if code == RATING and isfinite(value):
-        add[VALUE] = (1.0, value, value * value)
-    return add
