@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 log = logging.getLogger("ray.serve.tailorbird")
 PAUSE_SECONDS = 0.5
@@ -51,3 +51,9 @@ class LastingThread:
 def dead(threads: Iterable[LastingThread]) -> list[str]:
     """The names of the threads that have died."""
     return [thread.name for thread in threads if not thread.alive]
+
+
+def refuse_dead(names: Sequence[str]) -> None:
+    """Raise what has Ray Serve replace the replica, where one of its threads has died."""
+    if names:
+        raise RuntimeError(f"threads have died: {', '.join(names)}")

@@ -1,0 +1,158 @@
+"""One replica of the recommend application: its parts, made where it runs, and its routes."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray import serve
+
+from serving.http.front import Front, Route
+from serving.lasting import dead, refuse_dead
+from serving.loopback import keep_on_this_machine
+from tailorbird.settings import Settings
+
+if TYPE_CHECKING:
+    from serving.http.schemas import Linked
+    from serving.recommend.arms import Standing
+
+
+class Recommend:
+    """One replica of the recommend application."""
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        *,
+        folder: str,
+        noop: bool = False,
+        store_exposures: bool = True,
+        result_cache_seconds: float = 0.0,
+    ) -> None:
+        import faiss
+        import torch
+
+        from feature_repo.store import FeatureStoreRoom
+        from registry.follower import Follower
+        from serving import metrics
+        from serving.heartbeat import Heartbeat, beats_folder
+        from serving.notice import Notice
+        from serving.recommend.arms import ServedArms, beats_of
+        from serving.recommend.builder import RecommenderBuilder
+        from serving.recommend.cache import RankingCache
+        from serving.recommend.draw import SlateDrawer
+        from serving.recommend.exposures import ExposureWriter, NoExposures
+        from serving.recommend.facts import LiveFacts
+        from serving.recommend.hydrate import Hydrator
+        from serving.recommend.service import RecommendService
+        from serving.recommend.trace import TraceService, recommender_of
+        from tailorbird.experiments.declared import ARMS_FILE, read_arms
+        from tailorbird.plumbing.clock import clock_at
+        from tailorbird.streams.factory import open_events, open_exposures
+
+        keep_on_this_machine()
+        torch.set_num_threads(1)
+        faiss.omp_set_num_threads(1)
+        chosen = Settings(**settings)
+        features, clock = FeatureStoreRoom(chosen), clock_at(chosen.clock_at)
+        features.online.on_damage = lambda rows: metrics.failures.labels("damaged_row").inc(rows)
+        builder = RecommenderBuilder(chosen, live_items=features.item_table, clock=clock)
+        self._arms = ServedArms(
+            Follower(chosen),
+            builder,
+            declared=lambda: read_arms(chosen.folder / ARMS_FILE),
+            budget_bytes=chosen.arms_memory_mb * 1_000_000,
+            poll_seconds=chosen.alias_poll_seconds,
+            refresh_seconds=chosen.item_refresh_seconds,
+            noticed=Notice(Path(folder)).stamp,
+            on_swap=_count_swap,
+            on_change=lambda standings: self._heartbeat.now(),
+        )
+        self._shown = open_exposures(chosen)
+        self._exposures = (ExposureWriter if store_exposures else NoExposures)(
+            self._shown, on_outcome=lambda outcome, count: metrics.exposures.labels(outcome).inc(count)
+        )
+        self._heartbeat = Heartbeat(
+            beats_folder(Path(folder)),
+            arms=lambda: beats_of(self._arms.standings()),
+            exposures=lambda: {"waiting": self._exposures.waiting},
+        )
+        self._service = RecommendService(
+            self._arms,
+            SlateDrawer(
+                self._arms,
+                Hydrator(features, on_failure=lambda: metrics.failures.labels("feature_store").inc()),
+                demographics=builder.demographics,
+                cache=RankingCache(seconds=result_cache_seconds) if result_cache_seconds > 0 else None,
+                clock=clock,
+            ),
+            self._exposures,
+            workspace=chosen.workspace,
+            clock=clock,
+            sample_share=chosen.exposure_sample,
+        )
+        self._happened = open_events(chosen)
+        self._traces = TraceService(
+            self._shown,
+            self._happened,
+            recommender_of=partial(recommender_of, self._arms),
+            facts=LiveFacts(chosen),
+            demographics=builder.demographics,
+            history_length=chosen.history_length,
+        )
+        self._noop, self._max_body_bytes = noop, chosen.max_body_bytes
+        self._arms.start()
+        self._heartbeat.start()
+
+    def __serve_build_asgi_app__(self) -> Front:
+        """The HTTP edge, made in the replica once the parts above stand."""
+        from serving.recommend.merge import MergeRoutes
+        from serving.recommend.pages import build_pages
+
+        service, merge = self._service, MergeRoutes(_link_by_collect)
+        return Front(
+            [
+                Route("recommend", "POST", "/v1/recommendations", service.recommend),
+                Route("trace", "GET", "/v1/recommendations/", self._traces.trace, suffix="/trace"),
+                Route("recommend", "GET", "/v1/recommendations/", service.recommend_user, suffix=""),
+                Route("rank", "POST", "/v1/rank", service.rank),
+                Route("similar", "GET", "/v1/items/", service.similar, suffix="/similar"),
+                Route("merge", "POST", "/v1/users/", merge.merge, suffix="/merge"),
+                Route("merge", "DELETE", "/v1/users/", merge.part, suffix="/merge"),
+            ],
+            rest=build_pages(service, self._traces, merge=merge, noop=self._noop),
+            max_body_bytes=self._max_body_bytes,
+            on_shutdown=self.close,
+        )
+
+    def check_health(self) -> None:
+        """Ray Serve asks; an error here has the replica replaced."""
+        threads = (self._arms.thread, self._exposures.thread, self._heartbeat.thread)
+        refuse_dead(dead(each for each in threads if each))
+
+    def close(self) -> None:
+        """Store the exposures that wait and stop the threads."""
+        self._heartbeat.close()
+        self._arms.close()
+        self._traces.close()
+        self._exposures.close()
+        self._shown.close()
+        self._happened.close()
+
+
+async def _link_by_collect(user_id: str, anonymous_id: str, joined: bool) -> "Linked":
+    from serving.http.problems import ProblemError
+    from serving.http.schemas import Linked
+
+    answer = await serve.get_app_handle("collect").link.remote(user_id, anonymous_id, joined)
+    if "problem" in answer:
+        status, slug, detail, remedy = answer["problem"]
+        raise ProblemError(status, slug, detail, remedy=remedy)
+    return Linked.model_validate(answer)
+
+
+def _count_swap(outcome: str, standing: "Standing") -> None:
+    from serving import metrics
+
+    metrics.bundle_swaps.labels(outcome, standing.arm.name).inc()
+    if standing.version.isdigit():
+        metrics.bundle_version.labels(standing.arm.name).set(int(standing.version))
