@@ -129,11 +129,12 @@ def _show_requests(settings: Settings) -> None:
 def _somebody(settings: Settings) -> tuple[str, str]:
     """Name a user who was here lately, and an item to look at."""
     from tailorbird.catalog.catalog import Catalog
-    from tailorbird.streams.scan import read_log
+    from tailorbird.streams.scan import scan
 
-    events = read_log(settings)
-    known = events[events["user_id"].notna()]
-    user_id = str(known["user_id"].iloc[-1]) if len(known) else "newcomer"
+    user_id = "newcomer"
+    for batch in scan(settings, columns=("user_id",)):
+        known = batch.column("user_id").drop_null()
+        user_id = str(known[-1]) if len(known) else user_id
     return user_id, str(Catalog.read(settings.catalog_folder).item_ids[0])
 
 

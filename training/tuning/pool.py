@@ -1,6 +1,7 @@
 """Trials and fits as Ray tasks: the cluster, the board they report to, and the pool that the search talks to."""
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -57,6 +58,7 @@ def cluster(settings: Settings, *, cpus: int) -> Iterator[None]:
         if settings.ray_address:
             ray.init(address=settings.ray_address, log_to_driver=False, logging_level=logging.ERROR)
         else:
+            _keep_on_this_machine()
             ray.init(
                 address="local",
                 num_cpus=cpus,
@@ -76,6 +78,14 @@ def cluster(settings: Settings, *, cpus: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _keep_on_this_machine() -> None:
+    """Have Ray and its children listen on the loopback interface, on Linux as elsewhere: a study needs no other machine."""
+    from ray._private import ray_constants
+
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False  # read at import, which may have been long ago
 
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

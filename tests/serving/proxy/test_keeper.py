@@ -45,7 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.server.served += self.path != "/-/healthz"
         self.rfile.read(int(self.headers.get("content-length", 0)))
-        body = self.server.name.encode()
+        body = self.server.name.encode() if self.path != "/v1/large" else bytes(20_000_000)
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -187,6 +187,19 @@ def test_a_caller_that_sends_one_byte_at_a_time_is_let_go_and_reaches_no_replica
                 break
     assert answer.startswith(b"HTTP/1.1 408") or not answer
     assert replica.served == before
+
+
+def test_a_caller_that_reads_one_byte_at_a_time_holds_up_nobody(door):
+    replica = Replica("a")
+    door.lead_to(replica)
+    door.until_answered("a")
+    with socket.create_connection(("127.0.0.1", door.port), timeout=20) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        slow.sendall(b"GET /v1/large HTTP/1.1\r\nhost: x\r\n\r\n")
+        for _ in range(40):
+            assert len(slow.recv(1)) == 1
+            assert door.ask() == (200, "a")
+            time.sleep(0.05)
 
 
 def test_without_replicas_the_caller_hears_so(door):

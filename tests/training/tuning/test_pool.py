@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from tailorbird.errors import TailorbirdError
@@ -43,6 +44,22 @@ def outcomes(pool: RayPool, values: list[int]) -> dict[int, Outcome]:
     while len(over) < len(values):
         over |= dict(pool.ended())
     return over
+
+
+def test_only_this_machine_reaches_the_cluster(ray_cluster: None) -> None:
+    mine = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+    listening = [
+        each
+        for each in psutil.net_connections("tcp")
+        if each.status == psutil.CONN_LISTEN and each.pid in mine
+    ]
+    assert listening
+    reachable = {
+        (psutil.Process(each.pid).name(), each.laddr.port)
+        for each in listening
+        if each.laddr.ip.removeprefix("::ffff:") not in ("127.0.0.1", "::1")
+    }
+    assert reachable == set()
 
 
 def test_a_crash_or_an_error_fails_its_own_trial_only(ray_cluster: None) -> None:
