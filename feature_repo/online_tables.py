@@ -1,7 +1,8 @@
 """The tables of the online store: one a view and layout, marks beside them, rows known to be damaged, and their exchange.
 
 A table carries its layout in its name. Rows of another layout lie beside it untouched; rows that are rebuilt in the same
-layout fill tables *beside*, which take the place of the live ones in one transaction.
+layout fill tables *beside*, which take the place of the live ones in one transaction. Who is forgotten meanwhile is noted, for what fills
+them may hold rows that it has not written yet.
 """
 
 import secrets
@@ -16,6 +17,8 @@ BESIDE = "_beside"
 """Ends the layout of tables that are being filled to replace the live ones."""
 
 _LIVE = "live_layout"
+_WRITTEN = "written"
+_FORGOTTEN = "forgotten"
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,7 @@ class Tables:
 
     def create(self, views: Sequence[str]) -> None:
         """Create what is missing; the first layout of all is live at once."""
-        self.connection.execute(
-            "CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
-        )
-        self.connection.execute(
-            "CREATE TABLE IF NOT EXISTS damaged (name TEXT, entity_key BLOB, PRIMARY KEY (name, entity_key))"
-        )
+        self._create_notes()
         for view in views:
             if self._exists(self.name(view)):
                 continue
@@ -60,13 +58,16 @@ class Tables:
     def drop(self, views: Sequence[str]) -> None:
         """Drop the tables of these views, and the marks of this layout."""
         self.drop_views(views)
+        self._create_notes()
         for view in views:
             self._sql("DELETE FROM damaged WHERE name = ?", self.name(view))
+            self._sql("DELETE FROM forgotten WHERE name = ?", self.name(view))
         self._sql("DELETE FROM marks WHERE name = ?", position_mark(self.layout))
 
     def exchange(self, views: Sequence[str]) -> None:
         """Put the tables beside in the place of the live ones, with their position."""
         beside = Tables(self.connection, self.project, self.layout + BESIDE)
+        beside.distrust_forgotten(views)
         position, epoch = beside.position(), self.epoch()
         self.drop(views)
         for view in views:
@@ -86,14 +87,10 @@ class Tables:
             return
         self._set(_LIVE, self.layout)
         keep = {self.layout, before, self.layout + BESIDE}
-        tables = [
-            name for (name,) in self.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        ]
         for view in views:
-            prefix = f"{self.project}_{view}"
-            for name in tables:
-                if name.startswith(prefix) and name.removeprefix(prefix + "_") not in keep:
-                    self.connection.execute(f'DROP TABLE "{name}"')
+            for layout in self._layouts(view):
+                if layout not in keep:
+                    Tables(self.connection, self.project, layout).drop_views([view])
 
     def live(self) -> str:
         """The layout whose rows caught up last; empty where none ever did."""
@@ -112,6 +109,42 @@ class Tables:
         """Changes whenever the live tables are exchanged."""
         return int(self._get(f"epoch:{self.layout}") or 0)
 
+    def next_write(self, view: str) -> int:
+        """A number greater than that of every write before, also of rows that are gone."""
+        query = f'SELECT MAX(written) FROM "{self.name(view)}"'  # noqa: S608 - a store of before has no mark
+        (stored,) = self.connection.execute(query).fetchone()
+        number = max(int(self._get(_WRITTEN) or 0), stored or 0) + 1
+        self._set(_WRITTEN, str(number))
+        return number
+
+    def forget(self, view: str, key: bytes) -> bool:
+        """Delete one entity from a view in every layout and beside; whether it was anywhere."""
+        self._create_notes()
+        gone = 0
+        for layout in self._layouts(view):
+            name = Tables(self.connection, self.project, layout).name(view)
+            statement = f'DELETE FROM "{name}" WHERE entity_key = ?'  # noqa: S608
+            gone += self.connection.execute(statement, (key,)).rowcount
+            self._sql("DELETE FROM damaged WHERE name = ? AND entity_key = ?", name, key)
+            if layout.endswith(BESIDE):
+                self._sql("INSERT OR IGNORE INTO forgotten VALUES (?, ?)", name, key)
+        self._set(_FORGOTTEN, str(self.forgotten() + 1))
+        return gone > 0
+
+    def forgotten(self) -> int:
+        """How many times an entity was forgotten."""
+        return int(self._get(_FORGOTTEN) or 0)
+
+    def distrust_forgotten(self, views: Sequence[str]) -> None:
+        """Have the rows of whoever was forgotten since these tables were made rebuilt, from what the stream holds now."""
+        for view in views:
+            name = self.name(view)
+            query = "SELECT entity_key FROM forgotten WHERE name = ?"
+            keys = [key for (key,) in self.connection.execute(query, (name,))]
+            self._delete(view, keys)
+            self.report_damaged(view, keys)
+            self._sql("DELETE FROM forgotten WHERE name = ?", name)
+
     def damaged(self, view: str) -> list[bytes]:
         """Entity keys of the rows of a view that could not be read."""
         query = "SELECT entity_key FROM damaged WHERE name = ?"
@@ -129,9 +162,26 @@ class Tables:
 
     def mend(self, view: str, keys: Sequence[bytes]) -> None:
         """Drop damaged rows, which are about to be written anew."""
+        self._delete(view, keys)
         for key in keys:
-            self.connection.execute(f'DELETE FROM "{self.name(view)}" WHERE entity_key = ?', (key,))  # noqa: S608
             self._sql("DELETE FROM damaged WHERE name = ? AND entity_key = ?", self.name(view), key)
+
+    def _delete(self, view: str, keys: Sequence[bytes]) -> None:
+        statement = f'DELETE FROM "{self.name(view)}" WHERE entity_key = ?'  # noqa: S608
+        self.connection.executemany(statement, [(key,) for key in keys])
+
+    def _create_notes(self) -> None:
+        self._sql("CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        for name in ("damaged", "forgotten"):
+            self._sql(
+                f"CREATE TABLE IF NOT EXISTS {name} (name TEXT, entity_key BLOB, PRIMARY KEY (name, entity_key))"
+            )
+
+    def _layouts(self, view: str) -> list[str]:
+        """Every layout, and layout beside, that has a table of the view."""
+        prefix = f"{self.project}_{view}_"
+        names = self.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return [name.removeprefix(prefix) for (name,) in names if name.startswith(prefix)]
 
     def _exists(self, table: str) -> bool:
         query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"

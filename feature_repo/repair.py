@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -38,13 +39,16 @@ def repair(room: FeatureStoreRoom, stream: Stream[Event], facts: ItemFacts, stat
         reached = room.applied()
         past = list(_entries(stream, column, names, after=BEGINNING, through=reached))
         with room.online.tables(room.config) as tables:
+            # Meanwhile another replica may have rebuilt some, and a user may have been forgotten.
+            still = set(tables.damaged(view))
+            keys = [key for key in keys if key in still]
+            names = [name_of(USER_KEY if view == USER_VIEW else ITEM_KEY, key) for key in keys]
             past += _entries(stream, column, names, after=reached, through=tables.position())
             tables.mend(view, keys)
             if view == USER_VIEW:
                 _write_users(room, names, past, facts)
             else:
                 _write_items(room, names, past, facts, static)
-        room.online.forget_noted()
         mended += len(keys)
         log.warning("%d rows of %s rebuilt from %d events", len(keys), view, len(past))
     return mended
@@ -103,7 +107,7 @@ def _write_items(
     rows = [row for row in (facts.row_of.get(name, -1) for name in names) if row >= 0]
     counters = ItemCounters.empty(len(rows))
     place_of = {row: place for place, row in enumerate(rows)}
-    known = records.take(records.rows >= 0)
+    known = records.take(np.isin(records.rows, rows))
     counters.fold(known.packed, pd.Series(known.rows).map(place_of).to_numpy(int))
     about = static.iloc[rows].to_dict("records")
     room.write_items([item_row(row, counters, place) for place, row in enumerate(about)])

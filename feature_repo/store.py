@@ -100,15 +100,23 @@ class FeatureStoreRoom:
 
     def online_parts(self, user_keys: Sequence[str]) -> list[UserState]:
         """What each key's own row holds, in the order asked."""
-        keys = [name_key(USER_KEY, name) for name in user_keys]
-        rows = self.online.read_rows(self.config, self.definitions.user_profile, keys)
-        return [
-            UserState.empty(name) if row is None else self._state(name, row)
-            for name, row in zip(user_keys, rows, strict=True)
-        ]
+        return self.read_parts(user_keys)[0]
 
-    def _state(self, user_key: str, row: Row) -> UserState:
-        """A stored row as a profile; one that cannot be read is reported, and empty: it must not be everybody's trouble."""
+    def read_parts(self, user_keys: Sequence[str]) -> tuple[list[UserState], set[str]]:
+        """As :meth:`online_parts`, and those whose row cannot be read: it is reported, the profile is empty."""
+        keys = [name_key(USER_KEY, name) for name in user_keys]
+        rows, damaged = self.online.read_rows(self.config, self.definitions.user_profile, keys)
+        lost = {name for name, key in zip(user_keys, keys, strict=True) if key in damaged}
+        states = []
+        for name, row in zip(user_keys, rows, strict=True):
+            state = UserState.empty(name) if row is None else self._state(name, row)
+            if state is None:
+                lost.add(name)
+            states.append(state or UserState.empty(name))
+        return states, lost
+
+    def _state(self, user_key: str, row: Row) -> UserState | None:
+        """A stored row as a profile; None and reported where it cannot be read: it must not be everybody's trouble."""
         try:
             return UserState.from_row(user_key, row)
         except (ValueError, TypeError, TailorbirdError) as error:
@@ -116,7 +124,7 @@ class FeatureStoreRoom:
             self.online.report_damaged(
                 self.config, self.definitions.user_profile, [name_key(USER_KEY, user_key)]
             )
-            return UserState.empty(user_key)
+            return None
 
     def online_write(self, states: Sequence[UserState]) -> None:
         """Store live profiles; one that is older than the stored one changes nothing."""
@@ -126,14 +134,15 @@ class FeatureStoreRoom:
         ]
         self.online.write_rows(self.config, self.definitions.user_profile, rows)
 
-    def item_counters(self, item_ids: Sequence[str]) -> ItemCounters:
-        """The live counters of items, in the order asked; zero where nothing is known."""
+    def item_counters(self, item_ids: Sequence[str]) -> tuple[ItemCounters, set[str]]:
+        """The live counters of items, in the order asked, zero where nothing is known; and the items whose row is damaged."""
         counters = ItemCounters.empty(len(item_ids))
         keys = [name_key(ITEM_KEY, name) for name in item_ids]
-        for place, row in enumerate(self.online.read_rows(self.config, self.definitions.item_profile, keys)):
+        rows, damaged = self.online.read_rows(self.config, self.definitions.item_profile, keys)
+        for place, row in enumerate(rows):
             if row is not None:
                 _set_counters(counters, place, row)
-        return counters
+        return counters, {name for name, key in zip(item_ids, keys, strict=True) if key in damaged}
 
     def write_items(self, rows: Sequence[dict[str, object]]) -> None:
         """Store item rows: ``item_id`` and the stored features of table.STORED_ITEM."""
@@ -184,7 +193,10 @@ class FeatureStoreRoom:
             tables.create(VIEWS)
 
     def delete_user(self, user_key: str) -> bool:
-        """Forget a user online and in the offline rows; whether there was anything. The event log is not touched."""
+        """Forget a user in all online rows and in the offline rows; whether there was anything.
+
+        The event log comes first: rows that are rebuilt hold what it holds.
+        """
         view, key = self.definitions.user_profile, entity_key(USER_KEY, user_key)
         known = self.online.delete_entity(self.config, view, key)
         return self.rows.forget(user_key) or known

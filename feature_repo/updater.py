@@ -2,11 +2,12 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from feature_repo.ahead import Entries, ReadAhead, ends
 from feature_repo.config import repo_config
 from feature_repo.definitions import ITEM_KEY, USER_KEY
 from feature_repo.layout import ITEM_VIEW, USER_VIEW
@@ -28,11 +29,12 @@ from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING, Position
 from tailorbird.streams.stream import Entry, Stream
 
-Entries = Sequence[Entry[Event]]
 AT_ONCE = 500
 """Events of one transaction: whoever waits for the rows, a 202 among them, waits for so many at most."""
 MISSING_STEPS = 4
 """Transactions that a batch spends on events it was not given, which others appended before it; more come later."""
+READ_AHEAD = AT_ONCE * (MISSING_STEPS + 1)
+"""Events of one read of the stream: its archive opens a file for each, however few events are asked for."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class ProfileUpdater:
         self._settings = settings
         self._room = room or FeatureStoreRoom(settings)
         self._log = log
+        self._ahead = ReadAhead(limit=READ_AHEAD)
         self._stamp: int | None = None
         self._turn = threading.Lock()
         self._load_catalog()
@@ -69,14 +72,14 @@ class ProfileUpdater:
 
     def apply(self, batch: Entries) -> Applied:
         """Fold in events from where they stand. Raises FeatureStoreAwayError; what is folded until then stays."""
-        ends = _ends(batch)
+        last = ends(batch)
         ordered = sorted(batch, key=lambda entry: (entry.partition, entry.offset))
         users = events = 0
         position, missing = BEGINNING, 0
         while True:
             step = self._step(ordered)
             users, events, position = users + step.users, events + step.events, step.position
-            if position.reaches(ends):
+            if position.reaches(last):
                 return Applied(users, events, position)
             missing += not step.given
             if missing > MISSING_STEPS:
@@ -87,11 +90,15 @@ class ProfileUpdater:
     ) -> Applied:
         """Fold in whatever the stream holds past the position, letting others pass after each step; mend damaged rows."""
         self._room.create_online()
-        self._log = log
+        if self._log is not log:
+            self._log, self._ahead = log, ReadAhead(limit=READ_AHEAD)
         users = events = 0
         while (step := self._step([])).read:
             users, events = users + step.users, events + step.events
             on_events(step.read)
+        if self._room.beside:
+            with self._room.online.tables(self._room.config) as tables:
+                tables.distrust_forgotten(VIEWS)
         repair(self._room, log, self._facts, self._static)
         if not self._room.beside:
             with self._room.online.tables(self._room.config) as tables:
@@ -122,6 +129,9 @@ class ProfileUpdater:
         online, config = self._room.online, self._room.config
         with self._turn:
             self._load_catalog()
+            if not given:  # the read may be long: it is made before anybody has to wait
+                forgotten = online.forgotten(config)
+                self._ahead.look(self._stream(), online.position(config), forgotten=forgotten)
             with online.tables(config) as tables:
                 before = tables.position()
                 entries: Entries = [each for each in given if not before.holds(each.partition, each.offset)][
@@ -131,12 +141,13 @@ class ProfileUpdater:
                     return _Step(0, 0, before, given=True)
                 from_stream = not entries or not _follow(before, entries)
                 if from_stream:
-                    chunk = self._stream().read(before, limit=AT_ONCE)
+                    self._ahead.look(self._stream(), before, forgotten=tables.forgotten())
+                    chunk = self._ahead.first(AT_ONCE)
                     entries, position = chunk.entries, chunk.position
                     if not entries:
                         return _Step(0, 0, before)
                 else:
-                    position = before.joined(_ends(entries))
+                    position = before.joined(ends(entries))
                 users, events = self._fold(entries, tables)
                 tables.set_position(position)
         return _Step(users, events, position, read=len(entries), given=not from_stream)
@@ -151,10 +162,9 @@ class ProfileUpdater:
         for entry in batch:
             by_user[entry.record.user_key].append(entry)
         # A row that cannot be read is left to be rebuilt from the whole stream: what is folded into nothing would hide that.
-        # Reading is what finds it, so it is looked for afterwards.
-        states = self._room.online_parts(list(by_user))
-        damaged = set(tables.damaged(USER_VIEW))
-        lost = {key for key in by_user if damaged and name_key(USER_KEY, key) in damaged}
+        states, lost = self._room.read_parts(list(by_user))
+        if damaged := set(tables.damaged(USER_VIEW)):
+            lost |= {key for key in by_user if name_key(USER_KEY, key) in damaged}
         whole = [state for state in states if state.user_key not in lost]
         entries = [by_user[state.user_key] for state in whole]
         folded, records = fold_all(
@@ -167,7 +177,9 @@ class ProfileUpdater:
         changed = [after for before, after in zip(whole, folded, strict=True) if after is not before]
         if changed:
             self._room.online_write([state for state in changed if state.total or state.links])
-        missed = [each.record for key in lost for each in by_user[key] if each.record.type not in LINK_TYPES]
+        missed = [
+            each.record for key in sorted(lost) for each in by_user[key] if each.record.type not in LINK_TYPES
+        ]
         if missed:
             records = Records.concatenated([records, records_of(missed, self._facts)])
         if len(records):
@@ -180,13 +192,14 @@ class ProfileUpdater:
             return
         rows, local = np.unique(known.rows, return_inverse=True)
         static = self._static.iloc[rows].to_dict("records")
-        counters = self._room.item_counters([str(row["item_id"]) for row in static])
+        names = [str(row["item_id"]) for row in static]
+        counters, lost = self._room.item_counters(names)
         counters.fold(known.packed, local)
         self._room.write_items(
             [
-                item_row(row, counters, place)
-                for place, row in enumerate(static)
-                if not damaged or name_key(ITEM_KEY, str(row["item_id"])) not in damaged
+                item_row(static[place], counters, place)
+                for place, name in enumerate(names)
+                if name not in lost and (not damaged or name_key(ITEM_KEY, name) not in damaged)
             ]
         )
 
@@ -214,13 +227,6 @@ class _Step:
     position: Position
     read: int = 0
     given: bool = False
-
-
-def _ends(entries: Entries) -> Position:
-    ends: dict[int, int] = {}
-    for partition, offset, _ in entries:
-        ends[partition] = max(offset, ends.get(partition, -1))
-    return Position(ends)
 
 
 def _follow(position: Position, entries: Entries) -> bool:

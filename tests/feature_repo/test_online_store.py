@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from feature_repo.away import FeatureStoreAwayError
+from feature_repo.away import FeatureStoreAwayError, remedy_of
 from feature_repo.definitions import USER_KEY
 from feature_repo.layout import layout_digest
 from feature_repo.online_store import NOTHING_SEEN
@@ -124,6 +124,23 @@ def test_a_locked_store_still_reads_and_names_the_lock_when_writing(
     other.close()
     room.online_write([NEW])
     assert room.online_read(["ann"])[0].total == 2
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ("database or disk is full", "free space"),
+        ("attempt to write a readonly database", "let this user write"),
+        ("unable to open database file", "let this user read and write"),
+        ("disk I/O error", "check the disk"),
+        ("database disk image is malformed", "remove the file"),
+        ("no such table: marks", "run `tailorbird features`"),
+    ],
+)
+def test_each_trouble_of_the_disk_has_its_own_remedy(
+    settings: Settings, room: FeatureStoreRoom, message: str, remedy: str
+) -> None:
+    assert remedy_of(message, settings.feature_folder / "online.db").startswith(remedy)
 
 
 def test_threads_read_while_another_writes(room: FeatureStoreRoom) -> None:

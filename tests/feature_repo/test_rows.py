@@ -75,7 +75,7 @@ def test_both_doors_of_the_store_write_and_read_the_same_row(room: FeatureStoreR
     room.online_write([state])
     values = to_values(twin.to_row(), view)
     room.online.online_write_batch(room.config, view, [(entity_key(USER_KEY, "ben"), values, at, None)], None)
-    ours = room.online.read_rows(room.config, view, [name_key(USER_KEY, name) for name in ("ann", "ben")])
+    ours, _ = room.online.read_rows(room.config, view, [name_key(USER_KEY, name) for name in ("ann", "ben")])
     feasts = room.online.online_read(
         room.config, view, [entity_key(USER_KEY, name) for name in ("ann", "ben")]
     )

@@ -1,24 +1,31 @@
 """The updater: every logged event is folded in exactly once, whoever logged it and whenever it is applied."""
 
 import multiprocessing
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from feature_repo.away import FeatureStoreAwayError
 from feature_repo.command import build_features
 from feature_repo.store import FeatureStoreRoom
-from feature_repo.updater import ProfileUpdater
+from feature_repo.updater import AT_ONCE, ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import Event
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.settings import Settings, load_settings
+from tailorbird.streams.compaction import compact
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import Position
 from tailorbird.streams.scan import read_log
+from tailorbird.streams.sqlite import SqliteStream
 from tailorbird.streams.stream import Entry, Stream
-from tests.features.toy import item_table
+from tests.features.toy import NOON, event, item_table
 
 Shop = tuple[Catalog, list[Event]]
 
@@ -121,6 +128,33 @@ def test_a_new_catalogue_is_read_without_a_restart(
     (other,) = [e for e in shop[1] if e.item_id == "gone" and e.type == "view" and e != event][:1]
     updater.apply(entries(log, [other]))
     assert len(room.online_read([other.user_key])[0].affinity) > 0
+
+
+def test_an_archive_is_read_in_strides_and_before_anybody_has_to_wait(
+    settings: Settings, room: FeatureStoreRoom, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SqliteStream(
+        settings.folder / "long.db", EVENTS, archive=settings.folder / "long"
+    ) as log:  # an archive of its own
+        log.append([event(str(n), "view", "saw", NOON + n, user_id=f"u{n % 9}") for n in range(6 * AT_ONCE)])
+        compact(log)
+        waiting: list[bool] = []
+        read = log.archive.read
+
+        def noted(**asked: Any) -> Iterator[pa.Table]:
+            with closing(sqlite3.connect(settings.feature_folder / "online.db", timeout=0)) as other:
+                try:
+                    other.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError:
+                    waiting.append(True)
+                else:
+                    waiting.append(False)
+            return read(**asked)
+
+        monkeypatch.setattr(log.archive, "read", noted)
+        assert ProfileUpdater(settings, room=room, log=log).catch_up(log).events == 6 * AT_ONCE
+    assert len(waiting) <= 3
+    assert not any(waiting)
 
 
 def write_share(home: str, part: int, of: int) -> None:
