@@ -10,7 +10,7 @@ from tailorbird.events.valence import AGAINST, PRESENCE
 from tailorbird.features.facts import BUCKETS
 from tailorbird.features.keysets import KEPT_KEYS
 from tailorbird.features.links import MOST_LINKS
-from tailorbird.features.records import RECORD
+from tailorbird.features.records import MEANING, RECORD
 from tailorbird.features.table import (
     AFFINITY_HALF_LIFE_S,
     COUNTED_TYPES,
@@ -52,7 +52,7 @@ def layout_digest(settings: Settings) -> str:
     """
     made_of = (
         [(feature.name, feature.entity, feature.dtype) for feature in STORED_USER + STORED_ITEM],
-        RECORD.descr,
+        (RECORD.descr, MEANING),
         COUNTED_TYPES,
         sorted(PASSIVE_TYPES),
         sorted(USER_HALF_LIVES.items()),

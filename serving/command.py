@@ -140,7 +140,7 @@ def _serves_already(settings: Settings) -> bool:
         found: dict[str, object] = answer.json()
     except (httpx.HTTPError, ValueError):
         return False
-    return isinstance(found, dict) and found.get("workspace") == settings.workspace
+    return isinstance(found, dict) and found.get("workspaceKey") == settings.workspace_key
 
 
 def _watch(settings: Settings) -> None:

@@ -53,7 +53,7 @@ class GroupWriter:
 
     def __init__(self, event_log: Stream[Event], *, fold: Fold, capacity: int = WAITING_EVENTS) -> None:
         self._log, self._fold, self._capacity = event_log, fold, capacity
-        self._waiting, self._counting = 0, threading.Lock()
+        self._waiting, self._closed, self._counting = 0, False, threading.Lock()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self.thread = LastingThread(self._run, name="group-writer")
 
@@ -62,24 +62,26 @@ class GroupWriter:
 
         Raises:
             WriterFullError: so many events wait that these could not be promised a place.
-            TailorbirdError: the thread that writes has died; the replica is about to be replaced.
+            TailorbirdError: the thread that writes has died, or the writer is closed; another replica can store them.
         """
-        if not self.thread.alive:
-            raise TailorbirdError("this replica cannot store any more", remedy="send the batch again")
+        job = _Job(events)
         with self._counting:
+            if self._closed or not self.thread.alive:
+                raise TailorbirdError("this replica cannot store any more", remedy="send the batch again")
             if self._waiting and self._waiting + len(events) > self._capacity:
                 raise WriterFullError(
                     f"{self._waiting:,} events wait to be stored, {self._capacity:,} may",
                     remedy="send the batch again in a moment",
                 )
             self._waiting += len(events)
-        job = _Job(events)
-        self._jobs.put(job)
+            self._jobs.put(job)  # within the lock: nothing may come after the end
         return job.done
 
     def close(self) -> None:
-        """Write what waits, then end the thread."""
-        self._jobs.put(None)
+        """Write what waits, then end the thread; what comes later is refused."""
+        with self._counting:
+            self._closed = True
+            self._jobs.put(None)
         self.thread.join(timeout=30)
 
     def _run(self) -> None:

@@ -1,5 +1,6 @@
 """The only place that reads the environment: where things are kept and which engine keeps them."""
 
+import hashlib
 from functools import cached_property
 from pathlib import Path
 
@@ -69,6 +70,11 @@ class Settings(BaseSettings):
     def folder(self) -> Path:
         """The folder of this workspace."""
         return self.home / self.workspace
+
+    @cached_property
+    def workspace_key(self) -> str:
+        """Tells this workspace from one of the same name elsewhere, without saying where it is."""
+        return hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
 
     @property
     def archive_folder(self) -> Path:

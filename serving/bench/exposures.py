@@ -156,7 +156,7 @@ class _Held(NoExposures):
         super().__init__(stream)
         self.answers: list[Make] = []
 
-    def put(self, make: Make) -> None:
+    def put(self, make: Make, *, size: int = 0) -> None:
         """Hold it."""
         self.answers.append(make)
 
@@ -166,7 +166,7 @@ class _Moments:
 
     def __init__(self, settings: Settings, rng: np.random.Generator) -> None:
         events = read_log(settings)
-        self._profiles = ReplayProfiles.of_frame(events, Catalog.read(settings.catalog_folder))
+        self._profiles = ReplayProfiles.of_frame(events, Catalog.read_with_history(settings.catalog_folder))
         times = events["event_time"]
         self._span, self._rng = (times.min().timestamp(), times.max().timestamp()), rng
 
@@ -183,7 +183,9 @@ def _service(settings: Settings, writer: ExposureWriter, profiles: Profiles) -> 
     )
     arms.check()
     drawer = SlateDrawer(arms, Hydrator(profiles), demographics=builder.demographics)
-    return RecommendService(arms, drawer, writer, workspace=settings.workspace)
+    return RecommendService(
+        arms, drawer, writer, workspace=settings.workspace, workspace_key=settings.workspace_key
+    )
 
 
 async def _ask(service: RecommendService, people: Sequence[str]) -> None:

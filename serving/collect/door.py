@@ -74,7 +74,7 @@ def _event(raw: Any, *, now: float, shift: float) -> Event | Sequence[Fault]:
         given("itemId"),
         given("recommendationId"),
         int(position) if type(position) is float and position.is_integer() else position,
-        float(value) if type(value) is int and abs(value) < 2**53 else value,
+        _number(value),
         happened,
         now,
         given("context"),
@@ -98,6 +98,16 @@ def _event(raw: Any, *, now: float, shift: float) -> Event | Sequence[Fault]:
         context=fields.context or {},
         properties=fields.properties or {},
     )
+
+
+def _number(value: object) -> object:
+    """A whole number as a float, as every value is stored; one beyond every float comes back for the contract to refuse."""
+    if type(value) is not int:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return value
 
 
 def _instant(timestamp: object, *, now: float, shift: float) -> Any:

@@ -232,6 +232,7 @@ class Health(Body):
 
     status: str
     workspace: str
+    workspace_key: str = Field(description="Tells workspaces of one name apart.")
     model: ModelName
     arms: list[ServedArm] = []
     problems: list[str] = []

@@ -5,26 +5,36 @@ from collections import OrderedDict
 from tailorbird.slate.query import Ranking
 
 Key = tuple[str, str, str, str, bytes]
+"""The last is the request's digest: a key stays small whatever the request."""
 
 
 class RankingCache:
-    """Keeps the latest rankings for ``seconds``; features move with the clock, so a ranking must not grow old."""
+    """Keeps rankings for ``seconds``; features move with the clock, so a ranking must not grow old."""
 
     def __init__(self, *, seconds: float, capacity: int = 2_000) -> None:
         self._seconds, self._capacity = seconds, capacity
-        self._kept: OrderedDict[Key, tuple[float, Ranking]] = OrderedDict()
+        self._kept: OrderedDict[Key, tuple[float, Ranking]] = OrderedDict()  # the oldest first
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def get(self, key: Key, *, now: float) -> Ranking | None:
         """The ranking kept under ``key``, unless it is too old."""
+        self._drop_old(now)
         found = self._kept.get(key)
-        if found is None or now - found[0] > self._seconds:
-            return None
-        self._kept.move_to_end(key)
-        return found[1]
+        return found[1] if found else None
 
     def put(self, key: Key, ranking: Ranking, *, now: float) -> None:
-        """Keep a ranking; the one asked for longest ago makes room."""
+        """Keep a ranking; what is too old makes room, then the oldest."""
+        self._drop_old(now)
+        self._kept.pop(key, None)
         self._kept[key] = (now, ranking)
-        self._kept.move_to_end(key)
         if len(self._kept) > self._capacity:
+            self._kept.popitem(last=False)
+
+    def _drop_old(self, now: float) -> None:
+        while self._kept:
+            made = next(iter(self._kept.values()))[0]
+            if 0 <= now - made <= self._seconds:  # a clock that was set back leaves nothing behind
+                return
             self._kept.popitem(last=False)

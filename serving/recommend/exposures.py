@@ -17,6 +17,8 @@ from tailorbird.streams.stream import Stream
 log = logging.getLogger("ray.serve.tailorbird")
 CAPACITY = 5_000
 """Answers that may wait for the stream: some seconds of a busy replica, some tens of megabytes."""
+CAPACITY_BYTES = 64_000_000
+"""Bytes of the requests and answers that may wait, as JSON; objects of them take a few times as much."""
 PAUSE_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 SHOWN_SECONDS = 60.0
@@ -29,7 +31,7 @@ class ExposureWriter:
     """Takes answers as they are given and stores them in batches, every ``pause_seconds``.
 
     What a killed process loses is what came in the last pause. While the stream is away the answers wait, up to
-    ``capacity`` of them; the newest are dropped then, counted and named in :attr:`trouble`.
+    ``capacity`` of them and ``capacity_bytes``; the newest are dropped then, counted and named in :attr:`trouble`.
     """
 
     def __init__(
@@ -37,26 +39,38 @@ class ExposureWriter:
         stream: Stream[Exposure],
         *,
         capacity: int = CAPACITY,
+        capacity_bytes: int = CAPACITY_BYTES,
         pause_seconds: float = PAUSE_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
         on_outcome: Callable[[str, int], object] = lambda outcome, count: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stream, self._capacity = stream, capacity
+        self._stream, self._capacity, self._capacity_bytes = stream, capacity, capacity_bytes
         self._pause, self._retry = pause_seconds, retry_seconds
         self._outcome, self._clock = on_outcome, clock
-        self._waiting: deque[Make] = deque()
+        self._waiting: deque[tuple[Make, int]] = deque()
         self._made: list[Exposure] = []
+        self._made_bytes = 0
+        self._put_bytes, self._done_bytes = (
+            0,
+            0,
+        )  # each counted by one thread, so that neither waits for the other
         self._away, self._dropped, self._dropped_at = "", 0, float("-inf")
         self._closing = threading.Event()
         self.thread = LastingThread(self._run, name="exposure-writer")
 
-    def put(self, make: Make) -> None:
-        """Take one answer; ``make`` builds its exposure in the writer's thread. Where too many wait it is dropped."""
-        if self.waiting >= self._capacity:
+    def put(self, make: Make, *, size: int = 0) -> None:
+        """Take one answer; ``make`` builds its exposure in the writer's thread. Where too many wait it is dropped.
+
+        ``size`` is the bytes of the request and its answer.
+        """
+        waiting_bytes = self._put_bytes - self._done_bytes
+        too_large = waiting_bytes > 0 and waiting_bytes + size > self._capacity_bytes
+        if self.waiting >= self._capacity or too_large:
             self._drop(1)
         else:
-            self._waiting.append(make)
+            self._put_bytes += size
+            self._waiting.append((make, size))
 
     @property
     def waiting(self) -> int:
@@ -81,7 +95,7 @@ class ExposureWriter:
             self._flush()
         self._flush()
         self._drop(len(self._made))
-        self._made = []
+        self._forget_made()
 
     def _flush(self) -> None:
         self._make()
@@ -99,15 +113,24 @@ class ExposureWriter:
             self._outcome("failed", len(self._made))
         else:
             self._outcome("stored", len(self._made))
-        self._made, self._away = [], ""
+        self._away = ""
+        self._forget_made()
+
+    def _forget_made(self) -> None:
+        self._made = []
+        self._done_bytes += self._made_bytes
+        self._made_bytes = 0
 
     def _make(self) -> None:
         failed: list[Exception] = []
         for _ in range(len(self._waiting)):
+            make, size = self._waiting.popleft()
             try:
-                self._made.append(self._waiting.popleft()())
+                self._made.append(make())
+                self._made_bytes += size
             except Exception as error:  # one answer that cannot be described must not cost the others
                 failed.append(error)
+                self._done_bytes += size
         if failed:
             log.error("%d exposures cannot be made", len(failed), exc_info=failed[0])
             self._outcome("failed", len(failed))
@@ -122,7 +145,7 @@ class ExposureWriter:
 class NoExposures(ExposureWriter):
     """Keeps nothing: what benchmarks compare with."""
 
-    def put(self, make: Make) -> None:
+    def put(self, make: Make, *, size: int = 0) -> None:
         """Let it go."""
 
 

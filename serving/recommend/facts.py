@@ -15,10 +15,10 @@ class LiveFacts:
         self._facts = ItemFacts.of(Catalog.of_ids([]), scale=self._scale)
 
     def __call__(self) -> ItemFacts:
-        """The facts; of no item at all where there is no catalogue."""
+        """The facts, with those of the past; of no item at all where there is no catalogue."""
         file = self._folder / "items.parquet"
         stamp = file.stat().st_mtime_ns if file.exists() else 0
         if stamp != self._stamp:
-            catalog = Catalog.read(self._folder) if stamp else Catalog.of_ids([])
+            catalog = Catalog.read_with_history(self._folder) if stamp else Catalog.of_ids([])
             self._facts, self._stamp = ItemFacts.of(catalog, scale=self._scale), stamp
         return self._facts

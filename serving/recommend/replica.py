@@ -87,6 +87,7 @@ class Recommend:
             ),
             self._exposures,
             workspace=chosen.workspace,
+            workspace_key=chosen.workspace_key,
             clock=clock,
             sample_share=chosen.exposure_sample,
         )

@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -45,12 +46,14 @@ class RecommendService:
         exposures: ExposureWriter,
         *,
         workspace: str,
+        workspace_key: str,
         assign: Assign = assign,
         sample_share: float = SAMPLE_SHARE,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._arms, self._drawer, self._exposures = arms, drawer, exposures
-        self._workspace, self._assign, self._clock = workspace, assign, clock
+        self._workspace, self._workspace_key = workspace, workspace_key
+        self._assign, self._clock = assign, clock
         self._sample_share = sample_share
         self._batcher: Batcher[Visit, Answer] = Batcher(self._answers, rescue=self._rescued)
 
@@ -60,28 +63,20 @@ class RecommendService:
 
     async def recommend_user(self, request: Request) -> Answer:
         """GET /v1/recommendations/{userId}?numResults=."""
-        body: dict[str, Any] = {"userId": request.argument}
-        for name, value in request.query.items():
-            body[name] = _results(value) if name == "numResults" else value
-        return await self._recommendations(orjson.dumps(body))
+        k = _asked_results(request.query)
+        return await self._recommendations(orjson.dumps({"userId": request.argument, "numResults": k}))
 
     async def rank(self, request: Request) -> Answer:
         """POST /v1/rank."""
         body = _parsed(RankRequest, request.body)
-        visit = self._visit(body, scenario="rank", k=len(body.item_ids), explain=body.explain)
+        visit = self._visit(
+            body, scenario="rank", size=len(request.body), k=len(body.item_ids), explain=body.explain
+        )
         return self._alone(visit, lambda model, query: model.rerank(query, body.item_ids))
 
     async def similar(self, request: Request) -> Answer:
         """GET /v1/items/{id}/similar?numResults=."""
-        unknown = set(request.query) - {"numResults"}
-        if unknown:
-            raise ProblemError(
-                HTTPStatus.UNPROCESSABLE_ENTITY,
-                "invalid-request",
-                f"unknown parameter {shown(min(unknown))}",
-                remedy="the parameter is numResults",
-            )
-        k = _results(request.query.get("numResults", str(DEFAULT_RESULTS)))
+        k = _asked_results(request.query)
         visit = self._visit(Visitor(), scenario="similar", k=k, item_id=request.argument)
         if request.argument not in self._arms.current(visit.arm).recommender.catalog.row_of:
             raise ProblemError(
@@ -103,6 +98,7 @@ class RecommendService:
         return {
             "status": "degraded" if problems else "ready",
             "workspace": self._workspace,
+            "workspaceKey": self._workspace_key,
             "model": {"name": champion.name, "version": champion.version},
             "arms": [
                 {"name": each.arm.name, "alias": each.arm.alias, "version": each.version}
@@ -120,7 +116,8 @@ class RecommendService:
         visit = self._visit(
             body,
             scenario=body.scenario,
-            key=raw,
+            key=blake2b(raw, digest_size=16).digest(),
+            size=len(raw),
             k=body.num_results,
             rules=rules,
             exclude=frozenset(body.exclude_item_ids),
@@ -135,8 +132,10 @@ class RecommendService:
         """Answer the requests that wait."""
         drawn = self._drawer.draw(visits)
         answers = [_answer(each) for each in drawn]
-        for each in drawn:  # once nothing can fail any more, or a second try would log a slate twice
-            self._record(each)
+        for each, answer in zip(drawn, answers, strict=True):
+            self._record(
+                each, answer
+            )  # once nothing can fail any more, or a second try would log a slate twice
         return answers
 
     def _alone(self, visit: Visit, ask: Ask) -> Answer:
@@ -146,7 +145,7 @@ class RecommendService:
             answer = _answer(drawn)
         except Exception as error:
             return self._rescued(visit, error, ask=ask)
-        self._record(drawn)
+        self._record(drawn, answer)
         return answer
 
     def _rescued(self, visit: Visit, error: Exception, *, ask: Ask = Recommender.recommend) -> Answer:
@@ -155,16 +154,18 @@ class RecommendService:
         log.error("a request of arm %s failed, a list answers instead", visit.arm, exc_info=error)
         drawn = self._drawer.draw_from_lists(visit, ask)
         answer = _answer(drawn)
-        self._record(drawn)
+        self._record(drawn, answer)
         return answer
 
-    def _visit(self, visitor: Visitor, *, scenario: str, key: bytes = b"", **wishes: Any) -> Visit:
+    def _visit(
+        self, visitor: Visitor, *, scenario: str, key: bytes = b"", size: int = 0, **wishes: Any
+    ) -> Visit:
         identity = new_recommendation_id(self._clock())
-        visit = Visit(visitor, scenario, wishes, key, time.perf_counter(), identity)
+        visit = Visit(visitor, scenario, wishes, key, time.perf_counter(), identity, size)
         arm = self._assign(visit, self._arms.arms)
         return visit if arm == visit.arm else replace(visit, arm=arm)
 
-    def _record(self, drawn: Drawn) -> None:
+    def _record(self, drawn: Drawn, answer: Answer) -> None:
         """Count an answer, keep its request for the warm-up of the next version and hand its slate to the stream."""
         arm = drawn.visit.arm
         metrics.answers.labels(arm).inc()
@@ -172,7 +173,10 @@ class RecommendService:
             metrics.fallbacks.labels(drawn.fallback, arm).inc()
         if drawn.profile_read:
             self._arms.remember(drawn.query)
-        self._exposures.put(partial(described, drawn, sample_share=self._sample_share))
+        self._exposures.put(
+            partial(described, drawn, sample_share=self._sample_share),
+            size=drawn.visit.size + len(answer.body),
+        )
 
 
 def _answer(drawn: Drawn) -> Answer:
@@ -212,7 +216,17 @@ def _parsed(schema: type[Schema], body: bytes) -> Schema:
         raise invalid(error) from None
 
 
-def _results(value: str) -> int:
+def _asked_results(query: Mapping[str, str]) -> int:
+    """How many items the query string asks for; it may ask for nothing else."""
+    unknown = set(query) - {"numResults"}
+    if unknown:
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid-request",
+            f"unknown parameter {shown(min(unknown))}",
+            remedy="the parameter is numResults",
+        )
+    value = query.get("numResults", str(DEFAULT_RESULTS))
     try:
         k = int(value)
     except ValueError:

@@ -23,9 +23,11 @@ class Visit:
     wishes: Mapping[str, Any]
     """What the query gets besides the person and the clock."""
     key: bytes
-    """Names the request in the result cache; empty: not kept."""
+    """Digest that names the request in the result cache; empty: not kept."""
     started: float
     recommendation_id: str
+    size: int = 0
+    """Bytes of the request."""
     arm: str = CHAMPION
 
     @property

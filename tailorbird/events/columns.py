@@ -51,7 +51,8 @@ class EventColumns:
         for batch in batches:
             for name, known in names.items():
                 parts[name].append(known.codes(batch[name]).astype(parts[name][0].dtype))
-            parts["value"].append(batch["value"].to_numpy(zero_copy_only=False).astype(np.float32))
+            with np.errstate(over="ignore"):  # what is beyond float32 is infinite
+                parts["value"].append(batch["value"].to_numpy(zero_copy_only=False).astype(np.float32))
             for name in ("event_time", "received_time"):
                 parts[name].append(batch[name].cast(pa.int64()).to_numpy(zero_copy_only=False))
             hashes = [known.hashes()[parts[name][-1].astype(np.int64)] for name, known in names.items()]

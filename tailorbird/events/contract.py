@@ -27,7 +27,7 @@ CLOCK_SKEW_SECONDS = 300.0
 """How far ahead of our clock a sender's may be."""
 
 _IDS = ("message_id", "user_id", "anonymous_id", "session_id", "item_id", "recommendation_id")
-_is_type = re.compile(TYPE_PATTERN).match
+_is_type = re.compile(TYPE_PATTERN).fullmatch
 
 
 class Fields(NamedTuple):

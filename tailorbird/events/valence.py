@@ -58,6 +58,17 @@ class RatingScale:
         """The rating that says neither yes nor no."""
         return (self.low + self.high) / 2
 
+    def rated(self, event_type: str, value: float | None) -> float:
+        """What an event's value counts for: a rating beyond the scale is its end, others count as they are; NaN for None."""
+        if value is None:
+            return math.nan
+        return min(max(value, self.low), self.high) if event_type == "rating" else value
+
+    def rated_many(self, types: pd.Series, values: np.ndarray) -> np.ndarray:
+        """(n,) :meth:`rated` of events by their types and values (NaN: none)."""
+        ratings = (types == "rating").to_numpy(bool)
+        return np.where(ratings, np.clip(values, self.low, self.high), values)
+
 
 FIVE_STARS = RatingScale(1.0, 5.0)
 

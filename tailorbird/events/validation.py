@@ -1,6 +1,7 @@
 """Validation: which rows are events, which go to quarantine and why, and what looks odd without being wrong."""
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -165,8 +166,15 @@ def _too_fast(events: pd.DataFrame, *, limit: int) -> np.ndarray:
 
 
 def _raw_texts(rows: pd.DataFrame) -> Sequence[str]:
-    option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
-    return [orjson.dumps(row, default=str, option=option).decode() for row in rows.to_dict("records")]
+    return [_raw_text(row) for row in rows.to_dict("records")]
+
+
+def _raw_text(row: Mapping[Hashable, object]) -> str:
+    try:
+        option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+        return orjson.dumps(row, default=str, option=option).decode()
+    except orjson.JSONEncodeError:  # a whole number beyond 64 bits
+        return json.dumps(row, default=str)
 
 
 def _short(value: object) -> str:

@@ -85,7 +85,8 @@ def parity_of(settings: Settings, *, limit: int) -> Parity:
             read_sample(shown, limit=limit),
             events_of=lambda user_key: events_of_person(happened, user_key),
             facts=ItemFacts.of(
-                Catalog.read(settings.catalog_folder), scale=RatingScale.parse(settings.rating_scale)
+                Catalog.read_with_history(settings.catalog_folder),
+                scale=RatingScale.parse(settings.rating_scale),
             ),
             people=demographics_of(Users.read(settings.catalog_folder)),
             history_length=settings.history_length,

@@ -171,9 +171,10 @@ def _records(events: EventColumns, part: slice, scale: RatingScale) -> np.ndarra
     """(n,) RECORD of a stretch of events with what item counters read: time, type, value and strength."""
     types = events.names_of_types(part)
     packed = np.zeros(len(types), RECORD)
-    packed["time"], packed["value"] = events.times[part], events.values[part]
+    values = scale.rated_many(types, events.values[part])
+    packed["time"], packed["value"] = events.times[part], values
     packed["type"] = types.map(TYPE_CODE).fillna(OTHER).to_numpy(np.uint8)
-    packed["strength"] = strengths(types, pd.Series(events.values[part]), scale=scale)
+    packed["strength"] = strengths(types, pd.Series(values), scale=scale)
     return packed
 
 

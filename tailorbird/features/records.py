@@ -18,7 +18,7 @@ RECORD = np.dtype(
         ("message", "<i8"),  # key of message_id: breaks ties and finds duplicates
         ("item", "<i8"),  # key of item_id, 0 for none
         ("session", "<i8"),  # key of session_id, 0 for none
-        ("value", "<f4"),  # NaN for none
+        ("value", "<f4"),  # NaN for none; of a rating, within the scale
         ("strength", "<f4"),  # what the event said for its item, negative against it (events.valence)
         ("log_price", "<f4"),  # of the item when the event arrived, NaN for unknown
         ("category", "<u2"),  # bucket of the most specific category, 0 for none
@@ -27,6 +27,8 @@ RECORD = np.dtype(
         ("kept", "u1"),  # 1 where the history keeps it, 0 where it is only counted
     ]
 )
+MEANING = 2
+"""Of what a record holds of an event: one more whenever the same event is packed otherwise."""
 MICROSECONDS = 1_000_000
 EVENT_COLUMNS = (
     "user_key",
@@ -97,7 +99,7 @@ def records_of(events: Sequence[Event], facts: ItemFacts) -> Records:
                 stable_key(event.message_id),
                 facts.keys[place] if place >= 0 else stable_key(event.item_id),
                 stable_key(event.session_id),
-                np.nan if event.value is None else event.value,
+                facts.scale.rated(event.type, event.value),
                 strength(event.type, event.value, scale=facts.scale),
                 facts.log_prices[place],
                 facts.categories[place],
@@ -128,13 +130,16 @@ def records_of_frame(frame: pd.DataFrame, facts: ItemFacts) -> Records:
     packed["message"] = stable_keys(frame["message_id"])
     packed["item"] = keys
     packed["session"] = _map_unique(frame["session_id"], stable_keys) if "session_id" in frame else 0
-    packed["value"] = pd.to_numeric(frame["value"]).to_numpy(np.float32) if "value" in frame else np.nan
-    values = frame.get("value")
-    packed["strength"] = strengths(frame["type"], values, scale=facts.scale)
+    types, values = frame["type"], frame.get("value")
+    packed["value"] = (
+        np.nan
+        if values is None
+        else facts.scale.rated_many(types, pd.to_numeric(values).to_numpy(np.float64, na_value=np.nan))
+    )
+    packed["strength"] = strengths(types, values, scale=facts.scale)
     packed["log_price"] = facts.log_prices[held]
     packed["category"] = facts.categories[held]
     packed["brand"] = facts.brands[held]
-    types = frame["type"]
     packed["type"] = types.map(TYPE_CODE).fillna(type_code("other")).to_numpy(np.uint8)
     packed["kept"] = ~types.isin(PASSIVE_TYPES).to_numpy()
     return Records(packed, rows, held, received)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailorbird.errors import UsageError
-from tailorbird.events.valence import PRESENCE, RatingScale, presences, strength, strengths
+from tailorbird.events.valence import FIVE_STARS, PRESENCE, RatingScale, presences, strength, strengths
 
 TYPES = [*PRESENCE, "hide", "impression", "search", "my_own"]
 VALUES = st.one_of(st.none(), st.floats(-1e6, 1e6), st.just(float("nan")), st.just(float("inf")))
@@ -48,3 +48,19 @@ def test_frames_say_what_events_say(events: list[tuple[str, float | None]]) -> N
     assert strengths(types, values).tolist() == one_by_one.tolist()
     assert strengths(types, None).tolist() == [np.float32(strength(kind, None)) for kind, _ in events]
     assert presences(types).tolist() == [PRESENCE.get(kind, 0.0) for kind, _ in events]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "counted"),
+    [("rating", 3e38, 5.0), ("rating", -1e9, 1.0), ("rating", 2.5, 2.5), ("purchase", 3e4, 3e4)],
+)
+def test_a_rating_beyond_the_scale_counts_as_its_end(kind: str, value: float, counted: float) -> None:
+    assert FIVE_STARS.rated(kind, value) == counted
+
+
+@given(st.lists(st.tuples(st.sampled_from(TYPES), VALUES), max_size=20))
+def test_frames_rate_as_events_do(events: list[tuple[str, float | None]]) -> None:
+    types = pd.Series([kind for kind, _ in events], dtype=object)
+    values = np.array([np.nan if value is None else value for _, value in events])
+    one_by_one = [FIVE_STARS.rated(kind, value) for kind, value in events]
+    np.testing.assert_array_equal(FIVE_STARS.rated_many(types, values), np.array(one_by_one))

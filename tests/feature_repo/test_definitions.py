@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from feast.repo_operations import get_ignore_files, get_repo_files
 
 import feature_repo
+from feature_repo import layout
 from feature_repo.config import repo_config
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.features.table import STORED_ITEM, STORED_USER, USER_FEATURES
@@ -65,3 +67,9 @@ def test_importing_feast_leaves_metrics_and_environment_as_they_were() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout.strip() == "[] MutexValue"
+
+
+def test_what_records_mean_is_part_of_the_layout(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = layout.layout_digest(settings)
+    monkeypatch.setattr(layout, "MEANING", layout.MEANING + 1)
+    assert layout.layout_digest(settings) != before

@@ -1,5 +1,7 @@
 """User, context, item and cross features: known answers in the toy shop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,8 @@ from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import Demographics, demographics_of, user_vector
 from tailorbird.features.items import ItemTable, item_matrix, static_rows
 from tailorbird.features.profiles import RowsOfKeys, histories_of
-from tailorbird.features.records import behaviour, records_of_frame
+from tailorbird.features.records import behaviour, records_of, records_of_frame
+from tailorbird.features.replay import ReplayProfiles
 from tailorbird.features.state import UserState
 from tailorbird.features.table import (
     CONTEXT_FEATURES,
@@ -278,3 +281,35 @@ def test_one_star_does_not_make_an_item_popular() -> None:
 def test_demographics_are_looked_up_by_user() -> None:
     known = demographics_of(Users.from_frame(pd.DataFrame({"user_id": [1], "age": [40], "gender": ["M"]})))
     assert known == {"user:1": Demographics(age=40.0, gender="M", country="")}
+
+
+@pytest.mark.parametrize("value", [1e38, 1e39, -1e38])
+def test_a_rating_far_off_the_scale_moves_nothing_further_than_its_end(value: float) -> None:
+    catalog, events = random_shop(users=4, items=8, events=200, days=9, seed=4)
+    facts, now = ItemFacts.of(catalog), NOON + 100 * DAY
+    rated = next(n for n, each in enumerate(events) if each.type == "rating" and each.item_id != "gone")
+
+    def features(given: float) -> list[np.ndarray]:
+        log = [replace(each, value=given) if n == rated else each for n, each in enumerate(events)]
+        ordered = sorted(log, key=lambda each: each.event_time)
+        rows = frame(log)
+        person = log[rated].user_key
+        mine = [each for each in log if each.user_key == person]
+        (state,) = ReplayProfiles.of_frame(rows, catalog).states_at([person], np.array([now]))
+        live, counters = records_of(ordered, facts), ItemCounters.empty(len(catalog))
+        known = live.rows >= 0
+        counters.fold(live.packed[known], live.rows[known])
+        return [
+            live.packed["value"],
+            records_of_frame(rows, facts).packed["value"],
+            item_matrix(item_table(catalog, rows, now), now=now),
+            item_matrix(ItemTable.of(catalog, counters), now=now),
+            user_vector(state, now=now),
+            user_vector(UserState.empty(person).fold(mine, facts), now=now),
+        ]
+
+    far, end = features(value), features(5.0 if value > 0 else 1.0)
+    for one, other in zip(far, end, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for offline, live in zip(far[0::2], far[1::2], strict=True):
+        np.testing.assert_allclose(offline, live, rtol=1e-5, atol=1e-5)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from serving.writer import GroupWriter, WriterFullError
-from tailorbird.errors import UsageError
+from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import Event
 from tailorbird.settings import load_settings
@@ -80,3 +80,40 @@ def test_one_callers_bad_record_fails_that_caller_alone(tmp_path):
 
 def view(n):
     return Event(f"m{n}", "view", 1.0, 1.0, user_id="u")
+
+
+def test_events_that_come_after_the_end_are_refused_and_those_before_it_stored(tmp_path):
+    with open_events(load_settings(home=tmp_path)) as stream:
+        writer = GroupWriter(stream, fold=lambda stored: True)
+        before = [writer.write([view(n)]) for n in range(20)]
+        writer.close()
+        with pytest.raises(TailorbirdError, match="cannot store any more"):
+            writer.write([view(99)])
+        assert [each.result(timeout=30).accepted for each in before] == [1] * 20
+        assert stream.end()[0] == 20
+
+
+def test_nobody_waits_for_ever_while_the_writer_ends(tmp_path):
+    with open_events(load_settings(home=tmp_path)) as stream:
+        writer = GroupWriter(stream, fold=lambda stored: True)
+        taken, refused = [], []
+
+        def keep_writing(start):
+            for n in range(start, start + 20_000):
+                try:
+                    taken.append(writer.write([view(n)]))
+                except WriterFullError:
+                    continue
+                except TailorbirdError:
+                    refused.append(n)
+                    return
+
+        callers = [threading.Thread(target=keep_writing, args=(n * 100_000,)) for n in range(4)]
+        for each in callers:
+            each.start()
+        time.sleep(0.02)
+        writer.close()
+        for each in callers:
+            each.join()
+        assert len(refused) == 4
+        assert all(each.result(timeout=30).accepted == 1 for each in taken)

@@ -123,6 +123,7 @@ class World:
             self.drawer,
             self.exposures,
             workspace="toy",
+            workspace_key=settings.workspace_key,
             assign=lambda unit, arms: self.chosen.get(unit.user_key, "champion"),
             sample_share=1.0,
             clock=lambda: self.clock,

@@ -27,12 +27,12 @@ objects = st.one_of(
 events = st.fixed_dictionaries(
     {
         "messageId": ids,
-        "type": st.sampled_from(["view", "search", "VIEW", "rating", "opened_newsletter", ""]),
+        "type": st.sampled_from(["view", "search", "VIEW", "rating", "opened_newsletter", "", "hide\n"]),
         "userId": ids,
         "anonymousId": ids,
         "itemId": ids,
         "position": st.one_of(st.none(), st.integers(-2, 2), st.just(2**40)),
-        "value": st.one_of(st.none(), st.floats(-5, 5), st.integers(0, 5)),
+        "value": st.one_of(st.none(), st.floats(-5, 5), st.integers(0, 5), st.integers(-(2**70), 2**70)),
         "timestamp": st.one_of(
             st.floats(EARLIEST - 100, EARLIEST + 100),
             st.floats(NOW - 400, NOW + 400),

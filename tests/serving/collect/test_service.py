@@ -57,6 +57,8 @@ def test_a_message_is_accepted_once(world):
         (view("m", item=None), "/itemId: missing itemId"),
         (view("m", timestamp="yesterday"), "yesterday"),
         (view("m", value="much"), "/value"),
+        (view("m", value=10**400), "/value"),
+        ({**view("m"), "type": "hide\n"}, "bad type"),
         (view("m", position=-1), "/position"),
         (view("m", position=2**40), "/position"),
         (view("m", properties={"n": 2**80}), "/properties"),
@@ -138,3 +140,11 @@ def test_times_ahead_of_ours_by_a_little_count_as_now(world):
     ahead = dt.datetime.fromtimestamp(toy.NOW + 60, dt.UTC).isoformat()
     world.post(PATH, {"batch": [view("m1", timestamp=ahead)]})
     assert world.log.read(world.before).entries[0].record.event_time == toy.NOW
+
+
+@pytest.mark.parametrize("value", [2**53, 2**63, 10**20, -(2**64)])
+def test_a_whole_number_of_any_size_is_stored_as_a_float(world, value):
+    answer = world.post(PATH, {"batch": [view("good"), {**view("large"), "value": value}]})
+    assert (answer.status_code, answer.json()["accepted"], answer.json()["rejected"]) == (202, 2, [])
+    *_, stored = (entry.record.value for entry in world.log.read(world.before).entries)
+    assert (type(stored), stored) == (float, float(value))

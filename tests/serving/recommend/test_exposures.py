@@ -188,3 +188,44 @@ def test_a_killed_process_loses_its_last_second_at_most(tmp_path):
         kept = {int(each.instant - exposures.NOW) for each in stored(stream)}
     assert {number for number, at in put.items() if at < killed - 1.0} <= kept
     assert kept
+
+
+def test_what_waits_is_bounded_in_bytes_and_makes_room_once_stored(stream):
+    outcomes = Counter()
+    writer = ExposureWriter(
+        stream,
+        capacity_bytes=1_000,
+        pause_seconds=0.01,
+        retry_seconds=0.05,
+        on_outcome=lambda name, count: outcomes.update({name: count}),
+    )
+    busy = sqlite3.connect(stream.path, isolation_level=None)
+    busy.execute("BEGIN IMMEDIATE")
+    for n in range(30):
+        writer.put(lambda n=n: exposures.exposure(n), size=300)
+    assert (writer.waiting, outcomes["dropped"]) == (3, 27)
+    assert "were dropped" in writer.trouble
+    busy.execute("ROLLBACK")
+    busy.close()
+
+    def torn():
+        raise ValueError("torn")
+
+    wait_until(lambda: not writer.waiting)
+    for _ in range(20):  # what cannot be made takes no room either
+        writer.put(torn, size=900)
+        wait_until(lambda: not writer.waiting)
+    writer.put(lambda: exposures.exposure(31), size=5_000)  # larger than the bound, when nothing waits
+    writer.close()
+    assert outcomes == {"dropped": 27, "failed": 20, "stored": 4}
+
+
+def test_an_answer_waits_with_the_bytes_of_its_request(make_world):
+    world = make_world(body=1_000_000)
+    sizes = []
+    world.exposures.put = lambda make, *, size: sizes.append(size)
+    world.post(PATH, {"userId": "ann", "excludeItemIds": ["x" * 200] * 1_000})
+    world.post("/v1/rank", {"userId": "ann", "itemIds": ["x" * 200] * 1_000})
+    world.call("GET", "/v1/items/i0/similar")
+    assert [size > 200_000 for size in sizes] == [True, True, False]
+    assert sizes[2] > 100

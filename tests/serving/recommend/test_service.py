@@ -105,6 +105,8 @@ def test_bad_input_is_named_and_never_a_5xx(world, body, status, words):
         "numResults=ten",
         "numResults=",
         "k=5",
+        "userId=bob",
+        "numResults=5&explain=true",
     ],
 )
 def test_a_bad_query_string_is_a_422(world, query):
@@ -267,6 +269,7 @@ def test_health_and_openapi_name_what_there_is(world):
     assert ready == {
         "status": "ready",
         "workspace": "toy",
+        "workspaceKey": world.settings.workspace_key,
         "model": {"name": "tailorbird-toy", "version": "1"},
         "arms": [{"name": "champion", "alias": "champion", "version": "1"}],
         "problems": [],
