@@ -1,5 +1,6 @@
 """Keeps profiles live: folds events into the online rows the moment they are in the stream, each exactly once."""
 
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import numpy as np
 from feature_repo.ahead import Entries, ReadAhead, ends
 from feature_repo.config import repo_config
 from feature_repo.definitions import ITEM_KEY, USER_KEY
-from feature_repo.layout import ITEM_VIEW, USER_VIEW
+from feature_repo.layout import ITEM_VIEW, USER_VIEW, online_position
 from feature_repo.online_tables import Tables
 from feature_repo.repair import repair
 from feature_repo.rows import name_key
@@ -25,10 +26,11 @@ from tailorbird.features.links import Links
 from tailorbird.features.records import Records, records_of
 from tailorbird.features.state import fold_all
 from tailorbird.settings import Settings
-from tailorbird.streams.factory import open_events
+from tailorbird.streams.factory import open_events, skip_offsets
 from tailorbird.streams.position import BEGINNING, Position
 from tailorbird.streams.stream import Entry, Stream
 
+_journal = logging.getLogger(__name__)
 AT_ONCE = 500
 """Events of one transaction: whoever waits for the rows, a 202 among them, waits for so many at most."""
 MISSING_STEPS = 4
@@ -69,6 +71,8 @@ class ProfileUpdater:
         self._turn = threading.Lock()
         self._load_catalog()
         add_nothing()
+        if log is not None:
+            self._keep_past_rows(log)
 
     def apply(self, batch: Entries) -> Applied:
         """Fold in events from where they stand. Raises FeatureStoreAwayError; what is folded until then stays."""
@@ -155,7 +159,20 @@ class ProfileUpdater:
     def _stream(self) -> Stream[Event]:
         if self._log is None:
             self._log = open_events(self._settings)
+            self._keep_past_rows(self._log)
         return self._log
+
+    def _keep_past_rows(self, log: Stream[Event]) -> None:
+        """Where rows hold events past the log's end, a copy of which was put back, new events get places past these."""
+        held = BEGINNING if self._room.beside else online_position(self._settings)
+        if not log.end().reaches(held):
+            skip_offsets(log, through=held)
+            _journal.warning(
+                "profiles of workspace %s hold events up to %s that the event log lacks, as after an older copy was put "
+                "back: new events go on from there; have the lost ones sent again, then run `tailorbird features --force`",
+                self._settings.workspace,
+                held.to_text(),
+            )
 
     def _fold(self, batch: Entries, tables: Tables) -> tuple[int, int]:
         by_user: dict[str, list[Entry[Event]]] = defaultdict(list)

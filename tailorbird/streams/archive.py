@@ -5,7 +5,6 @@ of the offsets, with one file in memory. The table also says up to which offset 
 identifier that commits with the rows), so an interrupted compaction is finished, never repeated.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import pyarrow.dataset as ds
 
 from tailorbird.errors import TailorbirdError
 from tailorbird.streams.codec import Codec
+from tailorbird.streams.disk import fsync
 from tailorbird.streams.stream import Condition
 
 FILE_ROWS = 250_000
@@ -70,7 +70,7 @@ class Archive:
         """Add ``rows`` (sorted by offset, past ``through``) and move ``through`` to the last, in one durable commit."""
         from deltalake import CommitProperties, Transaction, write_deltalake
 
-        last = int(rows["offset"][-1].as_py())
+        first, last = (int(rows["offset"][place].as_py()) for place in (0, -1))
         with self._readable():
             write_deltalake(
                 self.folder,
@@ -80,7 +80,7 @@ class Archive:
                 writer_properties=_writer(),
                 commit_properties=CommitProperties(app_transactions=[Transaction(self._source, last)]),
             )
-        self._sync(self.stretches()[-1:])
+        self._sync(self.stretches(after=first - 1))  # Delta writes large rows as several files
 
     def stretches(self, *, after: int = 0) -> list[Stretch]:
         """What the table holds past ``after``, in the order of the offsets."""
@@ -222,12 +222,10 @@ class Archive:
         """Make the newest commit survive a power cut: its files, the table's log, their folders."""
         log = self.folder / "_delta_log"
         newest = max(log.glob("*.json"))
-        for path in (*(path for each in stretches for path in each.paths), newest, log, self.folder):
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        checkpoint = [*log.glob(f"{newest.stem}.checkpoint*"), *log.glob("_last_checkpoint")]
+        data = [path for each in stretches for path in each.paths]
+        for path in (*data, newest, *checkpoint, log, self.folder):
+            fsync(path)
 
     @contextmanager
     def _readable(self) -> Iterator[None]:

@@ -38,7 +38,8 @@ NOTHING = Compacted(0, 0, 0)
 def compact(stream: SqliteStream[Record]) -> Compacted:
     """Move every record of ``stream`` to its archive; safe to interrupt at any instant and to run again.
 
-    A step's rows are durable in the archive before the database drops them. A crash in between leaves them in both: the
+    A step's rows are durable in the database before the archive takes them, and in the archive before the database drops
+    them: at no instant does the archive alone know of an offset. A crash in between leaves them in both: the
     database says up to where the archive counts, so readers see each once, and the next run drops them.
     """
     with alone(stream.archive_lock):
@@ -73,6 +74,7 @@ def _compact(stream: SqliteStream[Record]) -> Compacted:
     moved = commits = 0
     stream.finish_move()
     while len(rows := stream.tail(limit=FILE_ROWS)):
+        stream.sync()
         stream.archive.append(rows)
         stream.drop_through(int(rows["offset"][-1].as_py()))
         moved, commits = moved + len(rows), commits + 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.streams.disk import fsync
 from tailorbird.streams.stream import StreamAwayError
 
 WAIT_SECONDS = 2.0
@@ -100,12 +101,27 @@ class Database:
             finally:
                 self._reader.execute("COMMIT")
 
+    def sync(self) -> None:
+        """Make everything that was committed survive a power cut; durable commits do already."""
+        if self._durable:
+            return
+        with self._mended_errors(), self._writing:
+            busy, frames, moved = self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if busy or moved < frames:  # somebody still reads an older state of the file
+            fsync(self.path.with_name(f"{self.path.name}-wal"))
+            fsync(self.path.parent)
+
     def shrink(self) -> None:
-        """Give free pages back to the disk, a few at a time: writers pass in between."""
-        while self.ask(lambda connection: connection.execute("PRAGMA freelist_count").fetchone()[0]):
+        """Give free pages back to the disk, a few at a time: writers pass in between.
+
+        A file that was made without incremental vacuum keeps them for records to come.
+        """
+        free, before = self._free_pages(), None
+        while free and (before is None or free < before):
             with self._mended_errors(), self._writing:
                 # As a script: execute() would take one step of the vacuum, which frees one page.
                 self._writer.executescript(f"PRAGMA incremental_vacuum({_SHRINK_PAGES})")
+            free, before = self._free_pages(), free
         with self._mended_errors(), self._writing:
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -114,6 +130,9 @@ class Database:
         with self._writing, self._reading:
             self._writer.close()
             self._reader.close()
+
+    def _free_pages(self) -> int:
+        return int(self.ask(lambda connection: connection.execute("PRAGMA freelist_count").fetchone()[0]))
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -10,6 +10,7 @@ from tailorbird.settings import Settings
 from tailorbird.streams.codec import Codec, Record
 from tailorbird.streams.compaction import NOTHING, Compacted, compact, compact_regularly
 from tailorbird.streams.database import OlderFormatError
+from tailorbird.streams.position import Position
 from tailorbird.streams.sqlite import SqliteStream
 from tailorbird.streams.stream import Stream
 from tailorbird.streams.upgrade import upgrade_events
@@ -52,6 +53,12 @@ def open_stream(settings: Settings, codec: Codec[Record], *, durable: bool) -> S
 def compact_stream(stream: Stream[Record]) -> Compacted:
     """Move what can be moved to the archive, now; engines without a live part of their own have nothing to move."""
     return compact(stream) if isinstance(stream, SqliteStream) else NOTHING
+
+
+def skip_offsets(stream: Stream[Record], *, through: Position) -> None:
+    """Give no offset up to ``through`` to a new record; engines that do not choose their offsets are left alone."""
+    if isinstance(stream, SqliteStream):
+        stream.skip(through)
 
 
 def compact_while_serving(settings: Settings, *, stop: threading.Event) -> None:

@@ -1,5 +1,6 @@
 """The embedded engine: a stream in one SQLite database and the archive beside it. One partition, any number of writers."""
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,8 +15,11 @@ from tailorbird.streams.archived import ArchivedRows
 from tailorbird.streams.codec import Codec, Row
 from tailorbird.streams.database import WAIT_SECONDS, Database
 from tailorbird.streams.position import BEGINNING, Position
+from tailorbird.streams.recovery import recover
 from tailorbird.streams.stream import Appended, Chunk, Condition, Entry, Loaded
+from tailorbird.streams.tables import known, script, state
 
+log = logging.getLogger(__name__)
 BULK_ROWS = 50_000
 """Rows of one bulk transaction: few commits, yet the write-ahead file stays small."""
 SCAN_ROWS = 50_000
@@ -23,7 +27,6 @@ _FORMAT = 2
 _PARTITION = 0
 _SLICE = 5_000
 _PIECE_ROWS = 25_000
-_PLACES = (1, 8, 64, 512, 4096)
 
 Record = TypeVar("Record")
 
@@ -49,18 +52,15 @@ class SqliteStream(Generic[Record]):
         self._insert = f"INSERT INTO records ({names}) VALUES ({', '.join('?' * (len(codec.columns) + 1))})"  # noqa: S608
         self._select = f'SELECT {names} FROM records WHERE "offset" > ? ORDER BY "offset" LIMIT ?'  # noqa: S608
         self._database = Database(self.path, name=codec.name, durable=durable, wait_seconds=wait_seconds)
-        self._database.create(_tables(codec), version=_FORMAT)
-        source, last = self._database.ask(
-            lambda c: c.execute("SELECT source, last_offset FROM state").fetchone()
-        )
+        self._database.create(script(codec), version=_FORMAT)
+        source = self._database.ask(lambda c: c.execute("SELECT source FROM state").fetchone()[0])
         self.archive = Archive(archive, codec, source=source)
         self._archived = ArchivedRows(self.archive, codec)
-        if not last and self.archive.exists():
+        try:
+            self._catch_up()
+        except BaseException:
             self.close()
-            raise TailorbirdError(
-                f"{codec.name} stream {self.path} is empty, its archive {archive} is not",
-                remedy="restore the database that the archive belongs to, or move the archive away",
-            )
+            raise
 
     def append(self, records: Sequence[Record]) -> Appended[Record]:
         """Store records as durably as the stream promises before returning; a known key is counted, not stored again."""
@@ -141,12 +141,12 @@ class SqliteStream(Generic[Record]):
 
     def end(self) -> Position:
         """The position of the newest record ever stored."""
-        last = self._database.ask(_state)[0]
+        last = self._database.ask(state)[0]
         return Position({_PARTITION: last}) if last else BEGINNING
 
     def lag(self, after: Position) -> int:
         """How many records at most lie past ``after`` (holes count)."""
-        return max(0, self._database.ask(_state)[0] - max(0, after[_PARTITION]))
+        return max(0, self._database.ask(state)[0] - max(0, after[_PARTITION]))
 
     def find(self, key: str) -> Record | None:
         """The record with this key: a live one in microseconds, an archived one by the one file that may hold it."""
@@ -162,8 +162,15 @@ class SqliteStream(Generic[Record]):
         offset, rows = self._database.ask(look)
         if not offset:
             return None
-        row = rows[0] if rows and rows[0][0] == offset else self._archived.at(offset)
-        return self.codec.from_row(row[1:]) if row else None
+        row = rows[0] if rows and self._has(rows[0], offset, key) else self._archived.at(offset)
+        return self.codec.from_row(row[1:]) if row and self._has(row, offset, key) else None
+
+    def skip(self, through: Position) -> None:
+        """Give no offset up to ``through`` to a new record; what lies between the end and there stays a hole."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE state SET last_offset = max(last_offset, ?)", (max(0, through[_PARTITION]),)
+            )
 
     def forget(self, user_key: str) -> int:
         """Delete every record of a person here and in the archive; how many they were. Their keys stay taken."""
@@ -194,14 +201,15 @@ class SqliteStream(Generic[Record]):
         return self.archive.folder.with_suffix(".lock")
 
     def finish_move(self) -> None:
-        """Finish what an interrupted compaction left half done."""
+        """Finish what an interrupted compaction left half done; take in what only the archive knows."""
         if (archived := self.archive.through()) > self.compacted():
+            recover(self._database, self.archive, self.codec, through=archived)
             self.drop_through(archived)
         self._drop_leftovers(self.compacted())
 
     def compacted(self) -> int:
         """The offset up to which records live in the archive and no longer count here."""
-        return self._database.ask(_state)[1]
+        return self._database.ask(state)[1]
 
     def tail(self, *, limit: int) -> pa.Table:
         """The oldest records that are not compacted, at most ``limit``, as the archive holds them."""
@@ -219,9 +227,38 @@ class SqliteStream(Generic[Record]):
             )
         self._drop_leftovers(offset)
 
+    def sync(self) -> None:
+        """Make what was stored so far survive a power cut."""
+        self._database.sync()
+
     def shrink(self) -> None:
         """Give the disk back what was dropped."""
         self._database.shrink()
+
+    def _catch_up(self) -> None:
+        """Where the archive goes further than the database, give no offset of the archive to another record."""
+        archived = self._archived_through()  # before the end is read: others may append and compact meanwhile
+        exists = self.archive.exists()
+        last = self._database.ask(state)[0]
+        if exists and not last:
+            raise TailorbirdError(
+                f"{self.codec.name} stream {self.path} is empty, its archive {self.archive.folder} is not",
+                remedy="restore the database that the archive belongs to, or move the archive away",
+            )
+        if archived > last:
+            with alone(self.archive_lock):
+                self.finish_move()
+
+    def _archived_through(self) -> int:
+        try:
+            return self.archive.through()
+        except TailorbirdError as error:
+            # Storing goes on, since compaction looks before it drops; who reads the archive gets this error.
+            log.warning("%s", error)
+            return 0
+
+    def _has(self, row: Row, offset: int, key: str) -> bool:
+        return row[0] == offset and row[1 + self.codec.key_at] == key
 
     def _drop_leftovers(self, offset: int) -> None:
         first = 'SELECT "offset" FROM records ORDER BY "offset" LIMIT 1'
@@ -233,7 +270,7 @@ class SqliteStream(Generic[Record]):
     def _page(self, after: int, limit: int) -> tuple[int, list[Row]]:
         return self._database.ask(
             lambda connection: (
-                _state(connection)[1],
+                state(connection)[1],
                 connection.execute(self._select, (after, limit)).fetchall(),
             )
         )
@@ -246,41 +283,12 @@ class SqliteStream(Generic[Record]):
 
     def _store(self, connection: sqlite3.Connection, rows: dict[bytes, Row]) -> list[tuple[int, bytes]]:
         """Insert the rows whose key is new; their offsets and digests."""
-        known = _known(connection, list(rows))
-        last = _state(connection)[0]
-        stored = list(enumerate((digest for digest in rows if digest not in known), start=last + 1))
+        taken = known(connection, list(rows))
+        last = state(connection)[0]
+        stored = list(enumerate((digest for digest in rows if digest not in taken), start=last + 1))
         # Sorted keys touch the index page by page; in bulk that is several times faster.
         keys = sorted((digest, offset) for offset, digest in stored)
         connection.executemany("INSERT INTO keys VALUES (?, ?)", keys)
         connection.executemany(self._insert, ((offset, *rows[digest]) for offset, digest in stored))
         connection.execute("UPDATE state SET last_offset = ?", (last + len(stored),))
         return stored
-
-
-def _tables(codec: Codec) -> str:
-    columns = ", ".join(f'"{name}" {kind}' for name, kind in codec.columns.items())
-    return f"""
-    CREATE TABLE keys (digest BLOB PRIMARY KEY, "offset" INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE records ("offset" INTEGER PRIMARY KEY, {columns});
-    CREATE TABLE state (
-        one INTEGER PRIMARY KEY CHECK (one = 1), last_offset INTEGER NOT NULL, compacted_offset INTEGER NOT NULL,
-        source TEXT NOT NULL
-    );
-    INSERT INTO state VALUES (1, 0, 0, '{codec.name}s-' || lower(hex(randomblob(8))))"""  # noqa: S608
-
-
-def _known(connection: sqlite3.Connection, digests: Sequence[bytes]) -> set[bytes]:
-    known: set[bytes] = set()
-    for start in range(0, len(digests), _PLACES[-1]):
-        some = digests[start : start + _PLACES[-1]]
-        # Few different statements, so that SQLite compiles each once: the last digest fills the places left over.
-        places = next(size for size in _PLACES if size >= len(some))
-        query = f"SELECT digest FROM keys WHERE digest IN ({','.join('?' * places)})"  # noqa: S608
-        asked = [*some, *[some[-1]] * (places - len(some))]
-        known.update(row[0] for row in connection.execute(query, asked))
-    return known
-
-
-def _state(connection: sqlite3.Connection) -> tuple[int, int]:
-    row: tuple[int, int] = connection.execute("SELECT last_offset, compacted_offset FROM state").fetchone()
-    return row

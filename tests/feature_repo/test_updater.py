@@ -1,9 +1,12 @@
 """The updater: every logged event is folded in exactly once, whoever logged it and whenever it is applied."""
 
+import logging
 import multiprocessing
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,6 +80,27 @@ def test_what_another_process_logged_first_is_folded_in_first(
     assert one.apply(ours).events == 25
     assert other.apply(theirs).events == 0
     assert_live(settings, room, shop[0])
+
+
+def test_new_events_count_where_the_log_was_put_back_from_an_older_copy(
+    settings: Settings, room: FeatureStoreRoom, shop: Shop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    events, users = shop[1], sorted({event.user_key for event in shop[1]})
+    database = settings.folder / "events.db"
+    with open_events(settings) as log:
+        ProfileUpdater(settings, room=room, log=log).apply(entries(log, events[:50]))
+    shutil.copy(database, tmp_path / "copy")
+    with open_events(settings) as log:
+        ProfileUpdater(settings, room=room, log=log).apply(entries(log, events[50:120]))
+    shutil.copy(tmp_path / "copy", database)
+    totals = {state.user_key: state.total for state in room.online_read(users)}
+    with caplog.at_level(logging.WARNING), open_events(settings) as log:
+        applied = ProfileUpdater(settings, room=room, log=log).apply(entries(log, events[120:150]))
+        assert (applied.events, applied.position) == (30, Position({0: 150}))
+    assert "tailorbird features --force" in caplog.text
+    for state in room.online_read(users):
+        new = sum(event.user_key == state.user_key for event in events[120:150])
+        assert state.total == totals[state.user_key] + new
 
 
 def test_a_crash_between_log_and_profile_is_caught_up(

@@ -1,13 +1,17 @@
 """Compaction loses and doubles nothing: interrupted anywhere, killed at any instant, while others write and read."""
 
+import functools
 import random
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import deltalake
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -55,6 +59,7 @@ def test_what_was_archived_is_gone_from_the_database_which_shrinks(stream: Sqlit
 @pytest.mark.parametrize(
     "step",
     [
+        "sqlite.SqliteStream.sync",
         "archive.Archive.append",
         "archive.Archive._sync",
         "sqlite.SqliteStream.drop_through",
@@ -313,3 +318,57 @@ def test_a_forgotten_person_is_not_among_the_rows_held_for_the_next_page(
     rest = journey(stream, page=20, after=first.position)
     assert {entry.record.user_id for entry in rest} == {"user-0", "user-2"}
     assert len(rest) == 27
+
+
+def test_every_file_of_a_commit_is_on_the_disk(stream: SqliteStream, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[Path] = set()
+    configuration = {**stream.archive._configuration(), "delta.checkpointInterval": "1"}
+    small = functools.partial(deltalake.write_deltalake, target_file_size=1_000)
+    monkeypatch.setattr("deltalake.write_deltalake", small)
+    monkeypatch.setattr(stream.archive, "_configuration", lambda: configuration)
+    monkeypatch.setattr("tailorbird.streams.archive.fsync", synced.add)
+    for start in (0, 1_100):
+        stream.append([event(number) for number in range(start, start + 1_100)])
+        compact(stream)
+    files = {path for path in stream.archive.folder.rglob("*") if path.is_file()}
+    assert len([path for path in files if path.parent == stream.archive.folder]) == 4
+    assert any("checkpoint" in path.name for path in files)
+    assert files <= synced
+
+
+@pytest.mark.parametrize("someone_reads", [False, True])
+def test_a_power_cut_after_the_archives_commit_costs_nothing_that_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, someone_reads: bool
+) -> None:
+    synced: set[Path] = set()
+    monkeypatch.setattr("tailorbird.streams.database.fsync", synced.add)
+    live, disk = tmp_path / "live", tmp_path / "disk"
+    disk.mkdir()
+
+    def cut(offset: int) -> None:
+        for path in (live / "events.db", *(path for path in synced if path.is_file())):
+            shutil.copy(path, disk)
+        shutil.copytree(live / "archive", disk / "archive")
+        raise KeyboardInterrupt
+
+    with open_at(live, durable=False) as stream:
+        stream.append([event(number) for number in range(50)])
+        stream.shrink()
+        reader = sqlite3.connect(stream.path, isolation_level=None)
+        if someone_reads:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM state").fetchall()
+        stream.append([event(number) for number in range(50, 90)])  # in the write-ahead file alone
+        monkeypatch.setattr(stream, "drop_through", cut)
+        with pytest.raises(KeyboardInterrupt):
+            compact(stream)
+        reader.close()
+    monkeypatch.undo()
+    assert bool(synced) == someone_reads
+    with sqlite3.connect(disk / "events.db") as connection:
+        assert connection.execute("SELECT last_offset FROM state").fetchone() == (90,)
+    connection.close()
+    with open_at(disk, durable=False) as stream:
+        stream.append([event(number) for number in range(90, 100)])
+        compact(stream)
+        assert ids(stream) == [f"m{number}" for number in range(100)]

@@ -241,3 +241,18 @@ def test_a_page_read_twice_is_the_same_whatever_was_read_between(
     for start in (0, 60, 30, 90, 490, 0):
         page = stream.read(Position({0: start}), limit=30).entries
         assert page == whole[start : start + 30]
+
+
+def test_shrinking_a_file_without_incremental_vacuum_ends(tmp_path: Path) -> None:
+    with open_at(tmp_path) as stream:
+        stream.append([event(number) for number in range(300)])
+        stream._database._writer.execute("PRAGMA auto_vacuum = NONE")
+        stream._database._writer.execute("VACUUM")
+        stream._database._writer.execute("DELETE FROM records")
+        free = stream._database._free_pages()
+        assert free
+        shrinking = threading.Thread(target=stream.shrink, daemon=True)
+        shrinking.start()
+        shrinking.join(20)
+        assert not shrinking.is_alive()
+        assert stream._database._free_pages() == free
