@@ -104,6 +104,7 @@ change = st.fixed_dictionaries(
 
 @settings(max_examples=60, deadline=None)
 @given(changes=st.lists(st.tuples(st.floats(0.001, 50), change), max_size=8), moment=st.floats(0, 500))
+@pytest.mark.slow
 def test_as_of_is_the_catalogue_as_it_then_was(
     changes: list[tuple[float, dict[str, object]]], moment: float
 ) -> None:

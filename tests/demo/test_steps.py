@@ -7,6 +7,7 @@ from tailorbird.demo.steps import Step, prepare
 from tailorbird.errors import TailorbirdError
 
 
+@pytest.mark.slow
 def test_a_demo_goes_on_with_the_version_it_has_where_the_gates_refuse_the_new_one(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -57,6 +57,7 @@ def test_the_registry_holds_no_code(settings: Settings, room: FeatureStoreRoom) 
     assert room.feast.list_on_demand_feature_views() == []
 
 
+@pytest.mark.slow
 def test_importing_feast_leaves_metrics_and_environment_as_they_were() -> None:
     code = (
         "import os, feature_repo.store, prometheus_client.values as values;"

@@ -192,6 +192,7 @@ def write_share(home: str, part: int, of: int) -> None:
             updater.apply(entries(log, events[start : start + 5]))
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_users_and_lose_nothing(
     settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: Shop
 ) -> None:

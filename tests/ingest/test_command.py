@@ -297,6 +297,7 @@ def test_the_simulated_shop_goes_through_whole(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.real_data
+@pytest.mark.slow
 def test_a_published_data_set_is_ingested_row_for_row(
     data_root: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +318,7 @@ def test_a_published_data_set_is_ingested_row_for_row(
         ("diginetica", 906_140, 906_140, 43_097, 0),
     ],
 )
+@pytest.mark.slow
 def test_published_rows_are_all_accounted_for(
     data_root: Path, name: str, rows: int, accepted: int, items: int, users: int
 ) -> None:

@@ -174,6 +174,7 @@ def race(settings: Settings) -> list[str]:
     return said
 
 
+@pytest.mark.slow
 def test_of_three_operators_at_once_one_moves_the_alias_and_the_others_hear_of_it(
     registry: Registry, aliases: Aliases
 ) -> None:
@@ -186,6 +187,7 @@ def test_of_three_operators_at_once_one_moves_the_alias_and_the_others_hear_of_i
     assert [each.who for each in aliases.history()] == [f"op{winner}", "ada"]
 
 
+@pytest.mark.slow
 def test_on_a_server_at_most_one_of_three_moves_it_and_the_record_agrees(
     mlflow_schema: Path, tmp_path: Path
 ) -> None:

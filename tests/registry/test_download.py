@@ -72,6 +72,7 @@ def test_a_damaged_copy_is_fetched_again(far: Settings) -> None:
     assert open_bundle(follower.fetch("champion", "1").folder, load=Scores.load).model.values[0] == 1.0
 
 
+@pytest.mark.slow
 def test_processes_that_ask_together_get_one_whole_copy(far: Settings) -> None:
     """Three processes race; a draft that a killed one left is taken away."""
     source = Registry(far).client.get_model_version_download_uri("tailorbird-far", "1")

@@ -142,6 +142,7 @@ def test_a_rollback_without_anything_that_serves_moves_nothing(own_files: Regist
     assert own_files.aliases() == {"champion": 1}
 
 
+@pytest.mark.slow
 def test_where_common_cases_are_missing_the_command_is_named_and_fills_them(own_toy: Settings) -> None:
     """The two were measured on different cases: the gate names `evaluate`, which asks the champion, and then it judges."""
     from tests.training.test_commands import run

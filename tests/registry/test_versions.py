@@ -49,6 +49,7 @@ def test_a_server_that_is_away_is_not_a_version_that_is_missing(monkeypatch: pyt
             ask()
 
 
+@pytest.mark.slow
 def test_trainers_that_register_at_once_get_a_version_each(
     registry: Registry, settings: Settings, tmp_path: Path
 ) -> None:

@@ -2,11 +2,13 @@
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from serving.bench.archive import archive
 
 
+@pytest.mark.slow
 def test_both_sides_read_find_and_delete_the_same_rows() -> None:
     done = CliRunner().invoke(archive, ["--events", "10000", "--json"])
     assert done.exit_code == 0, done.stderr

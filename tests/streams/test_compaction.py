@@ -166,6 +166,7 @@ for number in range(first, first + 1_000_000, 20):
 ROUNDS = 6
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_instant_loses_and_doubles_nothing(tmp_path: Path) -> None:
     random_instant = random.Random(5)
     acknowledged = 0

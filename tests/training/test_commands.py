@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from tailorbird.settings import Settings
@@ -16,6 +17,7 @@ def run(settings: Settings, *argv: str) -> Result:
     return CliRunner().invoke(tailorbird, [*argv, "--workspace", "test"], env=env)
 
 
+@pytest.mark.slow
 def test_the_commands_walk_from_training_to_rollback(toy: Settings, tmp_path: Path) -> None:
     (tmp_path / "toy.toml").write_text(RECIPE.to_toml())
     (tmp_path / "popular.toml").write_text(POPULAR_ONLY.to_toml())

@@ -48,6 +48,7 @@ def test_a_taken_port_is_named(settings: Settings) -> None:
             serve_pages(taken)
 
 
+@pytest.mark.slow
 def test_the_pages_answer_until_they_are_interrupted(settings: Settings) -> None:
     port = free_port()
     pages = subprocess.Popen(

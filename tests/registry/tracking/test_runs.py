@@ -60,6 +60,7 @@ def test_a_child_run_names_its_parent(settings: Settings) -> None:
     assert tracker.client.get_run(child.run_id).data.tags["mlflow.parentRunId"] == parent.run_id
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_share_one_schema_and_one_experiment(tmp_path: Path) -> None:
     """Four processes race to make the database; each ends with a run in the same experiment."""
     script = (

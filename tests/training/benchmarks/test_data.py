@@ -122,6 +122,7 @@ def test_an_unknown_data_set_is_named(tmp_path: Path) -> None:
     ("name", "protocol", "fitted", "cases"),
     [("amazon-beauty", "loo", 153_776, 22_363), ("online-retail", "retail", 376_443, 56_257)],
 )
+@pytest.mark.slow
 def test_published_data_sets_have_their_cases(
     data_root: Path, name: str, protocol: str, fitted: int, cases: int
 ) -> None:

@@ -95,6 +95,7 @@ def rows_of(events: list[Event], catalog: Catalog) -> list[np.ndarray]:
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(made=happenings, changes=prices)
+@pytest.mark.slow
 def test_no_feature_knows_what_was_received_after_its_instant(
     made: list[tuple[str, str, str, int, int, float | None]], changes: list[tuple[str, float, int]]
 ) -> None:
