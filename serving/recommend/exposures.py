@@ -51,10 +51,8 @@ class ExposureWriter:
         self._waiting: deque[tuple[Make, int]] = deque()
         self._made: list[Exposure] = []
         self._made_bytes = 0
-        self._put_bytes, self._done_bytes = (
-            0,
-            0,
-        )  # each counted by one thread, so that neither waits for the other
+        # Each is counted by one thread, so that neither waits for the other.
+        self._put_bytes, self._done_bytes = 0, 0
         self._away, self._dropped, self._dropped_at = "", 0, float("-inf")
         self._closing = threading.Event()
         self.thread = LastingThread(self._run, name="exposure-writer")

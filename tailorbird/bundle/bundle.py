@@ -4,7 +4,6 @@ import datetime as dt
 import importlib
 import importlib.metadata
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tailorbird.bundle.manifest import MANIFEST_NAME, BundleError, Manifest, record_files, relative_files
+from tailorbird.plumbing.disk import fsync
 
 LIBRARIES = ("tailorbird", "numpy", "torch", "faiss-cpu", "scikit-learn")
 
@@ -189,14 +189,6 @@ def _flush(folder: Path) -> None:
     for name in relative_files(folder):
         path = folder / name
         folders.add(path.parent)
-        _fsync(path)
+        fsync(path)
     for each in folders:
-        _fsync(each)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        fsync(each)

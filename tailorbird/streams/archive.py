@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from tailorbird.errors import TailorbirdError
+from tailorbird.plumbing.disk import fsync
 from tailorbird.streams.codec import Codec
-from tailorbird.streams.disk import fsync
 from tailorbird.streams.stream import Condition
 
 FILE_ROWS = 250_000

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.streams.disk import fsync
+from tailorbird.plumbing.disk import fsync
 from tailorbird.streams.stream import StreamAwayError
 
 WAIT_SECONDS = 2.0
