@@ -12,7 +12,7 @@ from tailorbird.events.schema import Event
 from tailorbird.events.valence import RatingScale
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.facts import ItemFacts
-from tailorbird.features.items import static_rows
+from tailorbird.features.items import StaticItems
 from tailorbird.features.records import EVENT_COLUMNS
 from tailorbird.features.replay import ReplayProfiles, Timelines
 from tailorbird.streams.position import BEGINNING, Position
@@ -74,9 +74,9 @@ def _frames(room: FeatureStoreRoom, part: int, *, of: int, through: Position) ->
 
 
 def _write_items(room: FeatureStoreRoom, catalog: Catalog, counters: ItemCounters) -> None:
-    static = static_rows(catalog)
+    static = StaticItems(catalog)
     touched = np.flatnonzero(counters.totals > 0)
     for start in range(0, len(touched), ROWS_AT_ONCE):
         places = touched[start : start + ROWS_AT_ONCE]
-        rows = static.iloc[places].to_dict("records")
+        rows = static.rows(places)
         room.write_items([item_row(row, counters, place) for row, place in zip(rows, places, strict=True)])

@@ -10,6 +10,7 @@ from pathlib import Path
 from feast.repo_config import RepoConfig
 
 from feature_repo.away import FeatureStoreAwayError, remedy_of
+from tailorbird.plumbing.turns import take_turn
 
 _CHECKPOINT_PAGES = 16_384
 _CACHE_KIB = 32_768
@@ -46,6 +47,7 @@ class OnlineDatabase:
         connection.execute("PRAGMA secure_delete = ON")  # a forgotten user is not left in free pages
         self._local.connection, self._local.file = connection, _identity(path)
         self._local.config, self._local.path = config, str(path)
+        self._local.wait_seconds = config.online_store.busy_timeout_ms / 1000
         return connection
 
     @contextmanager
@@ -56,7 +58,7 @@ class OnlineDatabase:
             if connection.in_transaction:
                 yield connection
                 return
-            connection.execute("BEGIN IMMEDIATE")
+            take_turn(connection, wait_seconds=self._local.wait_seconds)
             try:
                 yield connection
             except BaseException:
@@ -69,12 +71,12 @@ class OnlineDatabase:
     def without_waiting(self, config: RepoConfig) -> Iterator[None]:
         """Writers do not wait for their turn: they raise FeatureStoreAwayError where another one is at work."""
         connection = self.connection(config)
-        connection.execute("PRAGMA busy_timeout = 0")
+        waiting, self._local.wait_seconds = self._local.wait_seconds, 0.0
         try:
             yield
         finally:
             if self._local.connection is connection:  # else it was closed with an error
-                connection.execute(f"PRAGMA busy_timeout = {int(config.online_store.busy_timeout_ms)}")
+                self._local.wait_seconds = waiting
 
     @contextmanager
     def named_errors(self, config: RepoConfig) -> Iterator[None]:

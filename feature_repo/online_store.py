@@ -18,8 +18,9 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
 from feature_repo.away import FeatureStoreAwayError
+from feature_repo.layout import USER_VIEW
 from feature_repo.online_database import OnlineDatabase, database_path
-from feature_repo.online_tables import Tables
+from feature_repo.online_tables import KEYS_AT_ONCE, Marks, Tables
 from feature_repo.rows import DamagedRowError, Row, codec_of
 from feature_repo.values import from_values, instant_of, microseconds_of, row_key, to_values
 from tailorbird.streams.position import Position
@@ -28,7 +29,6 @@ log = logging.getLogger("tailorbird.features")
 Seen = tuple[int, int]
 """Which rows a reader has seen: their epoch and the number of the last write."""
 NOTHING_SEEN: Seen = (0, 0)
-_READ_AT_ONCE = 500
 
 
 class Stored(NamedTuple):
@@ -127,8 +127,8 @@ class LiveOnlineStore(OnlineStore):
         found: dict[bytes, tuple[int, bytes]] = {}
         with self._database.named_errors(config):
             connection = self._database.connection(config)
-            for start in range(0, len(keys), _READ_AT_ONCE):
-                chunk = keys[start : start + _READ_AT_ONCE]
+            for start in range(0, len(keys), KEYS_AT_ONCE):
+                chunk = keys[start : start + KEYS_AT_ONCE]
                 marks = ",".join("?" * len(chunk))
                 query = f'SELECT entity_key, event_ts, features FROM "{name}" WHERE entity_key IN ({marks})'  # noqa: S608
                 found.update((key, (at, blob)) for key, at, blob in connection.execute(query, chunk))
@@ -209,6 +209,11 @@ class LiveOnlineStore(OnlineStore):
         """How many times an entity was forgotten."""
         with self._database.named_errors(config):
             return self._tables(config, self._database.connection(config)).forgotten()
+
+    def marks(self, config: RepoConfig) -> Marks:
+        """What tells later whether profiles have changed since."""
+        with self._database.named_errors(config):
+            return self._tables(config, self._database.connection(config)).marks(USER_VIEW)
 
     def report_damaged(self, config: RepoConfig, table: FeatureView, keys: Sequence[bytes]) -> None:
         """Count rows that cannot be read, and note them until they are rebuilt.

@@ -9,6 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from feature_repo.layout import position_mark
 from tailorbird.streams.position import BEGINNING, Position
@@ -16,9 +17,25 @@ from tailorbird.streams.position import BEGINNING, Position
 BESIDE = "_beside"
 """Ends the layout of tables that are being filled to replace the live ones."""
 
+KEYS_AT_ONCE = 500
+"""Rows that one statement asks for by their key."""
+
 _LIVE = "live_layout"
 _WRITTEN = "written"
 _FORGOTTEN = "forgotten"
+
+
+class Marks(NamedTuple):
+    """What tells whether rows have changed: exchanges, forgettings and writes until now, and the users whose row is damaged."""
+
+    epoch: int
+    forgotten: int
+    damaged_users: frozenset[bytes]
+    written: int
+
+    def same_rows(self, other: "Marks") -> bool:
+        """Whether rows that were not written between are the same."""
+        return self[:3] == other[:3]
 
 
 @dataclass(frozen=True)
@@ -116,6 +133,21 @@ class Tables:
         number = max(int(self._get(_WRITTEN) or 0), stored or 0) + 1
         self._set(_WRITTEN, str(number))
         return number
+
+    def marks(self, users: str) -> Marks:
+        """The marks as they are; ``users`` is the view of profiles."""
+        damaged = frozenset(self.damaged(users))
+        return Marks(self.epoch(), self.forgotten(), damaged, int(self._get(_WRITTEN) or 0))
+
+    def any_written(self, view: str, keys: Sequence[bytes], *, since: int) -> bool:
+        """Whether one of these rows was written after the write of number ``since``."""
+        query = f'SELECT MAX(written) FROM "{self.name(view)}" WHERE entity_key IN (%s)'  # noqa: S608
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            some = keys[start : start + KEYS_AT_ONCE]
+            (newest,) = self.connection.execute(query % ",".join("?" * len(some)), some).fetchone()
+            if newest is not None and newest > since:
+                return True
+        return False
 
     def forget(self, view: str, key: bytes) -> bool:
         """Delete one entity from a view in every layout and beside; whether it was anywhere."""

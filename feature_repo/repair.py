@@ -16,6 +16,7 @@ from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import LINK_TYPES, Event
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.facts import ItemFacts
+from tailorbird.features.items import StaticItems
 from tailorbird.features.records import records_of
 from tailorbird.features.state import UserState
 from tailorbird.streams.position import BEGINNING, Position
@@ -26,7 +27,7 @@ AT_ONCE = 100
 """Rows rebuilt in one go: one pass over the stream and one transaction each."""
 
 
-def repair(room: FeatureStoreRoom, stream: Stream[Event], facts: ItemFacts, static: pd.DataFrame) -> int:
+def repair(room: FeatureStoreRoom, stream: Stream[Event], facts: ItemFacts, static: StaticItems) -> int:
     """Rebuild every damaged row; how many. What arrives meanwhile is in the rows too: they end at the store's position.
 
     The long pass over the past is made before the store is locked, the rest, from there on, while it is.
@@ -101,7 +102,7 @@ def _write_items(
     names: Sequence[str],
     entries: Sequence[Entry[Event]],
     facts: ItemFacts,
-    static: pd.DataFrame,
+    static: StaticItems,
 ) -> None:
     records = records_of([entry.record for entry in entries if entry.record.type not in LINK_TYPES], facts)
     rows = [row for row in (facts.row_of.get(name, -1) for name in names) if row >= 0]
@@ -109,5 +110,5 @@ def _write_items(
     place_of = {row: place for place, row in enumerate(rows)}
     known = records.take(np.isin(records.rows, rows))
     counters.fold(known.packed, pd.Series(known.rows).map(place_of).to_numpy(int))
-    about = static.iloc[rows].to_dict("records")
+    about = static.rows(np.array(rows, np.int64))
     room.write_items([item_row(row, counters, place) for place, row in enumerate(about)])

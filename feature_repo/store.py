@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 from feast import FeatureStore, metrics
 from feast.infra.passthrough_provider import PassthroughProvider
@@ -128,11 +127,14 @@ class FeatureStoreRoom:
 
     def online_write(self, states: Sequence[UserState]) -> None:
         """Store live profiles; one that is older than the stored one changes nothing."""
-        rows = [
+        self.online.write_rows(self.config, self.definitions.user_profile, self.stored(states))
+
+    def stored(self, states: Sequence[UserState]) -> list[Stored]:
+        """Profiles as rows."""
+        return [
             Stored(name_key(USER_KEY, state.user_key), state.to_row(), state.last_seen, state.total)
             for state in states
         ]
-        self.online.write_rows(self.config, self.definitions.user_profile, rows)
 
     def item_counters(self, item_ids: Sequence[str]) -> tuple[ItemCounters, set[str]]:
         """The live counters of items, in the order asked, zero where nothing is known; and the items whose row is damaged."""
@@ -224,10 +226,10 @@ def _set_counters(counters: ItemCounters, place: int, row: Row) -> None:
     counters.totals[place] = row["item_total"]
 
 
-def item_row(static: Mapping[Any, Any], counters: ItemCounters, place: int) -> dict[str, object]:
-    """The stored features of one item: what the catalogue says (items.static_rows) and its counters at ``place``."""
+def item_row(static: Mapping[str, object], counters: ItemCounters, place: int) -> dict[str, object]:
+    """The stored features of one item: what the catalogue says (items.StaticItems) and its counters at ``place``."""
     return {
-        **{str(name): value for name, value in static.items()},
+        **static,
         "item_sums": counters.sums[place],
         "item_seen": int(counters.seen[place]),
         "item_total": int(counters.totals[place]),

@@ -2,29 +2,23 @@
 
 import logging
 import threading
-from collections import defaultdict
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from feature_repo.ahead import Entries, ReadAhead, ends
 from feature_repo.config import repo_config
-from feature_repo.definitions import ITEM_KEY, USER_KEY
-from feature_repo.layout import ITEM_VIEW, USER_VIEW, online_position
-from feature_repo.online_tables import Tables
+from feature_repo.folding import Folding
+from feature_repo.layout import online_position
 from feature_repo.repair import repair
-from feature_repo.rows import name_key
-from feature_repo.store import VIEWS, FeatureStoreRoom, item_row
+from feature_repo.store import VIEWS, FeatureStoreRoom
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.events.schema import LINK_TYPES, Event
+from tailorbird.events.schema import Event
 from tailorbird.events.valence import RatingScale
 from tailorbird.features.adding import add_nothing
 from tailorbird.features.facts import ItemFacts
-from tailorbird.features.items import static_rows
+from tailorbird.features.items import StaticItems
 from tailorbird.features.links import Links
-from tailorbird.features.records import Records, records_of
-from tailorbird.features.state import fold_all
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events, skip_offsets
 from tailorbird.streams.position import BEGINNING, Position
@@ -35,6 +29,9 @@ AT_ONCE = 500
 """Events of one transaction: whoever waits for the rows, a 202 among them, waits for so many at most."""
 MISSING_STEPS = 4
 """Transactions that a batch spends on events it was not given, which others appended before it; more come later."""
+PASSING_SECONDS = 0.2
+"""How long a batch waits for the one before it, which another process has appended and not folded yet."""
+_BETWEEN_SECONDS = 0.001
 READ_AHEAD = AT_ONCE * (MISSING_STEPS + 1)
 """Events of one read of the stream: its archive opens a file for each, however few events are asked for."""
 
@@ -68,6 +65,7 @@ class ProfileUpdater:
         self._log = log
         self._ahead = ReadAhead(limit=READ_AHEAD)
         self._stamp: int | None = None
+        self._folding = Folding(self._room)
         self._turn = threading.Lock()
         self._load_catalog()
         add_nothing()
@@ -81,7 +79,7 @@ class ProfileUpdater:
         users = events = 0
         position, missing = BEGINNING, 0
         while True:
-            step = self._step(ordered)
+            step = self._step(ordered, patient=not missing)
             users, events, position = users + step.users, events + step.events, step.position
             if position.reaches(last):
                 return Applied(users, events, position)
@@ -128,19 +126,25 @@ class ProfileUpdater:
             tables.adopt(VIEWS)
             return tables.position()
 
-    def _step(self, given: Entries) -> "_Step":
-        """One transaction: fold the next of ``given`` if they follow the position, else what the stream holds there."""
+    def _step(self, given: Entries, *, patient: bool = False) -> "_Step":
+        """One transaction: fold the next of ``given`` if they follow the position, else what the stream holds there.
+
+        What takes long is made before anybody has to wait: events are read, or folded into the rows as they are then.
+        """
         online, config = self._room.online, self._room.config
         with self._turn:
             self._load_catalog()
-            if not given:  # the read may be long: it is made before anybody has to wait
+            folded = None
+            if not given:
                 forgotten = online.forgotten(config)
                 self._ahead.look(self._stream(), online.position(config), forgotten=forgotten)
+            elif entries := _next(given, online.position(config)):
+                folded = self._folding.fold(entries, self._facts)
+                if patient:
+                    self._let_others_pass(entries[0])
             with online.tables(config) as tables:
                 before = tables.position()
-                entries: Entries = [each for each in given if not before.holds(each.partition, each.offset)][
-                    :AT_ONCE
-                ]
+                entries = _next(given, before)
                 if given and not entries:
                     return _Step(0, 0, before, given=True)
                 from_stream = not entries or not _follow(before, entries)
@@ -152,9 +156,23 @@ class ProfileUpdater:
                         return _Step(0, 0, before)
                 else:
                     position = before.joined(ends(entries))
-                users, events = self._fold(entries, tables)
+                if (
+                    folded is None
+                    or folded.entries != entries
+                    or not self._folding.still_holds(folded, tables)
+                ):
+                    folded = self._folding.fold(entries, self._facts)
+                self._folding.write(folded, tables, self._static)
                 tables.set_position(position)
-        return _Step(users, events, position, read=len(entries), given=not from_stream)
+        counted = len(folded.profiles), len(folded.records)
+        return _Step(*counted, position, read=len(entries), given=not from_stream)
+
+    def _let_others_pass(self, first: Entry[Event]) -> None:
+        """Wait a moment for whoever folds the events before the first of a batch: they have read their rows already."""
+        online, config = self._room.online, self._room.config
+        deadline = time.monotonic() + PASSING_SECONDS
+        while online.position(config)[first.partition] < first.offset - 1 and time.monotonic() < deadline:
+            time.sleep(_BETWEEN_SECONDS)
 
     def _stream(self) -> Stream[Event]:
         if self._log is None:
@@ -174,52 +192,6 @@ class ProfileUpdater:
                 held.to_text(),
             )
 
-    def _fold(self, batch: Entries, tables: Tables) -> tuple[int, int]:
-        by_user: dict[str, list[Entry[Event]]] = defaultdict(list)
-        for entry in batch:
-            by_user[entry.record.user_key].append(entry)
-        # A row that cannot be read is left to be rebuilt from the whole stream: what is folded into nothing would hide that.
-        states, lost = self._room.read_parts(list(by_user))
-        if damaged := set(tables.damaged(USER_VIEW)):
-            lost |= {key for key in by_user if name_key(USER_KEY, key) in damaged}
-        whole = [state for state in states if state.user_key not in lost]
-        entries = [by_user[state.user_key] for state in whole]
-        folded, records = fold_all(
-            whole,
-            [[entry.record for entry in own] for own in entries],
-            self._facts,
-            places=[[(entry.partition, entry.offset) for entry in own] for own in entries],
-            length=self._settings.history_length,
-        )
-        changed = [after for before, after in zip(whole, folded, strict=True) if after is not before]
-        if changed:
-            self._room.online_write([state for state in changed if state.total or state.links])
-        missed = [
-            each.record for key in sorted(lost) for each in by_user[key] if each.record.type not in LINK_TYPES
-        ]
-        if missed:
-            records = Records.concatenated([records, records_of(missed, self._facts)])
-        if len(records):
-            self._count_items(records, damaged=set(tables.damaged(ITEM_VIEW)))
-        return len(changed), len(records)
-
-    def _count_items(self, records: Records, *, damaged: set[bytes]) -> None:
-        known = records.take(records.rows >= 0)
-        if not len(known):
-            return
-        rows, local = np.unique(known.rows, return_inverse=True)
-        static = self._static.iloc[rows].to_dict("records")
-        names = [str(row["item_id"]) for row in static]
-        counters, lost = self._room.item_counters(names)
-        counters.fold(known.packed, local)
-        self._room.write_items(
-            [
-                item_row(static[place], counters, place)
-                for place, name in enumerate(names)
-                if name not in lost and (not damaged or name_key(ITEM_KEY, name) not in damaged)
-            ]
-        )
-
     def _load_catalog(self) -> None:
         """Read the catalogue again when its file has changed; without one, events count but say nothing of items."""
         file = self._settings.catalog_folder / "items.parquet"
@@ -230,7 +202,7 @@ class ProfileUpdater:
         scale = RatingScale.parse(self._settings.rating_scale)
         self._facts, self._static, self._stamp = (
             ItemFacts.of(catalog, scale=scale),
-            static_rows(catalog),
+            StaticItems(catalog),
             stamp,
         )
 
@@ -244,6 +216,11 @@ class _Step:
     position: Position
     read: int = 0
     given: bool = False
+
+
+def _next(given: Entries, position: Position) -> Entries:
+    """The first of ``given`` past the position, for one transaction."""
+    return [each for each in given if not position.holds(each.partition, each.offset)][:AT_ONCE]
 
 
 def _follow(position: Position, entries: Entries) -> bool:

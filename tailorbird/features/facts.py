@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,6 +35,13 @@ def stable_keys(names: Iterable[str | None]) -> np.ndarray:
 def bucket(name: str) -> int:
     """Put a category or brand into a bucket 1..65535; the empty name into 0."""
     return 1 + stable_key(name) % (BUCKETS - 1) if name else 0
+
+
+class Items(NamedTuple):
+    """The buckets of items' categories and brands: ``buckets[indptr[p] : indptr[p + 1]]`` are those of place p, ascending."""
+
+    indptr: np.ndarray
+    buckets: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,11 @@ class ItemFacts:
             affinity_keys=np.array([key for keys in affinity for key in keys], np.int32),
             scale=scale,
         )
+
+    @cached_property
+    def buckets(self) -> Items:
+        """All buckets of each place, as compiled code reads them."""
+        return Items(self.affinity_indptr, self.affinity_keys)
 
     def rows(self, item_ids: Iterable[str | None]) -> np.ndarray:
         """(n,) int64 rows of ``item_ids``, -1 where unknown or None."""

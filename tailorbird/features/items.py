@@ -239,18 +239,24 @@ def smoothed(hits: np.ndarray, trials: np.ndarray, *, prior: float = 20.0) -> np
     return estimate
 
 
-def static_rows(catalog: Catalog) -> pd.DataFrame:
+class StaticItems:
     """The stored features of items that events do not change (table.STORED_ITEM), in the catalogue's order."""
-    items = catalog.items
-    bands = pd.Series(np.ceil(pd.Series(items["price"]).rank(pct=True) * 5) - 1)
-    return pd.DataFrame(
-        {
-            "item_id": items["item_id"],
-            "category": [categories[-1] if len(categories) else "" for categories in items["categories"]],
-            "brand": items["brand"],
-            "price": items["price"],
+
+    def __init__(self, catalog: Catalog) -> None:
+        items = catalog.items
+        bands = pd.Series(np.ceil(pd.Series(items["price"]).rank(pct=True) * 5) - 1)
+        specific = [categories[-1] if len(categories) else "" for categories in items["categories"]]
+        self._columns = {
+            "item_id": items["item_id"].to_numpy(object),
+            "category": np.array([*specific, None], object)[:-1],
+            "brand": items["brand"].to_numpy(object),
+            "price": items["price"].to_numpy(np.float64),
             "price_band": bands.fillna(-1).astype(np.int64).to_numpy(),
-            "launched_at": items["launched_at"],
+            "launched_at": items["launched_at"].to_numpy(np.float64),
             "content_row": np.arange(len(items), dtype=np.int64),
         }
-    )
+
+    def rows(self, places: np.ndarray) -> list[dict[str, object]]:
+        """The features of the items at catalogue rows ``places`` (n,), by name."""
+        columns = [column[places].tolist() for column in self._columns.values()]
+        return [dict(zip(self._columns, values, strict=True)) for values in zip(*columns, strict=True)]

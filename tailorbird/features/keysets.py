@@ -47,7 +47,7 @@ class KeySet:
             small, large = other, self
         else:
             small, large = self, other
-        return _bounded(_inserted(large, small), limit)
+        return bounded(_inserted(large, small), limit)
 
     def to_bytes(self) -> bytes:
         """Pack: deltas of keys in planes of equal bytes, then days likewise, deflated where that saves something."""
@@ -94,8 +94,6 @@ def _newest(keys: np.ndarray, days: np.ndarray) -> KeySet:
 
 
 def _inserted(large: KeySet, small: KeySet) -> KeySet:
-    if len(small) == 1:
-        return _with_one(large, small.keys[0], small.days[0])
     where = np.searchsorted(large.keys, small.keys)
     known = where < len(large)
     known[known] = large.keys[where[known]] == small.keys[known]
@@ -110,20 +108,8 @@ def _inserted(large: KeySet, small: KeySet) -> KeySet:
     )
 
 
-def _with_one(large: KeySet, key: np.int64, day: np.uint16) -> KeySet:
-    """:func:`_inserted` for the one item of an event, which is nearly every call."""
-    where = int(large.keys.searchsorted(key))
-    if where < len(large) and large.keys[where] == key:
-        days = large.days.copy()
-        days[where] = max(days[where], day)
-        return KeySet(large.keys, days)
-    keys, days = np.empty(len(large) + 1, np.int64), np.empty(len(large) + 1, np.uint16)
-    for mine, theirs, value in ((keys, large.keys, key), (days, large.days, day)):
-        mine[:where], mine[where], mine[where + 1 :] = theirs[:where], value, theirs[where:]
-    return KeySet(keys, days)
-
-
-def _bounded(found: KeySet, limit: int) -> KeySet:
+def bounded(found: KeySet, limit: int = KEPT_KEYS) -> KeySet:
+    """The newest ``limit`` of a set, by (day, key)."""
     if len(found) <= limit:
         return found
     newest = np.sort(np.lexsort((found.keys, found.days))[-limit:])

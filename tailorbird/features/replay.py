@@ -11,12 +11,12 @@ from tailorbird.events.schema import LINK_TYPES
 from tailorbird.events.valence import FIVE_STARS, RatingScale
 from tailorbird.features.adding import add_records
 from tailorbird.features.facts import ItemFacts
-from tailorbird.features.keysets import NOTHING
+from tailorbird.features.keysets import NOTHING, KeySet
 from tailorbird.features.links import NO_LINKS, LinkTimelines
 from tailorbird.features.merge import with_linked
 from tailorbird.features.records import MICROSECONDS, Records, behaviour, records_of, records_of_frame
-from tailorbird.features.state import UserState, lasting_sets
-from tailorbird.features.sums import USER_SUMS
+from tailorbird.features.state import UserState
+from tailorbird.features.sums import HIDE, TYPE_PRESENCE, USER_SUMS
 from tailorbird.features.table import HISTORY_LENGTH
 from tailorbird.streams.position import BEGINNING
 
@@ -158,10 +158,9 @@ def roll(
             packed[at:count],
             records.facts[at:count],
             reference=reference,
-            indptr=facts.affinity_indptr,
-            buckets=facts.affinity_keys,
+            items=facts.buckets,
         )
-        met, hides = lasting_sets(packed[at:count])
+        met, hides = _lasting_sets(packed[at:count])
         had, hidden = had.joined(met), hidden.joined(hides)
         at = count
         if count == 0:
@@ -182,3 +181,11 @@ def roll(
             total=count,
             applied=BEGINNING,
         )
+
+
+def _lasting_sets(packed: np.ndarray) -> tuple[KeySet, KeySet]:
+    """The items that RECORDs ``packed`` (n,) say were met, and those they say were hidden."""
+    named = packed["item"] != 0
+    met, hides = named & (TYPE_PRESENCE[packed["type"]] > 0), named & (packed["type"] == HIDE)
+    keys, times = packed["item"], packed["time"]
+    return KeySet.of(keys[met], times[met]), KeySet.of(keys[hides], times[hides])

@@ -6,18 +6,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tailorbird.events.schema import LINK_TYPES, Event
-from tailorbird.features.adding import add_records
-from tailorbird.features.facts import ItemFacts, stable_key
-from tailorbird.features.keysets import NOTHING, KeySet
+from tailorbird.features.adding import Profiles, Rows, add_to_all, known_messages
+from tailorbird.features.facts import ItemFacts
+from tailorbird.features.keysets import NOTHING, KeySet, bounded
 from tailorbird.features.links import NO_LINKS, Links
 from tailorbird.features.records import MICROSECONDS, RECORD, Records, records_of
-from tailorbird.features.sums import HIDE, TYPE_PRESENCE, USER_SUMS
+from tailorbird.features.sums import USER_SUMS
 from tailorbird.features.table import HISTORY_LENGTH
 from tailorbird.streams.position import BEGINNING, Position
 
 Place = tuple[int, int]
 """The partition and the offset of an event."""
-_BYTES = np.dtype((np.void, RECORD.itemsize))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,46 +100,12 @@ class UserState:
             [self], [events], items, places=[places] if places is not None else None, length=length
         )[0][0]
 
-    def with_records(
-        self, records: Records, links: Links, applied: Position, items: ItemFacts, length: int
-    ) -> "UserState":
-        """Add what was never folded in, at least one record of it."""
-        if len(records) > 1:
-            records = records.sorted()
-        packed = records.packed
-        earliest, total = int(packed["time"][0]), len(packed)
-        sums, keys, affinity, last_seen = add_records(
-            self.sums,
-            self.affinity_keys,
-            self.affinity,
-            packed,
-            records.facts,
-            reference=self.last_seen if self.total else earliest,
-            indptr=items.affinity_indptr,
-            buckets=items.affinity_keys,
-        )
-        kept = packed["kept"] == 1
-        history = packed if kept.all() else packed[kept]
-        if len(self.history):
-            # As bytes: numpy puts the fields of two records together one by one.
-            merged = np.concatenate([self.history.view(_BYTES), history.view(_BYTES)]).view(RECORD)
-            late = earliest <= self.history["time"][-1]
-            history = merged[np.lexsort((merged["message"], merged["time"]))] if late else merged
-        had, hidden = lasting_sets(packed)
-        return replace(
-            self,
-            history=history[-length:],
-            sums=sums,
-            affinity_keys=keys,
-            affinity=affinity,
-            had_set=self.had_set.joined(had),
-            hidden_set=self.hidden_set.joined(hidden),
-            links=links,
-            first_seen=min(self.first_seen, earliest) if self.total else earliest,
-            last_seen=last_seen,
-            total=self.total + total,
-            applied=applied,
-        )
+    def marked(self, links: Links, applied: Position) -> "UserState":
+        """What ``links`` say joined, and ``applied`` noted; self where neither is new."""
+        joined = self.links.joined(links)
+        if joined is self.links and applied is self.applied:
+            return self
+        return replace(self, links=joined, applied=applied)
 
     def to_row(self) -> dict[str, object]:
         """The stored features (table.STORED_USER)."""
@@ -167,7 +132,7 @@ class UserState:
         return cls(
             user_key=user_key,
             # A copy is writable as a folded history is: compiled code then knows one kind of history, not two.
-            history=np.frombuffer(row["history"], RECORD).copy(),  # type: ignore[call-overload]
+            history=np.frombuffer(bytearray(row["history"]), RECORD),  # type: ignore[call-overload]
             sums=np.array(row["sums"], np.float64),
             affinity_keys=np.array(row["affinity_keys"], np.int32),
             affinity=np.array(row["affinity"], np.float64),
@@ -180,8 +145,10 @@ class UserState:
             applied=Position.from_text(str(row["applied"])),
         )
 
-    def fresh(self, events: Sequence[Event], places: Sequence[Place] | None) -> tuple[list[Event], Position]:
-        """Of ``events``, those that :meth:`fold` would add, and the mark once they are."""
+    def unapplied(
+        self, events: Sequence[Event], places: Sequence[Place] | None
+    ) -> tuple[list[Event], Position]:
+        """Of ``events``, those past ``applied``, each message once, and the mark once they are folded in."""
         applied, chosen = self.applied, list(events)
         if places is not None:
             chosen = []
@@ -189,11 +156,9 @@ class UserState:
                 if not applied.holds(partition, offset):
                     applied = applied.advanced(partition, offset)
                     chosen.append(event)
-        once = list({event.message_id: event for event in reversed(chosen)}.values())[::-1]
-        if len(self.history) and once:
-            known = self.history["message"]
-            once = [event for event in once if not (known == stable_key(event.message_id)).any()]
-        return once, applied
+        if len(chosen) > 1:
+            chosen = list({event.message_id: event for event in reversed(chosen)}.values())[::-1]
+        return chosen, applied
 
 
 def fold_all(
@@ -204,37 +169,69 @@ def fold_all(
     places: Sequence[Sequence[Place]] | None = None,
     length: int = HISTORY_LENGTH,
 ) -> tuple[list[UserState], Records]:
-    """:meth:`UserState.fold` for many at once, whose ``events`` are packed together; the records that were new, too."""
-    fresh = [
-        state.fresh(own, places[n] if places is not None else None)
+    """:meth:`UserState.fold` for many at once; the records that were new, too."""
+    unapplied = [
+        state.unapplied(own, places[n] if places is not None else None)
         for n, (state, own) in enumerate(zip(states, events, strict=True))
     ]
-    done = [[event for event in new if event.type not in LINK_TYPES] for new, _ in fresh]
+    done = [[event for event in new if event.type not in LINK_TYPES] for new, _ in unapplied]
     records = records_of([event for own in done for event in own], items)
-    folded, start = [], 0
-    for state, own, (new, applied) in zip(states, done, fresh, strict=True):
-        links = state.links.joined(Links.of(new)) if len(new) > len(own) else state.links
-        if own:
-            taken = records.take(slice(start, start + len(own)))
-            folded.append(state.with_records(taken, links, applied, items, length))
-            start += len(own)
-        elif links is state.links and applied is state.applied:
-            folded.append(state)
-        else:
-            folded.append(replace(state, links=links, applied=applied))
+    owners = np.repeat(np.arange(len(states)), [len(own) for own in done])
+    if len(records):
+        history = Rows.of([state.history for state in states])
+        fresh = ~known_messages(history, records.packed, owners)
+        records, owners = records.take(fresh), owners[fresh]
+    folded = [
+        state.marked(Links.of(new) if len(new) > len(own) else NO_LINKS, applied)
+        for state, own, (new, applied) in zip(states, done, unapplied, strict=True)
+    ]
+    if len(records):
+        _add(folded, records, owners, items, length)
     return folded, records
 
 
-def lasting_sets(packed: np.ndarray) -> tuple[KeySet, KeySet]:
-    """The items that RECORDs ``packed`` (n,) say were met, and those they say were hidden."""
-    if len(packed) == 1:  # nearly every call: one event of one person
-        record = packed[0]
-        code, item = record["type"], record["item"]
-        if not item:
-            return NOTHING, NOTHING
-        one = KeySet.of(packed["item"].copy(), packed["time"])
-        return one if TYPE_PRESENCE[code] > 0 else NOTHING, one if code == HIDE else NOTHING
-    named = packed["item"] != 0
-    met, hides = named & (TYPE_PRESENCE[packed["type"]] > 0), named & (packed["type"] == HIDE)
-    keys, times = packed["item"], packed["time"]
-    return KeySet.of(keys[met], times[met]), KeySet.of(keys[hides], times[hides])
+def _add(
+    states: list[UserState], records: Records, owners: np.ndarray, items: ItemFacts, length: int
+) -> None:
+    """Put in the place of each of ``states`` that owns one of the records, at least one, what it is with them."""
+    order = np.lexsort((records.packed["message"], records.packed["time"], owners))
+    ordered = records.take(order)
+    places, starts, counts = np.unique(owners[order], return_index=True, return_counts=True)
+    chosen = [states[place] for place in places.tolist()]
+    earliest = ordered.packed["time"][starts].tolist()
+    after = add_to_all(_profiles_of(chosen, earliest), ordered, starts + counts, items.buckets, length=length)
+    rows = zip(places.tolist(), chosen, earliest, counts.tolist(), after.now.tolist(), strict=True)
+    for n, (place, before, first, count, last) in enumerate(rows):
+        states[place] = UserState(
+            user_key=before.user_key,
+            history=after.history.row(n),
+            sums=after.sums[n],
+            affinity_keys=after.affinity_keys.row(n),
+            affinity=after.affinity.row(n),
+            had_set=bounded(KeySet(after.had.row(n), after.had_days.row(n))),
+            hidden_set=bounded(KeySet(after.hidden.row(n), after.hidden_days.row(n))),
+            links=before.links,
+            first_seen=min(before.first_seen, first) if before.total else first,
+            last_seen=last,
+            total=before.total + count,
+            applied=before.applied,
+        )
+
+
+def _profiles_of(states: Sequence[UserState], earliest: Sequence[int]) -> Profiles:
+    """What events are added to; ``earliest`` (n,) are the instants of the first, where an empty profile begins."""
+    keys, had, hidden = (
+        Rows.of([getattr(each, name) for each in states]) for name in ("affinity_keys", "had", "hidden")
+    )
+    now = [each.last_seen if each.total else first for each, first in zip(states, earliest, strict=True)]
+    return Profiles(
+        history=Rows.of([each.history for each in states]),
+        sums=np.stack([each.sums for each in states]),
+        affinity_keys=keys,
+        affinity=keys.beside([each.affinity for each in states]),
+        had=had,
+        had_days=had.beside([each.had_set.days for each in states]),
+        hidden=hidden,
+        hidden_days=hidden.beside([each.hidden_set.days for each in states]),
+        now=np.array(now, np.int64),
+    )

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.disk import fsync
+from tailorbird.plumbing.turns import take_turn
 from tailorbird.streams.stream import StreamAwayError
 
 WAIT_SECONDS = 2.0
@@ -79,9 +80,8 @@ class Database:
         try:
             with self._mended_errors():
                 left = max(0.0, self._wait_seconds - (time.monotonic() - started))
-                self._writer.execute(f"PRAGMA busy_timeout = {int(left * 1000)}")
-                # IMMEDIATE: one writer at a time from the first statement on, so offsets follow the order of commits.
-                self._writer.execute("BEGIN IMMEDIATE")
+                # One writer at a time from the first statement on, so offsets follow the order of commits.
+                take_turn(self._writer, wait_seconds=left)
                 try:
                     yield self._writer
                     self._writer.execute("COMMIT")

@@ -12,7 +12,7 @@ from tailorbird.features.counters import ItemCounters
 from tailorbird.features.cross import cross_matrix
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import Demographics, demographics_of, user_vector
-from tailorbird.features.items import ItemTable, item_matrix, static_rows
+from tailorbird.features.items import ItemTable, StaticItems, item_matrix
 from tailorbird.features.profiles import RowsOfKeys, histories_of
 from tailorbird.features.records import behaviour, records_of, records_of_frame
 from tailorbird.features.replay import ReplayProfiles
@@ -143,11 +143,12 @@ def test_static_item_features() -> None:
 
 
 def test_price_bands_and_content_rows() -> None:
-    rows = static_rows(CATALOG).set_index("item_id")
-    assert set(rows.columns) | {"item_sums", "item_seen", "item_total"} == {f.name for f in STORED_ITEM}
-    assert rows.loc["novel", "price_band"] == -1
-    assert rows.loc["drill", "price_band"] == 4
-    assert rows["content_row"].tolist() == [0, 1, 2, 3, 4]
+    rows = StaticItems(CATALOG).rows(np.arange(len(CATALOG)))
+    stored = {feature.name for feature in STORED_ITEM} - {"item_sums", "item_seen", "item_total"}
+    assert all(set(row) - {"item_id"} == stored for row in rows)
+    bands = {row["item_id"]: row["price_band"] for row in rows}
+    assert (bands["novel"], bands["drill"]) == (-1, 4)
+    assert [row["content_row"] for row in rows] == [0, 1, 2, 3, 4]
 
 
 def test_item_tables_survive_saving(tmp_path) -> None:
