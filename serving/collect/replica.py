@@ -3,7 +3,7 @@
 from typing import Any
 
 from serving.http.front import Front, Route
-from serving.lasting import refuse_dead
+from serving.lasting import keep_for_good, refuse_dead
 from serving.loopback import keep_on_this_machine
 from tailorbird.settings import Settings
 
@@ -34,6 +34,7 @@ class Collect:
             known_items=KnownItems(chosen.catalog_folder),
         )
         self._max_body_bytes = chosen.max_body_bytes
+        keep_for_good()
 
     def __serve_build_asgi_app__(self) -> Front:
         """The HTTP edge, made in the replica once the parts above stand."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ray import serve
 
 from serving.http.front import Front, Route
-from serving.lasting import dead, refuse_dead
+from serving.lasting import dead, keep_for_good, refuse_dead
 from serving.loopback import keep_on_this_machine
 from tailorbird.settings import Settings
 
@@ -103,6 +103,7 @@ class Recommend:
         self._noop, self._max_body_bytes = noop, chosen.max_body_bytes
         self._arms.start()
         self._heartbeat.start()
+        keep_for_good()
 
     def __serve_build_asgi_app__(self) -> Front:
         """The HTTP edge, made in the replica once the parts above stand."""
