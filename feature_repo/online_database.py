@@ -1,6 +1,5 @@
 """The SQLite database behind the online store: a connection a thread, its settings, transactions, and errors with a remedy."""
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from feast.repo_config import RepoConfig
 
 from feature_repo.away import FeatureStoreAwayError, remedy_of
+from tailorbird.plumbing.disk import identity
 from tailorbird.plumbing.turns import take_turn
 
 _CHECKPOINT_PAGES = 16_384
@@ -28,7 +28,7 @@ class OnlineDatabase:
         if connection is not None:
             # A path is slow to make: the one of the config at hand is kept.
             known = self._local.config is config
-            if connection.in_transaction or (known and self._local.file == _identity(self._local.path)):
+            if connection.in_transaction or (known and self._local.file == identity(self._local.path)):
                 return connection
             self.disconnect()
         path = database_path(config)
@@ -45,7 +45,7 @@ class OnlineDatabase:
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")  # the rows of one transaction fit
         connection.execute("PRAGMA secure_delete = ON")  # a forgotten user is not left in free pages
-        self._local.connection, self._local.file = connection, _identity(path)
+        self._local.connection, self._local.file = connection, identity(path)
         self._local.config, self._local.path = config, str(path)
         self._local.wait_seconds = config.online_store.busy_timeout_ms / 1000
         return connection
@@ -104,11 +104,3 @@ def database_path(config: RepoConfig) -> Path:
     """Absolute, or beside feature_store.yaml."""
     path = Path(config.online_store.path)
     return path if path.is_absolute() else (Path(config.repo_path or ".") / path).resolve()
-
-
-def _identity(path: Path | str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116 - runs in every read
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from serving.lasting import LastingThread
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
-from tailorbird.streams.stream import Entry, Stream, StreamAwayError
+from tailorbird.streams.stream import Entry, Stream, StreamAwayError, trouble_of
 
 log = logging.getLogger("ray.serve.tailorbird")
 BATCH_EVENTS = 5_000
@@ -76,6 +76,11 @@ class GroupWriter:
             self._waiting += len(events)
             self._jobs.put(job)  # within the lock: nothing may come after the end
         return job.done
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be stored now; empty where it can."""
+        return trouble_of(self._log)
 
     def close(self) -> None:
         """Write what waits, then end the thread; what comes later is refused."""

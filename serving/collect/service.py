@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection
 from http import HTTPStatus
 
 import orjson
-from pydantic import ValidationError
 
 from serving import metrics
 from serving.collect.door import check
 from serving.collect.fold import ProfileFolder
+from serving.http.bodies import parse_body
 from serving.http.front import Answer, Request
-from serving.http.problems import ProblemError, invalid
+from serving.http.problems import ProblemError
 from serving.http.schemas import EventBatch
 from serving.lasting import dead
 from serving.writer import GroupWriter
@@ -44,6 +44,8 @@ class CollectService:
         problems = [f"the thread {name} has died: this replica is about to be replaced" for name in lost]
         if self._folder.behind:
             problems.append("profiles lag behind the event log: they follow once the feature store is back")
+        if trouble := self._writer.trouble:
+            problems.append(trouble)
         status = "failed" if lost else "degraded" if problems else "ready"
         return Answer(
             orjson.dumps({"status": status, "workspace": self._workspace, "problems": problems}),
@@ -53,10 +55,7 @@ class CollectService:
     async def collect(self, request: Request) -> Answer:
         """POST /v1/events."""
         started, now = time.perf_counter(), self._clock()
-        try:
-            sent = EventBatch.model_validate_json(request.body)
-        except ValidationError as error:
-            raise invalid(error) from None
+        sent = parse_body(EventBatch, request.body)
         checked = check(
             sent.batch,
             now=now,

@@ -45,8 +45,11 @@ class ProblemError(Exception):
         return orjson.dumps(problem, default=str)
 
 
-def invalid(error: ValidationError) -> ProblemError:
-    """Turn pydantic's findings into one problem: 400 when the JSON does not parse, 422 when it breaks the schema."""
+def invalid(error: ValidationError, *, where: str = "") -> ProblemError:
+    """Turn pydantic's findings into one problem: 400 when the JSON does not parse, 422 when it breaks the schema.
+
+    ``where`` names what was read, where it is not the body.
+    """
     findings = error.errors(include_url=False, include_context=False)
     first = findings[0]
     if first["type"] == "json_invalid":
@@ -59,7 +62,7 @@ def invalid(error: ValidationError) -> ProblemError:
     return ProblemError(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "invalid-request",
-        reason(error),
+        reason(error, where=where),
         remedy="see /openapi.json for the schema",
         errors=[
             {"pointer": pointer(finding["loc"]), "detail": finding["msg"], "value": shown(finding["input"])}
@@ -68,12 +71,12 @@ def invalid(error: ValidationError) -> ProblemError:
     )
 
 
-def reason(error: ValidationError) -> str:
+def reason(error: ValidationError, *, where: str = "") -> str:
     """The first finding in one line: where, what and the value."""
     first = error.errors(include_url=False, include_context=False)[0]
-    where = pointer(first["loc"])
+    place = pointer(first["loc"]) or where or "the body"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{where or 'the body'}: {message}" + (
+    return f"{place}: {message}" + (
         "" if isinstance(first["input"], dict) else f", got {shown(first['input'])}"
     )
 

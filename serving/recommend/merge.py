@@ -3,15 +3,13 @@
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-from pydantic import TypeAdapter, ValidationError
-
+from serving.http.bodies import parse_body, parse_identifier
 from serving.http.front import Answer, Request
-from serving.http.problems import ProblemError, invalid
-from serving.http.schemas import Identifier, Linked, MergeRequest
+from serving.http.problems import ProblemError
+from serving.http.schemas import Linked, MergeRequest
 
 Link = Callable[[str, str, bool], Awaitable[Linked]]
 """Ask collect to join (True) or part (False) a user id and an anonymous id."""
-_ID = TypeAdapter(Identifier)
 
 
 class MergeRoutes:
@@ -22,20 +20,14 @@ class MergeRoutes:
 
     async def merge(self, request: Request) -> Answer:
         """POST: from the next answer on the user's profile holds what was done under the anonymous id."""
-        try:
-            user_id = _ID.validate_python(request.argument)
-            anonymous_id = MergeRequest.model_validate_json(request.body).anonymous_id
-        except ValidationError as error:
-            raise invalid(error) from None
+        user_id = parse_identifier(request.argument, name="the user's id")
+        anonymous_id = parse_body(MergeRequest, request.body).anonymous_id
         return await self._answer(user_id, anonymous_id, joined=True)
 
     async def part(self, request: Request) -> Answer:
         """DELETE: the profiles are as if they had never been joined."""
-        try:
-            user_id = _ID.validate_python(request.argument)
-            anonymous_id = _ID.validate_python(request.query.get("anonymousId", ""))
-        except ValidationError as error:
-            raise invalid(error) from None
+        user_id = parse_identifier(request.argument, name="the user's id")
+        anonymous_id = parse_identifier(request.query.get("anonymousId", ""), name="?anonymousId=")
         return await self._answer(user_id, anonymous_id, joined=False)
 
     async def _answer(self, user_id: str, anonymous_id: str, *, joined: bool) -> Answer:

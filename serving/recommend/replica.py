@@ -67,7 +67,7 @@ class Recommend:
             on_swap=_count_swap,
             on_change=lambda standings: self._heartbeat.now(),
         )
-        self._shown = open_exposures(chosen)
+        self._shown, self._happened = open_exposures(chosen), open_events(chosen)
         self._exposures = (ExposureWriter if store_exposures else NoExposures)(
             self._shown, on_outcome=lambda outcome, count: metrics.exposures.labels(outcome).inc(count)
         )
@@ -90,8 +90,8 @@ class Recommend:
             workspace_key=chosen.workspace_key,
             clock=clock,
             sample_share=chosen.exposure_sample,
+            streams=(self._shown, self._happened),
         )
-        self._happened = open_events(chosen)
         self._traces = TraceService(
             self._shown,
             self._happened,

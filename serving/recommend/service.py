@@ -7,15 +7,15 @@ from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
-from pydantic import BaseModel, ValidationError
 
 from serving import metrics
+from serving.http.bodies import parse_body
 from serving.http.cursor import read_cursor, write_cursor
 from serving.http.front import Answer, Request
-from serving.http.problems import ProblemError, invalid, shown
+from serving.http.problems import ProblemError, shown
 from serving.http.schemas import MAX_RESULTS, ItemFilter, RankRequest, RecommendationRequest, Visitor
 from serving.recommend.arms import ServedArms
 from serving.recommend.batch import Batcher
@@ -27,9 +27,9 @@ from tailorbird.experiments.assign import Unit, assign
 from tailorbird.exposures.exposure import SAMPLE_SHARE, new_recommendation_id
 from tailorbird.slate.query import NO_RULES, Rules
 from tailorbird.slate.recommender import Recommender
+from tailorbird.streams.stream import Stream, trouble_of
 
 log = logging.getLogger("ray.serve.tailorbird")
-Schema = TypeVar("Schema", bound=BaseModel)
 _NO_FILTER = ItemFilter()
 DEFAULT_RESULTS = 20
 Assign = Callable[[Unit, Sequence[Arm]], str]
@@ -49,12 +49,13 @@ class RecommendService:
         workspace_key: str,
         assign: Assign = assign,
         sample_share: float = SAMPLE_SHARE,
+        streams: Sequence[Stream[Any]] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._arms, self._drawer, self._exposures = arms, drawer, exposures
         self._workspace, self._workspace_key = workspace, workspace_key
         self._assign, self._clock = assign, clock
-        self._sample_share = sample_share
+        self._sample_share, self._streams = sample_share, streams
         self._batcher: Batcher[Visit, Answer] = Batcher(self._answers, rescue=self._rescued)
 
     async def recommend(self, request: Request) -> Answer:
@@ -68,7 +69,7 @@ class RecommendService:
 
     async def rank(self, request: Request) -> Answer:
         """POST /v1/rank."""
-        body = _parsed(RankRequest, request.body)
+        body = parse_body(RankRequest, request.body)
         visit = self._visit(
             body, scenario="rank", size=len(request.body), k=len(body.item_ids), explain=body.explain
         )
@@ -94,6 +95,7 @@ class RecommendService:
             problems.append("the feature store is away: answers are made without profiles")
         if self._exposures.trouble:
             problems.append(self._exposures.trouble)
+        problems += [trouble for trouble in map(trouble_of, self._streams) if trouble]
         champion = self._arms.champion
         return {
             "status": "degraded" if problems else "ready",
@@ -108,7 +110,7 @@ class RecommendService:
         }, True
 
     async def _recommendations(self, raw: bytes) -> Answer:
-        body = _parsed(RecommendationRequest, raw)
+        body = parse_body(RecommendationRequest, raw)
         wanted = body.filter or _NO_FILTER
         rules = NO_RULES
         if wanted is not _NO_FILTER:
@@ -207,13 +209,6 @@ def _answer(drawn: Drawn) -> Answer:
             }
         )
     )
-
-
-def _parsed(schema: type[Schema], body: bytes) -> Schema:
-    try:
-        return schema.model_validate_json(body)
-    except ValidationError as error:
-        raise invalid(error) from None
 
 
 def _asked_results(query: Mapping[str, str]) -> int:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import click
+import psutil
 
 from tailorbird.demo.ownership import forget, require_own_workspace
 from tailorbird.demo.processes import children, require_alive, wait_until_ready
@@ -63,6 +64,7 @@ def demo(
     if path is not None and not path.exists():
         raise UsageError(f"no such folder: {path}", remedy="name the folder that holds the data set's files")
     if not prepare_only:
+        _require_nobody_serves(settings)
         _require_free_ports(settings)
     require_own_workspace(settings)
     if fresh:
@@ -136,6 +138,18 @@ def _somebody(settings: Settings) -> tuple[str, str]:
         known = batch.column("user_id").drop_null()
         user_id = str(known[-1]) if len(known) else user_id
     return user_id, str(Catalog.read(settings.catalog_folder).item_ids[0])
+
+
+def _require_nobody_serves(settings: Settings) -> None:
+    try:
+        pid = int(json.loads((settings.folder / "serving.json").read_text("utf-8"))["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if psutil.pid_exists(pid):
+        raise TailorbirdError(
+            f"workspace {settings.workspace!r} is being served already, by process {pid}",
+            remedy=f"ask it at http://{settings.host}:{settings.port}, or end it: kill -INT {pid}",
+        )
 
 
 def _require_free_ports(settings: Settings) -> None:

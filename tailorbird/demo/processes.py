@@ -1,5 +1,6 @@
 """The commands that a demo starts: each in a session of its own, and every one of them ended, whatever happens."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -13,8 +14,10 @@ import httpx
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.terminal import say
 
-READY_WITHIN_SECONDS = 120.0
+READY_WITHIN_SECONDS = 300.0
 STOP_WITHIN_SECONDS = 25.0
+_SET_DEATH_SIGNAL = 1
+"""prctl's PR_SET_PDEATHSIG."""
 
 
 def require_alive(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
@@ -35,7 +38,7 @@ def children(commands: Sequence[tuple[str, ...]]) -> Iterator[dict[str, subproce
         for argv in commands:
             command = [sys.executable, "-m", "tailorbird", *argv]
             processes[argv[0]] = subprocess.Popen(  # noqa: S603
-                command, stdout=subprocess.DEVNULL, start_new_session=True
+                command, stdout=subprocess.DEVNULL, start_new_session=True, preexec_fn=_end_with_parent
             )
         yield processes
     finally:
@@ -62,6 +65,12 @@ def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         signal.signal(signal.SIGINT, previous)
 
 
+def _end_with_parent() -> None:
+    """Have Linux ask this process to end when its parent is gone, killed or not."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End a command that does not end, and its children where it leads a session of its own."""
     if os.getpgid(process.pid) == process.pid:
@@ -82,5 +91,6 @@ def wait_until_ready(url: str, processes: Mapping[str, subprocess.Popen[bytes]])
             pass
         time.sleep(0.3)
     raise TailorbirdError(
-        f"nothing was ready within {READY_WITHIN_SECONDS:.0f} s at {url}", remedy="see the messages above"
+        f"nothing was ready within {READY_WITHIN_SECONDS:.0f} s at {url}",
+        remedy="see the messages above and run the demo again: what is prepared stays",
     )

@@ -1,4 +1,4 @@
-"""Waits until what was written is on the disk."""
+"""Files on the disk: whether what was written has reached it, and whether a file is still the one it was."""
 
 import os
 from pathlib import Path
@@ -11,3 +11,12 @@ def fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def identity(path: Path | str) -> tuple[int, int] | None:
+    """What no other file has while this one exists; None where there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - runs in every read of a database
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.plumbing.disk import fsync
+from tailorbird.plumbing.disk import fsync, identity
 from tailorbird.plumbing.turns import take_turn
 from tailorbird.streams.stream import StreamAwayError
 
@@ -38,6 +38,7 @@ class Database:
         with self._mended_errors():
             self._writer = self._connect()
             self._reader = self._connect()
+        self._identity = identity(self.path)
 
     def create(self, script: str, *, version: int) -> None:
         """Run ``script`` in a new file and give it the format ``version``.
@@ -78,6 +79,7 @@ class Database:
         if not self._writing.acquire(timeout=self._wait_seconds):
             raise self._away("the writers before are not getting on", "locked")
         try:
+            self._require_same_file()
             with self._mended_errors():
                 left = max(0.0, self._wait_seconds - (time.monotonic() - started))
                 # One writer at a time from the first statement on, so offsets follow the order of commits.
@@ -94,6 +96,7 @@ class Database:
 
     def ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """Read within one snapshot."""
+        self._require_same_file()
         with self._mended_errors(), self._reading:
             self._reader.execute("BEGIN")
             try:
@@ -130,6 +133,14 @@ class Database:
         with self._writing, self._reading:
             self._writer.close()
             self._reader.close()
+
+    def _require_same_file(self) -> None:
+        """What is written to a file that nobody finds any more must not be promised to anybody."""
+        if identity(self.path) != self._identity:
+            raise StreamAwayError(
+                f"{self.name} stream {self.path}: the file was deleted or replaced while it was in use",
+                remedy="put it back, then restart what uses it",
+            )
 
     def _free_pages(self) -> int:
         return int(self.ask(lambda connection: connection.execute("PRAGMA freelist_count").fetchone()[0]))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import pyarrow as pa
 
@@ -108,3 +108,12 @@ class Stream(Protocol[Record]):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *error: object) -> None: ...
+
+
+def trouble_of(stream: Stream[Any]) -> str:
+    """Why the stream cannot be read or written now; empty where it can."""
+    try:
+        stream.end()
+    except TailorbirdError as error:
+        return f"{error.what}: {error.remedy}"
+    return ""

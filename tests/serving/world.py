@@ -126,6 +126,7 @@ class World:
             workspace_key=settings.workspace_key,
             assign=lambda unit, arms: self.chosen.get(unit.user_key, "champion"),
             sample_share=1.0,
+            streams=(self.shown, self.log),
             clock=lambda: self.clock,
         )
         updater = ProfileUpdater(settings, log=self.log)

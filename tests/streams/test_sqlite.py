@@ -201,6 +201,21 @@ def test_a_disk_that_takes_no_more_costs_nothing_that_was_acknowledged(tmp_path:
     assert after == stored + 1
 
 
+@pytest.mark.parametrize("act", ["delete", "replace"])
+def test_a_file_that_went_away_takes_nothing_more(tmp_path: Path, act: str) -> None:
+    with open_at(tmp_path) as stream:
+        stream.append([event(1)])
+        copy = stream.path.read_bytes()
+        stream.path.unlink()
+        if act == "replace":
+            stream.path.write_bytes(copy)
+        for attempt in (lambda: stream.append([event(2)]), stream.end, lambda: compact(stream)):
+            with pytest.raises(StreamAwayError, match="deleted or replaced"):
+                attempt()
+        assert not stream.archive.exists()
+        assert stream.path.exists() == (act == "replace")
+
+
 def test_reading_a_negative_number_of_records_is_refused(stream: SqliteStream) -> None:
     with pytest.raises(UsageError, match="from 0 on"):
         stream.read(BEGINNING, limit=-1)

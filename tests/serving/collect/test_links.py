@@ -52,6 +52,10 @@ def test_a_withdrawal_counts_although_the_clock_was_set_back(world):
     assert world.profile("user:ann").total == 0
 
 
+def test_a_missing_anonymous_id_is_called_by_its_name(world):
+    assert "?anonymousId=" in world.call("DELETE", MERGE).json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [

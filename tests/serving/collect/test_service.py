@@ -88,6 +88,7 @@ def test_a_senders_wrong_clock_is_set_right(world):
         (b'{"batch": {}}', 422),
         (b"{}", 422),
         (b"[]", 422),
+        (b'{"batch": [{"messageId": "m", "type": "view", "context": {"x": -Infinity}}]}', 400),
         (b"x" * 20_000, 413),
     ],
 )
@@ -117,6 +118,18 @@ def test_a_log_that_cannot_write_says_so_and_loses_nothing(world):
     response = world.post(PATH, {"batch": [view("m1")]})
     assert response.status_code == 503
     assert "nothing of this batch was stored" in response.json()["detail"]
+
+
+def test_nothing_is_acknowledged_that_goes_into_a_deleted_log(world):
+    """Open, the file takes events for ever, and nobody will ever read them."""
+    world.log.path.unlink()
+    response = world.post(PATH, {"batch": [view("m1")]})
+    assert response.status_code == 503
+    assert "deleted or replaced" in response.json()["detail"]
+    for path in ("/v1/events/health", "/health/ready"):
+        health = world.call("GET", path).json()
+        assert health["status"] == "degraded"
+        assert "deleted or replaced" in str(health["problems"])
 
 
 def test_many_callers_at_once_are_counted_each_by_itself(world):

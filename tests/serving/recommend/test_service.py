@@ -77,6 +77,9 @@ def test_more_than_the_catalogue_is_answered_partially(world):
         (b'{"userId": 7}', 422, "/userId"),
         (b'{"userId": ""}', 422, "/userId"),
         (b'{"userid": "ann"}', 422, "/userid"),
+        (b'{"user_id": "ann"}', 422, "/user_id"),
+        (b'{"context": {"a": Infinity}}', 400, "Infinity is no number"),
+        (b'{"context": {"a": NaN, "b": "NaN"}}', 400, "NaN is no number"),
         (b'{"excludeItemIds": "i1"}', 422, "/excludeItemIds"),
         (b'{"filter": {"minPrice": -1}}', 422, "/filter/minPrice"),
         (b'{"filter": {"colour": "red"}}', 422, "/filter/colour"),
@@ -113,6 +116,10 @@ def test_a_bad_query_string_is_a_422(world, query):
     response = world.call("GET", f"{PATH}/ann?{query}")
     assert response.status_code == 422
     assert response.json()["remedy"]
+
+
+def test_a_word_that_is_no_number_elsewhere_is_a_word(world):
+    assert world.post(PATH, {"userId": "Infinity", "context": {"a": "NaN"}}).status_code == 200
 
 
 def test_a_body_past_the_limit_is_a_413(world):
