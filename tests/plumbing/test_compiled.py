@@ -8,7 +8,7 @@ import pytest
 
 from tailorbird.plumbing.compiled import compiled, positions
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(
     path for path in (ROOT / "tailorbird").rglob("*.py") if "@compiled" in path.read_text(encoding="utf-8")
 )
