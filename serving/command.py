@@ -21,7 +21,7 @@ READY_SECONDS = 120.0
 
 
 @click.command()
-@click.option("--workspace", help="RecommenderBuilder to serve.  [default: TAILORBIRD_WORKSPACE or shop]")
+@click.option("--workspace", help="Workspace to serve.  [default: TAILORBIRD_WORKSPACE or shop]")
 @click.option("--host", help="Address to bind to.  [default: TAILORBIRD_HOST or 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="HTTP port.  [default: TAILORBIRD_PORT or 8000]")
 @click.option("--replicas", type=click.IntRange(1, 64), help="Replicas of the recommend application.")

@@ -183,12 +183,13 @@ def _cpus() -> int:
 
 
 def _version(registered: "Registered") -> dict[str, object]:
+    cases = registered.tags.get("cases")
     return {
         "model": registered.name,
         "version": registered.version,
         "bundle": registered.tags.get("bundle", ""),
         "ndcg@10": registered.tags.get("ndcg_at_10", ""),
-        "cases": registered.tags.get("cases", ""),
+        "cases": int(cases) if cases else None,
         "folder": registered.place,
     }
 

@@ -27,7 +27,7 @@ RECIPES = {"online-retail": "retail"}
 @click.option(
     "--path", type=click.Path(path_type=Path), help="Folder of the data set's files; not needed for `shop`."
 )
-@click.option("--size", default=2000, show_default=True, help="Users of the simulated shop.")
+@click.option("--size", default=2000, show_default=True, help="Users of the simulated shop, 20 to 50,000.")
 @click.option("--seed", default=7, show_default=True, help="Seed of the simulated shop.")
 @click.option("--recipe", help="Recipe that the study starts from.  [default: quick; online-retail: retail]")
 @click.option("--trials", default=4, show_default=True, help="Trials of the Optuna study.")

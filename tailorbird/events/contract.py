@@ -20,7 +20,7 @@ LAST_POSITION = 2**31 - 1
 LARGEST_JSON = 16_384
 """Characters of ``context`` or ``properties`` as JSON."""
 DEEPEST_JSON = 8
-"""Levels of objects and lists within each other."""
+"""Levels of objects and lists within each other, the outermost object included."""
 EARLIEST = 631_152_000.0
 """1990-01-01 UTC in epoch seconds: what happened before was not recorded by a computer of today's kind."""
 CLOCK_SKEW_SECONDS = 300.0
@@ -218,7 +218,7 @@ def _is_object_of_levels(given: object) -> bool:
 
 def _deeper(given: object, levels: int) -> bool:
     inner = given.values() if isinstance(given, Mapping) else given if isinstance(given, list) else ()
-    return levels < 0 or any(_deeper(each, levels - 1) for each in inner if isinstance(each, (Mapping, list)))
+    return levels < 1 or any(_deeper(each, levels - 1) for each in inner if isinstance(each, (Mapping, list)))
 
 
 def _finite(given: float) -> bool:

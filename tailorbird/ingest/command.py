@@ -26,13 +26,17 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--data", "name", help="A data set with a built-in mapping: " + ", ".join(builtin_mappings()) + "."
 )
 @click.option(
-    "--path", type=click.Path(path_type=Path, file_okay=False), help="Folder of the data set's files."
+    "--path",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the data set's files.  [default: the folder of --mapping]",
 )
 @click.option("--events", type=_FILE, help="Events as Parquet, CSV or JSONL.")
 @click.option("--items", type=_FILE, help="Items, in the same formats.")
 @click.option("--users", type=_FILE, help="Users, in the same formats.")
 @click.option(
-    "--mapping", "mapping_file", help="TOML file that says which columns make an event, item or user."
+    "--mapping",
+    "mapping_file",
+    help="TOML file that says which columns make an event, item or user, and which files hold them.",
 )
 @click.option("--workspace", help="Workspace to fill (default: TAILORBIRD_WORKSPACE or shop).")
 @click.option(
@@ -53,13 +57,15 @@ def ingest(
     r"""Validate events, items and users into the workspace.
 
     Every row is either accepted or written to the quarantine with its reason; ingesting the same files again stores
-    nothing twice. Without a mapping, columns must already have the schema's names.
+    nothing twice. Without a mapping, columns must already have the schema's names. --events, --items and --users go
+    before the files that a mapping names.
 
     \b
     Examples:
         tailorbird ingest --data shop --path ./my-shop
         tailorbird ingest --data movielens-1m --path ~/data/movielens-1m --workspace movies
         tailorbird ingest --events e.parquet --items i.parquet --users u.parquet --mapping m.toml
+        tailorbird ingest --mapping my-shop/mapping.toml
         tailorbird ingest --events clicks.jsonl --json
     """
     settings = load_settings(workspace=workspace)

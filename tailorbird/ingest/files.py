@@ -1,13 +1,14 @@
 """Reads one table from Parquet, CSV or JSONL; a line that is no row is kept aside, a half-written file is an error."""
 
+import codecs
 import csv
 import gzip
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pandas as pd
@@ -16,18 +17,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.ingest.lines import Broken, one_line_pattern, part_lines
 
 NULLS = ["", "NULL", "null", "None", "NaN", "nan"]
 """What stands for nothing in a CSV."""
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A line that could not become a row: its number (from 1, header included), why, and its text."""
-
-    line: int
-    reason: str
-    raw: str
 
 
 @dataclass(frozen=True)
@@ -92,41 +85,81 @@ def _parquet(content: bytes, path: Path) -> tuple[pd.DataFrame, list[Broken]]:
 
 def _separated(delimiter: str) -> Callable[[bytes, Path], tuple[pd.DataFrame, list[Broken]]]:
     def read(content: bytes, path: Path) -> tuple[pd.DataFrame, list[Broken]]:
-        broken: list[Broken] = []
-
-        def keep_aside(row: Any) -> str:
-            reason = f"wrong number of columns: {row.actual_columns}, not {row.expected_columns}"
-            broken.append(Broken(row.number or 0, reason, row.text))
-            return "skip"
-
+        content = content.removeprefix(codecs.BOM_UTF8)
+        if b"\n" not in content:
+            content = content.replace(b"\r", b"\n")
+        if content.endswith((b"\n\n", b"\n\r\n")):
+            content = content.rstrip(b"\r\n") + b"\n"
         try:
-            header = next(
-                csv.reader([content.decode("utf-8-sig").partition("\n")[0]], delimiter=delimiter), []
-            )
-            table = pa.csv.read_csv(
-                BytesIO(content),
-                # One thread: only then does Arrow know the number of a bad line.
-                read_options=pa.csv.ReadOptions(use_threads=False, block_size=1 << 24),
-                parse_options=pa.csv.ParseOptions(
-                    delimiter=delimiter, invalid_row_handler=keep_aside, newlines_in_values=True
-                ),
-                # All as text: an id like 007 must not become a number.
-                convert_options=pa.csv.ConvertOptions(
-                    column_types=dict.fromkeys(header, pa.string()),
-                    strings_can_be_null=True,
-                    null_values=NULLS,
-                ),
-            )
+            first = content.decode().lstrip("\r\n").partition("\n")[0].partition("\r")[0]
         except UnicodeDecodeError as error:
             raise TailorbirdError(f"{path} is not UTF-8: {error}", remedy="save the file as UTF-8") from error
-        except pa.ArrowInvalid as error:
-            raise _half_written(path, str(error)) from error
-        lines = content.count(b"\n")
-        if broken and not content.endswith(b"\n") and broken[-1].line in (0, lines + 1):
-            raise _half_written(path, f"line {broken[-1].line or lines + 1} ends in its middle")
-        return table.to_pandas(), broken
+        names = next(csv.reader([first], delimiter=delimiter), [])
+        lines = content.count(b"\n") + (not content.endswith(b"\n"))
+        rows = _rows(content, delimiter=delimiter, names=names)
+        # A row for each line is the rule; else a cell holds a line break, or a quote stays open and swallows rows.
+        if rows.damage or 1 + rows.table.num_rows + len(rows.broken) < lines:
+            rows = _rows_but_open_quotes(rows, content, delimiter=delimiter, names=names, path=path)
+        if rows.damage:
+            raise _half_written(path, str(rows.damage)) from rows.damage
+        if not content.endswith(b"\n"):
+            ends_open = not one_line_pattern(delimiter).match(content, content.rfind(b"\n") + 1)
+            if ends_open or (rows.broken and rows.broken[-1].line == lines):
+                raise _half_written(path, f"line {lines} ends in its middle")
+        return rows.table.to_pandas(), rows.broken
 
     return read
+
+
+class _Rows(NamedTuple):
+    """A table, and the rows that do not fit into it; their ``line`` counts rows, header included. Or what is damaged."""
+
+    table: pa.Table
+    broken: list[Broken]
+    damage: pa.ArrowInvalid | None = None
+
+
+def _rows(content: bytes, *, delimiter: str, names: list[str]) -> _Rows:
+    broken: list[Broken] = []
+
+    def keep_aside(row: Any) -> str:
+        reason = f"wrong number of columns: {row.actual_columns}, not {row.expected_columns}"
+        broken.append(Broken(row.number, reason, row.text))
+        return "skip"
+
+    try:
+        table = pa.csv.read_csv(
+            BytesIO(content),
+            # One thread: only then does Arrow know the number of a bad row.
+            read_options=pa.csv.ReadOptions(use_threads=False, block_size=1 << 24),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=delimiter, invalid_row_handler=keep_aside, newlines_in_values=True
+            ),
+            # All as text: an id like 007 must not become a number.
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=NULLS
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        return _Rows(pa.table({}), [], error)
+    return _Rows(table, broken)
+
+
+def _rows_but_open_quotes(
+    rows: _Rows, content: bytes, *, delimiter: str, names: list[str], path: Path
+) -> _Rows:
+    """The rows, read again where there are lines whose quote stays open; broken ones are numbered by the file's lines."""
+    parted = part_lines(content, delimiter=delimiter, columns=len(names))
+    if parted.broken and (not len(parted.first) or parted.broken[0].line < parted.first[0]):
+        raise TailorbirdError(
+            f"{path}, line {parted.broken[0].line}: a quote opens in the header and does not close: "
+            f"{parted.broken[0].raw[:80]}",
+            remedy="close or remove the quote; the header is one line",
+        )
+    if parted.broken:
+        rows = _rows(parted.content, delimiter=delimiter, names=names)
+    found = [replace(each, line=parted.line_of(each.line)) for each in rows.broken]
+    return rows._replace(broken=sorted([*parted.broken, *found], key=lambda each: each.line))
 
 
 def _json_lines(content: bytes, path: Path) -> tuple[pd.DataFrame, list[Broken]]:

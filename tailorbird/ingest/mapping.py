@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class TableMapping:
 
 @dataclass(frozen=True)
 class Mapping:
-    """How one data set becomes events, items and users."""
+    """How one data set becomes events, items and users. ``folder`` holds the mapping's file; a built-in one has none."""
 
     name: str
     description: str
@@ -39,6 +39,7 @@ class Mapping:
     items: TableMapping | None = None
     users: TableMapping | None = None
     max_events_per_minute: int = 600
+    folder: Path | None = field(default=None, repr=False, compare=False)  # where it lies changes no meaning
 
     @property
     def ordered_only(self) -> bool:
@@ -68,7 +69,7 @@ def load_mapping(name_or_path: str | Path) -> Mapping:
         raise UsageError(
             f"no mapping {text!r}", remedy=f"give a TOML file, or one of {', '.join(builtin_mappings())}"
         )
-    return parse_mapping(path.read_text(encoding="utf-8"), name=path.stem)
+    return replace(parse_mapping(path.read_text(encoding="utf-8"), name=path.stem), folder=path.parent)
 
 
 def identity_mapping(name: str = "same-names") -> Mapping:

@@ -62,7 +62,7 @@ def read_tables(
     users: Path | None = None,
     tie_seed: int | None = None,
 ) -> Tables:
-    """Read the files that ``mapping`` names in the folder ``path``, or the files given.
+    """Read the files given, or those that ``mapping`` names: in the folder ``path``, else in the mapping's own.
 
     Events of one user at one instant keep the order of the file; with ``tie_seed`` their order is drawn. Files are often
     sorted by item id, and a model that sees the order of equal instants then learns to count upwards.
@@ -75,6 +75,7 @@ def read_tables(
         raise UsageError(
             f"no folder {path}", remedy="--path wants the folder that holds the data set's files"
         )
+    path = path or mapping.folder
     source = read_source(_file(mapping.events, given=events, path=path, what="events"))
     if tie_seed is not None:
         source = replace(
@@ -114,6 +115,7 @@ def file_paths(
     mapping: Mapping, *, path: Path | None, events: Path | None, items: Path | None, users: Path | None
 ) -> list[Path]:
     """The files that :func:`read_tables` would read."""
+    path = path or mapping.folder
     wanted = [(mapping.events, events), (mapping.items, items), (mapping.users, users)]
     found = [_optional_file(table, given=given, path=path) for table, given in wanted]
     return [file for file in found if file is not None]
@@ -153,7 +155,7 @@ def _events(source: Source, mapping: Mapping) -> pd.DataFrame:
 def without_ties(instants: pd.Series, keys: pd.Series) -> pd.Series:
     """Move equal instants of one user apart by 1 µs each, in the order of the rows, so that "before" has one meaning."""
     if not isinstance(instants.dtype, pd.DatetimeTZDtype):
-        fit = pd.to_datetime(instants, utc=True, errors="coerce").astype("datetime64[us, UTC]")
+        fit = _fitting(instants)
         moved = without_ties(fit, keys)
         return moved.astype(object).where(fit.notna(), instants)
     valid = instants.notna()
@@ -187,24 +189,41 @@ def _by_row(mapping: Mapping) -> bool:
 def _content_ids(events: pd.DataFrame, *, name: str) -> pd.Series:
     """An id that follows from the row's content, so that ingesting a file again, or a longer one, repeats the ids.
 
-    Equal rows are told apart by their number of occurrence.
+    Equal rows are told apart by their number of occurrence; what other rows hold changes no id.
     """
-    content = {}
+    content, hashes_of_unfit = {}, pd.Series(np.uint64(0), index=events.index)
     for column in _IDENTITY:
         values = events[column]
-        # A column that kept values as found (no number, no time) is hashed by its text.
-        content[column] = values.fillna("").astype(str) if values.dtype == object else values
-    hashes = pd.util.hash_pandas_object(pd.DataFrame(content), index=False)
+        if column not in ("value", "event_time"):
+            content[column] = values.fillna("").astype(str)
+            continue
+        # One value that is no number or no time leaves a whole column as found; the ids of its good rows stay the same.
+        fit = _fitting(values)
+        unfit = values.notna() & fit.isna()
+        content[column] = fit
+        if unfit.any():
+            hashes_of_unfit[unfit] ^= pd.util.hash_pandas_object(values[unfit].astype(str), index=False)
+    hashes = pd.util.hash_pandas_object(pd.DataFrame(content), index=False) ^ hashes_of_unfit
     nth = hashes.groupby(hashes).cumcount()
     ids = [f"{name}-{code:016x}" + (f"-{n}" if n else "") for code, n in zip(hashes, nth, strict=True)]
     return pd.Series(ids, index=events.index, dtype=object)
+
+
+def _fitting(values: pd.Series) -> pd.Series:
+    """The values of ``value`` or ``event_time`` in their schema's type; missing where one does not fit."""
+    if values.dtype != object:
+        return values
+    if values.name == "value":
+        return pd.to_numeric(values, errors="coerce").astype(float)
+    return pd.to_datetime(values, format="ISO8601", utc=True, errors="coerce").astype("datetime64[us, UTC]")
 
 
 def _file(table: TableMapping, *, given: Path | None, path: Path | None, what: str) -> Path:
     file = _optional_file(table, given=given, path=path)
     if file is None:
         raise UsageError(
-            f"no {what} given", remedy=f"give --{what} FILE, or --path with the folder of the data set"
+            f"no {what} given",
+            remedy=f"give --{what} FILE, or --path with the folder of the data set; a mapping may name them: file = …",
         )
     return file
 
@@ -212,11 +231,13 @@ def _file(table: TableMapping, *, given: Path | None, path: Path | None, what: s
 def _optional_file(table: TableMapping | None, *, given: Path | None, path: Path | None) -> Path | None:
     if given is not None:
         return given
-    if path is None or table is None or not table.file:
+    if table is None or not table.file:
         return None
-    file = path / table.file
+    if path is None and not Path(table.file).is_absolute():
+        return None
+    file = (path or Path()) / table.file
     # The same table in another format is as good: events.csv for events.parquet.
     if not file.exists():
-        others = [other for other in sorted(path.glob(f"{file.stem}.*")) if other.is_file()]
+        others = [other for other in sorted(file.parent.glob(f"{file.stem}.*")) if other.is_file()]
         file = others[0] if others else file
     return file

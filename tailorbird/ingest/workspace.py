@@ -145,13 +145,16 @@ def fingerprint(files: list[Path], mapping: Mapping) -> str:
 
 
 def earlier_report(settings: Settings, *, identity: str) -> IngestReport | None:
-    """The report of the run that ingested exactly this, if the workspace still holds its outcome."""
+    """What ingesting exactly this again does, from the report of the run that did: nothing is stored.
+
+    None where no run did, or where the workspace does not hold its outcome any more.
+    """
     path = _report_path(settings, identity)
     if not path.exists() or not (settings.catalog_folder / "items.parquet").exists():
         return None
     values = json.loads(path.read_text(encoding="utf-8"))
     values["anomalies"] = [Anomaly(**anomaly) for anomaly in values["anomalies"]]
-    report = IngestReport(**{**values, "skipped": True})
+    report = IngestReport(**{**values, "stored": 0, "already_stored": values["accepted"], "skipped": True})
     with open_events(settings) as stream:
         whole = stream.end().reaches(Position.from_text(report.position))
     return report if whole and "future time" not in report.reasons else None

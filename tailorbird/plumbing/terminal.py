@@ -112,8 +112,15 @@ def emit(result: Mapping[str, object], *, as_json: bool) -> None:
 
 
 def _cell(value: object) -> str:
+    """A value as a person reads it: a dash for nothing, ``key = value`` for what has names."""
+    if value is None or (isinstance(value, (Mapping, list, tuple)) and not value):
+        return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {_cell(each)}" for key, each in value.items())
+    if isinstance(value, (list, tuple)):
+        return ("; " if isinstance(value[0], Mapping) else ", ").join(map(_cell, value))
     return (
         f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
     )

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -12,9 +11,10 @@ from typing import Any, Literal, get_args, get_origin
 
 from tailorbird.errors import UsageError
 from tailorbird.events.valence import Taste
+from tailorbird.recipes.bounds import LARGEST
 
 FOLDER = Path(__file__).parent
-_WORDS = {bool: "true or false", int: "a whole number, 0 or more", float: "a number, 0 or more", str: "text"}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 SOURCES = ("cooccurrence", "sequence", "content", "popularity", "habit")
 
 
@@ -249,14 +249,16 @@ def _typed(kind: Any, value: Any, *, key: str) -> Any:
         if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
             return tuple(value)
     elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if math.isfinite(value) and value >= 0:
+        if 0 <= value <= LARGEST[key]:
             return float(value)
     elif kind is int and isinstance(value, int) and not isinstance(value, bool):
-        if value >= 0:
+        if 0 <= value <= LARGEST[key]:
             return value
     elif kind is str and isinstance(value, str):
         return value
     wanted = "a list of strings" if get_args(kind) else _WORDS.get(kind, f"a table [{key}]")
+    if key in LARGEST:
+        wanted = f"{wanted} from 0 to {LARGEST[key]:,}"
     raise UsageError(f"recipe key {key} is {value!r}", remedy=f"give {wanted}")
 
 

@@ -11,12 +11,16 @@ from tailorbird.errors import UsageError
 from tailorbird.plumbing.terminal import emit, progress, say
 from tailorbird.settings import load_settings
 from tailorbird.simulator.goods import DAY
-from tailorbird.simulator.shop import DEFAULT_SIZE, Shop
+from tailorbird.simulator.shop import DEFAULT_SIZE, LARGEST, SMALLEST, Shop
 
 
 @click.command()
 @click.option(
-    "--size", type=int, default=DEFAULT_SIZE, show_default=True, help="Users; about 50 events each."
+    "--size",
+    type=int,
+    default=DEFAULT_SIZE,
+    show_default=True,
+    help=f"Users, {SMALLEST} to {LARGEST:,}; about 50 events each.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same shop.")
 @click.option(

@@ -14,6 +14,7 @@ from tailorbird.catalog.catalog import ITEM_COLUMNS, USER_COLUMNS
 from tailorbird.cli import COMMANDS, tailorbird
 from tailorbird.events.schema import EVENT_TYPES
 from tailorbird.features.table import FEATURES
+from tailorbird.recipes.bounds import LARGEST
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import Settings
 
@@ -104,6 +105,11 @@ def test_every_recipe_key_is_documented() -> None:
         for key in (values if isinstance(values, dict) else [section])
     ]
     assert [key for key in keys if f"| `{key}` |" not in page] == []
+    assert [
+        key
+        for key, most in LARGEST.items()
+        if not re.search(rf"^\| `{key}` \| \S+ \| {most:,} \|", page, re.M)
+    ] == []
 
 
 def test_every_folder_of_the_rooms_is_in_the_readme() -> None:
@@ -131,6 +137,26 @@ def test_every_command_has_help_with_examples(name: str) -> None:
     members = command.commands.values() if isinstance(command, click.Group) else [command]
     for member in members:
         assert "Examples:" in (member.help or ""), name
+
+
+def helps(command: click.Command, name: str) -> list[str]:
+    """The help of a command and of all that lie under it."""
+    context = click.Context(command, info_name=name)
+    said = [command.get_help(context)]
+    if isinstance(command, click.Group):
+        for member in command.list_commands(context):
+            said += helps(command.get_command(context, member), member)  # type: ignore[arg-type]
+    return said
+
+
+def test_no_help_names_a_class_of_the_code() -> None:
+    rooms = ("tailorbird", "training", "registry", "serving", "feature_repo")
+    sources = [path.read_text() for room in rooms for path in (ROOT / room).rglob("*.py")]
+    classes = {name for text in sources for name in re.findall(r"^class (\w+)", text, re.M)}
+    compound = {name for name in classes if re.search("[a-z][A-Z]", name)}
+    assert len(compound) > 100
+    for text in helps(tailorbird, "tailorbird"):
+        assert set(re.findall(r"\w+", text)) & compound == set(), text
 
 
 def test_make_targets_stand_in_the_order_of_the_flow() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tailorbird.events.contract import Fields, faults_of
 from tailorbird.events.rows import table_of_frame
 from tailorbird.events.schema import SCHEMA
 from tailorbird.events.validation import validate
@@ -31,6 +32,11 @@ def rows(count: int, **columns) -> pd.DataFrame:
     for name, values in columns.items():
         frame[name] = values
     return frame
+
+
+def nested(levels: int) -> str:
+    """A JSON object in which objects and lists lie within each other, ``levels`` of them with the outermost."""
+    return '{"a":' * (levels - 2) + '{"a":[]}' + "}" * (levels - 2)
 
 
 def reason_of(frame: pd.DataFrame, **options) -> str:
@@ -79,6 +85,8 @@ def test_good_rows_pass_with_the_schemas_types() -> None:
         ("value", float("inf"), "bad value: inf"),
         ("context", "{broken", "bad context: '{broken'"),
         ("context", "[1]", "bad context: '[1]'"),
+        ("context", nested(9), "bad context: '{"),
+        ("properties", nested(9), "bad properties: '{"),
         ("properties", 5, "wrong type: properties 5"),
     ],
 )
@@ -88,6 +96,15 @@ def test_a_bad_value_is_quarantined_with_its_reason(column: str, value: object, 
     values[1] = value
     frame[column] = pd.Series(values, dtype=object)
     assert reason in reason_of(frame)
+
+
+def test_an_object_of_eight_levels_is_the_deepest_that_is_fine() -> None:
+    frame = rows(2, context=[nested(8), json.dumps({})], properties=nested(8))
+    assert len(validate(frame, catalog_ids=ITEMS, now=NOW).accepted) == 2
+    event = Fields("m", "click", "u", item_id="a", event_time=NOW)
+    for levels, faults in ((8, []), (9, ["bad context"])):
+        context = json.loads(nested(levels))
+        assert [each.what for each in faults_of(event._replace(context=context), now=NOW)] == faults
 
 
 def test_a_bad_row_does_not_take_the_id_of_a_good_one() -> None:

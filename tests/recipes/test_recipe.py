@@ -1,5 +1,6 @@
 """Recipes: what is written is what is read, and a slip is named."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailorbird.errors import UsageError
+from tailorbird.recipes.bounds import LARGEST
 from tailorbird.recipes.recipe import Recipe, load_recipe, recipe_names
 
 
@@ -55,7 +57,15 @@ def test_an_override_changes_its_key_only(dropout: float, window: int, seen: boo
         ("taste = 'salty'", "salty"),
         ("taste = 1", "taste is 1"),
         ("max_category_share = 0", "max_category_share 0"),
-        ("max_category_share = 1.5", "max_category_share 1.5"),
+        ("max_category_share = 1.5", "max_category_share is 1.5; give a number from 0 to 1"),
+        ("width = 1000000000", "width is 1000000000; give a whole number from 0 to 4,096"),
+        ("[sequence]\nblocks = 65", "sequence.blocks is 65; give a whole number from 0 to 64"),
+        (
+            "[sequence]\nlearning_rate = 1e9",
+            "sequence.learning_rate is 1000000000.0; give a number from 0 to 1",
+        ),
+        ("[ranker]\nweight_decay = inf", "ranker.weight_decay is inf; give a number from 0 to 10"),
+        ("[cooccurrence]\nease_l2 = 1" + "0" * 400, "give a number from 0 to 1,000,000,000"),
         ("sources = ['oracle']", "oracle"),
         ("sources = []", "sources"),
         ("sequence = 3", "sequence"),
@@ -70,6 +80,20 @@ def test_a_slip_is_named_with_its_value(tmp_path: Path, text: str, said: str) ->
         load_recipe(path)
     assert said in str(error.value)
     assert error.value.remedy
+
+
+def test_every_number_has_a_largest_value_that_may_be_given() -> None:
+    values = asdict(Recipe())
+    tables = {name: table for name, table in values.items() if isinstance(table, dict)}
+    numbers = {key: value for key, value in values.items() if type(value) in (int, float)}
+    for name, table in tables.items():
+        numbers |= {f"{name}.{key}": value for key, value in table.items() if type(value) in (int, float)}
+    assert LARGEST.keys() == numbers.keys()
+    for key, most in LARGEST.items():
+        if key != "ranker.new_items":  # below 1: not all items are new
+            Recipe().override({key: most})
+        with pytest.raises(UsageError, match=rf"{key} is .*from 0 to {most:,}"):
+            Recipe().override({key: most + 1})
 
 
 def test_an_unknown_recipe_is_told_the_known_ones() -> None:

@@ -30,6 +30,12 @@ def test_the_files_and_the_dial_are_written(tmp_path: Path) -> None:
     assert Shop.open(tmp_path).seed == 4
 
 
+def test_the_help_says_which_sizes_there_are() -> None:
+    assert "20 to 50,000" in invoke("--help").stdout
+    for size in (19, 50_001):
+        assert "from 20 to 50,000" in str(invoke("--size", size, "--end", "2025-03-01").exception)
+
+
 def test_the_same_shop_stays_and_another_replaces_it(tmp_path: Path) -> None:
     invoke("--size", 30, "--out", tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}

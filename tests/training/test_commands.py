@@ -24,6 +24,7 @@ def test_the_commands_walk_from_training_to_rollback(toy: Settings, tmp_path: Pa
     first = run(toy, "train", "--recipe", str(tmp_path / "toy.toml"), "--json")
     assert first.exit_code == 0, first.output
     assert json.loads(first.stdout)["version"] == 1
+    assert isinstance(json.loads(first.stdout)["cases"], int)
     assert json.loads(run(toy, "promote", "--json").stdout)["promoted"]
     assert not json.loads(run(toy, "promote", "--json").stdout)["promoted"]
     assert run(toy, "train", "--recipe", str(tmp_path / "popular.toml")).exit_code == 0

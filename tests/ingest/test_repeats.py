@@ -1,0 +1,61 @@
+"""Ingesting again, or files that overlap: what is in the log is not stored twice, and the report says so."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tailorbird.ingest.command import ingest
+from tailorbird.settings import load_settings
+from tailorbird.streams.scan import read_log
+
+HEADER = "type,user_id,item_id,event_time,value\n"
+GOOD = "".join(
+    f"click,u{number},i{number % 5},2024-05-01T10:00:{number % 60:02d}Z,{'' if number % 2 else 1.5}\n"
+    for number in range(199)
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TAILORBIRD_HOME", str(tmp_path))
+    monkeypatch.setenv("TAILORBIRD_WORKSPACE", "test")
+    return tmp_path
+
+
+def run(home: Path, text: str, *options: str) -> dict:
+    (home / "e.csv").write_text(text)
+    result = CliRunner().invoke(ingest, ["--events", str(home / "e.csv"), "--json", *options])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_the_report_of_the_same_files_says_that_nothing_was_stored(home: Path) -> None:
+    first = run(home, HEADER + GOOD)
+    again = run(home, HEADER + GOOD)
+    assert (first["stored"], first["already_stored"], first["skipped"]) == (199, 0, False)
+    assert (again["stored"], again["already_stored"], again["skipped"]) == (0, 199, True)
+    said = CliRunner().invoke(ingest, ["--events", str(home / "e.csv")]).stdout.splitlines()
+    assert {"stored: 0", "already stored: 199"} <= set(said)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("click,u\n", "click,u1,i1,someday,\n"),
+        ("click,u1,i1,someday,\n", "click,u1,i1,2024-05-01T10:00:00Z,dear\n"),
+        ("click,u1,i1,2024-05-01T10:00:00Z,dear\n", 'click,u1,"i1,2024-05-01T10:00:00Z,\n'),
+        # A bad row that is else like a good one takes no number from it.
+        ("click,u1,i1,2024-05-01T10:00:01Z,dear\n", "click,u1,i1,2024-05-01T10:00:01Z,cheap\n"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_rows_that_two_files_share_are_stored_once_whatever_else_is_broken(
+    home: Path, one: str, other: str, first: bool
+) -> None:
+    texts = [HEADER + (bad + GOOD if first else GOOD + bad) for bad in (one, other)]
+    reports = [run(home, text) for text in texts]
+    assert [(each["stored"], each["already_stored"]) for each in reports] == [(199, 0), (0, 199)]
+    assert [each["quarantined"] for each in reports] == [1, 1]
+    assert len(read_log(load_settings(home=home, workspace="test"))) == 199
