@@ -7,7 +7,6 @@ DATA ?= shop
 DATA_PATH ?=
 ARGS ?=
 WORKSPACE := --workspace $(DATA)
-SIDE_BY_SIDE := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-fast demo ingest features train tune evaluate promote rollback serve mlflow bench
@@ -32,11 +31,11 @@ check: setup ## Format, lint, types, import contracts, spelling
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-test: setup ## Run every test, two at a time; warnings are errors
-	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
+test: setup ## Run every test; warnings are errors
+	$(BIN)/pytest $(ARGS)
 
 test-fast: setup ## The tests that start no Ray and no server: two minutes
-	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not ray and not server and not slow" $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not ray and not server and not slow" $(ARGS)
 
 demo: setup ## From raw events to answers over HTTP, then serve until Ctrl-C (DATA=, DATA_PATH=)
 	@$(TAILORBIRD) demo --data $(DATA) $(if $(DATA_PATH),--path $(DATA_PATH)) $(ARGS)

@@ -76,9 +76,24 @@ def is_complete(settings: Settings, *, through: Position) -> bool:
 
 
 def is_applied(settings: Settings) -> bool:
-    """Whether the definitions are applied in today's layout."""
+    """Whether the definitions are applied in today's layout, and for this folder: Feast's registry names its path."""
     file = layout_file(settings.feature_folder)
-    return file.exists() and file.read_text() == layout_digest(settings)
+    return file.exists() and file.read_text() == applied_layout(settings)
+
+
+def require_applied(settings: Settings) -> None:
+    """Raise TailorbirdError where :func:`is_applied` says no."""
+    if not is_applied(settings):
+        raise TailorbirdError(
+            f"workspace {settings.workspace!r} has no features in today's layout in {settings.feature_folder}: they were "
+            "never built, by an older program, or in another folder",
+            remedy=f"run `tailorbird features --workspace {settings.workspace}` first",
+        )
+
+
+def applied_layout(settings: Settings) -> str:
+    """What stands in the layout file once the definitions are applied."""
+    return f"{layout_digest(settings)}\n{settings.feature_folder.resolve()}\n"
 
 
 def online_position(settings: Settings) -> Position:

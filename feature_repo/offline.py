@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from feature_repo.definitions import USER_KEY
-from feature_repo.layout import USER_VIEW, is_applied
+from feature_repo.layout import USER_VIEW, require_applied
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.errors import TailorbirdError
 from tailorbird.features.merge import with_linked
@@ -29,11 +29,7 @@ class FeastProfiles:
     def states_at(self, user_keys: Sequence[str], instants: np.ndarray) -> list[UserState]:
         """See ProfileSource. Raises TailorbirdError where features were never built or the join loses rows."""
         settings = self._room.settings
-        if not is_applied(settings):
-            raise TailorbirdError(
-                f"workspace {settings.workspace!r} has no features in today's layout in {settings.feature_folder}",
-                remedy=f"run `tailorbird features --workspace {settings.workspace}` first",
-            )
+        require_applied(settings)
 
         def fetch(places: Sequence[int], keys: Sequence[str]) -> list[UserState]:
             return self._parts_at(keys, np.asarray(instants)[list(places)])

@@ -16,7 +16,7 @@ from feature_repo.definitions import ITEM_KEY, USER_KEY, definitions
 from feature_repo.layout import (
     ITEM_VIEW,
     USER_VIEW,
-    layout_digest,
+    applied_layout,
     layout_file,
     offline_folder,
 )
@@ -87,7 +87,7 @@ class FeatureStoreRoom:
             offline_folder(self.folder, view).mkdir(parents=True, exist_ok=True)
         with _quiet_feast():
             self.feast.apply(self.definitions.all())
-        layout_file(self.folder).write_text(layout_digest(self.settings))
+        layout_file(self.folder).write_text(applied_layout(self.settings))
 
     def online_read(self, user_keys: Sequence[str]) -> list[UserState]:
         """The live profiles, in the order asked, joined with what is linked to them; an unknown user has the empty one."""

@@ -17,7 +17,7 @@ from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.terminal import emit, say
 from tailorbird.settings import Settings, load_settings
 
-READY_SECONDS = 120.0
+READY_SECONDS = 300.0
 
 
 @click.command()

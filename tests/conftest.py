@@ -11,7 +11,7 @@ import pytest
 
 from tailorbird.settings import Settings, load_settings
 
-pytest_plugins = ["tests.side_by_side", "tests.stores"]
+pytest_plugins = ["tests.stores"]
 hypothesis.settings.register_profile("tailorbird", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("tailorbird")
 

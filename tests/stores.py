@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from feature_repo.store import FeatureStoreRoom
 from registry.tracking.runs import open_client
 from registry.versions import Registry
 from tailorbird.settings import Settings, load_settings
@@ -38,6 +39,7 @@ def toy(toy_home: Path, settings: Settings) -> Settings:
 def own_toy(toy_home: Path, settings: Settings) -> Settings:
     """A copy of the toy workspace that a test may change."""
     shutil.copytree(toy_home, settings.home)
+    FeatureStoreRoom(settings).apply()  # Feast's registry names the folder
     return settings
 
 

@@ -88,7 +88,7 @@ def service(prepared: Settings) -> Iterator[httpx.Client]:
         )
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{prepared.port}", timeout=10) as client:
-                wait_until(lambda: ready(client) or process.poll() is not None, seconds=120)
+                wait_until(lambda: ready(client) or process.poll() is not None, seconds=240)
                 assert process.poll() is None, log.read_text()
                 yield client
         finally:

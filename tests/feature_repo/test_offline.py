@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from feature_repo.command import build_features
 from feature_repo.layout import USER_VIEW, layout_file, offline_folder
 from feature_repo.offline import FeastProfiles
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import Event
-from tailorbird.settings import Settings
+from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.stream import Stream
 from tests.features.toy import CATALOG, DAY, NOON, event
 
@@ -66,6 +68,20 @@ def test_without_applied_definitions_the_remedy_is_named(settings: Settings, ask
     with pytest.raises(TailorbirdError, match="has no features in today's layout") as caught:
         asked.states_at(["user:ann"], np.array([NOON]))
     assert "tailorbird features" in caught.value.remedy
+
+
+def test_features_that_were_moved_are_applied_anew_and_never_read_elsewhere(
+    settings: Settings, asked: FeastProfiles, tmp_path: Path
+) -> None:
+    instants = np.array([NOON])
+    asked.states_at(["user:ann"], instants)
+    moved = load_settings(home=tmp_path / "elsewhere", mlruns=settings.mlruns, workspace=settings.workspace)
+    settings.home.rename(moved.home)
+    with pytest.raises(TailorbirdError, match="in another folder"):
+        FeastProfiles(moved).states_at(["user:ann"], instants)
+    build_features(moved)
+    assert len(FeastProfiles(moved).states_at(["user:ann"], instants)) == 1
+    assert not settings.home.exists()
 
 
 def test_what_was_received_later_is_not_part_of_the_past(

@@ -1,7 +1,6 @@
 """What a command of this room starts from: the events of the workspace with the items and users."""
 
-from feature_repo.layout import is_applied
-from tailorbird.errors import TailorbirdError
+from feature_repo.layout import require_applied
 from tailorbird.settings import Settings
 from training.data.dataset import Dataset, load_dataset
 
@@ -14,9 +13,6 @@ def training_set(settings: Settings) -> Dataset:
     Raises:
         TailorbirdError: nothing was ingested, or features were never built.
     """
-    if (settings.catalog_folder / "items.parquet").is_file() and not is_applied(settings):
-        raise TailorbirdError(
-            f"workspace {settings.workspace!r} has no features in today's layout in {settings.feature_folder}",
-            remedy=f"run `tailorbird features --workspace {settings.workspace}` first",
-        )
+    if (settings.catalog_folder / "items.parquet").is_file():
+        require_applied(settings)
     return load_dataset(settings)
