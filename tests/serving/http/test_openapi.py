@@ -16,7 +16,9 @@ SECONDS = 40
 
 @pytest.mark.timeout(240)
 def test_the_description_and_the_platform_agree(make_world, tmp_path):
-    world = make_world(body=1_000_000)
+    world = make_world(
+        body=4_000_000
+    )  # a cursor one letter too long, each letter escaped twice, is a 422 and no 413
     port = free_ports(1)[0]
     server = uvicorn.Server(uvicorn.Config(world.front, port=port, log_level="error"))
     running = threading.Thread(target=server.run, daemon=True)
