@@ -3,9 +3,9 @@
 import datetime as dt
 from typing import Annotated, Any
 
-from pydantic import Field, StrictBool, StrictInt
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
-from serving.http.schemas import Body
+from serving.http.schemas import Body, whole
 from tailorbird.experiments.arm import CHAMPION
 from tailorbird.experiments.declared import NAME
 
@@ -14,6 +14,7 @@ Text = Annotated[str, Field(max_length=2_000)]
 Who = Annotated[
     str, Field(max_length=64, description="Who decides; without it, the user that runs the platform.")
 ]
+Version = Annotated[StrictInt, Field(ge=0), BeforeValidator(whole)]
 
 
 class PromoteRequest(Body):
@@ -23,8 +24,8 @@ class PromoteRequest(Body):
     force: StrictBool = Field(default=False, description="Against the gates; needs a reason.")
     reason: Text = ""
     who: Who = ""
-    expected_before: StrictInt | None = Field(
-        default=None, ge=0, description="Refuse if the alias points elsewhere by then; 0 means: at nothing."
+    expected_before: Version | None = Field(
+        default=None, description="Refuse if the alias points elsewhere by then; 0 means: at nothing."
     )
     dry_run: StrictBool = Field(
         default=False, description="Put the version through the gates and move nothing."
@@ -37,8 +38,8 @@ class RollbackRequest(Body):
     alias: Alias = CHAMPION
     reason: Text = ""
     who: Who = ""
-    expected_before: StrictInt | None = Field(
-        default=None, ge=0, description="Refuse if the alias points elsewhere by then."
+    expected_before: Version | None = Field(
+        default=None, description="Refuse if the alias points elsewhere by then."
     )
 
 

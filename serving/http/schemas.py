@@ -21,15 +21,15 @@ ItemIds = Annotated[list[Identifier], Field(max_length=10_000)]
 MAX_RESULTS = 1_000
 
 
-def _whole(value: object) -> object:
-    """JSON knows one kind of number: 5.0 is a whole one."""
+def whole(value: object) -> object:
+    """A number without a fraction as an int: JSON knows one kind of number."""
     return int(value) if type(value) is float and value.is_integer() else value
 
 
 Results = Annotated[
     StrictInt,
     Field(ge=1, le=MAX_RESULTS, description="How many items to answer; more than exist is fine."),
-    BeforeValidator(_whole),
+    BeforeValidator(whole),
 ]
 Names = Annotated[list[Identifier], Field(max_length=100)]
 """Categories or brands of a filter."""

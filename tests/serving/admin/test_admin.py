@@ -121,7 +121,7 @@ def test_whoever_decides_on_what_is_gone_hears_who_was_first(operator):
     late = operator.promote(1, expectedBefore=0)
     assert late.status_code == 409
     assert f"is not at no version: {whoami()} moved it to version 2 at 2026-05-07" in late.json()["detail"]
-    assert operator.promote(1, expectedBefore=2).json()["moved"]
+    assert operator.promote(1, expectedBefore=2.0).json()["moved"]
     stale = operator.call("POST", "/v1/models:rollback", json={"expectedBefore": 2})
     assert stale.status_code == 409
 
