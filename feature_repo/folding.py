@@ -23,7 +23,10 @@ from tailorbird.streams.stream import Entry
 
 @dataclass(frozen=True)
 class Folded:
-    """Profiles with ``entries`` added, ``records`` of what was new to them, and the ``marks`` of the tables they were read from."""
+    """Profiles with ``entries`` added, ``records`` of what was new to them, and the ``marks`` of the tables they were read from.
+
+    ``lost`` are the keys of people whose row could not be read.
+    """
 
     entries: Entries
     facts: ItemFacts
@@ -31,6 +34,7 @@ class Folded:
     profiles: Sequence[Stored]
     records: Records
     marks: Marks
+    lost: Sequence[bytes]
 
 
 class Folding:
@@ -65,7 +69,8 @@ class Folding:
             records = Records.concatenated([records, records_of(missed, facts)])
         keys = [name_key(USER_KEY, name) for name in by_user]
         profiles = room.stored([state for state in changed if state.total or state.links])
-        return Folded(entries, facts, keys, profiles, records, marks)
+        unread = [name_key(USER_KEY, name) for name in sorted(lost)]
+        return Folded(entries, facts, keys, profiles, records, marks, unread)
 
     def still_holds(self, folded: Folded, tables: Tables) -> bool:
         """Whether the rows that ``folded`` was made from are those of now."""
@@ -77,6 +82,9 @@ class Folding:
     def write(self, folded: Folded, tables: Tables, static: StaticItems) -> None:
         """Store the profiles and count what was new for the items, in the transaction of ``tables``."""
         room = self._room
+        tables.report_damaged(
+            USER_VIEW, folded.lost
+        )  # who met it before the transaction could not wait to say so
         if folded.profiles:
             room.online.write_rows(room.config, room.definitions.user_profile, folded.profiles)
         known = folded.records.take(folded.records.rows >= 0)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from feature_repo.ahead import Entries, ReadAhead, ends
 from feature_repo.config import repo_config
-from feature_repo.folding import Folding
+from feature_repo.folding import Folded, Folding
 from feature_repo.layout import online_position
+from feature_repo.online_tables import Tables
 from feature_repo.repair import repair
 from feature_repo.store import VIEWS, FeatureStoreRoom
 from tailorbird.catalog.catalog import Catalog
@@ -132,16 +133,12 @@ class ProfileUpdater:
         What takes long is made before anybody has to wait: events are read, or folded into the rows as they are then.
         """
         online, config = self._room.online, self._room.config
+        folded = self._fold_ahead(given, patient=patient) if given else None
         with self._turn:
             self._load_catalog()
-            folded = None
             if not given:
                 forgotten = online.forgotten(config)
                 self._ahead.look(self._stream(), online.position(config), forgotten=forgotten)
-            elif entries := _next(given, online.position(config)):
-                folded = self._folding.fold(entries, self._facts)
-                if patient:
-                    self._let_others_pass(entries[0])
             with online.tables(config) as tables:
                 before = tables.position()
                 entries = _next(given, before)
@@ -167,11 +164,31 @@ class ProfileUpdater:
         counted = len(folded.profiles), len(folded.records)
         return _Step(*counted, position, read=len(entries), given=not from_stream)
 
+    def _fold_ahead(self, given: Entries, *, patient: bool) -> Folded | None:
+        """The next of ``given`` folded into the rows as they are now; None where all of them are in the rows already."""
+        with self._turn:
+            self._load_catalog()
+            entries = _next(given, self._room.online.position(self._room.config))
+            folded = self._folding.fold(entries, self._facts) if entries else None
+        if patient and entries:
+            self._let_others_pass(entries[0])
+        return folded
+
+    def _holds(self, folded: Folded, entries: Entries, tables: Tables) -> bool:
+        """Whether ``folded`` is what folding ``entries`` would give now."""
+        same = folded.facts is self._facts and folded.entries == entries
+        return same and self._folding.still_holds(folded, tables)
+
     def _let_others_pass(self, first: Entry[Event]) -> None:
-        """Wait a moment for whoever folds the events before the first of a batch: they have read their rows already."""
+        """Wait a moment for whoever folds the batch before this one: they have read their rows already.
+
+        A long way behind, nobody is about to fold what is missing.
+        """
         online, config = self._room.online, self._room.config
         deadline = time.monotonic() + PASSING_SECONDS
-        while online.position(config)[first.partition] < first.offset - 1 and time.monotonic() < deadline:
+        while 0 < first.offset - 1 - online.position(config)[first.partition] <= AT_ONCE:
+            if time.monotonic() > deadline:
+                return
             time.sleep(_BETWEEN_SECONDS)
 
     def _stream(self) -> Stream[Event]:

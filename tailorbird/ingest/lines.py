@@ -9,6 +9,8 @@ MOST_LINES = 1_000
 """Lines of one row, at most: a longer one is a quote that was never closed."""
 _ROWS_WITHIN = 3
 """Lines within a cell that all have a row's number of columns: from so many on, they are rows and no text."""
+_ROW_COLUMNS = 4
+"""From so many columns on a line with a row's number of delimiters is a row: prose has one or two commas in a line."""
 OPEN_QUOTE = "open quote: it closes neither on its line nor where a row could end"
 
 
@@ -89,4 +91,4 @@ def _several_lines_pattern(delimiter: str, columns: int) -> re.Pattern[bytes]:
 def _is_one_row(lines: list[bytes], *, delimiter: bytes, columns: int) -> bool:
     within = lines[1:-1]
     swallowed = len(within) >= _ROWS_WITHIN and all(line.count(delimiter) == columns - 1 for line in within)
-    return len(lines) <= MOST_LINES and not (swallowed and columns > 1)
+    return len(lines) <= MOST_LINES and not (swallowed and columns >= _ROW_COLUMNS)

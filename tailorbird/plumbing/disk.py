@@ -17,6 +17,6 @@ def identity(path: Path | str) -> tuple[int, int] | None:
     """What no other file has while this one exists; None where there is none."""
     try:
         status = os.stat(path)  # noqa: PTH116 - runs in every read of a database
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return status.st_dev, status.st_ino

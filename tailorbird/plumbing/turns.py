@@ -15,6 +15,7 @@ def take_turn(connection: sqlite3.Connection, *, wait_seconds: float) -> None:
         sqlite3.OperationalError: the other writer is still at work after ``wait_seconds``.
     """
     deadline = time.monotonic() + wait_seconds
+    (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute("PRAGMA busy_timeout = 0")
     try:
         while True:
@@ -27,4 +28,4 @@ def take_turn(connection: sqlite3.Connection, *, wait_seconds: float) -> None:
                     raise
             time.sleep(_BETWEEN_SECONDS)
     finally:
-        connection.execute(f"PRAGMA busy_timeout = {int(wait_seconds * 1000)}")
+        connection.execute(f"PRAGMA busy_timeout = {int(patience)}")

@@ -91,6 +91,7 @@ class Database:
                     if self._writer.in_transaction:
                         self._writer.execute("ROLLBACK")
                     raise
+            self._require_same_file()  # again: it may have gone while we wrote
         finally:
             self._writing.release()
 

@@ -1,16 +1,20 @@
 """What is folded before the transaction is written only where nobody changed the rows meanwhile."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
 from feature_repo.folding import Folded, Folding
+from feature_repo.layout import online_file
 from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
 from tailorbird.settings import Settings
 from tailorbird.streams.stream import Stream
+from tests.feature_repo.test_rebuild import spoil
 from tests.feature_repo.test_updater import assert_live, entries
 
 Shop = tuple[Catalog, list[Event]]
@@ -95,3 +99,19 @@ def test_who_is_forgotten_meanwhile_is_not_brought_back(
     meanwhile(lambda: FeatureStoreRoom(settings).delete_user(somebody))
     updater.apply(later)
     assert room.online_read([somebody])[0].total == 1  # what came since, and nothing of before
+
+
+def test_damage_that_is_met_while_another_writes_is_noted_and_mended(
+    settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: Shop, meanwhile: Meanwhile
+) -> None:
+    updater = ProfileUpdater(settings, room=room, log=log)
+    updater.apply(entries(log, shop[1][:300]))
+    spoil(room, user=shop[1][300].user_key)
+    with closing(sqlite3.connect(online_file(settings.feature_folder), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        meanwhile(lambda: other.execute("COMMIT"))
+        updater.apply(entries(log, shop[1][300:301]))
+    assert updater.has_damage()
+    updater.catch_up(log)
+    assert not updater.has_damage()
+    assert_live(settings, room, shop[0])

@@ -81,6 +81,12 @@ def test_two_strays_that_would_close_each_other_swallow_no_rows_between(tmp_path
     assert source.row_count == len(ROWS)
 
 
+def test_prose_with_a_comma_in_every_line_is_one_cell() -> None:
+    content = b'item_id,description\ni1,"Soft, warm\nred, blue\nwool, silk\nsmall, large\nby hand, here"\ni2,plain\n'
+    parted = part_lines(content, delimiter=",", columns=2)
+    assert (parted.broken, parted.content) == ([], content)
+
+
 @pytest.mark.parametrize("lines", [2, 40, 1000])
 def test_a_long_text_in_a_cell_is_one_row(tmp_path: Path, lines: int) -> None:
     text = "\n".join(f'line {number}, of a ""long"" text' for number in range(lines))
