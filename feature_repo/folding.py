@@ -82,9 +82,8 @@ class Folding:
     def write(self, folded: Folded, tables: Tables, static: StaticItems) -> None:
         """Store the profiles and count what was new for the items, in the transaction of ``tables``."""
         room = self._room
-        tables.report_damaged(
-            USER_VIEW, folded.lost
-        )  # who met it before the transaction could not wait to say so
+        # Whoever met the damage before the transaction could not wait to say so.
+        tables.report_damaged(USER_VIEW, folded.lost)
         if folded.profiles:
             room.online.write_rows(room.config, room.definitions.user_profile, folded.profiles)
         known = folded.records.take(folded.records.rows >= 0)
