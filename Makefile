@@ -34,7 +34,7 @@ check: setup ## Format, lint, types, import contracts, spelling
 test: setup ## Run every test; warnings are errors
 	$(BIN)/pytest $(ARGS)
 
-test-fast: setup ## The tests that start no Ray and no server: two minutes
+test-fast: setup ## The tests that start no Ray and no server: some minutes
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not ray and not server and not slow" $(ARGS)
 
 demo: setup ## From raw events to answers over HTTP, then serve until Ctrl-C (DATA=, DATA_PATH=)
