@@ -46,12 +46,12 @@ class Folding:
     def fold(self, entries: Entries, facts: ItemFacts) -> Folded:
         """Add ``entries`` to what the users' rows hold now. Writes nothing; a row that cannot be read is reported and left out."""
         room, by_user = self._room, _by_user(entries)
-        marks = room.online.marks(
-            room.config
-        )  # before the rows: what changes between is seen by whoever compares
+        key_of = {name: name_key(USER_KEY, name) for name in by_user}
+        # Before the rows: what changes between is seen by whoever compares.
+        marks = room.online.marks(room.config)
         states, lost = room.read_parts(list(by_user))
         # A row that cannot be read is left to be rebuilt from the whole stream: what is folded into nothing would hide that.
-        lost |= {key for key in by_user if name_key(USER_KEY, key) in marks.damaged_users}
+        lost |= {name for name, key in key_of.items() if key in marks.damaged_users}
         whole = [state for state in states if state.user_key not in lost]
         own = [by_user[state.user_key] for state in whole]
         folded, records = fold_all(
@@ -67,16 +67,15 @@ class Folding:
         ]
         if missed:
             records = Records.concatenated([records, records_of(missed, facts)])
-        keys = [name_key(USER_KEY, name) for name in by_user]
         profiles = room.stored([state for state in changed if state.total or state.links])
-        unread = [name_key(USER_KEY, name) for name in sorted(lost)]
-        return Folded(entries, facts, keys, profiles, records, marks, unread)
+        unread = [key_of[name] for name in sorted(lost)]
+        return Folded(entries, facts, list(key_of.values()), profiles, records, marks, unread)
 
     def still_holds(self, folded: Folded, tables: Tables) -> bool:
         """Whether the rows that ``folded`` was made from are those of now."""
-        return folded.marks == tables.marks(USER_VIEW) or (
-            folded.marks.same_rows(tables.marks(USER_VIEW))
-            and not tables.any_written(USER_VIEW, folded.keys, since=folded.marks.written)
+        then, now = folded.marks, tables.marks(USER_VIEW)
+        return then == now or (
+            then.same_rows(now) and not tables.any_written(USER_VIEW, folded.keys, since=then.written)
         )
 
     def write(self, folded: Folded, tables: Tables, static: StaticItems) -> None:

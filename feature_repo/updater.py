@@ -153,11 +153,7 @@ class ProfileUpdater:
                         return _Step(0, 0, before)
                 else:
                     position = before.joined(ends(entries))
-                if (
-                    folded is None
-                    or folded.entries != entries
-                    or not self._folding.still_holds(folded, tables)
-                ):
+                if folded is None or not self._holds(folded, entries, tables):
                     folded = self._folding.fold(entries, self._facts)
                 self._folding.write(folded, tables, self._static)
                 tables.set_position(position)
