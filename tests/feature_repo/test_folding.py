@@ -115,3 +115,20 @@ def test_damage_that_is_met_while_another_writes_is_noted_and_mended(
     updater.catch_up(log)
     assert not updater.has_damage()
     assert_live(settings, room, shop[0])
+
+
+def test_a_catalogue_that_changes_meanwhile_is_the_one_that_counts(
+    settings: Settings,
+    room: FeatureStoreRoom,
+    log: Stream[Event],
+    shop: Shop,
+    folds: list[int],
+    meanwhile: Meanwhile,
+) -> None:
+    updater = ProfileUpdater(settings, room=room, log=log)
+    updater.apply(entries(log, shop[1][:100]))
+    folds.clear()
+    meanwhile(lambda: shop[0].write(settings.catalog_folder))
+    updater.apply(entries(log, shop[1][100:140]))
+    assert folds == [40, 40]
+    assert_live(settings, room, shop[0])
