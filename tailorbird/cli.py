@@ -40,6 +40,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "mlflow": ("registry.commands:mlflow_pages", "Open the MLflow pages of this workspace."),
     "bench": ("serving.bench.command:bench", "Measure speed: requests per second, latencies, ratios."),
+    "doctor": (
+        "tailorbird.doctor.command:doctor",
+        "Say what each setting points at, whether it answers, and what to do.",
+    ),
 }
 
 

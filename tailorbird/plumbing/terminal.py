@@ -95,7 +95,9 @@ def table(rows: Sequence[Mapping[str, object]], *, title: str = "") -> None:
         return
     grid = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for column in rows[0]:
-        grid.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
+        grid.add_column(
+            column, justify="left" if isinstance(rows[0][column], str) else "right", overflow="fold"
+        )
     for row in rows:
         grid.add_row(*(_cell(value) for value in row.values()))
     stderr.print(grid)
