@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from feature_repo.layout import is_complete
+from feature_repo.layout import is_applied
+from feature_repo.online.factory import online_position
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import Event
 from tailorbird.plumbing.terminal import emit, progress, say
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
-from tailorbird.streams.position import BEGINNING
+from tailorbird.streams.position import BEGINNING, Position
 from tailorbird.streams.stream import Stream
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def build_features(settings: Settings, *, force: bool = False) -> dict[str, obje
         if log.end() == BEGINNING:
             raise _no_data(settings)
         source = _source(settings, log)
-        skipped = not force and before.get("source") == source and is_complete(settings, through=log.end())
+        skipped = not force and before.get("source") == source and _is_complete(settings, through=log.end())
         if skipped:
             say("features are up to date")
         result = (
@@ -64,6 +65,11 @@ def build_features(settings: Settings, *, force: bool = False) -> dict[str, obje
         )
         done.write_text(json.dumps({"source": source, "result": result}))
     return {**result, "skipped": skipped, "seconds": round(time.monotonic() - started, 1)}
+
+
+def _is_complete(settings: Settings, *, through: Position) -> bool:
+    """Whether the definitions are applied in today's layout and the online rows hold every event up to ``through``."""
+    return is_applied(settings) and online_position(settings).reaches(through)
 
 
 def _build(

@@ -2,8 +2,7 @@
 
 from feast.repo_config import RegistryConfig, RepoConfig
 
-from feature_repo.layout import layout_digest, online_file
-from feature_repo.online_tables import BESIDE
+from feature_repo.online.factory import project_of, store_section
 from tailorbird.settings import Settings
 
 ENTITY_KEY_VERSION = 3
@@ -20,19 +19,10 @@ def repo_config(settings: Settings, *, beside: bool = False) -> RepoConfig:
         provider="local",
         # 0 means: the registry is read once and never again inside a request.
         registry=RegistryConfig(registry_type="file", path=str(folder / "registry.pb"), cache_ttl_seconds=0),
-        online_store={
-            "type": "feature_repo.online_store.LiveOnlineStore",
-            "path": str(online_file(folder)),
-            "layout": layout_digest(settings) + (BESIDE if beside else ""),
-        },
+        online_store=dict(store_section(settings, beside=beside)),
         offline_store={"type": "feature_repo.offline_store.AsofOfflineStore"},
         # Materialize the newest row of each entity, not every snapshot.
         materialization={"pull_latest_features": True, "online_write_batch_size": 1_000},
         entity_key_serialization_version=ENTITY_KEY_VERSION,
         repo_path=folder,
     )
-
-
-def project_of(settings: Settings) -> str:
-    """Feast's project name: the workspace in the letters Feast allows."""
-    return settings.workspace.replace("-", "_")

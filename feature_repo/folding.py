@@ -9,8 +9,8 @@ import numpy as np
 from feature_repo.ahead import Entries
 from feature_repo.definitions import ITEM_KEY, USER_KEY
 from feature_repo.layout import ITEM_VIEW, USER_VIEW
-from feature_repo.online_store import Stored
-from feature_repo.online_tables import Marks, Tables
+from feature_repo.online.plugin import Stored
+from feature_repo.online.tables import Marks, Tables
 from feature_repo.rows import name_key
 from feature_repo.store import FeatureStoreRoom, item_row
 from tailorbird.events.schema import LINK_TYPES, Event

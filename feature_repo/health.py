@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from feature_repo.away import remedy_of
-from feature_repo.layout import is_applied, online_file, online_position
+from feature_repo.layout import is_applied, online_file
+from feature_repo.online.factory import online_position
 from tailorbird.doctor.engines import check_engine
 from tailorbird.doctor.finding import Finding
 from tailorbird.settings import Settings

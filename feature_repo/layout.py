@@ -1,8 +1,6 @@
 """Where a workspace's features lie and what they are made of. Imports no Feast, which takes seconds to import."""
 
-import contextlib
 import hashlib
-import sqlite3
 from pathlib import Path
 
 from tailorbird.errors import TailorbirdError
@@ -21,13 +19,12 @@ from tailorbird.features.table import (
     USER_HALF_LIVES,
 )
 from tailorbird.settings import Settings
-from tailorbird.streams.position import BEGINNING, Position
 
 USER_VIEW = "user_profile"
 ITEM_VIEW = "item_profile"
 
 TABLE_VERSION = 3
-"""Of the online store's tables (online_tables.py) and of how their rows are packed (rows.py)."""
+"""Of the online store's tables (online/tables.py) and of how their rows are packed (rows.py)."""
 
 
 def offline_folder(folder: Path, view: str) -> Path:
@@ -65,16 +62,6 @@ def layout_digest(settings: Settings) -> str:
     return hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
 
 
-def position_mark(layout: str) -> str:
-    """The name under which the online store keeps how far the rows of a layout follow the events."""
-    return f"position:{layout}"
-
-
-def is_complete(settings: Settings, *, through: Position) -> bool:
-    """Whether the definitions are applied in today's layout and the online rows hold every event up to ``through``."""
-    return is_applied(settings) and online_position(settings).reaches(through)
-
-
 def is_applied(settings: Settings) -> bool:
     """Whether the definitions are applied in today's layout, and for this folder: Feast's registry names its path."""
     file = layout_file(settings.feature_folder)
@@ -94,17 +81,3 @@ def require_applied(settings: Settings) -> None:
 def applied_layout(settings: Settings) -> str:
     """What stands in the layout file once the definitions are applied."""
     return f"{layout_digest(settings)}\n{settings.feature_folder.resolve()}\n"
-
-
-def online_position(settings: Settings) -> Position:
-    """How far the online rows of today's layout follow the events; nowhere where they are missing or damaged."""
-    file = online_file(settings.feature_folder)
-    if not file.exists():
-        return BEGINNING
-    mark = position_mark(layout_digest(settings))
-    try:
-        with contextlib.closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-            row = connection.execute("SELECT value FROM marks WHERE name = ?", (mark,)).fetchone()
-        return Position.from_text(str(row[0])) if row else BEGINNING
-    except (sqlite3.Error, TailorbirdError):
-        return BEGINNING  # damaged or half made: not complete, the build says more

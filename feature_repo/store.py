@@ -21,7 +21,7 @@ from feature_repo.layout import (
     offline_folder,
 )
 from feature_repo.offline_rows import OfflineRows
-from feature_repo.online_store import NOTHING_SEEN, LiveOnlineStore, Seen, Stored
+from feature_repo.online.plugin import NOTHING_SEEN, LiveOnlineStore, Seen, Stored
 from feature_repo.rows import Row, name_key, name_of
 from feature_repo.values import entity_key
 from tailorbird.catalog.catalog import Catalog
@@ -76,7 +76,7 @@ class FeatureStoreRoom:
         store = self.provider.online_store
         if not isinstance(store, LiveOnlineStore):
             raise TypeError(
-                f"Feast opened a {type(store).__name__}; set online_store.type to LiveOnlineStore"
+                f"Feast opened a {type(store).__name__}; set online_store.type to a plug-in of feature_repo/online"
             )
         return store
 

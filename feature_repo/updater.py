@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from feature_repo.ahead import Entries, ReadAhead, ends
 from feature_repo.config import repo_config
 from feature_repo.folding import Folded, Folding
-from feature_repo.layout import online_position
-from feature_repo.online_tables import Tables
+from feature_repo.online.factory import online_position
+from feature_repo.online.tables import Tables
 from feature_repo.repair import repair
 from feature_repo.store import VIEWS, FeatureStoreRoom
 from tailorbird.catalog.catalog import Catalog

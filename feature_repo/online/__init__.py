@@ -1,0 +1,1 @@
+"""Where live rows are kept: one protocol of a database (database.py), its tables (tables.py), engines, and Feast's plug-ins."""
