@@ -1,9 +1,8 @@
 """Items and users as tables: what the platform knows of them apart from what they did."""
 
 import json
-import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog.history import VERSIONED, Versions, no_history, read_history
+from tailorbird.catalog.files import ITEMS_FILE, USERS_FILE, Stamp, read_table, write_table
+from tailorbird.catalog.history import (
+    VERSIONED,
+    Versions,
+    no_history,
+    read_history,
+    versions_of,
+    with_versions,
+)
+from tailorbird.catalog.log import LOG_FILE, Entry, PatchLog, stamp_over
+from tailorbird.catalog.told import DELETED, Kind, latest, with_told
 
 ITEM_COLUMNS = (
     "item_id",
@@ -23,8 +32,12 @@ ITEM_COLUMNS = (
     "stock",
     "launched_at",
     "attributes",
+    "deleted_at",
 )
-"""``categories`` is a list of strings, ``launched_at`` epoch seconds, ``attributes`` a JSON object of numbers."""
+"""``categories`` is a list of strings, ``launched_at`` and ``deleted_at`` epoch seconds, ``attributes`` a JSON object.
+
+An item that was deleted keeps its row and what is known of it, so that what people did with it keeps its meaning.
+"""
 
 USER_COLUMNS = ("user_id", "age", "gender", "country", "attributes")
 """``attributes`` is a JSON object; age in years."""
@@ -39,6 +52,8 @@ class Catalog:
 
     items: pd.DataFrame  # columns ITEM_COLUMNS, RangeIndex
     history: pd.DataFrame = field(default_factory=no_history)
+    stamp: Stamp | None = field(default=None, compare=False)
+    """The table it was read from, with the last patch it holds; None where it was not read."""
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> "Catalog":
@@ -51,7 +66,7 @@ class Catalog:
             if "categories" in frame
             else [[] for _ in range(len(frame))]
         )
-        for column in ("price", "stock", "launched_at"):
+        for column in ("price", "stock", "launched_at", DELETED):
             items[column] = (
                 pd.to_numeric(frame[column], errors="coerce").astype(float).to_numpy()
                 if column in frame
@@ -67,18 +82,34 @@ class Catalog:
 
     @classmethod
     def read(cls, folder: Path) -> "Catalog":
-        """Read ``items.parquet`` of ``folder``: the items as they are now."""
-        return cls.from_frame(pd.read_parquet(folder / "items.parquet"))
+        """Read the items of ``folder`` as they are now: ``items.parquet`` and the patches told since."""
+        stored = cls.read_stored(folder)
+        entries = _told_since(folder, stored.stamp, "item")
+        return stored.after(entries) if entries else stored
+
+    @classmethod
+    def read_stored(cls, folder: Path) -> "Catalog":
+        """Read ``items.parquet`` of ``folder`` alone, without the patches told since: for whoever replaces it."""
+        frame, stamp = read_table(folder / ITEMS_FILE)
+        return replace(cls.from_frame(frame), stamp=stamp)
 
     @classmethod
     def read_with_history(cls, folder: Path) -> "Catalog":
         """Read the items of ``folder`` and what they were before: for whoever asks for an instant of the past."""
-        current = cls.read(folder)  # first: a writer keeps what it replaces before it replaces it
-        return replace(current, history=read_history(folder))
+        stored = cls.read_stored(folder)  # first: a writer keeps what it replaces before it replaces it
+        entries = _told_since(folder, stored.stamp, "item")
+        stored = replace(stored, history=read_history(folder))
+        return stored.after(entries) if entries else stored
+
+    def after(self, entries: Sequence[Entry]) -> "Catalog":
+        """The items after ``entries`` of the log, in their order, and what these replaced in the history."""
+        told = latest((entry.patch.key, entry.patch.told) for entry in entries)
+        history = with_versions(self.history, versions_of(self.items, entries))
+        return Catalog(with_told(self.items, told, key="item_id"), history, self.stamp)
 
     def write(self, folder: Path) -> None:
-        """Write ``items.parquet`` into ``folder``."""
-        _write_whole(self.items, folder / "items.parquet")
+        """Write ``items.parquet`` into ``folder``: these items as a whole take the place of those that were there."""
+        write_table(self.items, folder / ITEMS_FILE, stamp=stamp_over(folder))
 
     def __len__(self) -> int:
         return len(self.items)
@@ -92,6 +123,17 @@ class Catalog:
         """(m,) rows of the items that are known to be launched after ``now`` (epoch seconds)."""
         launches, latest = self._launches
         return np.flatnonzero(launches > now) if now < latest else np.zeros(0, np.int64)
+
+    def deleted(self, now: float) -> np.ndarray:
+        """(m,) rows of the items that were deleted by ``now`` (epoch seconds)."""
+        rows, instants = self._deletions
+        return rows if not len(rows) else rows[instants <= now]
+
+    @cached_property
+    def _deletions(self) -> tuple[np.ndarray, np.ndarray]:
+        instants = self.items[DELETED].to_numpy(float)
+        rows = np.flatnonzero(np.isfinite(instants))
+        return rows, instants[rows]
 
     @cached_property
     def _launches(self) -> tuple[np.ndarray, float]:
@@ -157,6 +199,8 @@ class Users:
     """What people told us of themselves: demographics, one row a user."""
 
     users: pd.DataFrame  # columns USER_COLUMNS
+    stamp: Stamp | None = field(default=None, compare=False)
+    """The table they were read from; None where they were not read."""
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> "Users":
@@ -173,24 +217,34 @@ class Users:
 
     @classmethod
     def read(cls, folder: Path) -> "Users":
-        """Read ``users.parquet`` of ``folder``; no file means no demographics."""
-        path = folder / "users.parquet"
-        return cls.from_frame(pd.read_parquet(path) if path.exists() else pd.DataFrame({"user_id": []}))
+        """Read the users of ``folder`` as they are now; no file and no patch mean no demographics."""
+        stored = cls.read_stored(folder)
+        told = latest(
+            (entry.patch.key, entry.patch.told) for entry in _told_since(folder, stored.stamp, "user")
+        )
+        return Users(with_told(stored.users, told, key="user_id"), stored.stamp) if told else stored
+
+    @classmethod
+    def read_stored(cls, folder: Path) -> "Users":
+        """Read ``users.parquet`` of ``folder`` alone, without the patches told since."""
+        try:
+            frame, stamp = read_table(folder / USERS_FILE)
+        except FileNotFoundError:
+            frame, stamp = pd.DataFrame({"user_id": []}), Stamp()
+        return replace(cls.from_frame(frame), stamp=stamp)
 
     def write(self, folder: Path) -> None:
         """Write ``users.parquet`` into ``folder``."""
-        _write_whole(self.users, folder / "users.parquet")
+        write_table(self.users, folder / USERS_FILE, stamp=stamp_over(folder))
 
 
-def _write_whole(frame: pd.DataFrame, path: Path) -> None:
-    """Readers see the old file or the new one, never a half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        frame.to_parquet(staged, index=False)
-        staged.replace(path)
-    finally:
-        staged.unlink(missing_ok=True)
+def _told_since(folder: Path, stamp: Stamp | None, kind: Kind) -> list[Entry]:
+    """The patches of one kind that the log holds and a table does not; none where there is no log."""
+    path = folder / LOG_FILE
+    if stamp is None or not path.exists():
+        return []
+    with closing(PatchLog(path)) as log:
+        return [entry for entry in log.all_after(stamp.held(log.name)) if entry.patch.kind == kind]
 
 
 def _text(column: pd.Series) -> np.ndarray:

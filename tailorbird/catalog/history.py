@@ -2,14 +2,17 @@
 
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+
+from tailorbird.catalog.log import Entry
 
 VERSIONED = ("categories", "brand", "price", "stock", "launched_at")
 """The columns of an item whose past values are kept: what features and filters are made of."""
@@ -39,6 +42,16 @@ def read_history(folder: Path) -> pd.DataFrame:
         return no_history()
     frame = ds.dataset([str(part) for part in parts], schema=SCHEMA, format="parquet").to_table().to_pandas()
     frame["categories"] = [list(value) for value in frame["categories"]]
+    return with_versions(no_history(), frame)
+
+
+def with_versions(history: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
+    """Both histories in order, each version once: a compaction that was killed and done again has written its own twice."""
+    if history.empty or added.empty:
+        frame = added if history.empty else history
+    else:
+        frame = pd.concat([history, added], ignore_index=True)
+    frame = frame.drop_duplicates(["item_id", "valid_until"], keep="last")
     return frame.sort_values(["item_id", "valid_until"], kind="stable", ignore_index=True)
 
 
@@ -79,6 +92,32 @@ def replaced_by(old: pd.DataFrame, new: pd.DataFrame, *, now: float, history: pd
     return before[changed].reset_index().assign(valid_until=until)[SCHEMA.names]
 
 
+def versions_of(items: pd.DataFrame, entries: Iterable[Entry]) -> pd.DataFrame:
+    """The versions (columns of SCHEMA) that patches of the log replace, one after the other, in a table of items.
+
+    The same items and patches give the same versions, so writing them twice says nothing new.
+    """
+    told = list(entries)
+    known = items.loc[items["item_id"].isin({entry.patch.key for entry in told}), ["item_id", *VERSIONED]]
+    held: dict[str, dict[Any, Any]] = {row["item_id"]: row for row in known.to_dict("records")}
+    replaced = []
+    for entry in told:
+        before = held.get(entry.patch.key)
+        said = {name: value for name, value in entry.patch.told.items() if name in VERSIONED}
+        if before is None:  # new: from then on it is known, if only by its id
+            held[entry.patch.key] = {"item_id": entry.patch.key, **dict.fromkeys(VERSIONED), **said}
+        elif any(not _alike(before[name], value) for name, value in said.items()):
+            replaced.append({**before, "valid_until": entry.instant})
+            held[entry.patch.key] = {**before, **said}
+    if not replaced:
+        return no_history()
+    frame = pd.DataFrame(replaced, columns=SCHEMA.names)
+    frame["categories"] = [[] if value is None else list(value) for value in frame["categories"]]
+    frame["brand"] = frame["brand"].fillna("")
+    numbers = ["price", "stock", "launched_at"]
+    return frame.astype(dict.fromkeys(numbers, float))
+
+
 class Versions:
     """Finds which replaced version of a row held at an instant. Rows are positions in one catalogue.
 
@@ -117,6 +156,15 @@ class Versions:
         values = current.copy()
         values[past] = self.history[name].to_numpy()[np.asarray(chosen)[past]]
         return values
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values of one column say the same; None, NaN, "" and [] all say that nothing is known."""
+    one, other = (
+        list(value) if isinstance(value, list | tuple | np.ndarray) else value for value in (one, other)
+    )
+    nothing = [value is None or value in ("", []) or value != value for value in (one, other)]
+    return all(nothing) or (not any(nothing) and bool(one == other))
 
 
 def _equal(one: pd.Series, other: pd.Series) -> np.ndarray:

@@ -1,12 +1,15 @@
 """Patches: items and users told anew in part. What a patch does not say stays as it is."""
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog, Users
+from tailorbird.catalog.files import ITEMS_FILE, USERS_FILE, Stamp, write_table
 from tailorbird.catalog.history import append_history, read_history, replaced_by
+from tailorbird.catalog.log import LOG_FILE, PatchLog, stamp_over
 
 
 def patched_items(catalog: Catalog, patch: pd.DataFrame) -> Catalog:
@@ -15,19 +18,34 @@ def patched_items(catalog: Catalog, patch: pd.DataFrame) -> Catalog:
     A column that is absent and a value that is missing leave what is known; of an item that comes twice the last row counts.
     """
     merged = _merged(catalog.items, Catalog.from_frame(patch).items, _told(patch, "item_id"), key="item_id")
-    return Catalog(merged, catalog.history)
+    if "deleted_at" not in patch and len(catalog):  # what is told again is there again
+        merged.loc[merged["item_id"].isin(patch["item_id"].astype(str)), "deleted_at"] = np.nan
+    return Catalog(merged, catalog.history, catalog.stamp)
 
 
 def patched_users(users: Users, patch: pd.DataFrame) -> Users:
     """The users after ``patch`` (``user_id`` and any of USER_COLUMNS), by the same rule."""
-    return Users(_merged(users.users, Users.from_frame(patch).users, _told(patch, "user_id"), key="user_id"))
+    merged = _merged(users.users, Users.from_frame(patch).users, _told(patch, "user_id"), key="user_id")
+    return Users(merged, users.stamp)
 
 
 def write_patched(before: Catalog, after: Catalog, folder: Path, *, now: float) -> None:
-    """Put ``after`` in the place of ``before`` in ``folder``; what it replaces held until ``now`` (epoch seconds)."""
+    """Put ``after`` in the place of ``before`` in ``folder``; what it replaces held until ``now`` (epoch seconds).
+
+    ``before`` is the table as it was stored; patches told since then stay newer than what is written here.
+    """
     history = read_history(folder)
-    append_history(folder, replaced_by(before.items, after.items, now=now, history=history))
-    after.write(folder)
+    replaced = replaced_by(before.items, after.items, now=now, history=history)
+    append_history(folder, replaced)
+    write_table(after.items, folder / ITEMS_FILE, stamp=stamp_over(folder, holding=before.stamp or Stamp()))
+    if len(replaced) and (folder / LOG_FILE).exists():
+        with closing(PatchLog(folder / LOG_FILE)) as log:
+            log.pass_by(instant=int(replaced["valid_until"].max()))
+
+
+def write_patched_users(before: Users, after: Users, folder: Path) -> None:
+    """Put ``after`` in the place of ``before`` in ``folder``, by the same rule."""
+    write_table(after.users, folder / USERS_FILE, stamp=stamp_over(folder, holding=before.stamp or Stamp()))
 
 
 def _told(patch: pd.DataFrame, key: str) -> pd.DataFrame:

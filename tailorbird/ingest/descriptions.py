@@ -15,7 +15,8 @@ from tailorbird.ingest.values import json_texts, texts, times
 
 COLUMNS = {"items": ITEM_COLUMNS, "users": USER_COLUMNS}
 KEYS = {"items": "item_id", "users": "user_id"}
-NUMBERS = {"items": ("price", "stock", "launched_at"), "users": ("age",)}
+TIMES = ("launched_at", "deleted_at")
+NUMBERS = {"items": ("price", "stock", *TIMES), "users": ("age",)}
 
 
 def described_rows(what: str, table: TableMapping | None, source: Source) -> pd.DataFrame:
@@ -61,7 +62,7 @@ def cleaned(rows: pd.DataFrame, *, what: str) -> tuple[pd.DataFrame, dict[str, i
     rows = rows.copy()
     for column in NUMBERS[what]:
         if column in rows:
-            found = _numbers(rows[column]) if column != "launched_at" else _seconds(rows[column])
+            found = _numbers(rows[column]) if column not in TIMES else _seconds(rows[column])
             lost[column] = int((found.isna() & rows[column].notna()).sum())
             rows[column] = found
     if "attributes" in rows:

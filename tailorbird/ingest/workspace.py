@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog, Users
-from tailorbird.catalog.patches import patched_items, patched_users, write_patched
+from tailorbird.catalog.files import LOCK_FILE
+from tailorbird.catalog.patches import patched_items, patched_users, write_patched, write_patched_users
 from tailorbird.events.anomalies import Anomaly
 from tailorbird.events.rows import table_of_frame
 from tailorbird.events.validation import Validated, validate
@@ -67,7 +68,7 @@ def ingest_tables(
     The catalogue is written first, then the quarantine, then the log: events in the log always have their items, and an
     interrupted run is finished by running it again. Two runs at once take turns.
     """
-    with alone(settings.folder / ".ingest.lock"):
+    with alone(settings.folder / ".ingest.lock"), alone(settings.catalog_folder / LOCK_FILE):
         return _ingest(tables, mapping, settings=settings, now=now, on_stage=on_stage, on_rows=on_rows)
 
 
@@ -84,7 +85,8 @@ def _ingest(
     users_read, bad_users = parted_table(tables.users_read, key="user_id", table="users")
     known = _known_catalog(settings)
     catalog = _patched_catalog(known, tables)
-    users = patched_users(Users.read(settings.catalog_folder), tables.users_read.dropna(subset=["user_id"]))
+    known_users = Users.read_stored(settings.catalog_folder)
+    users = patched_users(known_users, tables.users_read.dropna(subset=["user_id"]))
     on_stage("validate", len(tables.events))
     source = tables.sources["events"]
     validated = validate(
@@ -101,7 +103,7 @@ def _ingest(
     bad_items = pd.concat([bad_items, broken.get("items", bad_items.head(0))], ignore_index=True)
     bad_users = pd.concat([bad_users, broken.get("users", bad_users.head(0))], ignore_index=True)
     write_patched(known or catalog, catalog, settings.catalog_folder, now=now)
-    users.write(settings.catalog_folder)
+    write_patched_users(known_users, users, settings.catalog_folder)
     files = write_quarantine([events_out, bad_items, bad_users], folder=settings.quarantine_folder, now=now)
     on_stage("store", len(validated.accepted))
     with open_events(settings) as stream:
@@ -175,7 +177,7 @@ def _report_path(settings: Settings, identity: str) -> Path:
 
 def _known_catalog(settings: Settings) -> Catalog | None:
     file = settings.catalog_folder / "items.parquet"
-    return Catalog.read(settings.catalog_folder) if file.exists() else None
+    return Catalog.read_stored(settings.catalog_folder) if file.exists() else None
 
 
 def _patched_catalog(known: Catalog | None, tables: Tables) -> Catalog:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from tailorbird.bundle import Bundle
-from tailorbird.catalog.history import read_history
 from tailorbird.evaluation.protocols import Split, ask
 from tailorbird.events.valence import RatingScale
 from tailorbird.settings import Settings
@@ -67,7 +66,7 @@ def evaluate(
         Split(fitted, cases, visible=np.ones(len(known), bool)),
         dataset=own,
         profiles=profiles,
-        shelf=Shelf.of_past(model.catalog, read_history(settings.catalog_folder), current=dataset.catalog),
+        shelf=Shelf.of_past(model.catalog, dataset.catalog.history, current=dataset.catalog),
         contexts=dataset.contexts,
         advance=advance,
     )

@@ -75,7 +75,7 @@ def catalog_of(items: list[dict[str, Any]]) -> Catalog:
     return Catalog.from_frame(frame)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(ITEMS, max_size=8), TERMS)
 def test_columns_answer_as_one_item_at_a_time_would(items: list[dict[str, Any]], term: Term) -> None:
     items = [EVERYTHING, *items]
@@ -87,7 +87,7 @@ def test_columns_answer_as_one_item_at_a_time_would(items: list[dict[str, Any]],
     assert selection.rows(now=NOW).tolist() == [row for row, kept in enumerate(expected) if kept]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(ITEMS, min_size=1, max_size=6), st.lists(st.tuples(st.integers(0, 9), ITEMS), max_size=6), TERMS
 )
