@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("tailorbird.demo.command:demo", "Run everything, from raw events to answers over HTTP."),
     "simulate": ("tailorbird.simulator.command:simulate", "Make a simulated shop: items, users, events."),
     "ingest": ("tailorbird.ingest.command:ingest", "Validate events, items and users into the workspace."),
+    "items": ("tailorbird.catalog.command:items", "Show, tell and delete items of the catalogue."),
     "features": (
         "feature_repo.command:features",
         "Apply the Feast repository and bring features up to date.",

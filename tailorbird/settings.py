@@ -42,6 +42,9 @@ class Settings(BaseSettings):
         description="Least and greatest rating that people give; halfway is neutral.",
     )
     max_body_bytes: int = Field(1_000_000, ge=1024, description="Largest HTTP body accepted.")
+    max_upload_bytes: int = Field(
+        100_000_000, ge=1024, description="Largest file of items or users that admin accepts."
+    )
     alias_poll_seconds: float = Field(2.0, gt=0, description="How often serving looks for a moved alias.")
     arms_memory_mb: int = Field(
         2_000, ge=1, description="Bundles of all arms that a replica loads at most, in MB."

@@ -1,11 +1,21 @@
 """Who may call admin while there are no keys: programs of this machine, and no web page that one of its browsers shows."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from serving.http.front import Asgi, Receive, Scope, Send
 from serving.http.problems import MEDIA_TYPE, ProblemError, too_large
 
 NAMES = (b"127.0.0.1", b"localhost", b"[::1]")
+UPLOADS = ("/v1/items:upload", "/v1/users:upload")
+"""Where whole files may be sent, as what they are."""
+FILES: Mapping[bytes, str] = {
+    b"text/csv": ".csv",
+    b"text/tab-separated-values": ".tsv",
+    b"application/x-ndjson": ".jsonl",
+    b"application/vnd.apache.parquet": ".parquet",
+}
+"""Kinds of files and their suffixes; none that a web page can send without asking first."""
 ADDRESSES = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 
@@ -16,8 +26,8 @@ class LoopbackGuard:
     does not own, cannot leave out ``Origin``, and cannot send JSON without asking first, which is never granted.
     """
 
-    def __init__(self, app: Asgi, *, max_body_bytes: int) -> None:
-        self._app, self._max_body_bytes = app, max_body_bytes
+    def __init__(self, app: Asgi, *, max_body_bytes: int, max_upload_bytes: int = 0) -> None:
+        self._app, self._max_body_bytes, self._max_upload_bytes = app, max_body_bytes, max_upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection (ASGI)."""
@@ -43,16 +53,26 @@ class LoopbackGuard:
                 "admin answers programs of this machine only",
                 remedy="call it as http://127.0.0.1:PORT from the machine itself, not from a web page",
             )
-        if scope["method"] not in ("POST", "PUT", "DELETE"):
+        return self._problem_of_body(scope, headers)
+
+    def _problem_of_body(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ProblemError | None:
+        size = headers.get(b"content-length", b"")
+        bare = size in (b"", b"0") and b"transfer-encoding" not in headers
+        if scope["method"] not in ("POST", "PUT", "DELETE") or (scope["method"] == "DELETE" and bare):
             return None
-        if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
+        kind = media_type(headers)
+        is_file = scope["path"] in UPLOADS
+        if kind not in (FILES if is_file else (b"application/json",)):
             return ProblemError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                "json-only",
-                "the body is not declared as JSON",
-                remedy="send content-type: application/json",
+                "unknown-file" if is_file else "json-only",
+                "the body is not declared as a file we read"
+                if is_file
+                else "the body is not declared as JSON",
+                remedy=f"send content-type: {' or '.join(each.decode() for each in FILES)}"
+                if is_file
+                else "send content-type: application/json",
             )
-        size = headers.get(b"content-length", b"")
         if not size.isdigit():  # no chunks: what comes is bounded before it is read
             return ProblemError(
                 HTTPStatus.LENGTH_REQUIRED,
@@ -60,4 +80,11 @@ class LoopbackGuard:
                 "the length of the body is not said",
                 remedy="send content-length",
             )
-        return too_large(self._max_body_bytes) if int(size) > self._max_body_bytes else None
+        if is_file and int(size) > self._max_upload_bytes:
+            return too_large(self._max_upload_bytes, setting="TAILORBIRD_MAX_UPLOAD_BYTES")
+        return too_large(self._max_body_bytes) if not is_file and int(size) > self._max_body_bytes else None
+
+
+def media_type(headers: Mapping[bytes, bytes]) -> bytes:
+    """What the body is declared as, without its parameters."""
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower()

@@ -13,6 +13,8 @@ from fastapi.requests import Request
 from starlette.exceptions import HTTPException
 
 from registry.versions import Registry
+from serving.admin.goods import Goods
+from serving.admin.goods_pages import catalogue_routes
 from serving.admin.models import list_decisions, list_models, show_model
 from serving.admin.moves import Moves, problem_of
 from serving.admin.schemas import (
@@ -46,12 +48,13 @@ Which = Annotated[
 
 @dataclass(frozen=True)
 class Desk:
-    """What the routes work with: the workspace, its registry, the moves of its aliases and the replicas' heartbeats."""
+    """What the routes work with: the workspace, its registry, the moves of its aliases, the replicas' heartbeats, the catalogue."""
 
     settings: Settings
     registry: Callable[[], Registry]
     moves: Moves
     beats: Callable[[], Sequence[Beat]]
+    goods: Goods
 
 
 def build_admin(desk: Desk) -> FastAPI:
@@ -59,7 +62,7 @@ def build_admin(desk: Desk) -> FastAPI:
     app = FastAPI(
         title="Tailorbird admin",
         version=__version__,
-        description="Models, aliases, decisions, arms and streams; for programs of this machine.",
+        description="Models, aliases, decisions, arms, streams and the catalogue; for programs of this machine.",
         docs_url=None,
         redoc_url=None,
         lifespan=_few_threads,
@@ -72,6 +75,7 @@ def build_admin(desk: Desk) -> FastAPI:
     app.add_exception_handler(Exception, _broken)
     _reads(app, desk)
     _moves(app, desk)
+    catalogue_routes(app, desk.goods, folder=desk.settings.folder, problems=_described)
     return app
 
 

@@ -24,6 +24,7 @@ class Admin:
     """Answers operators on a loopback port, which its replicas share."""
 
     def __init__(self, settings: dict[str, Any], *, folder: str, port: int) -> None:
+        from serving.admin.goods import Goods
         from serving.admin.guard import LoopbackGuard
         from serving.admin.moves import Moves
         from serving.admin.pages import Desk, build_admin
@@ -39,12 +40,18 @@ class Admin:
             registry=self._registry,
             moves=Moves(self._registry, notice=Notice(Path(folder))),
             beats=lambda: live_beats(beats, now=time.time()),
+            goods=Goods(self._settings),
         )
-        app = LoopbackGuard(build_admin(desk), max_body_bytes=self._settings.max_body_bytes)
+        app = LoopbackGuard(
+            build_admin(desk),
+            max_body_bytes=self._settings.max_body_bytes,
+            max_upload_bytes=self._settings.max_upload_bytes,
+        )
         self._listener = Listener(app, port=port)
         self._listener.wait()
         self._stop = threading.Event()
         self._compaction = LastingThread(partial(_compact, self._settings, self._stop), name="compaction")
+        self._folding = LastingThread(partial(_fold, self._settings, self._stop), name="catalogue-compaction")
         threading.Thread(target=self._warm, name="admin-warm-up", daemon=True).start()
 
     def check_health(self) -> None:
@@ -53,6 +60,8 @@ class Admin:
             raise RuntimeError("the admin port does not answer")
         if not self._compaction.alive:
             raise RuntimeError("the thread that fills the archives has died")
+        if not self._folding.alive:
+            raise RuntimeError("the thread that folds patches into the catalogue has died")
 
     def __del__(self) -> None:
         if hasattr(self, "_listener"):
@@ -76,3 +85,9 @@ def _compact(settings: Settings, stop: threading.Event) -> None:
     from tailorbird.streams.factory import compact_while_serving
 
     compact_while_serving(settings, stop=stop)
+
+
+def _fold(settings: Settings, stop: threading.Event) -> None:
+    from tailorbird.catalog.store import fold_while_serving
+
+    fold_while_serving(settings.catalog_folder, stop=stop)

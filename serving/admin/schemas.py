@@ -1,11 +1,14 @@
 """The bodies of the admin application, in camelCase."""
 
 import datetime as dt
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
 from serving.http.schemas import Body, whole
+from tailorbird.catalog.schemas import MOST_PATCHES
 from tailorbird.experiments.arm import CHAMPION
 from tailorbird.experiments.declared import NAME
 
@@ -161,3 +164,87 @@ class StreamsOut(Body):
     """The streams of the workspace."""
 
     streams: list[StreamOut]
+
+
+class ItemsIn(Body):
+    """What is told of items, in order."""
+
+    items: list[Any] = Field(min_length=1, max_length=MOST_PATCHES, description="Objects of ItemPatch.")
+    batch_id: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
+        default=None, description="A batch that comes again under its id changes nothing."
+    )
+
+
+class Refusal(Body):
+    """A patch that was not kept: its place in the batch, and why."""
+
+    index: int
+    reason: str
+
+
+class ItemsTold(Body):
+    """What became of a batch: everything counted in ``accepted`` is on disk, and known everywhere within seconds."""
+
+    accepted: int
+    repeated: bool = Field(default=False, description="The batch had come before.")
+    rejected: list[Refusal]
+    sequence: int = Field(description="The number of the last patch: what is told later has a greater one.")
+    took_ms: float
+
+
+class Told(Body):
+    """What was told is on disk, and known everywhere within seconds."""
+
+    sequence: int
+    took_ms: float
+
+
+class ItemOut(Body):
+    """What is known of an item; null is not known."""
+
+    item_id: str
+    title: str
+    text: str
+    categories: list[str]
+    brand: str
+    price: float | None
+    stock: float | None
+    launched_at: dt.datetime | None
+    deleted_at: dt.datetime | None
+    attributes: dict[str, Any]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "ItemOut":
+        """An item as the catalogue's columns have it."""
+        known: dict[str, Any] = {
+            name: None if value != value else value for name, value in row.items() if isinstance(value, float)
+        }
+        for name in ("launched_at", "deleted_at"):
+            if known.get(name) is not None:
+                known[name] = dt.datetime.fromtimestamp(known[name], dt.UTC)
+        return cls(**{**row, **known, "attributes": json.loads(row["attributes"])})
+
+
+class RefusedRow(Body):
+    """A row of a file that was not kept, and why."""
+
+    row: int
+    reason: str
+
+
+class Uploaded(Body):
+    """What became of a file: ``rowsIn`` = ``accepted`` + ``quarantined``; everything accepted is on disk."""
+
+    rows_in: int
+    accepted: int
+    quarantined: int
+    reasons: dict[str, int] = Field(description="Quarantined rows by the first words of their reason.")
+    rejected: list[RefusedRow] = Field(description="The first of them.")
+    lost_values: dict[str, int] = Field(
+        description="Values by column that say nothing, such as a price that is no number."
+    )
+    quarantine_files: list[str] = Field(
+        description="In the workspace's `quarantine/`: every refused row as it came."
+    )
+    sequence: int
+    took_ms: float

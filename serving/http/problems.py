@@ -123,11 +123,11 @@ def too_slow(seconds: float) -> ProblemError:
     )
 
 
-def too_large(limit: int) -> ProblemError:
+def too_large(limit: int, *, setting: str = "TAILORBIRD_MAX_BODY_BYTES") -> ProblemError:
     """The body is larger than we read."""
     return ProblemError(
         413,
         "body-too-large",
         f"the body is larger than {limit:,} bytes",
-        remedy="send less at once, or raise TAILORBIRD_MAX_BODY_BYTES",
+        remedy=f"send less at once, or raise {setting}",
     )

@@ -62,7 +62,7 @@ class Catalog:
         for column, empty in (("title", ""), ("text", ""), ("brand", "")):
             items[column] = _text(frame[column]) if column in frame else empty
         items["categories"] = (
-            [_strings(value) for value in frame["categories"]]
+            [strings_of(value) for value in frame["categories"]]
             if "categories" in frame
             else [[] for _ in range(len(frame))]
         )
@@ -251,7 +251,8 @@ def _text(column: pd.Series) -> np.ndarray:
     return column.fillna("").astype(str).to_numpy()
 
 
-def _strings(value: object) -> list[str]:
+def strings_of(value: object) -> list[str]:
+    """Categories as a list: of a list, its JSON, or names joined by |."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return []
     if isinstance(value, str):

@@ -21,6 +21,7 @@ CREATE TABLE patches (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL,
   told BLOB NOT NULL, instant INTEGER NOT NULL);
 CREATE TABLE batches (batch_id TEXT PRIMARY KEY, sequence INTEGER NOT NULL, instant INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX patches_by_key ON patches (key);
 CREATE INDEX batches_by_age ON batches (instant);
 CREATE TABLE state (log TEXT NOT NULL, newest INTEGER NOT NULL);
 INSERT INTO state VALUES (lower(hex(randomblob(16))), 0)
@@ -104,6 +105,16 @@ class PatchLog:
             ).fetchall()
         )
         return [Entry(row[0], Patch(_kind(row[1]), row[2], orjson.loads(row[3])), row[4]) for row in rows]
+
+    def of(self, kind: Kind, key: str, *, after: int = 0) -> list[Patch]:
+        """What was told of one item or user past the number ``after``, in order."""
+        rows = self._database.ask(
+            lambda connection: connection.execute(
+                "SELECT told FROM patches WHERE key = ? AND kind = ? AND sequence > ? ORDER BY sequence",
+                (key, kind, after),
+            ).fetchall()
+        )
+        return [Patch(kind, key, orjson.loads(row[0])) for row in rows]
 
     def all_after(self, after: int, *, through: int | None = None) -> Iterator[Entry]:
         """Every patch past ``after`` and up to ``through`` (the end as it is now)."""

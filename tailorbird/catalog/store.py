@@ -1,8 +1,14 @@
 """The catalogue of one workspace for whoever changes it: patches are kept in a log, and folded into the tables now and then."""
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
 
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.files import ITEMS_FILE, LOCK_FILE, USERS_FILE, Stamp, read_stamp, write_table
@@ -13,6 +19,11 @@ from tailorbird.plumbing.alone import alone, alone_if_free
 
 KEPT_SECONDS = 3_600.0
 """How long patches stay in the log once the tables hold them: followers a little behind need not read the tables again."""
+
+
+MANY_PATCHES, LONG_SECONDS = 20_000, 600.0
+"""How many patches are worth the reading and writing of a table, and how long fewer may wait."""
+LOOK_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,15 @@ class CatalogStore:
             StreamAwayError: they cannot be written.
         """
         return self.log.append(patches, now=now, batch_id=batch_id)
+
+    def find(self, item_id: str) -> dict[str, Any] | None:
+        """What is known of one item now, by the names of the columns; None where nobody ever told of it."""
+        file = self.folder / ITEMS_FILE
+        # Before the row: what is folded meanwhile is told once more, which changes nothing.
+        told = self.log.of("item", item_id, after=read_stamp(file).held(self.log.name))
+        found = Catalog.from_frame(pq.read_table(file, filters=[("item_id", "=", item_id)]).to_pandas())
+        items = with_told(found.items, latest((each.key, each.told) for each in told), key="item_id")
+        return None if items.empty else dict(items.iloc[0])
 
     def waiting(self) -> int:
         """Patches that the table of items does not hold yet."""
@@ -94,3 +114,24 @@ class CatalogStore:
         return Stamp(before.generation, self.log.name, end), [
             each for each in found if each.patch.kind == kind
         ]
+
+
+def fold_while_serving(
+    folder: Path,
+    *,
+    stop: threading.Event,
+    clock: Callable[[], float] = time.time,
+    every_seconds: float = LOOK_SECONDS,
+) -> None:
+    """Fold patches into the tables whenever enough of them wait, or some have waited for long, until ``stop``."""
+    since = clock()
+    while not stop.wait(every_seconds):
+        if not (folder / LOG_FILE).exists():
+            continue
+        with closing(CatalogStore(folder)) as store:
+            waiting = store.waiting()
+            if waiting >= MANY_PATCHES or (waiting and clock() - since >= LONG_SECONDS):
+                store.compact(now=clock())
+                since = clock()
+            elif not waiting:
+                since = clock()

@@ -12,6 +12,7 @@ import pytest
 
 from registry.versions import Registry
 from registry.who import whoami
+from serving.admin.goods import Goods
 from serving.admin.guard import LoopbackGuard
 from serving.admin.moves import Moves
 from serving.admin.pages import Desk, build_admin
@@ -63,6 +64,7 @@ def operator(registry: Registry, tmp_path: Path) -> Operator:
         registry=reach,
         moves=Moves(reach, notice=notice, clock=lambda: NOW),
         beats=lambda: beats,
+        goods=Goods(settings),
     )
     return Operator(LoopbackGuard(build_admin(desk), max_body_bytes=5_000), settings, notice, beats)
 

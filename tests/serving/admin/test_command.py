@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 from click.testing import CliRunner, Result
 
+from serving.admin.goods import Goods
 from serving.admin.guard import LoopbackGuard
 from serving.admin.listener import Listener, free_port
 from serving.admin.moves import Moves
@@ -56,6 +57,7 @@ def platform(make_world, tmp_path):
         registry=reach,
         moves=Moves(reach, notice=notice),
         beats=lambda: live_beats(beats, now=time.time()),
+        goods=Goods(world.settings),
     )
     port = free_port(0)
     listener = Listener(LoopbackGuard(build_admin(desk), max_body_bytes=10_000), port=port)

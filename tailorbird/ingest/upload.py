@@ -1,0 +1,115 @@
+"""A file of items or users as patches: read through a mapping, what says nothing quarantined, the rest told to the catalogue."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+import pandas as pd
+
+from tailorbird.catalog.catalog import strings_of
+from tailorbird.catalog.schemas import ItemPatch, UserPatch, parted
+from tailorbird.catalog.store import CatalogStore
+from tailorbird.catalog.told import DELETED, Patch
+from tailorbird.errors import UsageError
+from tailorbird.ingest.descriptions import KEYS, cleaned, described_rows
+from tailorbird.ingest.files import read_source
+from tailorbird.ingest.mapping import Mapping, identity_mapping
+from tailorbird.ingest.quarantine import COLUMNS, parted_table, source_quarantine, write_quarantine
+from tailorbird.settings import Settings
+
+PUT_ROWS = 5_000
+"""Patches of one transaction."""
+SHOWN = 20
+"""Refused rows that a report shows; the quarantine holds all."""
+What = Literal["items", "users"]
+
+
+@dataclass(frozen=True)
+class UploadReport:
+    """What happened to every row of a file; ``rows_in`` = ``accepted`` + ``quarantined``."""
+
+    rows_in: int
+    accepted: int
+    quarantined: int
+    reasons: dict[str, int]
+    rejected: list[dict[str, Any]]
+    lost_values: dict[str, int]
+    quarantine_files: list[str]
+    sequence: int
+
+    def to_json(self) -> dict[str, object]:
+        """The report as plain values."""
+        return asdict(self)
+
+
+def upload(
+    path: Path,
+    what: What,
+    *,
+    store: CatalogStore,
+    settings: Settings,
+    now: float,
+    mapping: Mapping | None = None,
+) -> UploadReport:
+    """Tell the catalogue what a file says; a value that is missing in a row leaves what is known.
+
+    Raises:
+        UsageError: the mapping does not fit the file, or the file has an unknown suffix.
+        TailorbirdError: the file is half written or damaged.
+        StreamAwayError: the catalogue cannot be written; rows told before stay told, and telling them again changes nothing.
+    """
+    chosen = mapping or identity_mapping()
+    table = chosen.items if what == "items" else chosen.users
+    if table is None:
+        raise UsageError(f"mapping {chosen.name!r} has no [{what}]", remedy=f"say in it how {what} are made")
+    source = read_source(path)
+    rows, lost = cleaned(described_rows(what, table, source), what=what)
+    kept, bad = parted_table(rows, key=KEYS[what], table=what)
+    patches, refused = _patches(kept, what)
+    quarantined = pd.concat([source_quarantine(source, table=what), bad, refused], ignore_index=True)
+    files = write_quarantine([quarantined], folder=settings.quarantine_folder, now=now)
+    sequence = store.log.end()
+    for start in range(0, len(patches), PUT_ROWS):
+        sequence = store.put(patches[start : start + PUT_ROWS], now=now).sequence
+    reasons = Counter(str(reason).split(":", 1)[0] for reason in quarantined["reason"])
+    shown = quarantined.head(SHOWN)[["row", "reason"]].to_dict("records")
+    return UploadReport(
+        rows_in=source.row_count,
+        accepted=len(patches),
+        quarantined=len(quarantined),
+        reasons=dict(reasons),
+        rejected=[{"row": int(each["row"]), "reason": str(each["reason"])} for each in shown],
+        lost_values=lost,
+        quarantine_files=[file.name for file in files],
+        sequence=sequence,
+    )
+
+
+def _patches(rows: pd.DataFrame, what: What) -> tuple[list[Patch], pd.DataFrame]:
+    told = list(_told(rows))
+    patches, refused = parted([each for _, each in told], of=ItemPatch if what == "items" else UserPatch)
+    lines = [
+        (what, told[each.index][0], each.reason, orjson.dumps(told[each.index][1], default=str).decode())
+        for each in refused
+    ]
+    return patches, pd.DataFrame(lines, columns=list(COLUMNS))
+
+
+def _told(rows: pd.DataFrame) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each row with its number, and what it says by the names of the columns."""
+    columns = {name: rows[name].tolist() for name in rows.columns if name != DELETED}
+    for place, row in enumerate(rows.index.tolist()):
+        said = {}
+        for name, values in columns.items():
+            value = values[place]
+            if name == "categories":
+                value = strings_of(value) or None
+            elif name == "attributes" and isinstance(value, str):
+                value = orjson.loads(value)
+            if value is None or (isinstance(value, float) and value != value):
+                continue
+            said[name] = value if isinstance(value, str | float | int | list | dict) else str(value)
+        yield int(row), said
