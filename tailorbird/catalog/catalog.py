@@ -119,11 +119,6 @@ class Catalog:
         """(n_items,) ids as objects; an item's position here is its row everywhere."""
         return self.items["item_id"].to_numpy(dtype=object)
 
-    def unlaunched(self, now: float) -> np.ndarray:
-        """(m,) rows of the items that are known to be launched after ``now`` (epoch seconds)."""
-        launches, latest = self._launches
-        return np.flatnonzero(launches > now) if now < latest else np.zeros(0, np.int64)
-
     def deleted(self, now: float) -> np.ndarray:
         """(m,) rows of the items that were deleted by ``now`` (epoch seconds)."""
         rows, instants = self._deletions
@@ -136,9 +131,9 @@ class Catalog:
         return rows, instants[rows]
 
     @cached_property
-    def _launches(self) -> tuple[np.ndarray, float]:
-        launches = self.items["launched_at"].to_numpy(float)
-        return launches, float(np.nanmax(launches, initial=-np.inf))
+    def launches(self) -> np.ndarray:
+        """(n_items,) float64 epoch seconds from which on an item may be shown, NaN where that is not known."""
+        return self.items["launched_at"].to_numpy(float)
 
     def as_of(self, instant: float) -> "Catalog":
         """The same rows with the values that held at ``instant`` (epoch seconds); self where nothing has changed since.

@@ -58,9 +58,9 @@ def exposure_of(
         profile_version=query.state.version,
         fallback=slate.fallback if fallback is None else fallback,
         partial=slate.partial if partial is None else partial,
-        removed={part.reason: len(part.rows) for part in slate.removed},
+        removed={part.reason: part.count for part in slate.removed},
         removed_items={
-            part.reason: tuple(str(item_ids[row]) for row in part.rows[:NAMED_ITEMS].tolist())
+            part.reason: tuple(str(item_ids[row]) for row in part.rows(NAMED_ITEMS).tolist())
             for part in (slate.removed if query.explain and len(item_ids) else ())
         },
         request=_request(query),

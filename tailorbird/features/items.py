@@ -1,4 +1,4 @@
-"""The items' features: arrays aligned with the catalogue, and the matrix they give at an instant."""
+"""What is known of the items, as arrays aligned with the catalogue: attributes, and what happened to each."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,20 +12,19 @@ from tailorbird.events.columns import EventColumns
 from tailorbird.events.valence import FIVE_STARS, RatingScale, strengths
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.facts import BUCKETS, ItemFacts
-from tailorbird.features.records import MICROSECONDS, RECORD, microseconds
-from tailorbird.features.sums import (
-    ITEM_COUNTS,
-    ITEM_RATES,
-    ITEM_STRENGTH,
-    ITEM_VALUE,
-    OTHER,
-    TYPE_CODE,
-)
-from tailorbird.features.table import COUNTED_TYPES, ITEM_FEATURES, ITEM_HALF_LIVES
+from tailorbird.features.records import RECORD, microseconds
+from tailorbird.features.sums import OTHER, TYPE_CODE
+from tailorbird.plumbing.disk import mapped
 
-_AT = {name: position for position, name in enumerate(ITEM_FEATURES)}
-_HORIZONS = {name: position for position, name in enumerate(ITEM_HALF_LIVES)}
-NEW_DAYS = 14.0
+STATIC = (
+    "log_price",
+    "has_price",
+    "price_rank",
+    "price_rank_in_category",
+    "in_stock",
+    "category_size",
+    "brand_size",
+)
 MAX_CATEGORIES = 8
 _ARRAYS = (
     "keys",
@@ -121,14 +120,16 @@ class ItemTable:
     def save(self, folder: Path) -> None:
         """Write one npy file an array."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name in _ARRAYS:
+        for name in (*_ARRAYS, "static"):
             np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> "ItemTable":
         """Map what ``save`` wrote into memory."""
-        mapped = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-        return cls(**{name: np.asarray(array) for name, array in mapped.items()})  # a memmap is slow to index
+        table = cls(**{name: mapped(folder / f"{name}.npy") for name in _ARRAYS})
+        if (folder / "static.npy").exists():
+            table.__dict__["static"] = mapped(folder / "static.npy")
+        return table
 
     @cached_property
     def filled_prices(self) -> np.ndarray:
@@ -149,21 +150,25 @@ class ItemTable:
         return np.ascontiguousarray(self.keys[order]), order
 
     @cached_property
-    def _static(self) -> np.ndarray:
-        """(n, len(ITEM_FEATURES)) what does not depend on the instant."""
-        x = np.zeros((len(self), len(ITEM_FEATURES)), np.float32)
+    def static(self) -> np.ndarray:
+        """(n, len(STATIC)) float32: the features that depend neither on events nor on the instant."""
+        x = np.zeros((len(self), len(STATIC)), np.float32)
         known = np.isfinite(self.log_prices)
-        x[:, _AT["log_price"]] = np.where(known, self.log_prices, 0.0)
-        x[:, _AT["has_price"]] = known
-        x[:, _AT["price_rank"]] = np.where(known, ranks(self.log_prices), 0.5)
         in_category = pd.Series(self.log_prices).groupby(self.primary).rank(pct=True).fillna(0.5)
-        x[:, _AT["price_rank_in_category"]] = in_category.to_numpy()
-        x[:, _AT["in_stock"]] = ~(self.stock <= 0)
         none = len(self.buckets) - 1
+        columns: dict[str, np.ndarray] = {
+            "log_price": np.where(known, self.log_prices, 0.0),
+            "has_price": known,
+            "price_rank": np.where(known, pd.Series(self.log_prices).rank(pct=True), 0.5),
+            "price_rank_in_category": in_category.to_numpy(),
+            "in_stock": ~(self.stock <= 0),
+        }
         for name, codes in (("category_size", self.primary), ("brand_size", self.brands)):
             sizes = np.bincount(codes, minlength=none + 1).astype(np.float32)
             sizes[none] = 0.0
-            x[:, _AT[name]] = np.log1p(sizes[codes])
+            columns[name] = np.log1p(sizes[codes])
+        for at, name in enumerate(STATIC):
+            x[:, at] = columns[name]
         return x
 
 
@@ -176,67 +181,6 @@ def _records(events: EventColumns, part: slice, scale: RatingScale) -> np.ndarra
     packed["type"] = types.map(TYPE_CODE).fillna(OTHER).to_numpy(np.uint8)
     packed["strength"] = strengths(types, pd.Series(values), scale=scale)
     return packed
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """(n,) percentiles in (0, 1), ties share the middle; NaN stays NaN."""
-    ranked: np.ndarray = pd.Series(values).rank(pct=True).to_numpy()
-    return ranked
-
-
-def item_matrix(table: ItemTable, *, now: float) -> np.ndarray:
-    """Compute (n_items, len(ITEM_FEATURES)) float32 at ``now`` (epoch seconds)."""
-    x = table._static.copy()
-    if not len(table):
-        return x
-    instant = microseconds(now)
-    elapsed = np.maximum(0.0, (instant - table.seen) / MICROSECONDS)  # (n,)
-    factors = np.exp2(-elapsed[:, None] * ITEM_RATES[: len(_HORIZONS)])  # (n, horizons)
-    counts = table.sums[:, :ITEM_COUNTS].reshape(len(table), len(COUNTED_TYPES), len(_HORIZONS))
-    counts = counts * factors[:, None, :]  # (n, types, horizons)
-    strength = np.maximum(0.0, table.sums[:, ITEM_STRENGTH] * factors)  # (n, horizons)
-    for name, horizon in _HORIZONS.items():
-        x[:, _AT[f"popularity_{name}"]] = np.log1p(strength[:, horizon])
-    for name in ("week", "ever"):
-        x[:, _AT[f"popularity_{name}_rank"]] = ranks(strength[:, _HORIZONS[name]])
-    # A decayed count with half-life h holds about 1.44 h of steady traffic: divide by h for a daily rate.
-    day, week, month = (
-        strength[:, _HORIZONS[h]] / (ITEM_HALF_LIVES[h] / 86_400.0) for h in ("day", "week", "month")
-    )
-    x[:, _AT["trend_day"]] = np.log((day + 0.1) / (week + 0.1))
-    x[:, _AT["trend_week"]] = np.log((week + 0.1) / (month + 0.1))
-    _rates_of(x, counts)
-    values = table.sums[:, ITEM_VALUE]  # (n, 2) count and sum
-    average = values[:, 1].sum() / values[:, 0].sum() if values[:, 0].sum() > 0 else 0.0
-    x[:, _AT["value_mean"]] = (values[:, 1] - average * values[:, 0]) / (values[:, 0] + 5.0)
-    touched = table.totals > 0
-    x[:, _AT["since_last"]] = np.where(touched, np.log1p(elapsed), 20.0)
-    age_days = np.where(
-        np.isfinite(table.launched_at), np.maximum(0.0, now - table.launched_at) / 86_400.0, 365.0
-    )
-    x[:, _AT["age"]] = np.log1p(age_days)
-    x[:, _AT["is_new"]] = age_days < NEW_DAYS
-    return x
-
-
-def _rates_of(x: np.ndarray, counts: np.ndarray) -> None:
-    month, ever = _HORIZONS["month"], _HORIZONS["ever"]
-    of = {name: counts[:, code, month] for name, code in TYPE_CODE.items()}
-    looked = of["view"] + of["click"]
-    x[:, _AT["click_rate"]] = smoothed(of["click"], of["impression"])
-    x[:, _AT["cart_rate"]] = smoothed(of["add_to_cart"], looked)
-    x[:, _AT["purchase_rate"]] = smoothed(of["purchase"], looked)
-    x[:, _AT["hide_rate"]] = smoothed(counts[:, TYPE_CODE["hide"], ever], counts[:, :, ever].sum(axis=1))
-
-
-def smoothed(hits: np.ndarray, trials: np.ndarray, *, prior: float = 20.0) -> np.ndarray:
-    """Rates drawn to the catalogue's by ``prior`` trials; 0 where there are no trials at all."""
-    total = trials.sum()
-    if total <= 1e-9:
-        return np.zeros(len(hits))
-    rate = min(1.0, hits.sum() / total)
-    estimate: np.ndarray = np.minimum(5.0, (hits + prior * rate) / (trials + prior))
-    return estimate
 
 
 class StaticItems:

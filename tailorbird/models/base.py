@@ -1,29 +1,35 @@
-"""What every retriever is: fit, encode, retrieve, score, save and load. Its laws are in tests/models/laws.py."""
+"""What every retriever is: fit, ask, save and load. Its laws are in tests/models/laws.py."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Histories, Interactions
+from tailorbird.models.allowed import Allowed
 
 
-@dataclass(frozen=True)
-class Retrieved:
-    """The best items of each query: ``rows`` (b, k) int64, -1 where there are fewer; ``scores`` (b, k) float32."""
+class Asked(Protocol):
+    """What one request asks of one source. Neither answer makes anything that is as long as a large catalogue."""
 
-    rows: np.ndarray
-    scores: np.ndarray
+    def best(self, k: int, allowed: Allowed) -> np.ndarray:
+        """(≤ k,) int64 rows with the highest scores, best first; of equal ones the lower row.
+
+        A score of exactly zero, -inf or NaN says nothing for its row.
+        """
+
+    def score(self, rows: np.ndarray) -> np.ndarray:
+        """(c,) float32 scores of the items ``rows`` (c,) int64, all >= 0."""
 
 
 class Retriever(ABC):
     """A source of candidates.
 
-    ``encode`` turns histories into queries once; ``retrieve``, ``score`` and ``scores`` use them. Queries are opaque to
-    the caller. An empty history is a valid query. Predicting never mutates.
+    Requests go through ``ask``. Offline, ``encode`` turns a batch of histories into queries, opaque to the caller, and
+    ``scores`` uses them. An empty history is a valid query. Predicting never mutates.
     """
 
     name: ClassVar[str]
@@ -33,29 +39,16 @@ class Retriever(ABC):
         """Learn from ``interactions``; items are rows of ``catalog``. Returns self."""
 
     @abstractmethod
+    def ask(self, histories: Sequence[Histories]) -> Sequence[Asked]:
+        """Several histories of one user each, without runs: requests that are answered together."""
+
+    @abstractmethod
     def encode(self, histories: Histories) -> Any:
         """Turn a batch of histories into queries (for dot-product retrievers: (b, d) float32)."""
 
     @abstractmethod
-    def retrieve(self, queries: Any, k: int) -> Retrieved:
-        """Find the ``k`` best items of each query, best first. Seen items are not excluded here."""
-
-    @abstractmethod
-    def score(self, queries: Any, rows: np.ndarray) -> np.ndarray:
-        """Score given candidates: ``rows`` (b, c) int64, -1 allowed ▸ (b, c) float32, -inf where rows is -1."""
-
-    @abstractmethod
     def scores(self, queries: Any) -> np.ndarray:
         """Score the whole catalogue: (b, n_items) float32. Offline use."""
-
-    def scores_of_one(self, history: Histories) -> np.ndarray:
-        """Score the whole catalogue for one history without runs: (n_items,) float32, the path of a request."""
-        scores: np.ndarray = self.scores(self.encode(history))[0]
-        return scores
-
-    def scores_of_each(self, histories: list[Histories]) -> list[np.ndarray]:
-        """The same for several histories of one user each: requests that are answered together."""
-        return [self.scores_of_one(history) for history in histories]
 
     @abstractmethod
     def save(self, folder: Path) -> None:

@@ -1,7 +1,9 @@
-"""Files on the disk: whether what was written has reached it, and whether a file is still the one it was."""
+"""Files on the disk: whether what was written has reached it, whether a file is still the one it was, arrays in place."""
 
 import os
 from pathlib import Path
+
+import numpy as np
 
 
 def fsync(path: Path) -> None:
@@ -20,3 +22,8 @@ def identity(path: Path | str) -> tuple[int, int] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return status.st_dev, status.st_ino
+
+
+def mapped(path: Path) -> np.ndarray:
+    """The array of an npy file, mapped into memory: processes share it, and only what is read is loaded."""
+    return np.asarray(np.load(path, mmap_mode="r"))  # a memmap is slow to index

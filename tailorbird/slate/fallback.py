@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.models.allowed import Allowed
 
+PIECE = 512
+"""Rows of a list that are looked at together: the first few are mostly enough."""
 SEGMENT, EVERYONE, EDITORIAL = "segment_popularity", "popularity", "editorial"
 
 
 @dataclass(frozen=True)
 class FallbackChain:
-    """Lists of catalogue rows, best first. The editorial list ends with every item there is, so it never runs dry."""
+    """Lists of catalogue rows, best first. After the editorial list every item there is follows, so it never runs dry."""
 
     everyone: np.ndarray
     editorial: np.ndarray
@@ -28,20 +31,25 @@ class FallbackChain:
         editorial: Sequence[str] = (),
     ) -> "FallbackChain":
         """Translate lists of item ids; ids that the catalogue lacks are left out."""
-        chosen = _known_rows(catalog, editorial)
-        rest = np.setdiff1d(np.arange(len(catalog)), chosen)
         return cls(
             everyone=_known_rows(catalog, everyone),
-            editorial=np.concatenate([chosen, rest]),
+            editorial=_known_rows(catalog, editorial),
             segments={name: _known_rows(catalog, ids) for name, ids in (segments or {}).items()},
         )
 
-    def lists(self, segment: str) -> Iterator[tuple[str, np.ndarray]]:
-        """The lists to try, in order, each with its name."""
+    def lists(self, segment: str, allowed: Allowed) -> Iterator[tuple[str, np.ndarray]]:
+        """What is ``allowed`` of the lists, in their order, piece by piece, each piece with its list's name."""
         if segment in self.segments:
-            yield SEGMENT, self.segments[segment]
-        yield EVERYONE, self.everyone
-        yield EDITORIAL, self.editorial
+            yield from _pieces(SEGMENT, self.segments[segment], allowed)
+        yield from _pieces(EVERYONE, self.everyone, allowed)
+        yield from _pieces(EDITORIAL, self.editorial, allowed)
+        yield from _pieces(EDITORIAL, allowed.blocked.free_rows, allowed)
+
+
+def _pieces(name: str, rows: np.ndarray, allowed: Allowed) -> Iterator[tuple[str, np.ndarray]]:
+    for start in range(0, len(rows), PIECE):
+        piece = rows[start : start + PIECE]
+        yield name, piece[allowed.of(piece)]
 
 
 def _known_rows(catalog: Catalog, item_ids: Sequence[str]) -> np.ndarray:

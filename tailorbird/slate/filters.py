@@ -1,4 +1,8 @@
-"""Filters: each names the items that must not be shown; together they split the catalogue, with the reason for each item."""
+"""Filters: each names the items that must not be shown; together they split the catalogue, with the reason for each item.
+
+What one person's filters name are short lists. What holds for many requests (stock, launches, rules) is a block over the
+catalogue, which the shelf makes once and keeps: a request looks its candidates up there.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
+from tailorbird.models.allowed import NO_ROWS, Allowed
 from tailorbird.slate.query import Query, Removed, Rules
-from tailorbird.slate.shelf import Shelf
-
-NO_ROWS = np.zeros(0, np.int64)
+from tailorbird.slate.shelf import Block, Shelf
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ class Filter(Protocol):
     def reason(self) -> str:
         """The reason's name."""
 
-    def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
-        """The rows (m,) that must not be shown, each once."""
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> "np.ndarray | Block":
+        """The few rows (m,) that must not be shown, each once, or a block that the shelf keeps."""
 
 
 class HiddenItemsFilter:
@@ -88,7 +91,7 @@ class OutOfStockFilter:
 
     reason = "out_of_stock"
 
-    def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> "np.ndarray | Block":
         """The items whose stock is used up."""
         return shelf.sold_out_at(query.now)
 
@@ -98,9 +101,9 @@ class UnlaunchedItemsFilter:
 
     reason = "not_launched"
 
-    def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> Block:
         """The items whose launch is still to come."""
-        return shelf.catalog.unlaunched(query.now)
+        return shelf.unlaunched_at(query.now)
 
 
 class ExcludedItemsFilter:
@@ -128,9 +131,9 @@ class RulesFilter:
 
     reason = "rule"
 
-    def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> "np.ndarray | Block":
         """The items that break a rule."""
-        return np.flatnonzero(~shelf.allowed(query.rules)) if query.rules else NO_ROWS
+        return shelf.breaking(query.rules) if query.rules else NO_ROWS
 
 
 @dataclass(frozen=True)
@@ -140,9 +143,9 @@ class StandingRulesFilter:
     rules: Rules
     reason: str = "arm_rule"
 
-    def removes(self, query: Query, known: Known, shelf: Shelf) -> np.ndarray:
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> Block:
         """The items that break a rule."""
-        return np.flatnonzero(~shelf.allowed(self.rules))
+        return shelf.breaking(self.rules)
 
 
 FILTERS: tuple[Filter, ...] = (
@@ -159,26 +162,35 @@ FILTERS: tuple[Filter, ...] = (
 
 @dataclass(frozen=True)
 class Screen:
-    """The catalogue split for one query: ``allowed`` (n,) bool, and every other item with its first reason."""
+    """The catalogue split for one query: what is ``allowed``, and every other item with its first reason."""
 
-    allowed: np.ndarray
+    allowed: Allowed
     removed: tuple[Removed, ...]
 
     @classmethod
     def of(cls, query: Query, known: Known, shelf: Shelf, *, filters: Sequence[Filter] = FILTERS) -> "Screen":
         """Ask every filter once: allowed + removed = the catalogue."""
-        allowed = np.ones(len(shelf), bool)
-        removed = []
-        for each in filters:
-            rows = each.removes(query, known, shelf)
-            if len(rows):
-                rows = rows[allowed[rows]]
-                if len(rows):
-                    allowed[rows] = False
-                    removed.append(Removed(each.reason, rows))
-        return cls(allowed, tuple(removed))
+        found = [(each.reason, each.removes(query, known, shelf)) for each in filters]
+        blocked = shelf.blocked([part for _, part in found if isinstance(part, Block)])
+        removed, few, passed = [], NO_ROWS, 0
+        for reason, part in found:
+            if isinstance(part, Block):
+                passed += part.count > 0  # the code of its rows in `blocked`
+                if part.count:
+                    taken = few[blocked.code[few] == passed]  # an earlier filter has named them
+                    removed.append(
+                        Removed(reason, int(blocked.counts[passed]) - len(taken), (blocked, passed, taken))
+                    )
+            elif len(part):
+                code = blocked.code[part]
+                rows = part[(code == 0) | (code > passed)]
+                rows = rows[~np.isin(rows, few)] if len(few) else rows
+                few = np.concatenate([few, rows])
+                removed.append(Removed(reason, len(rows), rows))
+        free = np.sort(few[blocked.code[few] == 0])
+        return cls(Allowed(blocked, free), tuple(part for part in removed if part.count))
 
     @property
     def size(self) -> int:
         """How many items may be shown."""
-        return len(self.allowed) - sum(len(part.rows) for part in self.removed)
+        return len(self.allowed)

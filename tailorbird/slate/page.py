@@ -6,8 +6,9 @@ from functools import lru_cache
 import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.models.allowed import NO_ROWS
 from tailorbird.slate.fallback import FallbackChain
-from tailorbird.slate.filters import NO_ROWS, Screen
+from tailorbird.slate.filters import Screen
 from tailorbird.slate.query import Query, Ranking, SlateItem
 from tailorbird.slate.select import VarietySelector
 from tailorbird.slate.shelf import Shelf
@@ -18,7 +19,7 @@ def select_rows(
     ranking: Ranking, screen: Screen, shelf: Shelf, *, k: int, max_category_share: float
 ) -> tuple[np.ndarray, int]:
     """(≤ k,) places of the ranking to show, best first, and how many more of it could be shown."""
-    places = np.flatnonzero(screen.allowed[ranking.candidates.rows])
+    places = np.flatnonzero(screen.allowed.of(ranking.candidates.rows))
     shelves = shelf.shelf_of[ranking.candidates.rows[places]]
     chosen = places[VarietySelector(max_category_share).select(shelves, k)]
     return chosen, len(places) - len(chosen)
@@ -51,10 +52,10 @@ def filled(
     """Up to ``missing`` items from the chain that are not ``taken``, and the name of the first list that gave one."""
     items: list[SlateItem] = []
     used = set(taken.tolist())
-    for name, rows in chain.lists(query.segment):
-        for row in rows[screen.allowed[rows]].tolist():
+    for name, rows in chain.lists(query.segment, screen.allowed):
+        for row in rows.tolist():
             if len(items) == missing:
-                break
+                return items, items[0].sources[0] if items else ""
             if row not in used:
                 used.add(row)
                 items.append(SlateItem(str(catalog.item_ids[row]), 0.0, (name,)))

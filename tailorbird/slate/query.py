@@ -8,6 +8,7 @@ import numpy as np
 
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.state import UserState
+from tailorbird.models.allowed import Blocked
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,20 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Removed:
-    """Items that a filter took out, and why."""
+    """Items that a filter took out, and why: ``count`` of them."""
 
     reason: str
-    rows: np.ndarray
+    count: int
+    where: "np.ndarray | tuple[Blocked, int, np.ndarray]" = field(repr=False, compare=False)
+    """Their rows, or the code they have among those blocked for many, and the rows that an earlier reason has taken."""
+
+    def rows(self, at_most: int | None = None) -> np.ndarray:
+        """(≤ at_most,) int64 rows, ascending where they are blocked for many. Looks through the catalogue for those."""
+        if isinstance(self.where, np.ndarray):
+            return self.where[:at_most]
+        blocked, code, taken = self.where
+        found = np.flatnonzero(blocked.code == code)
+        return found[~np.isin(found, taken)][:at_most]
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from typing import Protocol
 import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.models.allowed import Allowed
 from tailorbird.models.ranker.ranker import Inputs
 from tailorbird.slate.fallback import EVERYONE, FallbackChain
 from tailorbird.slate.filters import FILTERS, Filter, Known, Screen
 from tailorbird.slate.page import filled, items_of, select_rows
-from tailorbird.slate.query import Candidates, Query, Ranking, Removed, Slate, SlateItem
+from tailorbird.slate.query import Candidates, Query, Ranking, Slate, SlateItem
 from tailorbird.slate.shelf import Shelf
 
 COLD_START = "cold_start"
@@ -25,9 +26,9 @@ class Stages(Protocol):
     """The model's part of the work, over the rows of one catalogue, for several queries at a time."""
 
     def retrieve(
-        self, queries: Sequence[Query], *, depths: Sequence[int], removed: Sequence[Sequence[Removed]]
+        self, queries: Sequence[Query], *, depths: Sequence[int], allowed: Sequence[Allowed]
     ) -> list[Candidates]:
-        """For each query find candidates that are not among the ``removed``; each remembers its sources."""
+        """For each query find candidates among the ``allowed``; each remembers its sources."""
 
     def score(
         self, queries: Sequence[Query], candidates: Sequence[Candidates]
@@ -108,16 +109,15 @@ class Recommender:
         )
 
     def candidates(self, queries: Sequence[Query], screens: Sequence[Screen]) -> list[Candidates]:
-        """Retrieve and filter: what the ranker puts in order, in a request as while it learns."""
-        found = self._stages().retrieve(
+        """Retrieve what may be shown: what the ranker puts in order, in a request as while it learns."""
+        return self._stages().retrieve(
             queries,
             depths=[
                 min(max(self.policy.depth, min(query.k, PAGE_LIMIT)), screen.size)
                 for query, screen in zip(queries, screens, strict=True)
             ],
-            removed=[screen.removed for screen in screens],
+            allowed=[screen.allowed for screen in screens],
         )
-        return [each.where(screen.allowed[each.rows]) for each, screen in zip(found, screens, strict=True)]
 
     def rank(self, queries: Sequence[Query], screens: Sequence[Screen]) -> list[Ranking]:
         """Retrieve, filter and score; raises what the model raises."""
@@ -219,7 +219,7 @@ class Recommender:
         row = self.catalog.row_of[query.item_id or ""]
         depth = min(max(self.policy.depth, min(query.k, PAGE_LIMIT)), len(self.shelf))
         found, scores = self._stages().neighbours(row, depth=depth)
-        keep = screen.allowed[found.rows]
+        keep = screen.allowed.of(found.rows)
         return Ranking(found.where(keep), scores[keep], np.zeros(0, np.float32), scored_at=query.now)
 
     def _admitted(self, query: Query, rows: np.ndarray) -> Ranking:

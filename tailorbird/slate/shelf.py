@@ -1,8 +1,11 @@
 """The shelf: what filters need to know of every item as arrays aligned with the catalogue, stock the newest known."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -10,7 +13,14 @@ import pandas as pd
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.catalog.history import Versions, no_history
 from tailorbird.features.facts import stable_keys
+from tailorbird.models.allowed import Blocked
 from tailorbird.slate.query import Rules
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+_OF_NO_STOCK = ("shelf_of", "price", "_keys", "_launches")
 
 
 @dataclass(frozen=True)
@@ -61,23 +71,55 @@ class Shelf:
         """The same items with the stock that ``current`` names; an item that left the catalogue is out of stock."""
         newest = current.items.set_index("item_id")["stock"].reindex(self.catalog.item_ids)
         gone = ~self.catalog.items["item_id"].isin(current.items["item_id"]).to_numpy()
-        return replace(self, stock=np.where(gone, 0.0, newest.to_numpy(float)))
+        fresh = replace(self, stock=np.where(gone, 0.0, newest.to_numpy(float)))
+        fresh.__dict__.update({name: value for name, value in self.__dict__.items() if name in _OF_NO_STOCK})
+        return fresh
 
     def __len__(self) -> int:
         return len(self.stock)
 
-    def sold_out_at(self, now: float) -> np.ndarray:
-        """(m,) rows of the items whose stock is known to be used up at ``now`` (epoch seconds)."""
+    def sold_out_at(self, now: float) -> "np.ndarray | Block":
+        """The items whose stock is known to be used up at ``now`` (epoch seconds): a block; of the past, rows (m,)."""
         if self.past is None:
-            return self.sold_out
+            return self._sold_out
         rows = np.unique(self.past.rows)
         held = self.past.at(rows, np.full(len(rows), round(now * 1e6), np.int64))
         return rows[self.past.numbers("stock", self.stock[rows], held) <= 0]
 
+    def unlaunched_at(self, now: float) -> "Block":
+        """The items that are known to be launched after ``now`` (epoch seconds)."""
+        to_come, last = self._launches
+        if now >= last:
+            return self._nothing
+        key = len(to_come) - int(np.searchsorted(to_come, now, side="right"))
+        return self.blocks.kept(("unlaunched", key), lambda: Block(self.catalog.launches > now))
+
+    def breaking(self, rules: Rules) -> "Block":
+        """The items that do not fulfil ``rules``; an unknown price fulfils no price rule."""
+        return self.blocks.kept(rules, lambda: Block(~self.allowed(rules)))
+
+    def blocked(self, blocks: Sequence["Block"]) -> Blocked:
+        """All ``blocks`` together: each row has the number, from 1, of the first that has it; empty ones are not counted."""
+        full = tuple(block for block in blocks if block.count)
+        return self.blocks.joined(full, count=len(self))
+
     @cached_property
-    def sold_out(self) -> np.ndarray:
-        """(m,) rows of the items whose stock is known to be used up."""
-        return np.flatnonzero(self.stock <= 0)
+    def blocks(self) -> "Blocks":
+        """What was made for one request and may serve the next."""
+        return Blocks()
+
+    @cached_property
+    def _sold_out(self) -> "Block":
+        return Block(self.stock <= 0)
+
+    @cached_property
+    def _nothing(self) -> "Block":
+        return Block(np.zeros(len(self), bool))
+
+    @cached_property
+    def _launches(self) -> tuple[np.ndarray, float]:
+        known = np.sort(self.catalog.launches[np.isfinite(self.catalog.launches)])
+        return known, float(known[-1]) if len(known) else -np.inf
 
     @cached_property
     def shelf_of(self) -> np.ndarray:
@@ -139,3 +181,47 @@ def _rows_by_name(rows: np.ndarray, names: Sequence[object]) -> dict[str, np.nda
     ends = np.cumsum(np.bincount(codes[order], minlength=len(uniques)))
     parts = np.split(rows[order].astype(np.int32), ends[:-1]) if len(uniques) else []
     return dict(zip(map(str, uniques), parts, strict=True))
+
+
+class Block:
+    """Items that many requests leave out for one reason: ``mask`` (n,) bool, ``count`` of them."""
+
+    def __init__(self, mask: np.ndarray) -> None:
+        self.mask, self.count = mask, int(np.count_nonzero(mask))
+
+
+class Blocks:
+    """Blocks that were asked for lately, and what they are together: the oldest go."""
+
+    def __init__(self, *, capacity: int = 16) -> None:
+        self._capacity, self._lock = capacity, threading.Lock()
+        self._blocks: OrderedDict[Hashable, Block] = OrderedDict()
+        self._joined: OrderedDict[tuple[Block, ...], Blocked] = OrderedDict()
+
+    def kept(self, key: Hashable, make: Callable[[], Block]) -> Block:
+        """The block of ``key``, made where it is not at hand."""
+        return self._found(self._blocks, key, make)
+
+    def joined(self, blocks: tuple[Block, ...], *, count: int) -> Blocked:
+        """The blocks together, over ``count`` rows."""
+
+        def join() -> Blocked:
+            code = np.zeros(count, np.uint8)
+            for number in range(len(blocks), 0, -1):
+                code[blocks[number - 1].mask] = number
+            return Blocked(code)
+
+        return self._found(self._joined, blocks, join)
+
+    def _found(self, kept: "OrderedDict[Key, Value]", key: Key, make: Callable[[], Value]) -> Value:
+        with self._lock:
+            found = kept.get(key)
+            if found is not None:
+                kept.move_to_end(key)
+                return found
+        made = make()
+        with self._lock:
+            kept[key] = made
+            while len(kept) > self._capacity:
+                kept.popitem(last=False)
+        return made

@@ -93,7 +93,7 @@ def test_the_rules_of_an_arm_and_of_the_caller_both_hold_and_name_their_reason()
     dressed = SlateSettings(rules=Rules(("pots",))).applied_to(toy.recommender())
     slate = dressed.recommend(toy.query(k=12, rules=Rules(max_price=10)))
     assert [item.item_id for item in slate.items] == ["i8", "i9", "i10"]
-    reasons = {part.reason: len(part.rows) for part in slate.removed}
+    reasons = {part.reason: part.count for part in slate.removed}
     assert reasons == {"out_of_stock": 1, "rule": 1, "arm_rule": 7}
 
 

@@ -9,7 +9,7 @@ from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
 from tailorbird.features.cross import cross_matrix
 from tailorbird.features.functions import user_vector
-from tailorbird.features.items import item_matrix
+from tailorbird.features.item_features import item_matrix
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.features.state import UserState
 from tailorbird.features.table import STORED_USER

@@ -12,7 +12,8 @@ from tailorbird.features.counters import ItemCounters
 from tailorbird.features.cross import cross_matrix
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import Demographics, demographics_of, user_vector
-from tailorbird.features.items import ItemTable, StaticItems, item_matrix
+from tailorbird.features.item_features import item_matrix
+from tailorbird.features.items import ItemTable, StaticItems
 from tailorbird.features.profiles import RowsOfKeys, histories_of
 from tailorbird.features.records import behaviour, records_of, records_of_frame
 from tailorbird.features.replay import ReplayProfiles

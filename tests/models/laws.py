@@ -5,9 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tailorbird.models.allowed import Allowed, Blocked
 from tailorbird.models.base import Retriever
 from tests.models import toy
 
+EVERYTHING = Allowed.all_but(toy.ITEMS)
+PLAIN = toy.asking([0, 1, 2], [6], [], list(range(12)) * 12)
+"""Without runs of one item, as requests ask."""
 HISTORIES = toy.asking([0, 1, 2], [6, 7], [], [toy.COLD], [3, 3, 4, 4, 4, 5], list(range(12)) * 12)
 
 
@@ -31,43 +35,35 @@ class RetrieverLaws:
         assert scores.dtype == np.float32
         assert np.isfinite(scores).all()
 
-    def test_retrieved_items_are_distinct_and_best_first(self, retriever: Retriever) -> None:
-        found = retriever.retrieve(retriever.encode(HISTORIES), 5)
-        assert found.rows.shape == found.scores.shape == (len(HISTORIES), 5)
-        for rows, scores in zip(found.rows, found.scores, strict=True):
-            real = rows >= 0
-            assert len(set(rows[real])) == real.sum()
-            assert (np.diff(scores[real]) <= 1e-6).all()
-            assert (scores[~real] == -np.inf).all()
-            assert not real[np.argmin(real) :].any() or real.all()  # empty places come last
+    def test_the_best_are_distinct_and_the_best_of_all_scores(self, retriever: Retriever) -> None:
+        scores = retriever.scores(retriever.encode(PLAIN))
+        for row, asked in enumerate(retriever.ask([PLAIN[row : row + 1] for row in range(len(PLAIN))])):
+            for k in (0, 1, 3, toy.ITEMS + 7):
+                found = asked.best(k, EVERYTHING)
+                assert len(found) == len(set(found.tolist())) <= k
+                speaking = scores[row][scores[row] != 0]
+                best = np.sort(speaking)[::-1][: len(found)]
+                assert len(found) == min(k, len(speaking))
+                np.testing.assert_allclose(scores[row][found], best, rtol=1e-5, atol=1e-6)
 
-    def test_retrieved_items_are_the_best_of_all_scores(self, retriever: Retriever) -> None:
-        queries = retriever.encode(HISTORIES)
-        found, scores = retriever.retrieve(queries, 3), retriever.scores(queries)
-        for row in range(len(HISTORIES)):
-            real = found.rows[row] >= 0
-            if real.any():
-                best = np.sort(scores[row])[::-1][: real.sum()]
-                np.testing.assert_allclose(found.scores[row][real], best, rtol=1e-5, atol=1e-6)
+    def test_only_what_is_allowed_is_proposed_and_nothing_is_lost_by_that(self, retriever: Retriever) -> None:
+        rows = np.arange(toy.ITEMS)
+        few = Allowed.all_but(toy.ITEMS, rows[::3])
+        many = Allowed(Blocked((rows % 3 == 0).astype(np.uint8)), np.zeros(0, np.int64))
+        for asked in retriever.ask([PLAIN[row : row + 1] for row in range(len(PLAIN))]):
+            everything = asked.best(toy.ITEMS, EVERYTHING)
+            expected = everything[everything % 3 != 0]
+            for allowed in (few, many):
+                np.testing.assert_array_equal(asked.best(toy.ITEMS, allowed), expected)
+                np.testing.assert_array_equal(asked.best(2, allowed), expected[:2])
 
-    def test_score_agrees_with_scores_and_skips_empty_places(self, retriever: Retriever) -> None:
-        queries = retriever.encode(HISTORIES)
-        rows = np.tile(np.array([3, -1, 0, toy.COLD]), (len(HISTORIES), 1))
-        scores = retriever.score(queries, rows)
-        assert scores.dtype == np.float32
-        assert (scores[:, 1] == -np.inf).all()
-        expected = retriever.scores(queries)[:, [3, 0, toy.COLD]]
-        np.testing.assert_allclose(scores[:, [0, 2, 3]], expected, rtol=1e-5, atol=1e-6)
-
-    def test_more_than_the_catalogue_is_padded(self, retriever: Retriever) -> None:
-        found = retriever.retrieve(retriever.encode(HISTORIES), toy.ITEMS + 7)
-        assert found.rows.shape == (len(HISTORIES), toy.ITEMS + 7)
-        assert (found.rows[:, -7:] == -1).all()
-        assert found.rows.max() < toy.ITEMS
-
-    def test_nothing_asked_nothing_found(self, retriever: Retriever) -> None:
-        found = retriever.retrieve(retriever.encode(HISTORIES), 0)
-        assert found.rows.shape == (len(HISTORIES), 0)
+    def test_given_items_are_scored_as_in_the_whole_catalogue(self, retriever: Retriever) -> None:
+        expected = retriever.scores(retriever.encode(PLAIN))
+        rows = np.array([3, 0, toy.COLD, 3])
+        for row, asked in enumerate(retriever.ask([PLAIN[row : row + 1] for row in range(len(PLAIN))])):
+            scores = asked.score(rows)
+            assert scores.dtype == np.float32
+            np.testing.assert_allclose(scores, expected[row][rows], rtol=1e-4, atol=1e-5)
 
     def test_no_histories_no_answers(self, retriever: Retriever) -> None:
         nobody = toy.asking()
@@ -75,8 +71,8 @@ class RetrieverLaws:
 
     def test_predicting_does_not_change_the_answer(self, retriever: Retriever) -> None:
         first = retriever.scores(retriever.encode(HISTORIES)).copy()
-        retriever.retrieve(retriever.encode(HISTORIES), 4)
-        retriever.score(retriever.encode(HISTORIES), np.zeros((len(HISTORIES), 2), np.int64))
+        for asked in retriever.ask([PLAIN[:1], PLAIN[1:2]]):
+            asked.score(asked.best(4, EVERYTHING))
         np.testing.assert_array_equal(first, retriever.scores(retriever.encode(HISTORIES)))
 
     def test_a_batch_answers_like_its_members(self, retriever: Retriever) -> None:
@@ -85,23 +81,14 @@ class RetrieverLaws:
             alone = retriever.scores(retriever.encode(HISTORIES[row : row + 1]))[0]
             np.testing.assert_allclose(alone, together[row], rtol=1e-4, atol=1e-5)
 
-    def test_the_path_of_one_request_gives_the_same_scores(self, retriever: Retriever) -> None:
-        plain = toy.asking([0, 1, 2], [6], [], list(range(12)) * 12)  # no runs of one item
-        together = retriever.scores(retriever.encode(plain))
-        for row in range(len(plain)):
-            alone = retriever.scores_of_one(plain[row : row + 1])
-            np.testing.assert_allclose(alone, together[row], rtol=1e-4, atol=1e-5)
-        each = retriever.scores_of_each([plain[row : row + 1] for row in range(len(plain))])
-        np.testing.assert_allclose(np.stack(each), together, rtol=1e-4, atol=1e-5)
-
     def test_saved_and_loaded_answers_the_same(self, retriever: Retriever, tmp_path: Path) -> None:
         retriever.save(tmp_path)
         loaded = self.kind.load(tmp_path)
         np.testing.assert_array_equal(
             loaded.scores(loaded.encode(HISTORIES)), retriever.scores(retriever.encode(HISTORIES))
         )
-        again = loaded.retrieve(loaded.encode(HISTORIES), 6)
-        np.testing.assert_array_equal(again.rows, retriever.retrieve(retriever.encode(HISTORIES), 6).rows)
+        for again, asked in zip(loaded.ask([PLAIN[:1]]), retriever.ask([PLAIN[:1]]), strict=True):
+            np.testing.assert_array_equal(again.best(6, EVERYTHING), asked.best(6, EVERYTHING))
 
     def test_nothing_is_pickled(self, retriever: Retriever, tmp_path: Path) -> None:
         retriever.save(tmp_path)

@@ -6,6 +6,9 @@ import pandas as pd
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.interactions import Histories, Interactions
 from tailorbird.events.schema import id_of
+from tailorbird.models.allowed import Allowed
+from tailorbird.models.base import Retriever
+from tailorbird.models.retrievers.recency import without_runs
 
 SHELF = 6
 ITEMS = 2 * SHELF + 1  # the last one is new: described, but never touched
@@ -86,3 +89,9 @@ def events(data: Interactions) -> pd.DataFrame:
 
 def asking(*sequences: list[int], segments: list[str] | None = None) -> Histories:
     return Histories.of(sequences, now=START + 1e5, segments=segments)
+
+
+def best_of(retriever: Retriever, histories: Histories, k: int) -> list[list[int]]:
+    """What a retriever proposes to each history, best first."""
+    asked = retriever.ask([without_runs(histories[row : row + 1]) for row in range(len(histories))])
+    return [each.best(k, Allowed.all_but(ITEMS)).tolist() for each in asked]

@@ -32,7 +32,7 @@ def test_seen_hidden_excluded_and_sold_out_items_never_return():
     asked = query(("view", "i0"), ("hide", "i1"), k=12, exclude=frozenset({"i2"}), item_id="i4")
     slate = recommender().recommend(asked)
     assert ids(slate) == ["i5", "i6", "i7", "i8", "i9", "i10", "i11"]
-    reasons = {part.reason: part.rows.tolist() for part in slate.removed}
+    reasons = {part.reason: part.rows().tolist() for part in slate.removed}
     assert reasons == {"hidden": [1], "seen": [0], "out_of_stock": [3], "excluded": [2, 4]}
     assert slate.partial
     assert not slate.more
@@ -44,7 +44,7 @@ def test_items_show_up_when_they_are_launched():
     shop = replace(recommender(), shelf=Shelf.of(dated))
     today = shop.recommend(query(("view", "i11"), k=2))
     assert ids(today) == ["i1", "i2"]
-    assert {part.reason: part.rows.tolist() for part in today.removed}["not_launched"] == [0]
+    assert {part.reason: part.rows().tolist() for part in today.removed}["not_launched"] == [0]
     assert ids(shop.recommend(replace(query(("view", "i11"), k=2), now=NOW + 60.0))) == ["i0", "i1"]
 
 
@@ -52,7 +52,7 @@ def test_seen_and_hidden_items_stay_away_after_hundreds_of_further_events():
     later = [("view", "elsewhere") for _ in range(300)]
     asked = query(("view", "i0"), ("hide", "i1"), *later, k=12)
     assert len(asked.state.history) == 128
-    reasons = {part.reason: part.rows.tolist() for part in recommender().recommend(asked).removed}
+    reasons = {part.reason: part.rows().tolist() for part in recommender().recommend(asked).removed}
     assert (reasons["hidden"], reasons["seen"]) == ([1], [0])
 
 
@@ -195,7 +195,8 @@ def test_allowed_and_removed_make_the_catalogue(seen, hidden, excluded, cheap):
         rules=Rules(max_price=cheap),
     )
     screen = recommender().screen(asked)
-    parts = [np.flatnonzero(screen.allowed), *[part.rows for part in screen.removed]]
+    parts = [screen.allowed.rows(), *[part.rows() for part in screen.removed]]
+    assert [len(rows) for rows in parts[1:]] == [part.count for part in screen.removed]
     assert sorted(np.concatenate(parts).tolist()) == list(range(12))
     assert screen.size == len(parts[0])
     assert set(parts[0].tolist()).isdisjoint(seen | hidden | excluded | {3})

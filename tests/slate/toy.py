@@ -10,8 +10,9 @@ from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.state import UserState
+from tailorbird.models.allowed import Allowed
 from tailorbird.slate.fallback import FallbackChain
-from tailorbird.slate.query import Candidates, Query, Removed
+from tailorbird.slate.query import Candidates, Query
 from tailorbird.slate.recommender import Policy, Recommender
 from tailorbird.slate.shelf import Shelf
 
@@ -38,13 +39,13 @@ class RowStages:
     reach: int = 12
 
     def retrieve(
-        self, queries: Sequence[Query], *, depths: Sequence[int], removed: Sequence[Sequence[Removed]]
+        self, queries: Sequence[Query], *, depths: Sequence[int], allowed: Sequence[Allowed]
     ) -> list[Candidates]:
-        return [self.retrieve_one(*asked) for asked in zip(queries, depths, removed, strict=True)]
+        return [self.retrieve_one(*asked) for asked in zip(queries, depths, allowed, strict=True)]
 
-    def retrieve_one(self, query: Query, depth: int, removed: Sequence[Removed]) -> Candidates:
-        out = {row for part in removed for row in part.rows.tolist()}
-        rows = np.array([row for row in range(self.reach) if row not in out][:depth], np.int64)
+    def retrieve_one(self, query: Query, depth: int, allowed: Allowed) -> Candidates:
+        rows = np.arange(self.reach)
+        rows = rows[allowed.of(rows)][:depth]
         ranks = np.stack([rows, np.where(rows % 2 == 0, rows // 2, -1)], axis=1).astype(np.int32)
         return Candidates(rows, ("first", "second"), ranks)
 
@@ -71,10 +72,10 @@ class BrokenStages(RowStages):
 
     victim: str = ""
 
-    def retrieve_one(self, query: Query, depth: int, removed: Sequence[Removed]) -> Candidates:
+    def retrieve_one(self, query: Query, depth: int, allowed: Allowed) -> Candidates:
         if self.victim in ("", query.state.user_key):
             raise RuntimeError("index is broken")
-        return super().retrieve_one(query, depth, removed)
+        return super().retrieve_one(query, depth, allowed)
 
     def admit(self, query: Query, rows: np.ndarray) -> Candidates:
         raise RuntimeError("ranker is broken")

@@ -1,6 +1,7 @@
 """The hybrid: several retrievers propose, one ranker orders. Fitting it is :mod:`tailorbird.models.hybrid.fit`."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -13,13 +14,17 @@ from tailorbird.events.interactions import Histories
 from tailorbird.features.context import context_vector
 from tailorbird.features.cross import cross_matrix
 from tailorbird.features.functions import NOBODY, Demographics, user_vector
-from tailorbird.features.items import ItemTable, item_matrix
+from tailorbird.features.item_features import ItemFeatures
+from tailorbird.features.items import ItemTable
 from tailorbird.features.profiles import RowsOfKeys, histories_of
 from tailorbird.features.segments import segment_of
 from tailorbird.features.state import UserState
-from tailorbird.models.base import Retrieved, Retriever
-from tailorbird.models.hybrid.shortlist import NO_ROWS, Shortlist, merge, proposals, signals_of
+from tailorbird.models.allowed import NO_ROWS, Allowed
+from tailorbird.models.base import Asked, Retriever
+from tailorbird.models.hybrid.rows import RowCache
+from tailorbird.models.hybrid.shortlist import Shortlist, merge, signals_of
 from tailorbird.models.ranker.ranker import Ranker
+from tailorbird.models.retrievers.best import best_of_some
 from tailorbird.models.retrievers.content import Content
 from tailorbird.models.retrievers.cooccurrence import Cooccurrence
 from tailorbird.models.retrievers.habit import Habit
@@ -32,8 +37,6 @@ RETRIEVERS: Mapping[str, type[Retriever]] = {
     kind.name: kind for kind in (Cooccurrence, SequenceRetriever, Content, Popularity, Habit)
 }
 NO_CONTEXT: Mapping[str, object] = MappingProxyType({})
-DENSE_UP_TO = 50_000
-"""Up to this many items a request scores the whole catalogue by every source; beyond, the indexes search."""
 
 
 class HybridModel:
@@ -65,8 +68,8 @@ class HybridModel:
         self.shares = {name: float((shares or {}).get(name, 1.0)) for name in self.source_names}
         self._turns = np.array([max(self.shares[name], 1e-3) for name in self.source_names])
         self._rows_of = RowsOfKeys.of_table(item_table)
-        self.item_features = item_matrix(item_table, now=items_at)  # (n, len(ITEM_FEATURES))
-        self._item_part = ranker.item_part(self.item_features)  # (n, hidden)
+        self.item_features = ItemFeatures(item_table, now=items_at)
+        self._item_part = RowCache(len(catalog), lambda rows: ranker.item_part(self.item_features.rows(rows)))
         self._history = max(recipe.sequence.history, recipe.cooccurrence.history, recipe.content.history)
 
     @property
@@ -122,37 +125,29 @@ class HybridModel:
         self, history: Histories, *, k: int | None = None, exclude: np.ndarray = NO_ROWS
     ) -> Shortlist:
         """The ``k`` candidates (default: the recipe's) of one history, rows of ``exclude`` left out beforehand."""
-        return self.shortlists([history], ks=[self.recipe.candidates if k is None else k], exclude=[exclude])[
-            0
-        ]
+        allowed = Allowed.all_but(len(self.catalog), exclude)
+        (found,) = self.shortlists(
+            [history], ks=[self.recipe.candidates if k is None else k], allowed=[allowed]
+        )
+        return found
 
     def shortlists(
-        self, histories: Sequence[Histories], *, ks: Sequence[int], exclude: Sequence[np.ndarray]
+        self, histories: Sequence[Histories], *, ks: Sequence[int], allowed: Sequence[Allowed]
     ) -> list[Shortlist]:
         """The same for several requests, source by source: each source's tables are then read once, not once a request."""
-        ks = [max(0, min(k, len(self.catalog))) for k in ks]
-        if len(self.catalog) > DENSE_UP_TO:
-            return [self._searched(*asked) for asked in zip(histories, ks, exclude, strict=True)]
-        dense = {
-            name: source.scores_of_each(list(histories))  # each (n,)
-            for name, source in self.retrievers.items()
-        }
+        asked = [source.ask(histories) for source in self.retrievers.values()]
         return [
-            self._merged({name: scores[i] for name, scores in dense.items()}, ks[i], exclude[i])
-            for i in range(len(histories))
+            self._merged(one, k, free, self._turns) for *one, k, free in zip(*asked, ks, allowed, strict=True)
         ]
 
     def signals(self, history: Histories, rows: np.ndarray) -> Shortlist:
         """Given rows as a shortlist that no source proposed: for putting a caller's list in order."""
+        rows = np.asarray(rows, np.int64)
         scores = np.stack(
-            [
-                retriever.score(retriever.encode(history), rows[None])[0]
-                for retriever in self.retrievers.values()
-            ],
-            axis=1,
+            [source.ask([history])[0].score(rows) for source in self.retrievers.values()], axis=1
         )
         ranks = np.full(scores.shape, -1, np.int32)
-        return Shortlist(np.asarray(rows, np.int64), ranks, signals_of(scores, ranks))
+        return Shortlist(rows, ranks, signals_of(scores, ranks))
 
     def features(
         self,
@@ -185,19 +180,18 @@ class HybridModel:
         """(c,) float32 scores of the candidates, and the (u,) user features that were used."""
         rows = shortlist.rows
         cross, user, request = self.features(rows, state, now=now, context=context, demographics=demographics)
-        return self.ranker.score(shortlist.signals, self._item_part[rows], cross, user, request), user
+        return self.ranker.score(shortlist.signals, self._item_part.take(rows), cross, user, request), user
 
-    def similar(self, row: int, k: int) -> Retrieved:
-        """The ``k`` items that go with one item, itself left out: (1, k)."""
+    def similar(self, row: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The ``k`` items that go with one item, itself left out: rows (≤ k,) and scores (≤ k,) float32, best first."""
         alone = Histories.of([[row]], now=self.items_at)
-        sources = {name: source for name, source in self.retrievers.items() if name != Popularity.name}
-        dense = {name: source.scores_of_one(alone) for name, source in (sources or self.retrievers).items()}
-        found = self._merged(dense, 4 * k, np.array([row]))
-        strength = found.signals[:, : len(dense)].mean(axis=1)
+        sources = [source for name, source in self.retrievers.items() if name != Popularity.name]
+        asked = [source.ask([alone])[0] for source in sources or self.retrievers.values()]
+        allowed = Allowed.all_but(len(self.catalog), np.array([row]))
+        found = self._merged(asked, min(4 * k, len(allowed)), allowed, np.ones(len(asked)))
+        strength = found.signals[:, : len(asked)].mean(axis=1)
         order = np.argsort(-strength, kind="stable")[:k]
-        rows, scores = np.full((1, k), -1, np.int64), np.full((1, k), -np.inf, np.float32)
-        rows[0, : len(order)], scores[0, : len(order)] = found.rows[order], strength[order]
-        return Retrieved(rows, scores)
+        return found.rows[order], strength[order]
 
     def save(self, folder: Path) -> None:
         """Write every part into ``folder``; nobody's demographics are among them."""
@@ -228,23 +222,17 @@ class HybridModel:
             shares=described["shares"],
         )
 
-    def _merged(self, dense: Mapping[str, np.ndarray], k: int, exclude: np.ndarray) -> Shortlist:
-        allowed = np.ones(len(self.catalog), bool)
-        allowed[exclude] = False
-        turns = self._turns if len(dense) == len(self._turns) else np.ones(len(dense))
-        rows, ranks = merge([proposals(scores, allowed, k) for scores in dense.values()], turns, k)
-        chosen = np.stack([scores[rows] for scores in dense.values()], axis=1)  # (c, s)
-        return Shortlist(rows, ranks, signals_of(chosen, ranks))
-
-    def _searched(self, history: Histories, k: int, exclude: np.ndarray) -> Shortlist:
-        queries = [retriever.encode(history) for retriever in self.retrievers.values()]
-        lists = []
-        for retriever, query in zip(self.retrievers.values(), queries, strict=True):
-            rows = retriever.retrieve(query, min(k + len(exclude), len(self.catalog))).rows[0]
-            lists.append(rows[(rows >= 0) & ~np.isin(rows, exclude)][:k])
-        rows, ranks = merge(lists, self._turns, k)
-        chosen = [
-            retriever.score(query, rows[None])[0]
-            for retriever, query in zip(self.retrievers.values(), queries, strict=True)
-        ]
-        return Shortlist(rows, ranks, signals_of(np.stack(chosen, axis=1), ranks))
+    def _merged(self, asked: Sequence[Asked], k: int, allowed: Allowed, turns: np.ndarray) -> Shortlist:
+        """The union of the sources' best; where few rows are allowed, of all these."""
+        k = max(0, min(k, len(allowed)))
+        if len(allowed) <= max(k, math.isqrt(k * len(self.catalog))):
+            # A search would have to look at k / share rows until k of them are allowed: no fewer than there are.
+            free = allowed.rows()
+            lists = [
+                best_of_some(free, each.score(free), allowed.blocked.code, allowed.few, k) for each in asked
+            ]
+        else:
+            lists = [each.best(k, allowed) for each in asked]
+        rows, ranks = merge(lists, turns, k)
+        scores = np.stack([each.score(rows) for each in asked], axis=1)  # (c, s)
+        return Shortlist(rows, ranks, signals_of(scores, ranks))

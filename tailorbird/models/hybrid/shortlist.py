@@ -5,15 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tailorbird.models.allowed import NO_ROWS
 from tailorbird.plumbing.compiled import compiled
 
 SIGNALS = 3
 """Columns per source: z-score among the candidates, reciprocal rank, 1 if the source proposed it."""
-
-SAMPLE = 512
-"""Scores from which :func:`proposals` guesses how high the best ones are."""
-
-NO_ROWS = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -36,54 +32,6 @@ class Shortlist:
         return Shortlist(self.rows[keep], self.ranks[keep], self.signals[keep])
 
 
-@compiled
-def proposals(scores: np.ndarray, allowed: np.ndarray, k: int) -> np.ndarray:
-    """(≤ k,) int64 rows with the highest ``scores`` (n,) float32 among those ``allowed`` (n,) bool, best first.
-
-    Of equal scores the lower row comes first. A score of exactly zero, -inf or NaN says nothing for its row. A sample
-    guesses the score that somewhat more than ``k`` exceed, only those are put in order; a guess too high is lowered.
-    Nothing here branches on a score, which a processor could not foresee.
-    """
-    size, n = max(0, min(k, len(scores))), len(scores)
-    sample = scores[:: max(1, n // SAMPLE)].copy()
-    order = _descending(sample)
-    place = min(len(sample), 8 + 5 * size * len(sample) // max(1, 4 * n))
-    rows = np.empty(n, np.int64)
-    while True:
-        floor = sample[order[place]] if place < len(sample) else np.float32(-np.inf)
-        count = 0
-        for row in range(n):
-            rows[count] = row
-            count += (scores[row] > floor) & (scores[row] != 0.0) & allowed[row]
-        if count >= size or place >= len(sample):
-            break
-        place *= 2
-    found = rows[:count]
-    return found[_descending(scores[found])[:size]]
-
-
-@compiled
-def _descending(values: np.ndarray) -> np.ndarray:
-    """(n,) places of float32 ``values``, the highest first, equal ones as they stand: a radix sort, NaN somewhere."""
-    bits = values.view(np.uint32)
-    keys, order = np.empty(len(bits), np.uint32), np.arange(len(bits))
-    for i in range(len(bits)):  # bits that count downwards where the number counts upwards
-        keys[i] = bits[i] if bits[i] >> np.uint32(31) else bits[i] ^ np.uint32(0x7FFFFFFF)
-    for shift in range(0, 32, 8):
-        starts = np.zeros(257, np.int64)
-        for place in order:
-            starts[1 + ((keys[place] >> np.uint32(shift)) & np.uint32(255))] += 1
-        for digit in range(256):
-            starts[digit + 1] += starts[digit]
-        fresh = np.empty_like(order)
-        for place in order:
-            digit = (keys[place] >> np.uint32(shift)) & np.uint32(255)
-            fresh[starts[digit]] = place
-            starts[digit] += 1
-        order = fresh
-    return order
-
-
 def merge(lists: Sequence[np.ndarray], shares: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Unite the sources' lists (rows, best first): ``k`` rows (c,) and their ranks (c, s).
 
@@ -100,7 +48,12 @@ def _merged(
     proposed: np.ndarray, ends: np.ndarray, shares: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     sources, total = len(ends), len(proposed)
-    place = np.full(proposed.max() + 1 if total else 0, -1, np.int32)  # of each row among the chosen
+    order = np.argsort(proposed)
+    same = np.empty(total, np.int64)  # one number for all places that propose the same row
+    for at in range(total):
+        again = at > 0 and proposed[order[at]] == proposed[order[at - 1]]
+        same[order[at]] = same[order[at - 1]] if again else order[at]
+    place = np.full(total, -1, np.int64)  # of each row among the chosen
     chosen = np.empty(max(0, min(k, total)), np.int64)
     heads = np.zeros(sources, np.int64)
     heads[1:] = ends[:-1]
@@ -114,17 +67,17 @@ def _merged(
                 source, turn = each, here
         if source < 0:
             break
-        row = proposed[heads[source]]
+        head = heads[source]
         heads[source] += 1
-        if place[row] < 0:
-            place[row] = count
-            chosen[count] = row
+        if place[same[head]] < 0:
+            place[same[head]] = count
+            chosen[count] = proposed[head]
             count += 1
     ranks = np.full((count, sources), -1, np.int32)
     for source in range(sources):
         for at in range(starts[source], ends[source]):
-            if place[proposed[at]] >= 0:
-                ranks[place[proposed[at]], source] = at - starts[source]
+            if place[same[at]] >= 0:
+                ranks[place[same[at]], source] = at - starts[source]
     return chosen[:count], ranks
 
 

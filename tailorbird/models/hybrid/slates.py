@@ -110,7 +110,8 @@ def slates_of(
             demographics=query.demographics,
         )
         m += 1
-    return Slates(signals[:m], model.item_features[rows[:m]], cross[:m], users[:m], contexts[:m], real[:m])
+    items = model.item_features.rows(rows[:m].ravel()).reshape(m, width, -1)
+    return Slates(signals[:m], items, cross[:m], users[:m], contexts[:m], real[:m])
 
 
 def input_sizes(sources: int) -> dict[str, int]:

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailorbird.features.items import ItemTable
-from tailorbird.models.hybrid.model import DENSE_UP_TO, NO_ROWS, HybridModel
+from tailorbird.models.allowed import NO_ROWS, Allowed
+from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.shortlist import Shortlist
 from tailorbird.models.ranker.ranker import Inputs
 from tailorbird.slate.fallback import FallbackChain
-from tailorbird.slate.query import Candidates, Query, Removed
+from tailorbird.slate.query import Candidates, Query
 from tailorbird.slate.recommender import Policy, Recommender
 from tailorbird.slate.shelf import Shelf
-
-FEW = 1_000
-"""Removed items that an index search can leave out beforehand at little cost."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +27,9 @@ class HybridStages:
         return HybridStages(self.model.with_items(items, now=now))
 
     def retrieve(
-        self, queries: Sequence[Query], *, depths: Sequence[int], removed: Sequence[Sequence[Removed]]
+        self, queries: Sequence[Query], *, depths: Sequence[int], allowed: Sequence[Allowed]
     ) -> list[Candidates]:
-        """For each query the best candidates of all sources together, the ``removed`` ones left out beforehand.
-
-        In a catalogue too large to score whole, long lists of removed items are left to the caller, who gets more.
-        """
+        """For each query the best candidates of all sources together among the ``allowed``."""
         model = self.model
         histories = [
             model.history_of(
@@ -45,13 +40,7 @@ class HybridStages:
             )
             for query in queries
         ]
-        whole = len(model.catalog) <= DENSE_UP_TO
-        ks, exclude = [], []
-        for depth, parts in zip(depths, removed, strict=True):
-            rows = [part.rows for part in parts if whole or len(part.rows) <= FEW]
-            ks.append(depth if len(rows) == len(parts) else 5 * depth)
-            exclude.append(np.concatenate(rows) if rows else NO_ROWS)
-        found = model.shortlists(histories, ks=ks, exclude=exclude)
+        found = model.shortlists(histories, ks=depths, allowed=allowed)
         return [Candidates(each.rows, model.source_names, each.ranks, each.signals) for each in found]
 
     def admit(self, query: Query, rows: np.ndarray) -> Candidates:
@@ -75,16 +64,12 @@ class HybridStages:
         cross, user, context = model.features(
             rows, query.state, now=query.now, context=query.context, demographics=query.demographics
         )
-        return Inputs(candidates.signals, model.item_features[rows], cross, user, context)
+        return Inputs(candidates.signals, model.item_features.rows(rows), cross, user, context)
 
     def neighbours(self, row: int, *, depth: int) -> tuple[Candidates, np.ndarray]:
         """The items that go with one item, with their (c,) float32 scores, best first."""
-        found = self.model.similar(row, depth)
-        held = found.rows[0] >= 0
-        rows = found.rows[0][held]
-        return Candidates(rows, ("similar",), np.arange(len(rows), dtype=np.int32)[:, None]), found.scores[0][
-            held
-        ]
+        rows, scores = self.model.similar(row, depth)
+        return Candidates(rows, ("similar",), np.arange(len(rows), dtype=np.int32)[:, None]), scores
 
     def _score(self, query: Query, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
         assert candidates.signals is not None
@@ -127,12 +112,11 @@ def recommender_of(
 
 def _favourites(model: HybridModel) -> FallbackChain:
     popularity, catalog = model.popularity, model.catalog
-    everything = np.arange(len(catalog))
     if popularity is None:
-        return FallbackChain(everyone=NO_ROWS, editorial=everything)
+        return FallbackChain(everyone=NO_ROWS, editorial=NO_ROWS)
     lists = {segment: popularity.top(len(catalog), segment=segment) for segment in popularity.segments}
     return FallbackChain(
         everyone=lists[""],
-        editorial=everything,
+        editorial=NO_ROWS,
         segments={name: rows for name, rows in lists.items() if name},
     )

@@ -1,42 +1,108 @@
-"""Turning scores into the best few: top-k with -1 where there are fewer."""
+"""The best few of many scores, best first, equal ones by row: of a whole catalogue or of the rows that have a score."""
 
 import numpy as np
-import torch
 
-from tailorbird.models.base import Retrieved
+from tailorbird.plumbing.compiled import compiled
 
-
-def best(scores: np.ndarray, k: int) -> Retrieved:
-    """The ``k`` highest of each row of ``scores`` (b, n), best first; -inf and NaN never appear."""
-    b, n = scores.shape
-    k_here = min(k, n)
-    usable = np.where(np.isnan(scores), np.float32(-np.inf), scores).astype(np.float32, copy=False)
-    if k_here == 0:
-        return nothing(b, k)
-    # numpy's argpartition takes milliseconds when many scores are equal (-inf), torch's topk does not.
-    values, rows = (found.numpy() for found in torch.topk(torch.from_numpy(usable), k_here, dim=1))
-    rows[np.isneginf(values)] = -1
-    return padded(Retrieved(rows, values), k)
+SAMPLE = 512
+"""Scores from which it is guessed how high the best ones are."""
 
 
-def padded(found: Retrieved, k: int) -> Retrieved:
-    """Widen to ``k`` columns with row -1 and score -inf."""
-    missing = k - found.rows.shape[1]
-    if missing <= 0:
-        return found
-    return Retrieved(
-        np.pad(found.rows, ((0, 0), (0, missing)), constant_values=-1),
-        np.pad(found.scores, ((0, 0), (0, missing)), constant_values=-np.inf),
-    )
+@compiled
+def best_of_all(scores: np.ndarray, allowed: np.ndarray, k: int) -> np.ndarray:
+    """(≤ k,) int64 rows with the highest ``scores`` (n,) float32 among those ``allowed`` (n,) bool, best first.
+
+    Of equal scores the lower row comes first. A score of exactly zero, -inf or NaN says nothing for its row. A sample
+    guesses the score that somewhat more than ``k`` exceed, only those are put in order; a guess too high is lowered.
+    Nothing here branches on a score, which a processor could not foresee.
+    """
+    size, n = max(0, min(k, len(scores))), len(scores)
+    sample = scores[:: max(1, n // SAMPLE)].copy()
+    order = _descending(sample)
+    place = min(len(sample), 8 + 5 * size * len(sample) // max(1, 4 * n))
+    rows = np.empty(n, np.int64)
+    while True:
+        floor = sample[order[place]] if place < len(sample) else np.float32(-np.inf)
+        count = 0
+        for row in range(n):
+            rows[count] = row
+            count += (scores[row] > floor) & (scores[row] != 0.0) & allowed[row]
+        if count >= size or place >= len(sample):
+            break
+        place *= 2
+    found = rows[:count]
+    return found[_descending(scores[found])[:size]]
 
 
-def nothing(queries: int, k: int) -> Retrieved:
-    """No item for any query."""
-    return Retrieved(np.full((queries, k), -1, np.int64), np.full((queries, k), -np.inf, np.float32))
+@compiled
+def best_of_some(
+    rows: np.ndarray, scores: np.ndarray, code: np.ndarray, few: np.ndarray, k: int
+) -> np.ndarray:
+    """The same of ``rows`` (m,) int64, each once and in any order, with their ``scores`` (m,) float32.
+
+    A row may be proposed where ``code`` (n,) is 0 and it is not among ``few``, ascending (:class:`Allowed`).
+    """
+    size, n = max(0, min(k, len(rows))), len(rows)
+    sample = scores[:: max(1, n // SAMPLE)].copy()
+    order = _descending(sample)
+    place = min(len(sample), 8 + 5 * size * len(sample) // max(1, 4 * n))
+    kept = np.empty(n, np.int64)
+    while True:
+        floor = sample[order[place]] if place < len(sample) else np.float32(-np.inf)
+        count = 0
+        for at in range(n):
+            if scores[at] > floor and scores[at] != 0.0 and code[rows[at]] == 0:
+                here = np.searchsorted(few, rows[at])
+                if here == len(few) or few[here] != rows[at]:
+                    kept[count] = at
+                    count += 1
+        if count >= size or place >= len(sample):
+            break
+        place *= 2
+    order = kept[:count][_descending(scores[kept[:count]])]
+    best, first = rows[order], 0
+    for last in range(1, count + 1):
+        if last == count or scores[order[last]] != scores[order[first]]:
+            if last - first > 1:
+                best[first:last] = np.sort(best[first:last])
+            first = last
+            if first >= size:
+                break
+    return best[:size]
 
 
-def take(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Scores (b, n) at ``rows`` (b, c); -inf where a row is -1."""
-    taken = np.take_along_axis(scores, np.maximum(rows, 0), axis=1).astype(np.float32)
-    taken[rows < 0] = -np.inf
-    return taken
+@compiled
+def first_allowed(ordered: np.ndarray, code: np.ndarray, few: np.ndarray, k: int) -> np.ndarray:
+    """(≤ k,) int64: the first rows of ``ordered`` (m,) that may be proposed."""
+    found, count = np.empty(max(0, min(k, len(ordered))), np.int64), 0
+    for row in ordered:
+        if count == len(found):
+            break
+        if code[row] == 0:
+            here = np.searchsorted(few, row)
+            if here == len(few) or few[here] != row:
+                found[count] = row
+                count += 1
+    return found[:count]
+
+
+@compiled
+def _descending(values: np.ndarray) -> np.ndarray:
+    """(n,) places of float32 ``values``, the highest first, equal ones as they stand: a radix sort, NaN somewhere."""
+    bits = values.view(np.uint32)
+    keys, order = np.empty(len(bits), np.uint32), np.arange(len(bits))
+    for i in range(len(bits)):  # bits that count downwards where the number counts upwards
+        keys[i] = bits[i] if bits[i] >> np.uint32(31) else bits[i] ^ np.uint32(0x7FFFFFFF)
+    for shift in range(0, 32, 8):
+        starts = np.zeros(257, np.int64)
+        for place in order:
+            starts[1 + ((keys[place] >> np.uint32(shift)) & np.uint32(255))] += 1
+        for digit in range(256):
+            starts[digit + 1] += starts[digit]
+        fresh = np.empty_like(order)
+        for place in order:
+            digit = (keys[place] >> np.uint32(shift)) & np.uint32(255)
+            fresh[starts[digit]] = place
+            starts[digit] += 1
+        order = fresh
+    return order

@@ -1,5 +1,6 @@
 """Content: items whose words are alike, for items nobody touched yet."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Histories, Interactions
-from tailorbird.models.base import Retrieved, Retriever
+from tailorbird.models.base import Asked, Retriever
 from tailorbird.models.retrievers.index import VectorIndex
 from tailorbird.models.retrievers.recency import recency_matrix, without_runs
 from tailorbird.recipes.recipe import ContentRecipe
@@ -35,25 +36,13 @@ class Content(Retriever):
         weights = recency_matrix(without_runs(histories), self._by_lag, item_count=len(self.index))
         return _unit(np.asarray(weights @ self.index.vectors, np.float32))
 
-    def retrieve(self, queries: Any, k: int) -> Retrieved:
-        """The nearest by cosine."""
-        return self.index.search(queries, k)
-
-    def score(self, queries: Any, rows: np.ndarray) -> np.ndarray:
-        """Cosine of each candidate."""
-        return self.index.score(queries, rows)
-
     def scores(self, queries: Any) -> np.ndarray:
         """(b, n_items) cosines."""
         return np.asarray(queries @ self.index.vectors.T)
 
-    def scores_of_one(self, history: Histories) -> np.ndarray:
-        """(n_items,) cosines."""
-        return self.scores_of_each([history])[0]
-
-    def scores_of_each(self, histories: list[Histories]) -> list[np.ndarray]:
-        """Cosines; the items' vectors are read once for all histories."""
-        return list(np.stack([self._query(history) for history in histories]) @ self.index.vectors.T)
+    def ask(self, histories: Sequence[Histories]) -> list[Asked]:
+        """Look for what lies near each history's mean."""
+        return self.index.ask(np.stack([self._query(history) for history in histories]))
 
     def _query(self, history: Histories) -> np.ndarray:
         items = history.items[-self.recipe.history :]

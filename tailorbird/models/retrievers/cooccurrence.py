@@ -1,6 +1,7 @@
 """What follows what: decayed directed co-occurrence blended with EASE, kept as sparse rows of neighbours."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -11,13 +12,13 @@ import scipy.sparse as sp
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Histories, Interactions
+from tailorbird.models.base import Retriever
 from tailorbird.models.retrievers.recency import interactions_without_runs, recency_matrix, without_runs
-from tailorbird.models.retrievers.sparse import SparseRetriever
-from tailorbird.plumbing.compiled import compiled
+from tailorbird.models.retrievers.sparse import Scratch, SparseScores, linked
 from tailorbird.recipes.recipe import CooccurrenceRecipe
 
 
-class Cooccurrence(SparseRetriever):
+class Cooccurrence(Retriever):
     """A query weights the history's items, the latest most; scores are linear in it."""
 
     name = "cooccurrence"
@@ -42,11 +43,18 @@ class Cooccurrence(SparseRetriever):
         """(b, n_items) float32."""
         return np.asarray((queries @ self._links).toarray(), np.float32)
 
-    def scores_of_one(self, history: Histories) -> np.ndarray:
-        """(n_items,) without sparse matrices, whose overhead is larger than the work."""
-        items = history.items[-len(self._by_lag) :][::-1]
-        links = self._links
-        return _linked(items, self._by_lag, links.indptr, links.indices, links.data)
+    def ask(self, histories: Sequence[Histories]) -> list[SparseScores]:
+        """Gather from the neighbours of each history alone."""
+        links, zeros = self._links, self._scratch.zeros(self._links.shape[0])
+        asked = []
+        for history in histories:
+            items = history.items[-len(self._by_lag) :][::-1]
+            by_lag = self._by_lag[: len(items)]
+            weights = (by_lag / max(by_lag.sum(), 1e-12)).astype(np.float32)
+            asked.append(
+                SparseScores(*linked(items, weights, links.indptr, links.indices, links.data, zeros))
+            )
+        return asked
 
     def save(self, folder: Path) -> None:
         """Write the sparse rows and the recipe."""
@@ -70,6 +78,7 @@ class Cooccurrence(SparseRetriever):
 
     def _set(self, links: sp.csr_matrix) -> None:
         self._links = links
+        self._scratch = Scratch()
         self._by_lag = np.arange(1.0, self.recipe.history + 1) ** -self.recipe.query_power
 
     def _spread(self, data: Interactions, follows: sp.csr_matrix, similar: sp.csr_matrix) -> float:
@@ -82,20 +91,6 @@ class Cooccurrence(SparseRetriever):
         queries = recency_matrix(recent, self._by_lag, item_count=data.item_count)
         first, second = ((queries @ matrix).toarray().std(axis=1).mean() for matrix in (follows, similar))
         return float(first / max(second, 1e-12))
-
-
-@compiled
-def _linked(
-    items: np.ndarray, by_lag: np.ndarray, indptr: np.ndarray, indices: np.ndarray, links: np.ndarray
-) -> np.ndarray:
-    """(n_items,) float32 sum of the sparse rows of ``items`` (latest first), weighted ``by_lag`` to a sum of one."""
-    scores = np.zeros(len(indptr) - 1, np.float32)
-    total = by_lag[: len(items)].sum()
-    for lag in range(len(items)):
-        weight = np.float32(by_lag[lag] / total)
-        for at in range(indptr[items[lag]], indptr[items[lag] + 1]):
-            scores[indices[at]] += weight * links[at]
-    return scores
 
 
 def directed(data: Interactions, recipe: CooccurrenceRecipe) -> sp.csr_matrix:

@@ -1,6 +1,7 @@
 """Habit: what the user took before and is likely to take again. A source where seen items may be answered."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -10,15 +11,16 @@ import scipy.sparse as sp
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Histories, Interactions
+from tailorbird.models.base import Retriever
 from tailorbird.models.retrievers.recency import recency_matrix, without_runs
-from tailorbird.models.retrievers.sparse import SparseRetriever
+from tailorbird.models.retrievers.sparse import SparseScores
 from tailorbird.recipes.recipe import HabitRecipe
 
 LEAST_WEIGHT = 1e-6
 """What was had long ago still comes before what never was."""
 
 
-class Habit(SparseRetriever):
+class Habit(Retriever):
     """Own items by how often and how lately they were taken (Hu et al. 2020), times how often people repeat them."""
 
     name = "habit"
@@ -49,15 +51,17 @@ class Habit(SparseRetriever):
         """(b, n_items) float32; 0 where the user never had the item."""
         return np.asarray(queries.toarray() * self.repeated, np.float32)
 
-    def scores_of_one(self, history: Histories) -> np.ndarray:
-        """(n_items,) without sparse matrices."""
-        scores = np.zeros(len(self.repeated), np.float32)
-        items = history.items[-len(self._by_lag) :][::-1]
-        if len(items):
+    def ask(self, histories: Sequence[Histories]) -> list[SparseScores]:
+        """Look at the history's own items."""
+        asked = []
+        for history in histories:
+            items = history.items[-len(self._by_lag) :][::-1]
             by_lag = self._by_lag[: len(items)]
-            np.add.at(scores, items, (by_lag / by_lag.sum()).astype(np.float32))
-            scores[items] *= self.repeated[items]
-        return scores
+            own, place = np.unique(items, return_inverse=True)
+            weights = np.bincount(place, by_lag, len(own)) / max(by_lag.sum(), 1e-12)
+            rows = own.astype(np.int64)
+            asked.append(SparseScores(rows, weights.astype(np.float32) * self.repeated[rows]))
+        return asked
 
     def save(self, folder: Path) -> None:
         """Write the items' shares and the recipe."""

@@ -1,72 +1,53 @@
-"""The vector index: FAISS inner product, flat for small catalogues, HNSW above, memory-mapped when loaded."""
+"""The vector index: the items' vectors, scored whole while that is quick, else searched by FAISS and scored exactly."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
 
-from tailorbird.models.base import Retrieved
-
-FLAT_UP_TO = 50_000
-"""Flat answers 10,000 x 64 in 0.14 ms on one thread and is exact; graphs pay off above this."""
+from tailorbird.models.base import Asked
+from tailorbird.models.retrievers.search import WHOLE, Search, SearchAsked, WholeAsked, choose_search
+from tailorbird.plumbing.disk import mapped
 
 
 class VectorIndex:
     """The nearest item vectors by inner product; rows of the index are rows of the catalogue."""
 
-    def __init__(self, index: Any, vectors: np.ndarray) -> None:
+    def __init__(self, vectors: np.ndarray, search: Search = WHOLE, index: Any = None) -> None:
+        self.vectors, self.search = vectors, search  # (n_items, d) float32, C order
         self._index = index
-        self.vectors = vectors  # (n_items, d) float32, C order
 
     @classmethod
-    def build(cls, vectors: np.ndarray, *, flat_up_to: int = FLAT_UP_TO) -> "VectorIndex":
-        """Index ``vectors`` (n_items, d)."""
+    def build(cls, vectors: np.ndarray, *, queries: np.ndarray | None = None) -> "VectorIndex":
+        """Index ``vectors`` (n_items, d) in the way that answers ``queries`` (b, d) (items' own, if None) quickest."""
         vectors = np.ascontiguousarray(vectors, np.float32)
-        n, d = vectors.shape
-        index: Any
-        if n <= flat_up_to:
-            index = faiss.IndexFlatIP(d)
-        else:
-            index = faiss.IndexHNSWFlat(d, 32, faiss.METRIC_INNER_PRODUCT)
-            index.hnsw.efConstruction = 80
-            index.hnsw.efSearch = 256
-        index.add(vectors)
-        return cls(index, vectors)
+        search, index = choose_search(vectors, vectors if queries is None or not len(queries) else queries)
+        return cls(vectors, search, index)
 
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def search(self, queries: np.ndarray, k: int) -> Retrieved:
-        """The ``k`` largest inner products of each of ``queries`` (b, d), -1 where there are fewer."""
-        b = len(queries)
-        if k == 0 or len(self) == 0:
-            rows, scores = np.full((b, k), -1, np.int64), np.full((b, k), -np.inf, np.float32)
-            return Retrieved(rows, scores)
-        scores, rows = self._index.search(np.ascontiguousarray(queries, np.float32), k)
-        scores[rows < 0] = -np.inf
-        return Retrieved(rows, scores)
-
-    def score(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Inner products of ``queries`` (b, d) with the items ``rows`` (b, c); -inf where a row is -1."""
-        found = np.einsum("bd,bcd->bc", queries, self.vectors[np.maximum(rows, 0)], optimize=True)
-        scores = found.astype(np.float32)
-        scores[rows < 0] = -np.inf
-        return scores
+    def ask(self, queries: np.ndarray) -> list[Asked]:
+        """What ``queries`` (b, d) ask, one request each; a query of zeros gets nothing."""
+        if self._index is None:
+            return [WholeAsked(scores) for scores in queries @ self.vectors.T]
+        return [SearchAsked(self.vectors, query, self._index, self.search) for query in queries]
 
     def save(self, folder: Path) -> None:
-        """Write ``index.faiss`` (graphs only) and ``vectors.npy``."""
+        """Write ``vectors.npy``, ``search.json`` and, where there is one, ``index.faiss``."""
         np.save(folder / "vectors.npy", self.vectors)
-        if not isinstance(self._index, faiss.IndexFlatIP):
+        (folder / "search.json").write_text(json.dumps(asdict(self.search), indent=2), "utf-8")
+        if self._index is not None:
             faiss.write_index(self._index, str(folder / "index.faiss"))
 
     @classmethod
     def load(cls, folder: Path) -> "VectorIndex":
-        """Memory-map the vectors; a flat index is built over them, a graph is read."""
-        vectors = np.asarray(np.load(folder / "vectors.npy", mmap_mode="r"))
-        path = folder / "index.faiss"
-        if path.exists():
-            return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), vectors)
-        index = faiss.IndexFlatIP(vectors.shape[1])
-        index.add(np.ascontiguousarray(vectors))
-        return cls(index, vectors)
+        """Map what ``save`` wrote into memory."""
+        vectors, described = mapped(folder / "vectors.npy"), folder / "search.json"
+        search = Search(**json.loads(described.read_text("utf-8"))) if described.exists() else WHOLE
+        if search.whole:
+            return cls(vectors)
+        return cls(vectors, search, faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_MMAP_IFC))

@@ -1,6 +1,8 @@
 """What everybody takes now: decayed counts, globally and per segment. The fallback that always answers."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -8,8 +10,10 @@ import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Histories, Interactions
-from tailorbird.models.base import Retrieved, Retriever
-from tailorbird.models.retrievers.best import best, take
+from tailorbird.models.allowed import Allowed
+from tailorbird.models.base import Retriever
+from tailorbird.models.retrievers.best import first_allowed
+from tailorbird.plumbing.disk import mapped
 from tailorbird.recipes.recipe import PopularityRecipe
 
 DAY = 86_400.0
@@ -30,7 +34,7 @@ class Popularity(Retriever):
         self._user_segments = user_segments
         self.segments: dict[str, int] = {GLOBAL: 0}
         self.table = np.zeros((1, 0), np.float32)  # (segments, n_items)
-        self._lists = np.zeros((1, 0), np.int64)
+        self._lists = [np.zeros(0, np.int32)]  # of each segment, best first, those that have a share
 
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
         """Count every event, halved for each half-life of age."""
@@ -55,36 +59,26 @@ class Popularity(Retriever):
             return np.zeros(len(histories), np.int64)
         return np.array([self.segments.get(name, 0) for name in histories.segments], np.int64)
 
-    def retrieve(self, queries: Any, k: int) -> Retrieved:
-        """Read the sorted list of each query's segment."""
-        k_here = min(k, self.table.shape[1])
-        rows = self._lists[queries, :k_here]
-        found = Retrieved(rows, np.take_along_axis(self.table[queries], rows, axis=1))
-        missing = ((0, 0), (0, k - k_here))
-        return Retrieved(
-            np.pad(found.rows, missing, constant_values=-1),
-            np.pad(found.scores, missing, constant_values=-np.inf),
-        )
-
-    def score(self, queries: Any, rows: np.ndarray) -> np.ndarray:
-        """Shares of the decayed counts."""
-        return take(self.table[queries], rows)
-
     def scores(self, queries: Any) -> np.ndarray:
-        """(b, n_items) shares."""
+        """(b, n_items) shares of the decayed counts."""
         return self.table[queries]
 
-    def scores_of_one(self, history: Histories) -> np.ndarray:
-        """(n_items,) shares."""
-        return self.table[int(self.encode(history)[0])]
+    def ask(self, histories: Sequence[Histories]) -> list["PopularityAsked"]:
+        """Read the sorted list of each one's segment."""
+        return [
+            PopularityAsked(self.table[segment], self._lists[segment])
+            for segment in (int(self.encode(history)[0]) for history in histories)
+        ]
 
     def top(self, k: int, *, segment: str = GLOBAL) -> np.ndarray:
-        """The rows of a segment's most popular items, or of everybody's where the segment is unknown."""
-        return self._lists[self.segments.get(segment, 0), :k]
+        """(≤ k,) rows of a segment's most popular items, or of everybody's where the segment is unknown."""
+        return self._lists[self.segments.get(segment, 0)][:k].astype(np.int64)
 
     def save(self, folder: Path) -> None:
-        """Write ``popularity.npy`` and ``segments.json``."""
+        """Write ``popularity.npy``, each segment's sorted list and ``segments.json``."""
         np.save(folder / "popularity.npy", self.table)
+        for segment, rows in enumerate(self._lists):
+            np.save(folder / f"list-{segment}.npy", rows)
         (folder / "segments.json").write_text(json.dumps(self.segments), encoding="utf-8")
 
     @classmethod
@@ -92,12 +86,18 @@ class Popularity(Retriever):
         """Read what ``save`` wrote."""
         loaded = cls()
         loaded.segments = json.loads((folder / "segments.json").read_text(encoding="utf-8"))
-        loaded._set(np.load(folder / "popularity.npy"))
+        loaded.table = mapped(folder / "popularity.npy")
+        if not (folder / "list-0.npy").exists():  # of an older version
+            loaded._set(loaded.table)
+            return loaded
+        loaded._lists = [mapped(folder / f"list-{segment}.npy") for segment in range(len(loaded.table))]
         return loaded
 
     def _set(self, table: np.ndarray) -> None:
-        self.table = table
-        self._lists = best(table, table.shape[1]).rows
+        self.table, self._lists = table, []
+        for scores in table:
+            order = np.argsort(-scores, kind="stable")
+            self._lists.append(order[scores[order] > 0].astype(np.int32))
 
     def _by_segment(self, interactions: Interactions) -> list[tuple[str, np.ndarray]]:
         if self._user_segments is None or not len(interactions):
@@ -109,3 +109,20 @@ class Popularity(Retriever):
             for name, count in zip(names, counts, strict=True)
             if name != GLOBAL and count >= self.recipe.segment_events
         ]
+
+
+@dataclass(frozen=True, eq=False)
+class PopularityAsked:
+    """One segment's ``shares`` (n_items,) float32 and its ``ordered`` (m,) int32 rows, best first."""
+
+    shares: np.ndarray
+    ordered: np.ndarray
+
+    def best(self, k: int, allowed: Allowed) -> np.ndarray:
+        """The first of the list that are allowed."""
+        return first_allowed(self.ordered, allowed.blocked.code, allowed.few, k)
+
+    def score(self, rows: np.ndarray) -> np.ndarray:
+        """Shares of given items."""
+        shares: np.ndarray = self.shares[rows]
+        return shares

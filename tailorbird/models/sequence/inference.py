@@ -1,25 +1,26 @@
 """Few requests through the sequence network in plain numpy: the same numbers as torch, without its overhead."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from tailorbird.events.interactions import Histories
-from tailorbird.models.sequence.encoder import SequenceEncoder
+from tailorbird.models.sequence.encoder import EncoderShape, SequenceEncoder
 from tailorbird.models.sequence.training import gap_buckets, strength_buckets
 
 _NEVER = np.float32(-1e9)
 
 
 class QuickEncoder:
-    """The forward pass of a few histories; the last block computes only what the last position needs."""
+    """The forward pass of a few histories; the last block computes only what the last position needs.
 
-    def __init__(self, encoder: SequenceEncoder, vectors: np.ndarray) -> None:
-        shape = encoder.shape
+    ``weights`` are the encoder's by name, ``vectors`` (n_items, d) those of the items, read by row.
+    """
+
+    def __init__(self, shape: EncoderShape, weights: Mapping[str, np.ndarray], vectors: np.ndarray) -> None:
         self._shape = shape
-        self._items = vectors * np.float32(math.sqrt(shape.dimensions))  # (n_items, d)
-        weights = {name: value.detach().numpy() for name, value in encoder.state_dict().items()}
+        self._vectors, self._scale = vectors, np.float32(math.sqrt(shape.dimensions))
         self._gaps, self._strengths = weights["gaps"], weights["strengths"]
         self._gain = weights["norm.gain"]
         self._blocks = [_block(weights, number, shape.heads) for number in range(shape.blocks)]
@@ -28,7 +29,13 @@ class QuickEncoder:
         for block in self._blocks:
             block["bias"] = block["bias"][:, distance] + later  # (heads, history, history)
 
-    def encode(self, histories: Sequence[Histories]) -> np.ndarray:
+    @classmethod
+    def of(cls, encoder: SequenceEncoder, vectors: np.ndarray) -> "QuickEncoder":
+        """With the weights of ``encoder``, which it shares."""
+        weights = {name: value.detach().numpy() for name, value in encoder.state_dict().items()}
+        return cls(encoder.shape, weights, vectors)
+
+    def encode(self, histories: Collection[Histories]) -> np.ndarray:
         """(b, d) queries of ``b`` histories of one user each, without runs; zero where a history is empty."""
         length = min(self._shape.history, max((len(each.items) for each in histories), default=0))
         if not length:
@@ -40,7 +47,8 @@ class QuickEncoder:
             if len(items):
                 gaps = gap_buckets(np.append(times[1:], each.now) - times)
                 strengths = strength_buckets(each.weights[-length:])
-                x[row, -len(items) :] = self._items[items] + self._gaps[gaps] + self._strengths[strengths]
+                told = self._gaps[gaps] + self._strengths[strengths]
+                x[row, -len(items) :] = self._vectors[items] * self._scale + told
             absent[row, ..., : length - len(items)] = _NEVER
         for block in self._blocks[:-1]:
             x = self._forward(x, block, absent, length)
@@ -83,7 +91,7 @@ def _rows(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return product
 
 
-def _block(weights: dict[str, np.ndarray], number: int, heads: int) -> dict[str, np.ndarray]:
+def _block(weights: Mapping[str, np.ndarray], number: int, heads: int) -> dict[str, np.ndarray]:
     own = {
         name.removeprefix(f"blocks.{number}."): value
         for name, value in weights.items()

@@ -1,6 +1,7 @@
 """The sequence retriever: a causal transformer over the last events, its items found by inner product."""
 
 import json
+from collections.abc import Collection
 from copy import copy
 from dataclasses import asdict
 from pathlib import Path
@@ -8,17 +9,19 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Histories, Interactions
-from tailorbird.models.base import Retrieved, Retriever
+from tailorbird.models.base import Asked, Retriever
 from tailorbird.models.retrievers.content import text_vectors
 from tailorbird.models.retrievers.index import VectorIndex
 from tailorbird.models.retrievers.recency import interactions_without_runs, without_runs
 from tailorbird.models.sequence.encoder import EncoderShape, SequenceEncoder
 from tailorbird.models.sequence.inference import QuickEncoder
 from tailorbird.models.sequence.training import EpochReport, Validation, encode, train
+from tailorbird.plumbing.disk import mapped
 from tailorbird.recipes.recipe import ContentRecipe, SequenceRecipe
 
 
@@ -42,6 +45,7 @@ class Sequence(Retriever):
         self._seed = seed
         self._on_epoch = on_epoch
         self._encoder: SequenceEncoder | None = None
+        self._folder: Path | None = None
         self._quick: QuickEncoder | None = None
         self.index = VectorIndex.build(np.zeros((0, 1), np.float32))
 
@@ -92,72 +96,62 @@ class Sequence(Retriever):
 
         The weights are shared; :meth:`refit` of either ends that.
         """
-        assert self._encoder is not None, "fit or load first"
-        text = torch.as_tensor(np.asarray(self._contents(None), np.float32))
+        text = torch.as_tensor(np.array(self._contents(None), np.float32))
         with torch.no_grad():
-            vectors = self._encoder.item_vectors(text, hidden_ids=torch.from_numpy(items))
+            vectors = self._network().item_vectors(text, hidden_ids=torch.from_numpy(items))
         forgetful = copy(self)
-        forgetful._set(self._encoder, VectorIndex.build(vectors.numpy()))
+        forgetful._set(self._network(), VectorIndex.build(vectors.numpy()))
         return forgetful
 
     def encode(self, histories: Histories) -> np.ndarray:
         """(b, d); zero for an empty history."""
-        assert self._encoder is not None, "fit or load first"
-        histories = without_runs(histories)
-        return encode(self._encoder, histories, self._vectors)
-
-    def retrieve(self, queries: Any, k: int) -> Retrieved:
-        """The largest inner products; nothing for an empty history."""
-        found = self.index.search(queries, k)
-        silent = ~queries.any(axis=1)
-        found.rows[silent], found.scores[silent] = -1, -np.inf
-        return found
-
-    def score(self, queries: Any, rows: np.ndarray) -> np.ndarray:
-        """Inner products with the candidates."""
-        return self.index.score(queries, rows)
+        vectors = torch.from_numpy(np.array(self.index.vectors))
+        return encode(self._network(), without_runs(histories), vectors)
 
     def scores(self, queries: Any) -> np.ndarray:
         """(b, n_items) inner products."""
         return np.asarray(queries @ self.index.vectors.T)
 
-    def scores_of_one(self, history: Histories) -> np.ndarray:
-        """(n_items,) inner products."""
-        return self.scores_of_each([history])[0]
-
-    def scores_of_each(self, histories: list[Histories]) -> list[np.ndarray]:
-        """Inner products; the items' vectors are read once for all histories."""
+    def ask(self, histories: Collection[Histories]) -> list[Asked]:
+        """Look for the largest inner products; an empty history has none."""
         assert self._quick is not None, "fit or load first"
-        return list(self._quick.encode(histories) @ self.index.vectors.T)
+        return self.index.ask(self._quick.encode(histories))
 
     def save(self, folder: Path) -> None:
         """Write weights, content vectors, the index and the recipe."""
-        assert self._encoder is not None, "fit or load first"
-        save_file(self._encoder.state_dict(), folder / "encoder.safetensors")
+        save_file(self._network().state_dict(), folder / "encoder.safetensors")
         np.save(folder / "content.npy", self._contents(None))
         self.index.save(folder)
-        described = {"recipe": asdict(self.recipe), "shape": asdict(self._encoder.shape)}
+        described = {"recipe": asdict(self.recipe), "shape": asdict(self._network().shape)}
         (folder / "sequence.json").write_text(json.dumps(described), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what ``save`` wrote."""
+        """Read what ``save`` wrote: for requests the small weights and the items' vectors, the network once asked for."""
         described = json.loads((folder / "sequence.json").read_text(encoding="utf-8"))
-        loaded = cls(
-            SequenceRecipe(**described["recipe"]), content=np.load(folder / "content.npy", mmap_mode="r")
-        )
-        encoder = SequenceEncoder(EncoderShape(**described["shape"]))
-        encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
-        loaded._set(encoder.eval(), VectorIndex.load(folder))
+        loaded = cls(SequenceRecipe(**described["recipe"]), content=mapped(folder / "content.npy"))
+        loaded._folder, loaded.index = folder, VectorIndex.load(folder)
+        with safe_open(folder / "encoder.safetensors", "np") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys() if name != "ids"}  # noqa: SIM118
+        loaded._quick = QuickEncoder(EncoderShape(**described["shape"]), weights, loaded.index.vectors)
         return loaded
+
+    def _network(self) -> SequenceEncoder:
+        """The whole network; read from the bundle where it was not needed until now."""
+        if self._encoder is None:
+            assert self._folder is not None, "fit or load first"
+            described = json.loads((self._folder / "sequence.json").read_text(encoding="utf-8"))
+            encoder = SequenceEncoder(EncoderShape(**described["shape"]))
+            encoder.load_state_dict(load_file(self._folder / "encoder.safetensors"))
+            self._encoder = encoder.eval()
+        return self._encoder
 
     def _train(
         self, interactions: Interactions, epochs: int, learning_rate: float, cases: Validation | None
     ) -> None:
-        assert self._encoder is not None
-        content = self._contents(None)
+        encoder, content = self._network(), self._contents(None)
         curves = train(
-            self._encoder,
+            encoder,
             self._newest(interactions_without_runs(interactions)),
             content,
             recipe=self.recipe,
@@ -170,8 +164,8 @@ class Sequence(Retriever):
         for name, values in curves.items():
             self.curves.setdefault(name, []).extend(values)
         with torch.no_grad():
-            vectors = self._encoder.item_vectors(torch.as_tensor(np.asarray(content, np.float32)))
-        self._set(self._encoder, VectorIndex.build(vectors.numpy()))
+            vectors = encoder.item_vectors(torch.as_tensor(np.array(content, np.float32)))
+        self._set(encoder, VectorIndex.build(vectors.numpy()))
 
     def _newest(self, interactions: Interactions) -> Interactions:
         most = self.recipe.most_events
@@ -181,8 +175,7 @@ class Sequence(Retriever):
 
     def _set(self, encoder: SequenceEncoder, index: VectorIndex) -> None:
         self._encoder, self.index = encoder, index
-        self._vectors = torch.from_numpy(np.array(index.vectors))
-        self._quick = QuickEncoder(encoder, self._vectors.numpy())
+        self._quick = QuickEncoder.of(encoder, index.vectors)
 
     def _contents(self, catalog: Catalog | None) -> np.ndarray:
         if self._content is None:

@@ -3,9 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-import tailorbird.models.hybrid.model as hybrid
 from tailorbird.events.columns import EventColumns
 from tailorbird.features.functions import Demographics
 from tailorbird.features.items import ItemTable
@@ -32,18 +30,6 @@ def test_queries_together_are_answered_as_each_alone(model: HybridModel) -> None
     for query, slate in zip(queries, together, strict=True):
         alone = [model.catalog.item_ids[row] for row in ask(model, query.state)[:5]]
         assert [item.item_id for item in slate.items] == alone
-
-
-def test_indexes_and_dense_scores_propose_the_same(
-    model: HybridModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    history = model.history_of(profile_of(0, 1, 2), now=NOW)
-    dense = model.shortlist(history, k=6, exclude=np.array([3, 4]))
-    monkeypatch.setattr(hybrid, "DENSE_UP_TO", 1)
-    searched = model.shortlist(history, k=6, exclude=np.array([3, 4]))
-    assert searched.rows.tolist() == dense.rows.tolist()
-    np.testing.assert_array_equal(searched.ranks, dense.ranks)
-    np.testing.assert_allclose(searched.signals, dense.signals, atol=1e-4)
 
 
 def test_excluded_items_are_never_proposed(model: HybridModel) -> None:
@@ -96,10 +82,11 @@ def test_a_callers_list_is_scored_though_nobody_proposed_it(model: HybridModel) 
 
 
 def test_similar_items_are_of_the_same_shelf(model: HybridModel) -> None:
-    found = model.similar(2, 4)
-    assert found.rows.shape == (1, 4)
-    assert 2 not in found.rows
-    assert (found.rows[0] < toy.SHELF).all()
+    rows, scores = model.similar(2, 4)
+    assert len(rows) == 4
+    assert 2 not in rows
+    assert (rows < toy.SHELF).all()
+    assert (np.diff(scores) <= 0).all()
 
 
 def test_more_than_the_catalogue_and_nothing_at_all(model: HybridModel) -> None:

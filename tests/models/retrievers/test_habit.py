@@ -24,14 +24,13 @@ def _fitted(**changes: float) -> Habit:
 
 def test_only_own_items_are_proposed_the_frequent_and_late_ones_first() -> None:
     habit = _fitted()
-    found = habit.retrieve(habit.encode(toy.asking([5, 4, 5, 3, 4, 5])), 5)
-    assert found.rows[0].tolist() == [5, 4, 3, -1, -1]
+    assert toy.best_of(habit, toy.asking([5, 4, 5, 3, 4, 5]), 5) == [[5, 4, 3]]
 
 
 def test_what_people_repeat_comes_before_what_they_take_once() -> None:
     habit = _fitted()
     assert habit.repeated[0] > 5 * habit.repeated[1]
-    assert habit.retrieve(habit.encode(toy.asking([0, 1])), 1).rows[0, 0] == 0  # though 1 is later
+    assert toy.best_of(habit, toy.asking([0, 1]), 1) == [[0]]  # though 1 is later
 
 
 def test_a_basket_with_an_item_twice_is_no_repeat() -> None:

@@ -144,9 +144,9 @@ class WatchingStages(HybridStages):
 
     asked: ClassVar[list[str]] = []
 
-    def retrieve(self, queries, *, depths, removed):
+    def retrieve(self, queries, *, depths, allowed):
         self.asked.extend(query.state.user_key for query in queries)
-        return super().retrieve(queries, depths=depths, removed=removed)
+        return super().retrieve(queries, depths=depths, allowed=allowed)
 
 
 def watching(recommender):

@@ -18,7 +18,8 @@ from tailorbird.events.columns import EventColumns
 from tailorbird.events.schema import Event
 from tailorbird.features.cross import cross_matrix
 from tailorbird.features.functions import user_vector
-from tailorbird.features.items import ItemTable, item_matrix
+from tailorbird.features.item_features import item_matrix
+from tailorbird.features.items import ItemTable
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.settings import load_settings
 from tailorbird.streams.factory import open_events

@@ -1,0 +1,188 @@
+"""How an index looks for neighbours: every vector, or the lists of a FAISS index of codes; measured, chosen and recorded."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import faiss
+import numpy as np
+
+from tailorbird.models.allowed import NO_ROWS, Allowed
+from tailorbird.models.retrievers.best import best_of_all, best_of_some
+from tailorbird.plumbing.compiled import compiled
+
+RECALL, AT = 0.995, 200
+"""The share of the true best 200 that a search must find, in the mean."""
+MEASURED = 128
+"""Queries that the choice rests on."""
+NEVER_SEARCHED = 20_000
+"""Up to so many vectors nothing is measured: to score them all takes less than a search with its overhead."""
+POINTS_PER_LIST = 40
+SELECT_BELOW = 0.5
+"""Share of allowed rows below which FAISS is told which they are; above, some more are looked for."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was chosen, and what it was chosen by: ``recall`` at 200, milliseconds of one query each way.
+
+    A search scans ``probes`` of ``lists`` lists of one-byte codes and finds ``widen`` times as many as are wanted, which
+    are then scored exactly.
+    """
+
+    lists: int = 0
+    probes: int = 0
+    widen: float = 1.3
+    recall: float = 1.0
+    whole_ms: float = 0.0
+    search_ms: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether every vector is scored."""
+        return self.lists == 0
+
+
+WHOLE = Search()
+
+
+@dataclass(frozen=True, eq=False)
+class WholeAsked:
+    """One request's ``scores`` (n_items,) float32 of the whole catalogue."""
+
+    scores: np.ndarray
+
+    def best(self, k: int, allowed: Allowed) -> np.ndarray:
+        """The best of all."""
+        return best_of_all(self.scores, allowed.mask(), k)
+
+    def score(self, rows: np.ndarray) -> np.ndarray:
+        """Scores of given items."""
+        scores: np.ndarray = self.scores[rows]
+        return scores
+
+
+@dataclass(frozen=True, eq=False)
+class SearchAsked:
+    """One ``query`` (d,) to a FAISS ``index``: what it finds is scored exactly by ``vectors`` (n_items, d)."""
+
+    vectors: np.ndarray
+    query: np.ndarray
+    index: Any
+    search: Search
+
+    def best(self, k: int, allowed: Allowed) -> np.ndarray:
+        """The best that are found; so many are looked for that enough of them are allowed."""
+        k = min(k, len(allowed))
+        if k == 0 or not self.query.any():
+            return NO_ROWS
+        share, probes = allowed.share, self.search.probes
+        selects = share < SELECT_BELOW
+        wanted = self.search.widen * (k + len(allowed.few)) / (1.0 if selects else share)
+        while True:
+            probes = min(self.search.lists, math.ceil(probes / share) if selects else probes)
+            rows = self._found(
+                min(math.ceil(wanted), len(self.vectors)), probes, allowed if selects else None
+            )
+            kept = rows[allowed.of(rows)]
+            if len(kept) >= k or probes == self.search.lists:
+                return best_of_some(kept, self.score(kept), allowed.blocked.code, allowed.few, k)
+            probes, wanted = 4 * probes, 4 * wanted
+
+    def score(self, rows: np.ndarray) -> np.ndarray:
+        """Inner products with given items."""
+        return _products(self.vectors, rows, self.query)
+
+    def _found(self, k: int, probes: int, allowed: Allowed | None) -> np.ndarray:
+        parameters: dict[str, Any] = {"nprobe": probes}
+        if allowed is not None:
+            bits = allowed.blocked.free_bits
+            parameters["sel"] = faiss.IDSelectorBitmap(len(allowed.blocked), faiss.swig_ptr(bits))
+        rows = self.index.search(self.query[None], k, params=faiss.SearchParametersIVF(**parameters))[1][0]
+        found: np.ndarray = rows[rows >= 0]
+        return found
+
+
+def choose_search(vectors: np.ndarray, queries: np.ndarray) -> tuple[Search, Any]:
+    """The quicker way for ``queries`` (b, d) among ``vectors`` (n, d) that finds what it must, and its index, if any."""
+    if len(vectors) <= NEVER_SEARCHED:
+        return WHOLE, None
+    rng = np.random.default_rng(0)
+    queries = queries[queries.any(axis=1)]
+    if not len(queries):
+        return WHOLE, None
+    queries = np.ascontiguousarray(queries[rng.permutation(len(queries))[:MEASURED]], np.float32)
+    index = lists_of(vectors, seed=1)
+    search, everything = (
+        tuned(Search(lists=index.nlist), vectors, queries, index),
+        Allowed.all_but(len(vectors)),
+    )
+    whole_ms = _milliseconds(lambda q: WholeAsked(vectors @ q).best(AT, everything), queries)
+    search_ms = _milliseconds(lambda q: SearchAsked(vectors, q, index, search).best(AT, everything), queries)
+    search = replace(search, whole_ms=round(whole_ms, 3), search_ms=round(search_ms, 3))
+    return (search, index) if search_ms < whole_ms else (replace(search, lists=0, probes=0, recall=1.0), None)
+
+
+def lists_of(vectors: np.ndarray, *, seed: int) -> Any:
+    """A FAISS index of ``vectors`` (n, d): about 2 √n lists of one-byte codes (IVF, scalar quantizer, inner product)."""
+    n, d = vectors.shape
+    lists = max(1, round(2.0 * math.sqrt(n)))
+    some = np.random.default_rng(seed).choice(n, min(n, POINTS_PER_LIST * lists), replace=False)
+    sample = np.ascontiguousarray(vectors[np.sort(some)])
+    means = faiss.Kmeans(d, lists, niter=8, seed=seed, min_points_per_centroid=1)
+    means.train(sample)
+    # The nearest centre by distance: by inner product the longest would take everything.
+    centres = faiss.IndexFlatL2(d)
+    centres.add(means.centroids)
+    kind = faiss.ScalarQuantizer.QT_8bit
+    index = faiss.IndexIVFScalarQuantizer(centres, d, lists, kind, faiss.METRIC_INNER_PRODUCT, False)
+    index.train(sample)
+    index.add(vectors)
+    return index
+
+
+def tuned(search: Search, vectors: np.ndarray, queries: np.ndarray, index: Any) -> Search:
+    """With as few probes as find what must be found."""
+    everything = Allowed.all_but(len(vectors))
+    exact = [best_of_all(vectors @ query, everything.mask(), AT) for query in queries]
+    probes = max(1, search.lists // 256)
+    while True:
+        search = replace(search, probes=min(probes, search.lists))
+        shares = [
+            np.isin(wanted, SearchAsked(vectors, query, index, search).best(AT, everything)).mean()
+            for query, wanted in zip(queries, exact, strict=True)
+            if len(wanted)
+        ]
+        search = replace(search, recall=round(float(np.mean(shares)), 4) if shares else 1.0)
+        if search.recall >= RECALL or search.probes == search.lists:
+            return search
+        probes = max(probes + 1, int(1.25 * probes))
+
+
+def _milliseconds(answer: Callable[[np.ndarray], object], queries: np.ndarray) -> float:
+    """The median time of one query on one thread."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        took = []
+        for query in queries[:32]:
+            started = time.perf_counter()
+            answer(query)
+            took.append(time.perf_counter() - started)
+        return float(np.median(took)) * 1000
+    finally:
+        faiss.omp_set_num_threads(threads)
+
+
+@compiled
+def _products(vectors: np.ndarray, rows: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """(c,) float32 inner products of ``query`` (d,) with the ``rows`` (c,) of ``vectors`` (n, d)."""
+    products = np.empty(len(rows), np.float32)
+    for place in range(len(rows)):
+        total, row = np.float32(0.0), rows[place]
+        for at in range(len(query)):
+            total += vectors[row, at] * query[at]
+        products[place] = total
+    return products
