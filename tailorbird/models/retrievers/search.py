@@ -133,6 +133,7 @@ def lists_of(vectors: np.ndarray, *, seed: int) -> Any:
     sample = np.ascontiguousarray(vectors[np.sort(some)])
     means = faiss.Kmeans(d, lists, niter=8, seed=seed, min_points_per_centroid=1)
     means.train(sample)
+    assert means.centroids is not None
     # The nearest centre by distance: by inner product the longest would take everything.
     centres = faiss.IndexFlatL2(d)
     centres.add(means.centroids)
