@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,14 +84,20 @@ def _build(
     from feature_repo.updater import ProfileUpdater
 
     room = FeatureStoreRoom(settings)
-    room.apply()
+    lost = (
+        room.is_lost()
+    )  # a store that has forgotten everything: what is made empty now would be taken for whole
+    if not lost:
+        room.apply()
     other = before is not None and before["first_message"] != source["first_message"]
     if other:
         say("the event log is another one than before: all features start anew")
     if (
-        force or other or room.applied() == BEGINNING
+        lost or force or other or room.applied() == BEGINNING
     ):  # live rows stay as they are until the new ones have caught up
-        applied = rebuild_beside(settings, log)
+        applied = rebuild_live(settings, log)
+        if lost:
+            room.apply()
         room.rows.clear()
     else:
         with progress("Bringing profiles up to date", total=log.lag(room.applied())) as bar:
@@ -109,19 +114,12 @@ def _build(
     }
 
 
-def rebuild_beside(settings: Settings, log: Stream[Event]) -> "Applied":
-    """Make all online rows in bulk beside the live ones, which go on being read and updated, then exchange them at once."""
-    from feature_repo.fill import fill
-    from feature_repo.store import FeatureStoreRoom
-    from feature_repo.updater import ProfileUpdater
+def rebuild_live(settings: Settings, log: Stream[Event]) -> "Applied":
+    """Make all online rows anew, saying how far it is."""
+    from feature_repo.updater import rebuild_beside
 
-    beside = FeatureStoreRoom(settings, beside=True)
-    beside.start_anew()
-    updater = ProfileUpdater(settings, room=beside, log=log)
     with progress("Making profiles", total=log.lag(BEGINNING)) as bar:
-        filled = fill(beside, log, on_events=bar.advance)
-        applied = updater.catch_up(log, on_events=bar.advance)
-    return replace(applied, events=filled + applied.events, position=updater.take_over(log))
+        return rebuild_beside(settings, log, on_events=bar.advance)
 
 
 def _source(settings: Settings, log: Stream[Event]) -> dict[str, object]:

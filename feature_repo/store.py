@@ -183,8 +183,13 @@ class FeatureStoreRoom:
         """Every event of the stream up to here is in the online rows."""
         return self.online.position(self.config)
 
+    def is_lost(self) -> bool:
+        """Whether the store answers and has lost its rows, or never had them."""
+        return self.online.is_lost(self.config)
+
     def start_anew(self) -> None:
         """Empty the online tables of this room: those beside, which nobody reads yet."""
+        self.online.database(self.config).prepare()
         with self.online.tables(self.config) as tables:
             tables.drop(VIEWS)
             tables.create(VIEWS)

@@ -4,10 +4,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from feature_repo.ahead import Entries, ReadAhead, ends
+from feature_repo.away import FeatureStoreAwayError
 from feature_repo.config import repo_config
+from feature_repo.fill import fill
 from feature_repo.folding import Folded, Folding
 from feature_repo.online.factory import online_position
 from feature_repo.online.tables import Tables
@@ -91,7 +93,13 @@ class ProfileUpdater:
     def catch_up(
         self, log: Stream[Event], *, on_events: Callable[[int], object] = lambda count: None
     ) -> Applied:
-        """Fold in whatever the stream holds past the position, letting others pass after each step; mend damaged rows."""
+        """Fold in whatever the stream holds past the position, letting others pass after each step; mend damaged rows.
+
+        Where the store has lost all rows, they are made again beside, and nobody takes half of them for whole.
+        """
+        if not self._room.beside and self._room.is_lost():
+            _journal.warning("online rows are lost, or were never there: they are made again from the events")
+            return rebuild_beside(self._settings, log, on_events=on_events)
         self._room.create_online()
         if self._log is not log:
             self._log, self._ahead = log, ReadAhead(limit=READ_AHEAD)
@@ -218,6 +226,27 @@ class ProfileUpdater:
             StaticItems(catalog),
             stamp,
         )
+
+
+def rebuild_beside(
+    settings: Settings, log: Stream[Event], *, on_events: Callable[[int], object] = lambda count: None
+) -> Applied:
+    """Make all online rows in bulk beside the live ones, which go on being read and updated, then exchange them at once.
+
+    Raises FeatureStoreAwayError where somebody else is at it.
+    """
+    beside = FeatureStoreRoom(settings, beside=True)
+    with beside.online.database(beside.config).alone("rebuild") as mine:
+        if not mine:
+            raise FeatureStoreAwayError(
+                f"the online rows of workspace {settings.workspace} are being made anew already",
+                remedy="wait until that has ended",
+            )
+        beside.start_anew()
+        updater = ProfileUpdater(settings, room=beside, log=log)
+        filled = fill(beside, log, on_events=on_events)
+        applied = updater.catch_up(log, on_events=on_events)
+        return replace(applied, events=filled + applied.events, position=updater.take_over(log))
 
 
 @dataclass(frozen=True)

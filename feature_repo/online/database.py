@@ -43,8 +43,8 @@ class OnlineDatabase(Protocol):
         An exception undoes everything. Without ``wait`` it raises at once where another writer is at work.
         """
 
-    def is_lost(self) -> bool:
-        """Whether the place answers and holds no whole rows: it must be filled again from the events."""
+    def is_lost(self, tables: Sequence[str]) -> bool:
+        """Whether the place answers and does not hold all rows of these tables: they must be made again from the events."""
 
     def unfinished(self) -> bool:
         """Whether a writer died with work that the next transaction ends."""

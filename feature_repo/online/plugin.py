@@ -18,7 +18,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 
 from feature_repo.away import FeatureStoreAwayError
-from feature_repo.layout import USER_VIEW
+from feature_repo.layout import ITEM_VIEW, USER_VIEW
 from feature_repo.online.database import OnlineDatabase, Packed
 from feature_repo.online.tables import Marks, Tables
 from feature_repo.rows import DamagedRowError, Row, codec_of
@@ -226,8 +226,14 @@ class LiveOnlineStore(OnlineStore, ABC):
 
     def has_damage(self, config: RepoConfig) -> bool:
         """Whether rows of this layout are noted as damaged, or all are lost, or a writer died over its work."""
-        database = self.database(config)
-        return self._tables(config).any_damaged() or database.unfinished() or database.is_lost()
+        return (
+            self._tables(config).any_damaged() or self.database(config).unfinished() or self.is_lost(config)
+        )
+
+    def is_lost(self, config: RepoConfig) -> bool:
+        """Whether the store answers and has lost its rows, or never had them: they are to be made again from the events."""
+        tables = self._tables(config)
+        return self.database(config).is_lost([tables.name(view) for view in (USER_VIEW, ITEM_VIEW)])
 
     @contextmanager
     def tables(self, config: RepoConfig) -> Iterator[Tables]:

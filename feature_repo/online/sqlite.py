@@ -61,7 +61,7 @@ class SqliteDatabase:
                 raise
             connection.execute("COMMIT")
 
-    def is_lost(self) -> bool:
+    def is_lost(self, tables: Sequence[str]) -> bool:
         """Never: a file that is gone or damaged raises, and `tailorbird features` makes it again."""
         return False
 

@@ -4,14 +4,21 @@ import threading
 
 import pytest
 
-from feature_repo.definitions import USER_KEY
+from feature_repo.definitions import ITEM_KEY
 from feature_repo.online.plugin import NOTHING_SEEN
 from feature_repo.rows import name_of
 from feature_repo.store import FeatureStoreRoom
+from feature_repo.updater import ProfileUpdater
+from tailorbird.catalog.catalog import Catalog
+from tailorbird.events.schema import Event
 from tailorbird.features.state import UserState
+from tailorbird.settings import Settings
 from tailorbird.streams.position import BEGINNING, Position
+from tailorbird.streams.stream import Stream
+from tests.feature_repo.laws.toy import entries
 from tests.features.toy import FACTS, NOON, event
 
+Shop = tuple[Catalog, list[Event]]
 OLD = UserState.empty("ann").fold([event("1", "view", "kettle", NOON)], FACTS)
 NEW = OLD.fold([event("2", "view", "saw", NOON + 9)], FACTS)
 LATE = NEW.fold([event("3", "view", "drill", NOON + 5)], FACTS)
@@ -82,12 +89,15 @@ class StoreLaws:
         assert set(totals) <= {1, 2}
         assert len(totals) == 300
 
-    def test_only_changed_rows_are_read_again(self, room: FeatureStoreRoom) -> None:
-        view = room.definitions.user_profile
-        room.online_write([OLD])
+    def test_only_changed_rows_of_items_are_read_again(
+        self, settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: Shop
+    ) -> None:
+        updater, view = ProfileUpdater(settings, room=room, log=log), room.definitions.item_profile
+        known = [each for each in shop[1] if each.item_id in shop[0].row_of]
+        updater.apply(entries(log, known[:3]))
         mark, rows = room.online.read_changed(room.config, view, after=NOTHING_SEEN)
-        assert [name_of(USER_KEY, key) for key, _ in rows] == ["ann"]
+        assert {name_of(ITEM_KEY, key) for key, _ in rows} == {each.item_id for each in known[:3]}
         assert room.online.read_changed(room.config, view, after=mark) == (mark, [])
-        room.online_write([NEW])
+        updater.apply(entries(log, known[3:4]))
         later, rows = room.online.read_changed(room.config, view, after=mark)
-        assert (later > mark, len(rows)) == (True, 1)
+        assert (later > mark, [name_of(ITEM_KEY, key) for key, _ in rows]) == (True, [known[3].item_id])
