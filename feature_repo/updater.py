@@ -15,12 +15,10 @@ from feature_repo.online.factory import online_position
 from feature_repo.online.tables import Tables
 from feature_repo.repair import repair
 from feature_repo.store import VIEWS, FeatureStoreRoom
-from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
 from tailorbird.events.valence import RatingScale
 from tailorbird.features.adding import add_nothing
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.items import StaticItems
+from tailorbird.features.followed import FollowedFacts
 from tailorbird.features.links import Links
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events, skip_offsets
@@ -67,7 +65,8 @@ class ProfileUpdater:
         self._room = room or FeatureStoreRoom(settings)
         self._log = log
         self._ahead = ReadAhead(limit=READ_AHEAD)
-        self._stamp: int | None = None
+        scale = RatingScale.parse(settings.rating_scale)
+        self._items = FollowedFacts(settings.catalog_folder, scale=scale)
         self._folding = Folding(self._room)
         self._turn = threading.Lock()
         self._load_catalog()
@@ -214,18 +213,9 @@ class ProfileUpdater:
             )
 
     def _load_catalog(self) -> None:
-        """Read the catalogue again when its file has changed; without one, events count but say nothing of items."""
-        file = self._settings.catalog_folder / "items.parquet"
-        stamp = file.stat().st_mtime_ns if file.exists() else 0
-        if stamp == self._stamp:
-            return
-        catalog = Catalog.read_with_history(self._settings.catalog_folder) if stamp else Catalog.of_ids([])
-        scale = RatingScale.parse(self._settings.rating_scale)
-        self._facts, self._static, self._stamp = (
-            ItemFacts.of(catalog, scale=scale),
-            StaticItems(catalog),
-            stamp,
-        )
+        """Look whether the catalogue has changed; without one, events count but say nothing of items."""
+        self._items.look()
+        self._facts, self._static = self._items.both
 
 
 def rebuild_beside(

@@ -1,30 +1,51 @@
-"""The ids of the workspace's catalogue, read again when the file changes."""
+"""The ids of the workspace's catalogue, kept up with it."""
 
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from tailorbird.catalog.delta import CatalogFollower
+from tailorbird.catalog.files import ITEMS_FILE
+from tailorbird.errors import TailorbirdError
+
 
 class KnownItems:
-    """Call it for the set of item ids; looks at the file at most once a second."""
+    """Call it for the set of item ids; looks at the catalogue at most once a second."""
 
     def __init__(self, catalog_folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path, self._clock = catalog_folder / "items.parquet", clock
-        self._ids: frozenset[str] = frozenset()
-        self._stamp = 0.0
+        self._folder, self._clock = catalog_folder, clock
+        self._ids: set[str] = set()
+        self._follower: CatalogFollower | None = None
         self._looked = float("-inf")
 
-    def __call__(self) -> frozenset[str]:
+    def __call__(self) -> AbstractSet[str]:
         """The ids the catalogue holds now; those of before while it cannot be read."""
         if self._clock() - self._looked >= 1.0:
             self._looked = self._clock()
             try:
-                stamp = self._path.stat().st_mtime
-                if stamp != self._stamp:
-                    ids = pq.read_table(self._path, columns=["item_id"]).column("item_id").to_pylist()
-                    self._ids, self._stamp = frozenset(map(str, ids)), stamp
-            except (OSError, ValueError):
+                self._look()
+            except (OSError, ValueError, TailorbirdError):
                 return self._ids
         return self._ids
+
+    def _look(self) -> None:
+        follower = self._follower or self._begun()
+        delta = follower.changes()
+        if delta is not None and delta.replaced:
+            delta = self._begun().changes()
+        if delta is not None:
+            self._ids.update(delta.items)
+
+    def _begun(self) -> CatalogFollower:
+        """Read the table, and follow what is told from there on."""
+        if self._follower is not None:
+            self._follower.close()
+        self._follower, follower = None, CatalogFollower(self._folder, from_table=True)
+        file = self._folder / ITEMS_FILE
+        if file.exists():
+            self._ids = set(map(str, pq.read_table(file, columns=["item_id"]).column("item_id").to_pylist()))
+        self._follower = follower
+        return follower

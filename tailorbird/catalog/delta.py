@@ -33,10 +33,10 @@ class CatalogDelta:
 class CatalogFollower:
     """Tells what changed in a catalogue since it last told. Make it before you read the tables: then nothing falls between.
 
-    A look costs two questions to the file system and one to the log, whatever the size of the catalogue.
+    ``from_table`` begins with what the table of items does not hold yet, for whoever reads the file alone. A look costs two questions to the file system and one to the log, whatever the size of the catalogue.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, from_table: bool = False) -> None:
         self._folder = Path(folder)
         self._log: PatchLog | None = None
         self._log_file: tuple[int, int] | None = None
@@ -44,6 +44,8 @@ class CatalogFollower:
         self._generations = self._read_generations()
         self._open()
         self.sequence = self._log.end() if self._log else 0
+        if self._log is not None and from_table:
+            self.sequence = read_stamp(self._folder / ITEMS_FILE).held(self._log.name)
 
     def changes(self) -> CatalogDelta | None:
         """What was told since the last look, at most so much at a time; None for nothing.

@@ -11,7 +11,7 @@ from registry.versions import Registry
 from tailorbird.bundle import open_bundle
 from tailorbird.evaluation.metrics import ndcg
 from tailorbird.settings import Settings
-from tests.training.toy import CHAIN, NOW, POPULAR_ONLY, RECIPE
+from tests.training.toy import NOW, POPULAR_ONLY, RECIPE
 from training.data.training_set import training_set
 from training.fit.train import train
 
