@@ -19,10 +19,11 @@ from tailorbird.models.hybrid.slates import candidates_of, input_sizes, ranker_c
 from tailorbird.models.hybrid.stages import recommender_of
 from tailorbird.models.ranker.ranker import Ranker
 from tailorbird.models.ranker.training import kept_epoch, train_ranker
-from tailorbird.models.retrievers.content import Content, text_vectors
+from tailorbird.models.retrievers.content import Content
 from tailorbird.models.retrievers.cooccurrence import Cooccurrence
 from tailorbird.models.retrievers.habit import Habit
 from tailorbird.models.retrievers.popularity import Popularity
+from tailorbird.models.retrievers.texts import Embedded, TextSpace
 from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.slate.past import queries_at
@@ -34,6 +35,7 @@ LEAST_SHARE = 0.1
 """Turns that even the weakest source gets in the shortlist, against 1 for the strongest."""
 FEWEST_CASES = 50
 RECALL_CASES = 1000
+_READ_TEXTS = {Content.name, SequenceRetriever.name}
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def fit_hybrid(
     people = demographics_of(users)
     cut = _cut(interactions, recipe.ranker.share)
     older, newer = interactions.before(cut), interactions.where(interactions.times >= cut)
-    sources = _sources(recipe, catalog, segments_of(users, interactions.user_ids), seed=seed, report=report)
+    texts = Embedded.of(catalog.texts, recipe.content) if _READ_TEXTS & set(recipe.sources) else None
+    sources = _sources(recipe, texts, segments_of(users, interactions.user_ids), seed=seed, report=report)
     new = new_items(older, share=recipe.ranker.new_items, seed=seed)
     for name, source in sources.items():
         report(Progress(name))
@@ -136,6 +139,7 @@ def fit_hybrid(
         items_at=now,
         shares=shares,
         ranker=ranker,
+        text_space=None if texts is None else texts.space,
     )
     named = {f"ranker.{name}": values for name, values in curves.items()}
     for source in sources.values():
@@ -163,9 +167,9 @@ def _cut(interactions: Interactions, share: float) -> float:
 
 
 def _sources(
-    recipe: Recipe, catalog: Catalog, segments: np.ndarray, *, seed: int, report: OnProgress
+    recipe: Recipe, texts: Embedded | None, segments: np.ndarray, *, seed: int, report: OnProgress
 ) -> dict[str, Retriever]:
-    content = text_vectors(catalog, recipe.content) if "sequence" in recipe.sources else None
+    content = None if texts is None else texts.vectors
 
     def on_epoch(epoch: int, figures: dict[str, float]) -> None:
         report(Progress("sequence", epoch, recipe.sequence.epochs, figures))
@@ -173,7 +177,7 @@ def _sources(
     made: dict[str, Retriever] = {
         "popularity": Popularity(recipe.popularity, user_segments=segments),
         "cooccurrence": Cooccurrence(recipe.cooccurrence),
-        "content": Content(recipe.content),
+        "content": Content(recipe.content, texts=texts),
         "habit": Habit(recipe.habit),
         "sequence": SequenceRetriever(recipe.sequence, content=content, seed=seed, on_epoch=on_epoch),
     }
@@ -189,6 +193,7 @@ def _assembled(
     items_at: float,
     shares: Mapping[str, float] | None = None,
     ranker: Ranker | None = None,
+    text_space: TextSpace | None = None,
 ) -> HybridModel:
     return HybridModel(
         catalog=catalog,
@@ -198,6 +203,7 @@ def _assembled(
         items_at=items_at,
         recipe=recipe,
         shares=shares,
+        text_space=text_space,
     )
 
 

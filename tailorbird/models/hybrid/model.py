@@ -30,12 +30,15 @@ from tailorbird.models.retrievers.cooccurrence import Cooccurrence
 from tailorbird.models.retrievers.habit import Habit
 from tailorbird.models.retrievers.popularity import Popularity
 from tailorbird.models.retrievers.recency import without_runs
+from tailorbird.models.retrievers.texts import TextSpace
 from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.recipes.recipe import Recipe, load_recipe
 
 RETRIEVERS: Mapping[str, type[Retriever]] = {
     kind.name: kind for kind in (Cooccurrence, SequenceRetriever, Content, Popularity, Habit)
 }
+TEXTS = "texts"
+"""The folder of the text space; bundles of older versions lack it."""
 NO_CONTEXT: Mapping[str, object] = MappingProxyType({})
 
 
@@ -56,14 +59,19 @@ class HybridModel:
         items_at: float,
         recipe: Recipe,
         shares: Mapping[str, float] | None = None,
+        text_space: TextSpace | None = None,
     ) -> None:
-        """``items_at`` is the instant of the item features; ``shares`` the sources' turns in the shortlist."""
+        """``items_at`` is the instant of the item features; ``shares`` the sources' turns in the shortlist.
+
+        ``text_space`` is where the texts of items lie, those of items to come too; None where no source reads texts.
+        """
         self.catalog = catalog
         self.retrievers = dict(retrievers)
         self.ranker = ranker
         self.item_table = item_table
         self.items_at = items_at
         self.recipe = recipe
+        self.text_space = text_space
         self.source_names = tuple(self.retrievers)
         self.shares = {name: float((shares or {}).get(name, 1.0)) for name in self.source_names}
         self._turns = np.array([max(self.shares[name], 1e-3) for name in self.source_names])
@@ -88,6 +96,7 @@ class HybridModel:
             items_at=now,
             recipe=self.recipe,
             shares=self.shares,
+            text_space=self.text_space,
         )
 
     def history_of(
@@ -206,6 +215,8 @@ class HybridModel:
         for name, retriever in self.retrievers.items():
             retriever.save(folder / name)
         self.ranker.save(folder / "ranker")
+        if self.text_space is not None:
+            self.text_space.save(folder / TEXTS)
         self.item_table.save(folder / "items")
 
     @classmethod
@@ -220,6 +231,7 @@ class HybridModel:
             items_at=described["items_at"],
             recipe=load_recipe(folder / "recipe.toml"),
             shares=described["shares"],
+            text_space=TextSpace.load(folder / TEXTS) if (folder / TEXTS).exists() else None,
         )
 
     def _merged(self, asked: Sequence[Asked], k: int, allowed: Allowed, turns: np.ndarray) -> Shortlist:

@@ -11,24 +11,27 @@ from tailorbird.events.interactions import Histories, Interactions
 from tailorbird.models.base import Asked, Retriever
 from tailorbird.models.retrievers.index import VectorIndex
 from tailorbird.models.retrievers.recency import recency_matrix, without_runs
+from tailorbird.models.retrievers.texts import Embedded
 from tailorbird.recipes.recipe import ContentRecipe
-
-WORD = r"(?u)\b\w+\b"
 
 
 class Content(Retriever):
-    """TF-IDF ▸ truncated SVD ▸ unit vectors; a query is the decayed mean of the history's vectors."""
+    """Items in the text space; a query is the decayed mean of the history's vectors."""
 
     name = "content"
 
-    def __init__(self, recipe: ContentRecipe | None = None) -> None:
+    def __init__(self, recipe: ContentRecipe | None = None, *, texts: Embedded | None = None) -> None:
+        """``texts`` are the items' texts in their space, made from the catalogue where absent."""
         self.recipe = recipe or ContentRecipe(dimensions=64)
+        self._texts = texts
         self._by_lag = (self.recipe.query_decay ** np.arange(self.recipe.history)).astype(np.float32)
         self.index = VectorIndex.build(np.zeros((0, 1), np.float32))
 
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
         """Read the catalogue's texts; interactions are not needed."""
-        self.index = VectorIndex.build(text_vectors(catalog, self.recipe))
+        vectors = (self._texts or Embedded.of(catalog.texts, self.recipe)).vectors
+        if self.index.vectors is not vectors:
+            self.index = VectorIndex.build(vectors)
         return self
 
     def encode(self, histories: Histories) -> np.ndarray:
@@ -67,29 +70,6 @@ class Content(Retriever):
         )
         loaded.index = index
         return loaded
-
-
-def text_vectors(catalog: Catalog, recipe: ContentRecipe) -> np.ndarray:
-    """(n_items, d) unit vectors of the items' texts; zeros where there is no text."""
-    texts = catalog.texts
-    empty = np.zeros((len(catalog), recipe.dimensions), np.float32)
-    if not any(text.strip() for text in texts):
-        return empty
-    from sklearn.decomposition import TruncatedSVD  # here: whoever only serves a model needs none of it
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectorizer = TfidfVectorizer(
-        max_features=recipe.vocabulary, sublinear_tf=True, stop_words="english", token_pattern=WORD
-    )
-    try:
-        matrix = vectorizer.fit_transform(texts)  # (n_items, words)
-    except ValueError:  # every word is a stop word
-        return empty
-    d = min(recipe.dimensions, matrix.shape[1], matrix.shape[0])
-    if d < 1 or matrix.shape[1] < 2:
-        return empty
-    vectors = TruncatedSVD(d, random_state=0).fit_transform(matrix)
-    return _unit(np.pad(vectors, ((0, 0), (0, recipe.dimensions - d))).astype(np.float32))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Histories, Interactions
 from tailorbird.models.base import Asked, Retriever
-from tailorbird.models.retrievers.content import text_vectors
 from tailorbird.models.retrievers.index import VectorIndex
 from tailorbird.models.retrievers.recency import interactions_without_runs, without_runs
+from tailorbird.models.retrievers.texts import Embedded
 from tailorbird.models.sequence.encoder import EncoderShape, SequenceEncoder
 from tailorbird.models.sequence.inference import QuickEncoder
 from tailorbird.models.sequence.training import EpochReport, Validation, encode, train
@@ -180,7 +180,8 @@ class Sequence(Retriever):
     def _contents(self, catalog: Catalog | None) -> np.ndarray:
         if self._content is None:
             assert catalog is not None, "fit or load first"
-            self._content = text_vectors(catalog, ContentRecipe(dimensions=self.recipe.dimensions))
+            recipe = ContentRecipe(dimensions=self.recipe.dimensions)
+            self._content = Embedded.of(catalog.texts, recipe).vectors
         return self._content
 
 

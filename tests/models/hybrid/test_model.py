@@ -10,6 +10,7 @@ from tailorbird.features.items import ItemTable
 from tailorbird.features.state import UserState
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.stages import recommender_of
+from tailorbird.models.retrievers.content import Content
 from tailorbird.slate.query import Query
 from tests.models import toy
 from tests.models.hybrid.asking import NOW, ask, profile_of
@@ -113,3 +114,12 @@ def test_fresh_item_features_make_a_new_model_and_leave_the_old(model: HybridMod
     assert fresh.item_table is table
     assert model.item_table is not table
     assert ask(model, state).tolist() == before.tolist()
+
+
+def test_a_bundle_keeps_the_space_in_which_texts_to_come_will_lie(model: HybridModel, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    space = HybridModel.load(tmp_path).text_space
+    assert space is not None
+    content = model.retrievers["content"]
+    assert isinstance(content, Content)
+    np.testing.assert_allclose(space.vectors(toy.catalog().texts), content.index.vectors, atol=1e-5)
