@@ -1,9 +1,9 @@
 """Moving an alias: one at a time, only from where its mover believes it to be, and never without a decision on record.
 
 A move is: write the decision down, move the alias, close the decision. Whoever is killed in between leaves an open
-decision, which the next mover closes by looking where the alias points. The embedded registry is locked by a file while
-that happens. A server has no lock to offer, so there a mover first shows its open decision and then looks for others': of
-two at once each sees the other or is seen, at most one goes on, and none waits (docs/adr/0011).
+decision, which the next mover closes by looking where the alias points. SQLite is locked by a file while that happens,
+PostgreSQL by a lock of its own. A server has none to offer, so there a mover first shows its open decision and then looks
+for others': of two at once each sees the other or is seen, at most one goes on, and none waits (docs/adr/0011).
 """
 
 import datetime as dt
@@ -11,7 +11,7 @@ import re
 
 from registry.decisions import PROMOTE, Decision, Decisions
 from registry.pointers import RegistryError
-from registry.tracking.runs import locked
+from registry.tracking.store import artifact_location, locked
 from registry.versions import Registry
 from tailorbird.errors import UsageError
 
@@ -32,8 +32,8 @@ class Aliases:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         settings = registry.settings
-        self._embedded = not settings.tracking_uri
-        location = (settings.artifact_folder / registry.name).as_uri() if self._embedded else None
+        self._lockable = settings.tracking != "server"
+        location = artifact_location(settings)
         self.decisions = Decisions(registry.client, model=registry.name, location=location)
 
     def history(self, alias: str | None = None) -> list[Decision]:
@@ -103,7 +103,7 @@ class Aliases:
     def _settle(self, decision: Decision) -> None:
         """Close what interrupted movers left open."""
         for left in self.decisions.open(decision.alias):
-            if self._embedded or decision.when - left.when > ABANDONED:
+            if self._lockable or decision.when - left.when > ABANDONED:
                 self._close(left)
 
     def _close(self, decision: Decision) -> None:

@@ -148,7 +148,7 @@ def mlflow_pages(workspace: str | None, port: int | None, host: str) -> None:
     from registry.tracking.pages import serve_pages
 
     settings: Settings = load_settings(workspace=workspace, mlflow_port=port)
-    if settings.tracking_uri:
+    if settings.tracking == "server":
         raise UsageError(
             f"an MLflow server keeps the runs already: {settings.tracking_uri}", remedy="open that address"
         )

@@ -79,6 +79,10 @@ def _downloaded(address: str, into: Path, *, uri: str) -> Path:
 
     try:
         return Path(download_artifacts(artifact_uri=address, dst_path=str(into), tracking_uri=uri))
+    except ImportError as error:
+        raise RegistryError(
+            f"cannot fetch {address}: {error}", remedy="pip install 'tailorbird[s3]'"
+        ) from error
     except Exception as error:  # artifact stores raise what their own clients raise: boto, requests, OSError
         raise RegistryError(
             f"cannot fetch {address}: {type(error).__name__}: {error}",

@@ -2,32 +2,40 @@
 
 import importlib.metadata
 from collections.abc import Sequence
+from contextlib import closing
 
 import httpx
 
 from registry.pointers import SQLITE, open_pointers
 from tailorbird.doctor.finding import Finding
 from tailorbird.plumbing.addresses import without_secret
+from tailorbird.plumbing.postgres import connect
 from tailorbird.settings import Settings
 
 ANSWER_SECONDS = 5.0
 
 
 def check_registry(settings: Settings) -> Sequence[Finding]:
-    """Ask for the aliases, as serving does; of a server also its version."""
-    if settings.mlflow_uri.startswith(SQLITE):
-        return [_embedded(settings)]
-    return [_server(settings)]
+    """Ask for the aliases, as serving does; of a server or a database also its version."""
+    if settings.tracking == "server":
+        return [_server(settings)]
+    return [_postgres(settings) if settings.tracking == "postgresql" else _embedded(settings)]
 
 
 def _embedded(settings: Settings) -> Finding:
-    points_at = settings.mlflow_uri.removeprefix(SQLITE)
-    aliases = dict(open_pointers(settings).aliases())
-    facts = {"mlflow": importlib.metadata.version("mlflow"), "aliases": aliases}
-    if not aliases:
-        remedy = "`tailorbird train` registers a version, `tailorbird promote` makes it the champion"
-        return Finding("registry", points_at, "warning", "no alias points anywhere yet", remedy, facts)
-    return Finding("registry", points_at, "ok", f"SQLite, {_words(aliases)}", facts=facts)
+    return _aliases(settings, settings.mlflow_uri.removeprefix(SQLITE), "SQLite", {})
+
+
+def _postgres(settings: Settings) -> Finding:
+    shown = without_secret(settings.tracking_uri)
+    with closing(connect(settings.tracking_uri)) as connection:
+        version = connection.info.parameter_status("server_version") or "?"
+        row = connection.execute("SELECT has_schema_privilege(current_schema(), 'CREATE')").fetchone()
+    if not (row and row[0]):
+        says = f"PostgreSQL {version}: this user may make no tables"
+        remedy = "GRANT CREATE, USAGE ON SCHEMA public TO the user of TAILORBIRD_TRACKING_URI"
+        return Finding("registry", shown, "broken", says, remedy, {"postgresql": version})
+    return _aliases(settings, shown, f"PostgreSQL {version}", {"postgresql": version})
 
 
 def _server(settings: Settings) -> Finding:
@@ -41,16 +49,25 @@ def _server(settings: Settings) -> Finding:
     if answer.status_code in (401, 403):
         remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         return Finding("registry", shown, "broken", f"refuses us ({answer.status_code})", remedy)
-    if answer.status_code != 200:
+    if answer.status_code != httpx.codes.OK:
         return Finding("registry", shown, "broken", f"answers {answer.status_code} to GET /version", remedy)
     theirs, ours = answer.text.strip()[:40], importlib.metadata.version("mlflow")
-    aliases = dict(open_pointers(settings).aliases())
-    facts = {"server": theirs, "mlflow": ours, "aliases": aliases}
     if theirs.split(".")[:2] != ours.split(".")[:2]:
-        says = f"MLflow server {theirs}, this client is {ours}; {_words(aliases)}"
-        return Finding("registry", shown, "warning", says, "install the same minor version on both", facts)
-    return Finding("registry", shown, "ok", f"MLflow server {theirs}; {_words(aliases)}", facts=facts)
+        says, remedy = (
+            f"MLflow server {theirs}, this client is {ours}",
+            "install the same minor version on both",
+        )
+        return Finding("registry", shown, "warning", says, remedy, {"server": theirs, "mlflow": ours})
+    return _aliases(settings, shown, f"MLflow server {theirs}", {"server": theirs})
 
 
-def _words(aliases: dict[str, str]) -> str:
-    return ", ".join(f"{alias} is version {version}" for alias, version in aliases.items()) or "no alias yet"
+def _aliases(settings: Settings, points_at: str, keeper: str, facts: dict[str, object]) -> Finding:
+    aliases = dict(open_pointers(settings).aliases())
+    facts = {**facts, "mlflow": importlib.metadata.version("mlflow"), "aliases": aliases}
+    if not aliases:
+        remedy = "`tailorbird train` registers a version, `tailorbird promote` makes it the champion"
+        return Finding(
+            "registry", points_at, "warning", f"{keeper}; no alias points anywhere yet", remedy, facts
+        )
+    words = ", ".join(f"{alias} is version {version}" for alias, version in aliases.items())
+    return Finding("registry", points_at, "ok", f"{keeper}; {words}", facts=facts)

@@ -1,6 +1,7 @@
-"""Where aliases point, read without importing MLflow where its tables lie in SQLite (docs/adr/0011): cheap enough to poll."""
+"""Where aliases point, read from MLflow's own tables without importing it, or asked of a server (docs/adr/0011): cheap enough to poll."""
 
 import sqlite3
+import threading
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -8,16 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tailorbird.errors import TailorbirdError
+from tailorbird.plumbing.addresses import without_secret
+from tailorbird.plumbing.postgres import PostgresAwayError, connect
 from tailorbird.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from psycopg import Connection
 
 SQLITE = "sqlite:///"
 BUSY_SECONDS = 1.0
 """How long a look waits for a writer; the next look comes soon."""
+STATEMENT_MS = 5_000
+"""Longest that a look at PostgreSQL may take."""
 MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow answers where it holds nothing of a name; anything else means that it is away."""
+_NO_TABLE = "42P01"
 _DELETED = "Deleted_Internal"  # MLflow's stage of a version that was deleted
 
 
@@ -40,9 +47,11 @@ class Pointers(Protocol):
 
 
 def open_pointers(settings: Settings) -> Pointers:
-    """Read the workspace's pointers straight from SQLite, or through MLflow's client where a server keeps them."""
-    if settings.mlflow_uri.startswith(SQLITE):
+    """Read the workspace's pointers straight from the database, or through MLflow's client where a server keeps them."""
+    if settings.tracking == "sqlite":
         return SqlitePointers(Path(settings.mlflow_uri.removeprefix(SQLITE)), name=settings.model_name)
+    if settings.tracking == "postgresql":
+        return PostgresPointers(settings.tracking_uri, name=settings.model_name)
     return ServerPointers(settings.mlflow_uri, name=settings.model_name)
 
 
@@ -91,6 +100,76 @@ class SqlitePointers:
                 return bool(connection.execute("SELECT * FROM alembic_version").fetchall())
         except sqlite3.Error:
             return False
+
+
+class PostgresPointers:
+    """Reads MLflow's own tables; a database that MLflow has not been in yet holds no alias."""
+
+    def __init__(self, address: str, *, name: str) -> None:
+        self._address, self._name = address, name
+        self._lock = threading.Lock()
+        self._connection: Connection[tuple[object, ...]] | None = None
+
+    def aliases(self) -> Mapping[str, str]:
+        """Every alias and the version it points at."""
+        rows = self._rows("SELECT alias, version FROM registered_model_aliases WHERE name = %s", self._name)
+        return {str(alias): str(version) for alias, version in rows}
+
+    def source(self, version: str) -> str:
+        """Where the artifacts of a version lie."""
+        rows = self._rows(
+            "SELECT COALESCE(storage_location, source, '') FROM model_versions"
+            " WHERE name = %s AND version = %s AND current_stage <> %s",
+            self._name,
+            int(version),
+            _DELETED,
+        )
+        return str(rows[0][0]) if rows else ""
+
+    def __del__(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        with self._lock:
+            kept = self._connection is not None
+            try:
+                return self._ask(query, values)
+            except RegistryAwayError:
+                if not kept:
+                    raise
+                return self._ask(
+                    query, values
+                )  # the kept connection was stale: the database had been restarted
+
+    def _ask(self, query: str, values: tuple[object, ...]) -> list[tuple[object, ...]]:
+        connection = self._connected()
+        import psycopg
+
+        try:
+            return connection.execute(query, values).fetchall()
+        except psycopg.Error as error:
+            if error.sqlstate == _NO_TABLE and not self._has_schema():
+                return []
+            connection.close()
+            self._connection = None
+            raise RegistryAwayError(
+                f"the registry in {without_secret(self._address)} cannot be read: {str(error).strip()}",
+                remedy="look whether the database runs and whether this user may read MLflow's tables",
+            ) from error
+
+    def _connected(self) -> "Connection[tuple[object, ...]]":
+        if self._connection is None:
+            try:
+                self._connection = connect(self._address, statement_ms=STATEMENT_MS)
+            except PostgresAwayError as error:
+                raise RegistryAwayError(error.what, remedy=error.remedy) from error
+        return self._connection
+
+    def _has_schema(self) -> bool:
+        assert self._connection is not None
+        row = self._connection.execute("SELECT to_regclass('alembic_version')").fetchone()
+        return bool(row and row[0])
 
 
 class ServerPointers:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from registry.download import bundle_folder, local_folder
 from registry.pointers import MISSING, RegistryAwayError, RegistryError
-from registry.tracking.runs import Run, locked, open_client
+from registry.tracking.runs import Run
+from registry.tracking.store import locked, open_client
 from tailorbird.bundle import BUNDLE_PATH, Bundle, Manifest, open_bundle
 from tailorbird.settings import Settings
 

@@ -3,11 +3,17 @@
 import hashlib
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailorbird.errors import UsageError
+from tailorbird.plumbing.addresses import without_secret
+from tailorbird.plumbing.objects import SCHEMES as STORAGE
+from tailorbird.plumbing.objects import ObjectPath
+from tailorbird.plumbing.postgres import SCHEMES as POSTGRES
+from tailorbird.plumbing.postgres import is_postgres, sqlalchemy_address
 
 
 class Settings(BaseSettings):
@@ -20,7 +26,17 @@ class Settings(BaseSettings):
         "shop", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="One shop, one data set."
     )
     mlruns: Path = Field(Path("mlruns"), description="MLflow's SQLite database and artifacts.")
-    tracking_uri: str = Field("", description="MLflow server address; empty means SQLite in `mlruns`.")
+    tracking_uri: str = Field(
+        "",
+        description="MLflow's database (postgresql://) or server (http://); empty means SQLite in `mlruns`.",
+    )
+    studies: str = Field(
+        "", description="Database of Optuna's studies (postgresql://); empty means SQLite in the workspace."
+    )
+    storage: str = Field(
+        "",
+        description="Object storage of archive and bundles (s3://bucket/prefix); empty means this machine's folders.",
+    )
     ray_address: str = Field("", description="Ray cluster for tuning; empty means one on this machine.")
     host: str = Field("127.0.0.1", description="Address that serving binds to.")
     port: int = Field(8000, ge=1, le=65535, description="HTTP port of serving.")
@@ -70,6 +86,28 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().resolve()
 
+    @field_validator("storage")
+    @classmethod
+    def _known_storage(cls, address: str) -> str:
+        if address and not address.startswith(STORAGE):
+            raise ValueError(f"must be empty or begin with {STORAGE[0]}")
+        return address.rstrip("/")
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _known_tracking(cls, address: str) -> str:
+        known = ("sqlite:///", "http://", "https://", *POSTGRES)
+        if address and not address.startswith(known):
+            raise ValueError(f"must be empty or begin with one of {', '.join(known)}")
+        return address
+
+    @field_validator("studies")
+    @classmethod
+    def _known_studies(cls, address: str) -> str:
+        if address and not is_postgres(address):
+            raise ValueError(f"must be empty or begin with {POSTGRES[0]}")
+        return address
+
     @cached_property
     def folder(self) -> Path:
         """The folder of this workspace."""
@@ -81,8 +119,10 @@ class Settings(BaseSettings):
         return hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
 
     @property
-    def archive_folder(self) -> Path:
+    def archive_folder(self) -> Path | ObjectPath:
         """The archives of the streams: a Delta table each."""
+        if self.storage:
+            return ObjectPath(self.storage) / self.workspace / "archive"
         return self.folder / "archive"
 
     @property
@@ -101,14 +141,23 @@ class Settings(BaseSettings):
         return self.folder / "features"
 
     @property
+    def tracking(self) -> Literal["sqlite", "postgresql", "server"]:
+        """Who keeps runs and versions: a database that we open ourselves, or an MLflow server."""
+        if not self.tracking_uri or self.tracking_uri.startswith("sqlite:"):
+            return "sqlite"
+        return "postgresql" if is_postgres(self.tracking_uri) else "server"
+
+    @property
     def mlflow_uri(self) -> str:
-        """Tracking and registry address, absolute."""
+        """Tracking and registry address as MLflow wants it, absolute."""
+        if self.tracking == "postgresql":
+            return sqlalchemy_address(self.tracking_uri)
         return self.tracking_uri or f"sqlite:///{self.mlruns / 'mlflow.db'}"
 
     @property
-    def artifact_folder(self) -> Path:
-        """Root of MLflow's artifacts when SQLite tracks them."""
-        return self.mlruns / "artifacts"
+    def artifact_root(self) -> str:
+        """Address of MLflow's artifacts where no server keeps them."""
+        return f"{self.storage}/mlflow" if self.storage else (self.mlruns / "artifacts").as_uri()
 
     @property
     def model_name(self) -> str:
@@ -124,6 +173,10 @@ def load_settings(**overrides: object) -> Settings:
         wrong = error.errors()[0]
         name = str(wrong["loc"][0]) if wrong["loc"] else "settings"
         raise UsageError(
-            f"setting {name} = {wrong['input']!r}: {wrong['msg']}",
+            f"setting {name} = {_shown(wrong['input'])}: {wrong['msg']}",
             remedy=f"correct the option, or TAILORBIRD_{name.upper()}",
         ) from error
+
+
+def _shown(value: object) -> str:
+    return repr(without_secret(value) if isinstance(value, str) else value)

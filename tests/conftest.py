@@ -11,7 +11,7 @@ import pytest
 
 from tailorbird.settings import Settings, load_settings
 
-pytest_plugins = ["tests.stores", "tests.redis_server"]
+pytest_plugins = ["tests.objects", "tests.postgres", "tests.redis_server", "tests.stores"]
 hypothesis.settings.register_profile("tailorbird", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("tailorbird")
 

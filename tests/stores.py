@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from feature_repo.store import FeatureStoreRoom
-from registry.tracking.runs import open_client
+from registry.tracking.store import open_client
 from registry.versions import Registry
 from tailorbird.settings import Settings, load_settings
 from tests.training.toy import POPULAR_ONLY, make_workspace, trained

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from tailorbird import cli
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_exposures
 from tailorbird.streams.scan import read_log
@@ -45,6 +47,12 @@ def tailorbird(*argv: str, settings: Settings) -> dict:
     return json.loads(done.stdout) if "--json" in argv else {}
 
 
+def quickly(*argv: str, settings: Settings) -> None:
+    """The same in this process, which has imported everything already."""
+    done = CliRunner().invoke(cli.tailorbird, list(argv), env=environment(settings))
+    assert done.exit_code == 0, done.output
+
+
 def environment(settings: Settings) -> dict[str, str]:
     ours = {
         "HOME": settings.home,
@@ -68,12 +76,12 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def prepared(settings: Settings) -> Settings:
     """A tiny shop, ingested, with features and one promoted version."""
     source, recipe = settings.home / "source", settings.home / "tiny.toml"
-    tailorbird("simulate", "--size", "150", "--seed", "3", "--out", str(source), settings=settings)
+    quickly("simulate", "--size", "150", "--seed", "3", "--out", str(source), settings=settings)
     report = tailorbird("ingest", "--data", "shop", "--path", str(source), "--json", settings=settings)
     assert report["rows_in"] == report["accepted"] + report["quarantined"] > 1_000
-    tailorbird("features", settings=settings)
+    quickly("features", settings=settings)
     recipe.write_text(TINY)
-    tailorbird("train", "--recipe", str(recipe), settings=settings)
+    quickly("train", "--recipe", str(recipe), settings=settings)
     assert tailorbird("promote", "--json", settings=settings)["promoted"]
     return settings
 
@@ -183,7 +191,7 @@ class TestTheCircle:
         self, service: httpx.Client, prepared: Settings
     ) -> None:
         recipe = prepared.home / "tiny.toml"
-        tailorbird("train", "--recipe", str(recipe), "--seed", "1", settings=prepared)
+        quickly("train", "--recipe", str(recipe), "--seed", "1", settings=prepared)
         statuses: list[int] = []
         versions: list[str] = []
         done = threading.Event()

@@ -1,4 +1,4 @@
-"""The MLflow pages: MLflow's own server over the workspace's SQLite store, as a child that ends with this process."""
+"""The MLflow pages: MLflow's own server over the workspace's database, as a child that ends with this process."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 
-from registry.tracking.runs import open_client
+from registry.tracking.store import open_client
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.terminal import say
 from tailorbird.settings import Settings
@@ -28,15 +28,16 @@ def serve_pages(settings: Settings, *, host: str = LOOPBACK) -> None:
     open_client(settings)  # makes the schema, so that the server's workers do not race for it
     command = [
         *(sys.executable, "-m", "mlflow", "server"),
-        *("--backend-store-uri", settings.mlflow_uri),
-        *("--default-artifact-root", settings.artifact_folder.as_uri()),
+        *("--default-artifact-root", settings.artifact_root),
         *("--host", host, "--port", str(settings.mlflow_port), "--workers", "1"),
     ]
+    settings.mlruns.mkdir(parents=True, exist_ok=True)
     log = settings.mlruns / "server.log"
     say(f"MLflow pages at http://{host}:{settings.mlflow_port}; their log is {log} (Ctrl-C ends them)")
     # MLflow's job runners (evaluation of language models) would be eight more processes that nobody asked for.
     environment = {
         **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": settings.mlflow_uri,  # not an argument: those are shown to every user
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }

@@ -1,18 +1,14 @@
 """Writing to MLflow: one experiment per workspace, runs with parents, figures, dataset identity. Never the fluent API."""
 
-import logging
 import math
-import os
 import subprocess
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from tailorbird.plumbing.alone import alone
+from registry.tracking.store import artifact_location, locked, open_client
 from tailorbird.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,15 +39,13 @@ class Tracker:
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Open the workspace's experiment; the database and its schema are created once, under a lock."""
+        """Open the workspace's experiment; a database's schema is created once, under a lock."""
         client = open_client(settings)
         with locked(settings):
             experiment = experiment_id(
                 client,
                 settings.model_name,
-                location=(settings.artifact_folder / settings.model_name).as_uri()
-                if not settings.tracking_uri
-                else None,
+                location=artifact_location(settings),
             )
         return cls(client, experiment, uri=settings.mlflow_uri)
 
@@ -199,18 +193,6 @@ class Run:
         self.client.log_batch(self.run_id, **what)
 
 
-def open_client(settings: Settings) -> "MlflowClient":
-    """Connect to the workspace's MLflow; with SQLite the schema is created by one process while others wait."""
-    quiet_mlflow(embedded=not settings.tracking_uri)
-    from mlflow import MlflowClient
-
-    if not settings.tracking_uri:
-        settings.mlruns.mkdir(parents=True, exist_ok=True)
-        with locked(settings):
-            return MlflowClient(tracking_uri=settings.mlflow_uri, registry_uri=settings.mlflow_uri)
-    return MlflowClient(tracking_uri=settings.mlflow_uri, registry_uri=settings.mlflow_uri)
-
-
 def experiment_id(client: "MlflowClient", name: str, *, location: str | None) -> str:
     """The experiment of this name, made where it is missing; of two makers at once both get the same."""
     from mlflow.exceptions import MlflowException
@@ -252,31 +234,6 @@ def metric_name(name: str) -> str:
     """Spell a figure's name as MLflow accepts it: ``ndcg@10`` becomes ``ndcg_at_10``."""
     name = name.replace("@", "_at_")
     return "".join(c if c.isalnum() or c in "_-./ :" else "_" for c in name)[:250]
-
-
-def quiet_mlflow(*, embedded: bool) -> None:
-    """Import MLflow, and its SQL store where it is ``embedded``, without its announcements: every table it makes, and its libraries' deprecations."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout belongs to the result
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import mlflow
-
-        if embedded:
-            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
-@contextmanager
-def locked(settings: Settings) -> Iterator[None]:
-    """Hold the embedded store's file lock, so that one process at a time makes schemas or moves aliases; a server has none."""
-    if settings.tracking_uri:
-        yield
-        return
-    with alone(settings.mlruns / ".tailorbird.lock"):
-        yield
 
 
 def _git(folder: Path, *arguments: str) -> str:

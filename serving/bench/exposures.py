@@ -139,7 +139,7 @@ def _sizes(settings: Settings, asked: Sequence[str], rng: np.random.Generator) -
     live = _finding(stream, looked)
     compact_stream(stream)
     archived = _finding(stream, looked[:10])
-    size = _size((settings.archive_folder / "exposures").rglob("*.parquet"))
+    size = _size((settings.folder / "archive" / "exposures").rglob("*.parquet"))
     stream.close()
     return {
         "archive_bytes_per_answer": size / len(ids),

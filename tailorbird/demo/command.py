@@ -92,7 +92,7 @@ def demo(
 def _serve(settings: Settings) -> None:
     here = ("--workspace", settings.workspace)
     commands = [("serve", *here)]
-    if not settings.tracking_uri:  # else a server has the pages already
+    if settings.tracking != "server":  # which has the pages already
         commands.append(("mlflow", *here))
     with children(commands) as processes:
         _, *pages = processes.values()
@@ -100,7 +100,8 @@ def _serve(settings: Settings) -> None:
             os.setpriority(os.PRIO_PROCESS, process.pid, 10)  # all start at once: answers come before pages
         wait_until_ready(f"http://{settings.host}:{settings.port}/health/ready", processes)
         _show_requests(settings)
-        address = settings.tracking_uri or f"http://127.0.0.1:{settings.mlflow_port}"
+        pages_here = f"http://127.0.0.1:{settings.mlflow_port}"
+        address = settings.tracking_uri if settings.tracking == "server" else pages_here
         if pages:
             wait_until_ready(f"{address}/health", processes)
         say(f"MLflow  {address}")

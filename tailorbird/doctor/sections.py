@@ -15,6 +15,7 @@ SECTIONS = {
     "online store": "feature_repo.health:check_online",
     "registry": "registry.health:check_registry",
     "studies": "training.tuning.health:check_studies",
+    "storage": "tailorbird.doctor.storage:check_storage",
     "ray": "training.tuning.health:check_ray",
     "serving": "serving.health:check_port",
     "disk": "tailorbird.doctor.machine:check_disk",

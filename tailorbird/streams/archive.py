@@ -17,6 +17,7 @@ import pyarrow.dataset as ds
 
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.disk import fsync
+from tailorbird.plumbing.objects import ObjectPath, delta_options, file_system
 from tailorbird.streams.codec import Codec
 from tailorbird.streams.stream import Condition
 
@@ -33,7 +34,7 @@ class Stretch:
     first: int
     last: int
     rows: int
-    paths: tuple[Path, ...]
+    paths: tuple[Path | ObjectPath, ...]
     bounds: tuple[tuple[str, datetime, datetime], ...] = ()
     """(time column, oldest, newest) of the rows, where the table knows."""
 
@@ -41,8 +42,11 @@ class Stretch:
 class Archive:
     """The table in ``folder``, made by the first append; ``source`` names the stream that it is the archive of."""
 
-    def __init__(self, folder: Path, codec: Codec, *, source: str) -> None:
-        self.folder, self._codec, self._source = Path(folder), codec, source
+    def __init__(self, folder: Path | ObjectPath, codec: Codec, *, source: str) -> None:
+        self.folder, self._codec, self._source = folder, codec, source
+        far = isinstance(folder, ObjectPath)
+        self._options = delta_options() if far else None
+        self._files = file_system() if far else None
         self.schema = codec.placed_schema
 
     def through(self) -> int:
@@ -73,9 +77,10 @@ class Archive:
         first, last = (int(rows["offset"][place].as_py()) for place in (0, -1))
         with self._readable():
             write_deltalake(
-                self.folder,
+                str(self.folder),
                 rows.combine_chunks(),
                 mode="append",
+                storage_options=self._options,
                 configuration=self._configuration(),
                 writer_properties=_writer(),
                 commit_properties=CommitProperties(app_transactions=[Transaction(self._source, last)]),
@@ -114,7 +119,7 @@ class Archive:
         A stretch that is rewritten while somebody reads is read again where it now lies.
         """
         offset = ds.field("offset")
-        tried: set[Path] = set()
+        tried: set[Path | ObjectPath] = set()
         while after < through:
             stretches = [each for each in self.stretches(after=after) if each.first <= through]
             if not stretches:
@@ -177,7 +182,8 @@ class Archive:
         wanted = (
             self.schema.names if columns is None else list(dict.fromkeys(["partition", "offset", *columns]))
         )
-        source = ds.dataset([str(path) for path in stretch.paths], schema=self.schema, format="parquet")
+        paths = [path.key if isinstance(path, ObjectPath) else str(path) for path in stretch.paths]
+        source = ds.dataset(paths, schema=self.schema, format="parquet", filesystem=self._files)
         rows = source.to_table(columns=wanted, filter=where)
         offsets = rows["offset"].to_numpy()  # (n,)
         # Other programs, and Delta's own writer where it has several threads, leave a file's rows in any order.
@@ -190,14 +196,15 @@ class Archive:
         span = f"offset >= {stretches[0].first} AND offset <= {stretches[-1].last}"
         if len(rows):
             write_deltalake(
-                self.folder,
+                str(self.folder),
                 rows.combine_chunks(),
                 mode="overwrite",
+                storage_options=self._options,
                 predicate=span,
                 writer_properties=_writer(),
             )
         else:
-            DeltaTable(self.folder).delete(span)
+            DeltaTable(str(self.folder), storage_options=self._options).delete(span)
         first, last = stretches[0].first, stretches[-1].last
         self._sync([each for each in self.stretches() if first <= each.first and each.last <= last])
 
@@ -207,7 +214,7 @@ class Archive:
         if not self.exists():
             return None
         with self._readable():
-            return DeltaTable(self.folder)
+            return DeltaTable(str(self.folder), storage_options=self._options)
 
     def _configuration(self) -> dict[str, str | None]:
         # Statistics of person or item columns would keep ids in the table's log after their rows are gone.
@@ -220,10 +227,12 @@ class Archive:
 
     def _sync(self, stretches: Sequence[Stretch]) -> None:
         """Make the newest commit survive a power cut: its files, the table's log, their folders."""
+        if isinstance(self.folder, ObjectPath):
+            return  # an object store answers when it has what was put
         log = self.folder / "_delta_log"
         newest = max(log.glob("*.json"))
         checkpoint = [*log.glob(f"{newest.stem}.checkpoint*"), *log.glob("_last_checkpoint")]
-        data = [path for each in stretches for path in each.paths]
+        data = [path for each in stretches for path in each.paths if isinstance(path, Path)]
         for path in (*data, newest, *checkpoint, log, self.folder):
             fsync(path)
 

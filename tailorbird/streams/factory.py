@@ -1,6 +1,7 @@
 """Opens the streams of a workspace with the engine that its settings name: the only place that knows engines."""
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailorbird.errors import UsageError
@@ -26,9 +27,15 @@ def open_events(settings: Settings) -> Stream[Event]:
     try:
         return open_stream(settings, EVENTS, durable=True)
     except OlderFormatError:
+        archive = settings.archive_folder / "events"
+        if not isinstance(archive, Path):
+            raise UsageError(
+                f"the event log in {settings.folder} is of an older format, which is not upgraded to {archive}",
+                remedy="run any command once without TAILORBIRD_STORAGE, then copy the folder archive to the bucket",
+            ) from None
         upgrade_events(
             settings.folder / "events.db",
-            archive=settings.archive_folder / "events",
+            archive=archive,
             old_archive=settings.folder / "log",
         )
         return open_stream(settings, EVENTS, durable=True)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.alone import alone
+from tailorbird.plumbing.objects import ObjectPath
 from tailorbird.streams.archive import Archive, expression
 from tailorbird.streams.archived import ArchivedRows
 from tailorbird.streams.codec import Codec, Row
@@ -43,7 +44,7 @@ class SqliteStream(Generic[Record]):
         path: Path,
         codec: Codec[Record],
         *,
-        archive: Path,
+        archive: Path | ObjectPath,
         durable: bool = True,
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
@@ -198,7 +199,12 @@ class SqliteStream(Generic[Record]):
     @property
     def archive_lock(self) -> Path:
         """Held by the one who changes the archive."""
-        return self.archive.folder.with_suffix(".lock")
+        folder = self.archive.folder
+        return (
+            folder.with_suffix(".lock")
+            if isinstance(folder, Path)
+            else self.path.with_suffix(".archive.lock")
+        )
 
     def finish_move(self) -> None:
         """Finish what an interrupted compaction left half done; take in what only the archive knows."""

@@ -15,6 +15,7 @@ from tailorbird.doctor.command import doctor
 from tailorbird.doctor.engines import check_engine
 from tailorbird.doctor.finding import Finding
 from tailorbird.plumbing.addresses import without_secret
+from tailorbird.plumbing.objects import ObjectPath
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 
@@ -144,3 +145,28 @@ def test_the_command_ends_with_1_where_something_is_broken(
 )
 def test_passwords_are_not_shown(address: str, shown: str) -> None:
     assert without_secret(address) == shown
+
+
+def test_storage_that_answers_is_ok_and_a_bucket_that_is_not_there_broken(
+    settings: Settings, storage: str
+) -> None:
+    check = sections.imported(sections.SECTIONS["storage"])
+    (there,) = check(settings.model_copy(update={"storage": storage}))
+    assert (there.state, there.says) == ("ok", "lists, takes and deletes objects")
+    assert list(ObjectPath(storage).glob("*")) == []
+    (away,) = check(settings.model_copy(update={"storage": "s3://no-such-bucket/x"}))
+    assert away.state == "broken"
+    assert "AWS_ENDPOINT_URL" in away.remedy
+
+
+def test_postgres_is_told_with_its_version_and_without_its_password(
+    settings: Settings, mlflow_database: str
+) -> None:
+    address = mlflow_database.replace("://", "://root:secret@")
+    both = settings.model_copy(update={"tracking_uri": address, "studies": f"{address}_nowhere"})
+    found = sections.examine(both, seconds=60)
+    told = {finding.section: finding for finding in found}
+    assert told["registry"].state == "warning"
+    assert told["registry"].says.startswith("PostgreSQL ")
+    assert told["studies"].state == "broken"
+    assert "secret" not in str([finding.to_dict() for finding in found])

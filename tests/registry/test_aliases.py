@@ -1,9 +1,9 @@
 """An alias moves with a decision on record or not at all, for one mover at a time, and the way back is always known."""
 
 import datetime as dt
-import subprocess
-import sys
-import time
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from registry.versions import Registry
 from tailorbird.errors import UsageError
 from tailorbird.settings import Settings, load_settings
 from tests.registry.bundles import NOW, bare_versions
+from tests.registry.racers import race, run_alone
 from tests.registry.server import mlflow_server
 
 
@@ -27,6 +28,12 @@ def decided(
     return Decision(
         kind, alias, version, before, who, NOW, why="because", verdict="better", findings=findings
     )
+
+
+@pytest.fixture
+def settings(either: Settings) -> Settings:
+    """Every promise holds in SQLite and in PostgreSQL."""
+    return either
 
 
 @pytest.fixture
@@ -93,23 +100,26 @@ def test_who_believes_the_alias_elsewhere_moves_nothing_and_hears_who_moved_it(
         aliases.move(decided(3, 2))
 
 
+def killed_mover(settings: Settings, moment: str) -> None:
+    registry = Registry(settings)
+    point = registry.point
+
+    def killed(alias: str, version: int) -> None:
+        if moment == "after":
+            point(alias, version)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    registry.point = killed  # type: ignore[method-assign]
+    Aliases(registry).move(Decision(PROMOTE, "champion", 2, 1, "eve", dt.datetime.now(dt.UTC)))
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_killed_mover_leaves_the_old_version_or_the_whole_decision(
     registry: Registry, aliases: Aliases, moment: str
 ) -> None:
     aliases.move(decided(1, None))
-    script = (
-        "import os, sys, datetime as dt\nfrom registry.aliases import Aliases\nfrom registry.versions import Registry\n"
-        "from registry.decisions import Decision\nfrom tailorbird.settings import load_settings\n"
-        "registry = Registry(load_settings(home=sys.argv[1], mlruns=sys.argv[2], workspace='test'))\n"
-        "point = registry.point\n"
-        "def killed(alias, version):\n    if sys.argv[3] == 'after': point(alias, version)\n    os.kill(os.getpid(), 9)\n"
-        "registry.point = killed\n"
-        "Aliases(registry).move(Decision('promote', 'champion', 2, 1, 'eve', dt.datetime.now(dt.UTC)))\n"
-    )
     settings = registry.settings
-    command = [sys.executable, "-c", script, str(settings.home), str(settings.mlruns), moment]
-    assert subprocess.run(command, check=False).returncode == -9
+    assert run_alone(killed_mover, settings, moment) == -signal.SIGKILL
     found = Aliases(Registry(settings))
     if moment == "before":
         assert registry.aliases() == {"champion": 1}
@@ -141,37 +151,16 @@ def test_an_interrupt_while_the_alias_moves_leaves_no_open_decision(
     assert [each.version for each in aliases.history()] == [1]
 
 
-RACER = (
-    "import sys, time, datetime as dt\nfrom registry.aliases import Aliases, ConflictError\n"
-    "from registry.decisions import Decision\nfrom registry.versions import Registry\n"
-    "from tailorbird.settings import load_settings\n"
-    "home, mlruns, uri, version, start = sys.argv[1:]\n"
-    "aliases = Aliases(Registry(load_settings(home=home, mlruns=mlruns, tracking_uri=uri, workspace='test')))\n"
-    "time.sleep(max(0.0, float(start) - time.time()))\n"
-    "try:\n"
-    "    aliases.move(Decision('promote', 'champion', int(version), 1, 'op' + version, dt.datetime.now(dt.UTC)))\n"
-    "    print('moved')\n"
-    "except ConflictError as error:\n    print(error.what)\n"
-)
-
-
-def race(settings: Settings) -> list[str]:
-    """Three operators, three versions, one moment; what each was told."""
-    start = str(time.time() + 6)
-    racers = [
-        subprocess.Popen(
-            [
-                *(sys.executable, "-c", RACER, str(settings.home), str(settings.mlruns)),
-                *(settings.tracking_uri, version, start),
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for version in "234"
-    ]
-    said = [racer.communicate(timeout=240)[0].strip() for racer in racers]
-    assert [racer.returncode for racer in racers] == [0, 0, 0]
-    return said
+def operator(version: int, settings: Settings, start: Callable[[], object]) -> str:
+    """One of several who move the champion away from version 1 at one moment; what it was told."""
+    aliases = Aliases(Registry(settings))
+    aliases.history()  # connected
+    start()
+    try:
+        aliases.move(Decision(PROMOTE, "champion", version, 1, f"op{version}", dt.datetime.now(dt.UTC)))
+    except ConflictError as error:
+        return error.what
+    return "moved"
 
 
 @pytest.mark.slow
@@ -179,10 +168,10 @@ def test_of_three_operators_at_once_one_moves_the_alias_and_the_others_hear_of_i
     registry: Registry, aliases: Aliases
 ) -> None:
     aliases.move(decided(1, None))
-    said = race(registry.settings)
+    said = race(operator, [2, 3, 4], registry.settings)
     assert said.count("moved") == 1
-    winner = "234"[said.index("moved")]
-    assert registry.aliases() == {"champion": int(winner)}
+    winner = 2 + said.index("moved")
+    assert registry.aliases() == {"champion": winner}
     assert all(f"op{winner} moved it to version {winner}" in words for words in said if words != "moved")
     assert [each.who for each in aliases.history()] == [f"op{winner}", "ada"]
 
@@ -202,7 +191,7 @@ def test_on_a_server_at_most_one_of_three_moves_it_and_the_record_agrees(
         bare_versions(registry, settings, 4)
         aliases = Aliases(registry)
         aliases.move(decided(1, None))
-        said = race(settings)
+        said = race(operator, [2, 3, 4], settings)
         assert said.count("moved") <= 1
         effective = aliases.history()
         assert registry.aliases() == {"champion": effective[0].version}
@@ -217,7 +206,7 @@ def test_on_a_server_at_most_one_of_three_moves_it_and_the_record_agrees(
 def test_an_open_decision_on_a_server_stops_others_until_it_is_abandoned(
     registry: Registry, aliases: Aliases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aliases, "_embedded", False)
+    monkeypatch.setattr(aliases, "_lockable", False)
     aliases.move(decided(1, None))
     aliases.decisions.begin(decided(2, 1, who="bob"))
     with pytest.raises(ConflictError, match="bob is moving alias 'champion' to version 2 at this moment"):
@@ -230,6 +219,7 @@ def test_an_open_decision_on_a_server_stops_others_until_it_is_abandoned(
     assert [each.version for each in aliases.history()] == [3, 1]
 
 
+@pytest.mark.parametrize("either", ["sqlite"], indirect=True)
 @hypothesis_settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
 )

@@ -1,10 +1,8 @@
 """A bundle in a remote store arrives whole or not at all, once for all processes, and leaves nothing behind."""
 
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +12,10 @@ from registry.download import bundle_folder
 from registry.follower import Follower
 from registry.pointers import RegistryError
 from registry.versions import Registry
-from tailorbird.bundle import BundleError, open_bundle
+from tailorbird.bundle import BundleError, Manifest, open_bundle
 from tailorbird.settings import Settings, load_settings
 from tests.registry.bundles import Scores, register
+from tests.registry.racers import race
 from tests.registry.server import mlflow_server
 
 
@@ -50,7 +49,7 @@ def arrived(far: Settings) -> list[str]:
 
 
 def test_a_remote_bundle_is_fetched_once_and_opens(
-    far: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    far: Settings, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
@@ -63,6 +62,7 @@ def test_a_remote_bundle_is_fetched_once_and_opens(
     assert follower.fetch("champion", "1") == release
     assert (release.folder / "manifest.json").stat().st_ino == stamp
     assert list((tmp_path / "scratch").iterdir()) == []
+    assert list((folder / "tmp").iterdir()) == []  # the server's
 
 
 def test_a_damaged_copy_is_fetched_again(far: Settings) -> None:
@@ -72,6 +72,14 @@ def test_a_damaged_copy_is_fetched_again(far: Settings) -> None:
     assert open_bundle(follower.fetch("champion", "1").folder, load=Scores.load).model.values[0] == 1.0
 
 
+def fetcher(number: int, far: Settings, source: str, start: Callable[[], object]) -> tuple[str, int]:
+    """One of several that ask at once: the folder it got, and which file that is."""
+    start()
+    folder = bundle_folder(far, version="1", source=source)
+    Manifest.read(folder).verify(folder)
+    return str(folder), (folder / "manifest.json").stat().st_ino
+
+
 @pytest.mark.slow
 def test_processes_that_ask_together_get_one_whole_copy(far: Settings) -> None:
     """Three processes race; a draft that a killed one left is taken away."""
@@ -79,17 +87,7 @@ def test_processes_that_ask_together_get_one_whole_copy(far: Settings) -> None:
     name = Follower(far).fetch("champion", "1").folder.name
     shutil.rmtree(far.folder / "bundles" / name)
     (far.folder / "bundles" / f".{name}.0badcafe.tmp").mkdir()
-    script = (
-        "import sys\nfrom registry.download import bundle_folder\nfrom tailorbird.bundle import Manifest\n"
-        "from tailorbird.settings import load_settings\n"
-        "s = load_settings(home=sys.argv[1], tracking_uri=sys.argv[2], workspace='far')\n"
-        "folder = bundle_folder(s, version='1', source=sys.argv[3])\n"
-        "Manifest.read(folder).verify(folder)\nprint(folder, (folder / 'manifest.json').stat().st_ino)\n"
-    )
-    command = [sys.executable, "-c", script, str(far.home), far.tracking_uri, source]
-    racers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    said = {racer.communicate(timeout=240)[0] for racer in racers}
-    assert [racer.returncode for racer in racers] == [0, 0, 0]
+    said = set(race(fetcher, [1, 2, 3], far, source))
     assert len(said) == 1
     assert arrived(far) == [name]
 

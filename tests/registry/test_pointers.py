@@ -2,20 +2,29 @@
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from registry.pointers import RegistryAwayError, ServerPointers, SqlitePointers, open_pointers
+from registry.pointers import (
+    Pointers,
+    PostgresPointers,
+    RegistryAwayError,
+    ServerPointers,
+    SqlitePointers,
+    open_pointers,
+)
 from registry.tracking.runs import Tracker
 from registry.versions import Registry
+from tailorbird.plumbing.postgres import connect
 from tailorbird.settings import Settings, load_settings
 
 
 class PointersLaws:
     """What every way of reading pointers promises."""
 
-    def pointers(self, settings: Settings) -> SqlitePointers | ServerPointers:
+    def pointers(self, settings: Settings) -> Pointers:
         raise NotImplementedError
 
     def test_aliases_and_sources_are_what_the_client_wrote(self, settings: Settings) -> None:
@@ -82,6 +91,43 @@ class TestSqlitePointers(PointersLaws):
             self.pointers(settings).aliases()
 
 
+class TestPostgresPointers(PointersLaws):
+    @pytest.fixture
+    def settings(self, postgres_settings: Settings) -> Settings:
+        return postgres_settings
+
+    def pointers(self, settings: Settings) -> PostgresPointers:
+        found = open_pointers(settings)
+        assert isinstance(found, PostgresPointers)
+        return found
+
+    def test_a_database_without_tables_holds_no_alias(self, database: str) -> None:
+        pointers = open_pointers(load_settings(tracking_uri=database, workspace="test"))
+        assert pointers.aliases() == {}
+        assert pointers.source("1") == ""
+
+    def test_tables_of_another_mlflow_are_an_error(self, settings: Settings) -> None:
+        with closing(connect(settings.tracking_uri)) as other:
+            other.execute("ALTER TABLE registered_model_aliases RENAME TO renamed")
+        with pytest.raises(RegistryAwayError, match="does not exist"):
+            self.pointers(settings).aliases()
+
+    def test_a_connection_that_the_database_ends_is_made_anew(self, settings: Settings) -> None:
+        pointers = self.pointers(settings)
+        assert pointers.aliases() == {}
+        with closing(connect(settings.tracking_uri)) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        assert pointers.aliases() == {}
+
+    def test_a_database_that_is_not_there_is_away(self, settings: Settings) -> None:
+        away = settings.model_copy(update={"tracking_uri": f"{settings.tracking_uri}_nowhere"})
+        with pytest.raises(RegistryAwayError, match="does not exist"):
+            self.pointers(away).aliases()
+
+
 class TestServerPointers(PointersLaws):
     def pointers(self, settings: Settings) -> ServerPointers:
         return ServerPointers(settings.mlflow_uri, name=settings.model_name)
@@ -93,15 +139,16 @@ class TestServerPointers(PointersLaws):
             open_pointers(settings).aliases()
 
 
-def test_looking_does_not_import_mlflow(settings: Settings) -> None:
+def test_looking_does_not_import_mlflow(either: Settings) -> None:
     import subprocess
     import sys
 
-    Tracker.open(settings)
+    Tracker.open(either)
     script = (
         "import sys\nfrom registry.follower import Follower\nfrom tailorbird.settings import load_settings\n"
-        "follower = Follower(load_settings(mlruns=sys.argv[1], workspace='test'))\n"
+        "follower = Follower(load_settings(mlruns=sys.argv[1], tracking_uri=sys.argv[2], workspace='test'))\n"
         "assert follower.look(['champion']) == {'champion': None}\n"
         "sys.exit(any(name in sys.modules for name in ('mlflow', 'torch', 'numba', 'sqlalchemy')))\n"
     )
-    assert subprocess.run([sys.executable, "-c", script, str(settings.mlruns)], check=False).returncode == 0
+    command = [sys.executable, "-c", script, str(either.mlruns), either.tracking_uri]
+    assert subprocess.run(command, check=False).returncode == 0

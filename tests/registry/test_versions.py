@@ -1,7 +1,6 @@
 """Versions never change, and are found by number, alias or as the latest."""
 
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from registry.versions import Registry
 from tailorbird.bundle import open_bundle
 from tailorbird.settings import Settings, load_settings
 from tests.registry.bundles import Scores, register
+from tests.registry.racers import race
 
 
 @pytest.fixture
@@ -49,29 +49,18 @@ def test_a_server_that_is_away_is_not_a_version_that_is_missing(monkeypatch: pyt
             ask()
 
 
+def trainer(value: float, settings: Settings, folder: Path, start: Callable[[], object]) -> int:
+    """One of several that register at once; the version it got."""
+    registry, own = Registry(settings), folder / str(value)
+    own.mkdir()
+    start()
+    return register(registry, settings, own, value).version
+
+
 @pytest.mark.slow
-def test_trainers_that_register_at_once_get_a_version_each(
-    registry: Registry, settings: Settings, tmp_path: Path
-) -> None:
-    script = (
-        "import sys\nfrom pathlib import Path\nfrom registry.versions import Registry\n"
-        "from tailorbird.settings import load_settings\nfrom tests.registry.bundles import register\n"
-        "s = load_settings(home=sys.argv[1], mlruns=sys.argv[2], workspace='test')\n"
-        "folder = Path(sys.argv[3]) / sys.argv[4]\nfolder.mkdir()\n"
-        "print(register(Registry(s), s, folder, float(sys.argv[4])).version)\n"
-    )
-    racers = [
-        subprocess.Popen(
-            [
-                *(sys.executable, "-c", script, str(settings.home), str(settings.mlruns)),
-                *(str(tmp_path), str(value)),
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for value in (1.0, 2.0, 3.0)
-    ]
-    said = [racer.communicate(timeout=240)[0].strip() for racer in racers]
-    assert sorted(said) == ["1", "2", "3"]
+def test_trainers_that_register_at_once_get_a_version_each(either: Settings, tmp_path: Path) -> None:
+    said = race(trainer, [1.0, 2.0, 3.0], either, tmp_path)
+    assert sorted(said) == [1, 2, 3]
     for value, version in zip((1.0, 2.0, 3.0), said, strict=True):
-        assert open_bundle(registry.version(version).folder, load=Scores.load).model.values[0] == value
+        opened = open_bundle(Registry(either).version(version).folder, load=Scores.load)
+        assert opened.model.values[0] == value

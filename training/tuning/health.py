@@ -3,10 +3,12 @@
 import importlib.metadata
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from urllib.parse import urlsplit
 
 from tailorbird.doctor.finding import Finding
-from tailorbird.plumbing.addresses import reaches
+from tailorbird.plumbing.addresses import reaches, without_secret
+from tailorbird.plumbing.postgres import connect
 from tailorbird.settings import Settings
 
 REACH_SECONDS = 5.0
@@ -15,6 +17,8 @@ _PORTS = {"ray": 10001, "": 6379}
 
 def check_studies(settings: Settings) -> Sequence[Finding]:
     """Where Optuna keeps its studies."""
+    if settings.studies:
+        return [_database(settings.studies)]
     folder = settings.folder / "studies"
     version = importlib.metadata.version("optuna")
     count = len(list(folder.glob("*.db")))
@@ -51,3 +55,15 @@ def check_ray(settings: Settings) -> Sequence[Finding]:
     return [
         Finding("ray", address, "ok", f"listens; it must run Ray {version} and the same Python", facts=facts)
     ]
+
+
+def _database(address: str) -> Finding:
+    with closing(connect(address)) as connection:
+        version = connection.info.parameter_status("server_version") or "?"
+        row = connection.execute("SELECT has_schema_privilege(current_schema(), 'CREATE')").fetchone()
+    shown, facts = without_secret(address), {"postgresql": version}
+    if not (row and row[0]):
+        says = f"PostgreSQL {version}: this user may make no tables"
+        remedy = "GRANT CREATE, USAGE ON SCHEMA public TO the user of TAILORBIRD_STUDIES"
+        return Finding("studies", shown, "broken", says, remedy, facts)
+    return Finding("studies", shown, "ok", f"PostgreSQL {version}", facts=facts)

@@ -1,9 +1,8 @@
 """One Optuna study, owned by one process: what to try next, what to stop early, how to go on after a kill."""
 
-import fcntl
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from tailorbird.errors import TailorbirdError
+from tailorbird.plumbing.alone import alone_if_free
+from tailorbird.plumbing.postgres import alone_in, alone_in_if_free, sqlalchemy_address
 from training.tuning.space import Space, Value
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Finished:
 
 
 class OwnedStudy:
-    """A study in a SQLite file. Every call happens in the process that holds the file's lock."""
+    """A study in a SQLite file or in PostgreSQL. Every call happens in the process that holds the study's lock."""
 
     def __init__(self, study: "optuna.Study", space: Space, *, seed: int) -> None:
         self._study = study
@@ -41,27 +42,28 @@ class OwnedStudy:
 
     @classmethod
     @contextmanager
-    def open(cls, folder: Path, name: str, *, space: Space, pruner: str, seed: int) -> Iterator[Self]:
+    def open(
+        cls, folder: Path, name: str, *, space: Space, pruner: str, seed: int, database: str = ""
+    ) -> Iterator[Self]:
         """Open or go on with study ``name``; trials that a killed process left running are failed and queued again.
 
+        ``database`` is a PostgreSQL address, from where any machine goes on; without it the study is a file in ``folder``.
+
         Raises:
-            TailorbirdError: another process runs this study.
+            TailorbirdError: another process runs this study, or the database is away.
         """
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{name}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with _owned(folder, name, database) as free:
+            if not free:
                 raise TailorbirdError(
                     f"study {name!r} is already running",
                     remedy="wait for it, or stop it and start again to resume",
-                ) from None
+                )
             study = optuna.create_study(
-                storage=optuna.storages.RDBStorage(f"sqlite:///{folder / f'{name}.db'}"),
+                storage=_storage(folder, name, database),
                 study_name=name,
                 direction="maximize",
                 load_if_exists=True,
@@ -164,6 +166,23 @@ class OwnedStudy:
             params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
             if params:
                 self._study.enqueue_trial(params, user_attrs={"again": trial.number})
+
+
+def _owned(folder: Path, name: str, database: str) -> AbstractContextManager[bool]:
+    """The lock of a study: among the processes of this machine, or among all that use the database."""
+    return alone_in_if_free(database, f"study {name}") if database else alone_if_free(folder / f"{name}.lock")
+
+
+def _storage(folder: Path, name: str, database: str) -> "optuna.storages.RDBStorage":
+    import optuna
+
+    if not database:
+        return optuna.storages.RDBStorage(f"sqlite:///{folder / f'{name}.db'}")
+    from sqlalchemy.pool import NullPool
+
+    with alone_in(database, "studies"):  # two first studies at once would both make the tables
+        # A search asks seldom: a connection kept meanwhile would only go stale.
+        return optuna.storages.RDBStorage(sqlalchemy_address(database), engine_kwargs={"poolclass": NullPool})
 
 
 def _pruner(name: str) -> "optuna.pruners.BasePruner":

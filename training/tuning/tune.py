@@ -75,8 +75,14 @@ def tune(job: Job, *, settings: Settings, now: dt.datetime) -> Tuned:
     The same call again continues after a kill, and returns at once when everything is done.
     """
     tracker, registry = Tracker.open(settings), Registry(settings)
-    folder = settings.folder / "studies"
-    with OwnedStudy.open(folder, job.study, space=job.space, pruner=job.pruner, seed=job.seed) as study:
+    with OwnedStudy.open(
+        settings.folder / "studies",
+        f"{settings.workspace}-{job.study}" if settings.studies else job.study,
+        space=job.space,
+        pruner=job.pruner,
+        seed=job.seed,
+        database=settings.studies,
+    ) as study:
         made_before = _made_before(study, registry, trials=job.trials)
         if made_before is not None:
             return _tuned(study, job, made_before, fresh=False)

@@ -1,14 +1,15 @@
 """What a run records is found again, from anywhere, also after a failure; the schema is made once."""
 
 import math
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from registry.tracking.runs import DataIdentity, Tracker, flat, metric_name, open_client
+from registry.tracking.runs import DataIdentity, Tracker, flat, metric_name
+from registry.tracking.store import open_client
 from tailorbird.settings import Settings, load_settings
+from tests.registry.racers import race
 
 DATA = DataIdentity(name="toy", digest="abc123", source="/data/toy", profile={"events": 7})
 
@@ -38,7 +39,7 @@ def test_artifacts_lie_in_the_workspaces_mlruns_whatever_the_working_directory(
     monkeypatch.chdir(tmp_path)
     with Tracker.open(settings).start("fit") as run:
         run.text("hello", "card.md")
-    assert list(settings.artifact_folder.rglob("card.md"))
+    assert list((settings.mlruns / "artifacts").rglob("card.md"))
     assert not (tmp_path / "mlruns" / "0").exists()
 
 
@@ -60,23 +61,26 @@ def test_a_child_run_names_its_parent(settings: Settings) -> None:
     assert tracker.client.get_run(child.run_id).data.tags["mlflow.parentRunId"] == parent.run_id
 
 
+def first_run(name: str, settings: Settings, start: Callable[[], object]) -> str:
+    """One of several that find no database yet; the experiment it tracks in."""
+    start()
+    tracker = Tracker.open(settings)
+    with tracker.start(name):
+        pass
+    return tracker.experiment_id
+
+
 @pytest.mark.slow
-def test_processes_that_start_together_share_one_schema_and_one_experiment(tmp_path: Path) -> None:
-    """Four processes race to make the database; each ends with a run in the same experiment."""
-    script = (
-        "from tailorbird.settings import load_settings\nfrom registry.tracking.runs import Tracker\nimport sys\n"
-        "s = load_settings(home=sys.argv[1], mlruns=sys.argv[1] + '/mlruns', workspace='race')\n"
-        "t = Tracker.open(s)\nwith t.start('r'): pass\nprint(t.experiment_id)\n"
-    )
-    racers = [
-        subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        for _ in range(3)
-    ]
-    said = [racer.communicate(timeout=120)[0].strip() for racer in racers]
-    assert [racer.returncode for racer in racers] == [0, 0, 0]
-    assert len(set(said)) == 1
-    store = Tracker.open(load_settings(home=tmp_path, mlruns=tmp_path / "mlruns", workspace="race"))
-    assert len(store.client.search_runs([store.experiment_id])) == 3
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+def test_processes_that_start_together_share_one_schema_and_one_experiment(
+    store: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Three processes race to make the database; each ends with a run in the same experiment."""
+    uri = request.getfixturevalue("database") if store == "postgresql" else ""
+    settings = load_settings(home=tmp_path, mlruns=tmp_path / "mlruns", tracking_uri=uri, workspace="race")
+    assert len(set(race(first_run, ["a", "b", "c"], settings))) == 1
+    tracker = Tracker.open(settings)
+    assert len(tracker.client.search_runs([tracker.experiment_id])) == 3
 
 
 def test_names_and_nesting_are_spelled_as_mlflow_accepts_them() -> None:

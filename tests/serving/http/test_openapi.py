@@ -11,7 +11,7 @@ import uvicorn
 
 from serving.cluster import free_ports
 
-SECONDS = 40
+SECONDS = 25
 
 
 @pytest.mark.timeout(240)

@@ -79,9 +79,11 @@ def hill(params: Mapping[str, Value]) -> float:
     return 10.0 - (float(params["x"]) - 1.0) ** 2
 
 
-def run(folder: Path, pool: StepwisePool, *, trials: int, pruner: str = "none") -> tuple[OwnedStudy, Diary]:
+def run(
+    folder: Path, pool: StepwisePool, *, trials: int, pruner: str = "none", database: str = ""
+) -> tuple[OwnedStudy, Diary]:
     diary = Diary()
-    with OwnedStudy.open(folder, "s", space=SPACE, pruner=pruner, seed=0) as study:
+    with OwnedStudy.open(folder, "s", space=SPACE, pruner=pruner, seed=0, database=database) as study:
         search(study, pool, trials=trials, watchers=[diary], pause=lambda _: None)
     return study, diary
 
@@ -135,23 +137,33 @@ def test_a_finished_study_starts_nothing(tmp_path: Path) -> None:
     assert sorted(more.params) == [5, 6]
 
 
-def test_after_a_kill_the_lost_trials_are_tried_again_with_their_values(tmp_path: Path) -> None:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def studies(request: pytest.FixtureRequest) -> str:
+    """Where studies are kept: "" is a file, else the address of a database."""
+    return request.getfixturevalue("database") if request.param == "postgresql" else ""
+
+
+def test_after_a_kill_the_lost_trials_are_tried_again_with_their_values(tmp_path: Path, studies: str) -> None:
     script = (
         "import sys, os, signal\nsys.path.insert(0, sys.argv[2])\nfrom pathlib import Path\n"
         "from tests.training.tuning.test_search import SPACE\nfrom training.tuning.study import OwnedStudy\n"
-        "with OwnedStudy.open(Path(sys.argv[1]), 's', space=SPACE, pruner='none', seed=0) as study:\n"
+        "with OwnedStudy.open(Path(sys.argv[1]), 's', space=SPACE, pruner='none', seed=0,\n"
+        "        database=sys.argv[3]) as study:\n"
         "    number, params = study.ask()\n    study.tell(number, 1.0, state='COMPLETE')\n"
         "    for _ in range(2):\n        print(study.ask(), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     root = str(Path(__file__).resolve().parents[3])
     killed = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path), root], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script, str(tmp_path), root, studies],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     lost = [eval(line)[1] for line in killed.stdout.splitlines()]
     assert len(lost) == 2
-    study, diary = run(tmp_path, StepwisePool(hill), trials=4)
+    study, diary = run(tmp_path, StepwisePool(hill), trials=4, database=studies)
     assert list(diary.params.values())[:2] == lost
     assert [trial.state for trial in study.finished()].count("FAIL") == 2
     assert study.done() == 4
@@ -174,11 +186,13 @@ def test_a_lost_trial_that_had_not_taken_its_queued_values_keeps_them(tmp_path: 
         assert study.ask()[1] == {"x": 1.5, "n": 2}
 
 
-def test_a_study_has_one_owner_at_a_time(tmp_path: Path) -> None:
+def test_a_study_has_one_owner_at_a_time(tmp_path: Path, studies: str) -> None:
     with (
-        OwnedStudy.open(tmp_path, "s", space=SPACE, pruner="none", seed=0),
+        OwnedStudy.open(tmp_path, "s", space=SPACE, pruner="none", seed=0, database=studies),
         pytest.raises(TailorbirdError, match="already running"),
-        OwnedStudy.open(tmp_path, "s", space=SPACE, pruner="none", seed=0),
+        OwnedStudy.open(tmp_path / "other", "s", space=SPACE, pruner="none", seed=0, database=studies)
+        if studies
+        else OwnedStudy.open(tmp_path, "s", space=SPACE, pruner="none", seed=0),
     ):
         pass
 

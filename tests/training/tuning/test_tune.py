@@ -19,7 +19,7 @@ from tests.training.toy import RECIPE
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 SPACE = '[space]\n"cooccurrence.smoothing" = { low = 0.05, high = 5.0, log = true }\n"content.history" = { low = 3, high = 9 }\n'
 SLOW = RECIPE.override(
-    {"sources": ["cooccurrence", "sequence", "popularity"], "sequence.epochs": 60, "sequence.patience": 60}
+    {"sources": ["cooccurrence", "sequence", "popularity"], "sequence.epochs": 30, "sequence.patience": 30}
 )
 
 
