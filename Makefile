@@ -8,9 +8,13 @@ DATA_PATH ?=
 ARGS ?=
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 WORKSPACE := --workspace $(DATA)
+# Engines by name: `make demo EVENTS=kafka://... ONLINE=redis://... MLFLOW=postgresql://...`, with any target.
+ENGINES := EVENTS:EVENTS ONLINE:ONLINE MLFLOW:TRACKING_URI STUDIES:STUDIES STORAGE:STORAGE
+setting = $(if $(filter command,$(origin $(1))),$(eval export TAILORBIRD_$(2) := $(value $(1))))
+$(foreach engine,$(ENGINES),$(call setting,$(firstword $(subst :, ,$(engine))),$(lastword $(subst :, ,$(engine)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-fast demo ingest features train tune evaluate promote rollback serve mlflow bench
+.PHONY: help setup check test test-fast demo ingest features train tune evaluate promote rollback serve mlflow bench doctor
 
 help:
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +43,7 @@ test: setup ## Run every test, two files at a time, then what starts a cluster; 
 test-fast: setup ## The tests that start no Ray and no server: some minutes
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not ray and not server and not slow" $(ARGS)
 
-demo: setup ## From raw events to answers over HTTP, then serve until Ctrl-C (DATA=, DATA_PATH=)
+demo: setup ## From raw events to answers over HTTP, then serve until Ctrl-C (DATA=, EVENTS=, ONLINE=, MLFLOW=)
 	@$(TAILORBIRD) demo --data $(DATA) $(if $(DATA_PATH),--path $(DATA_PATH)) $(ARGS)
 
 ingest: setup ## Validate events, items and users into the workspace
@@ -71,3 +75,6 @@ mlflow: setup ## Open the MLflow pages
 
 bench: setup ## Measure speed: requests per second, latencies, ratios
 	@$(TAILORBIRD) bench serving --out .tailorbird/bench $(ARGS)
+
+doctor: setup ## Say what each setting points at and whether it answers
+	@$(TAILORBIRD) doctor $(WORKSPACE) $(ARGS)

@@ -20,6 +20,9 @@ RECIPES = {"online-retail": "retail"}
 """Data sets whose nature asks for a recipe of its own; the others start from ``quick``."""
 
 
+ENGINE_SECONDS = 30.0
+
+
 @click.command()
 @click.option(
     "--data", default="shop", show_default=True, help="`shop` (simulated) or a built-in mapping's name."
@@ -55,6 +58,7 @@ def demo(
         tailorbird demo --data movielens-1m --path ~/data/movielens-1m
         tailorbird demo --fresh --yes --size 5000 --trials 8
         tailorbird demo --workspace playground
+        TAILORBIRD_ONLINE=redis://localhost:6379/0 tailorbird demo
     """
     settings = load_settings(workspace=workspace or data)
     if data != "shop" and path is None:
@@ -67,6 +71,7 @@ def demo(
         _require_nobody_serves(settings)
         _require_free_ports(settings)
     require_own_workspace(settings)
+    _require_engines(settings)
     if fresh:
         forget(settings, confirmed=yes)
     started = time.monotonic()
@@ -139,6 +144,28 @@ def _somebody(settings: Settings) -> tuple[str, str]:
         known = batch.column("user_id").drop_null()
         user_id = str(known[-1]) if len(known) else user_id
     return user_id, str(Catalog.read(settings.catalog_folder).item_ids[0])
+
+
+def _require_engines(settings: Settings) -> None:
+    """Say at once what the first step would say after a while: an engine elsewhere that does not answer."""
+    elsewhere = {
+        "events": settings.events,
+        "online store": settings.online,
+        "registry": settings.tracking_uri,
+        "studies": settings.studies,
+        "storage": settings.storage,
+    }
+    asked = [section for section, address in elsewhere.items() if "://" in address]
+    if not asked:
+        return
+    from tailorbird.doctor.sections import examine
+
+    for finding in examine(settings, sections=asked, seconds=ENGINE_SECONDS):
+        if finding.state == "broken":
+            raise TailorbirdError(
+                f"{finding.section} {finding.points_at}: {finding.says}",
+                remedy=finding.remedy or "`tailorbird doctor` tells more",
+            )
 
 
 def _require_nobody_serves(settings: Settings) -> None:

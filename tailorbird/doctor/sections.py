@@ -3,7 +3,7 @@
 import importlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tailorbird.doctor.finding import Check, Finding
 from tailorbird.errors import TailorbirdError
@@ -23,9 +23,10 @@ SECTIONS = {
 }
 
 
-def examine(settings: Settings, *, seconds: float) -> list[Finding]:
-    """Run every check, side by side; one that is silent for ``seconds`` is broken and left to itself."""
-    checks = {section: imported(place) for section, place in SECTIONS.items()}
+def examine(settings: Settings, *, seconds: float, sections: Collection[str] | None = None) -> list[Finding]:
+    """Run the checks of ``sections`` (None: all) side by side; one that is silent for ``seconds`` is broken and left to itself."""
+    chosen = SECTIONS if sections is None else sections
+    checks = {section: imported(place) for section, place in SECTIONS.items() if section in chosen}
     answers: dict[str, Sequence[Finding]] = {}
 
     def ask(section: str, check: Check) -> None:
