@@ -127,7 +127,7 @@ def _source(settings: Settings, log: Stream[Event]) -> dict[str, object]:
     first = log.read(BEGINNING, limit=1).entries
     return {
         "catalog": _stamp(settings.catalog_folder / "items.parquet"),
-        "offset": log.end()[0],
+        "end": log.end().to_text(),
         "first_message": first[0].record.message_id if first else "",
     }
 

@@ -23,7 +23,7 @@ from tailorbird.features.links import Links
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events, skip_offsets
 from tailorbird.streams.position import BEGINNING, Position
-from tailorbird.streams.stream import Entry, Stream
+from tailorbird.streams.stream import Entry, Stream, StreamAwayError
 
 _journal = logging.getLogger(__name__)
 AT_ONCE = 500
@@ -119,6 +119,10 @@ class ProfileUpdater:
         """What was last said of the anonymous ids of a person."""
         return self._room.online_parts([user_key])[0].links
 
+    def applied(self) -> Position:
+        """How far the rows follow the stream."""
+        return self._room.applied()
+
     def has_damage(self) -> bool:
         """Whether rows are known that cannot be read: the next catch-up rebuilds them."""
         return self._room.online.has_damage(self._room.config)
@@ -203,7 +207,12 @@ class ProfileUpdater:
     def _keep_past_rows(self, log: Stream[Event]) -> None:
         """Where rows hold events past the log's end, a copy of which was put back, new events get places past these."""
         held = BEGINNING if self._room.beside else online_position(self._settings)
-        if not log.end().reaches(held):
+        try:
+            end = log.end()
+        except StreamAwayError as error:
+            _journal.warning("how far the event log goes is not known yet: %s", error)
+            return
+        if not end.reaches(held):
             skip_offsets(log, through=held)
             _journal.warning(
                 "profiles of workspace %s hold events up to %s that the event log lacks, as after an older copy was put "

@@ -50,7 +50,10 @@ class Settings(BaseSettings):
     replicas: int = Field(2, ge=1, description="Replicas of the recommend application.")
     collect_replicas: int = Field(2, ge=1, description="Replicas of the collect application.")
     admin_replicas: int = Field(2, ge=1, description="Replicas of the admin application.")
-    events: str = Field("sqlite", description="Engine that keeps events and exposures.")
+    events: str = Field(
+        "sqlite", description="Engine that keeps events and exposures: `sqlite`, or an address `kafka://…`."
+    )
+    events_password: str = Field("", repr=False, description="Password for the engine of `events`.")
     online: str = Field("sqlite", description="Engine that keeps live profiles: `sqlite`, or a Redis.")
     history_length: int = Field(128, ge=8, le=1024, description="Events kept in a live profile.")
     rating_scale: str = Field(

@@ -11,7 +11,13 @@ import pytest
 
 from tailorbird.settings import Settings, load_settings
 
-pytest_plugins = ["tests.objects", "tests.postgres", "tests.redis_server", "tests.stores"]
+pytest_plugins = [
+    "tests.objects",
+    "tests.postgres",
+    "tests.redis_server",
+    "tests.stores",
+    "tests.streams.brokers",
+]
 hypothesis.settings.register_profile("tailorbird", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("tailorbird")
 

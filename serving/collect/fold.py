@@ -7,7 +7,8 @@ from typing import Protocol
 
 from serving.lasting import LastingThread
 from tailorbird.events.schema import Event
-from tailorbird.streams.stream import Entry, Stream
+from tailorbird.streams.position import BEGINNING, Position
+from tailorbird.streams.stream import Entry, Stream, StreamAwayError
 
 log = logging.getLogger("ray.serve.tailorbird")
 
@@ -32,6 +33,9 @@ class Updater(Protocol):
     def has_damage(self) -> bool:
         """Whether rows are known that cannot be read."""
 
+    def applied(self) -> Position:
+        """How far the profiles follow the log."""
+
 
 class ProfileFolder:
     """Brings events into the profiles before their 202, or soon after when the store was away."""
@@ -40,6 +44,7 @@ class ProfileFolder:
         self._updater, self._log, self._retry_seconds = updater, event_log, retry_seconds
         self._behind, self._stop = threading.Event(), threading.Event()
         self._behind.set()  # events may have been stored while nobody folded
+        self._applied = BEGINNING
         self.thread = LastingThread(self._catch_up, name="profile-catch-up")
 
     @property
@@ -66,10 +71,18 @@ class ProfileFolder:
     def _catch_up(self) -> None:
         while not self._stop.is_set():
             try:
-                if self._behind.is_set() or self._updater.has_damage():
+                if self._behind.is_set() or self._updater.has_damage() or self._left_behind():
                     self._behind.clear()
                     self._updater.catch_up(self._log)
             except Exception as error:
                 log.warning("profiles cannot catch up yet: %s", error)
                 self._behind.set()
             self._stop.wait(self._retry_seconds)
+
+    def _left_behind(self) -> bool:
+        """Whether events wait that nobody folds: another machine stored them, or their replica died before it could."""
+        before, self._applied = self._applied, self._updater.applied()
+        try:
+            return self._applied == before and self._log.lag(before) > 0
+        except StreamAwayError:
+            return False

@@ -52,6 +52,7 @@ class LinkService:
                 "not-stored",
                 f"the link was not stored: {error.what}",
                 remedy="send it again: twice is once",
+                headers={"Retry-After": "1"},
             ) from error
         return Linked(
             user_id=user_id, anonymous_id=anonymous_id, merged=joined, profile_delayed=not written.folded

@@ -79,7 +79,7 @@ class CollectService:
                 raise ProblemError(
                     HTTPStatus.SERVICE_UNAVAILABLE,
                     "not-stored",
-                    f"nothing of this batch was stored: {error.what}",
+                    f"this batch was not stored whole: {error.what}",
                     remedy="send it again: an event that was stored before is not stored twice",
                     headers={"Retry-After": "1"},
                 ) from error

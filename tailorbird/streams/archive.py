@@ -7,8 +7,6 @@ identifier that commits with the rows), so an interrupted compaction is finished
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +18,7 @@ from tailorbird.plumbing.disk import fsync
 from tailorbird.plumbing.objects import ObjectPath, delta_options, file_system
 from tailorbird.streams.codec import Codec
 from tailorbird.streams.stream import Condition
+from tailorbird.streams.stretch import Stretch, joined, possible
 
 FILE_ROWS = 250_000
 """Rows of a file at most: what a reader holds in memory at a time."""
@@ -27,40 +26,37 @@ ROW_GROUP_ROWS = 50_000
 _KEEP_LOG = "interval 1 days"
 
 
-@dataclass(frozen=True, order=True)
-class Stretch:
-    """Files whose offsets overlap; written by us it is one file. ``last`` is included."""
-
-    first: int
-    last: int
-    rows: int
-    paths: tuple[Path | ObjectPath, ...]
-    bounds: tuple[tuple[str, datetime, datetime], ...] = ()
-    """(time column, oldest, newest) of the rows, where the table knows."""
-
-
 class Archive:
-    """The table in ``folder``, made by the first append; ``source`` names the stream that it is the archive of."""
+    """The table in ``folder``, made by the first append; ``source`` names the stream that it is the archive of.
 
-    def __init__(self, folder: Path | ObjectPath, codec: Codec, *, source: str) -> None:
+    A stream of several partitions has one table and an object of this class for each ``partition``, whose offsets count
+    from 0; without one there is a single partition, whose offsets count from 1.
+    """
+
+    def __init__(
+        self, folder: Path | ObjectPath, codec: Codec, *, source: str, partition: int | None = None
+    ) -> None:
         self.folder, self._codec, self._source = folder, codec, source
+        self._partition = partition or 0
+        self._mark = source if partition is None else f"{source}/{partition}"
+        self._before = 0 if partition is None else -1
         far = isinstance(folder, ObjectPath)
         self._options = delta_options() if far else None
         self._files = file_system() if far else None
         self.schema = codec.placed_schema
 
     def through(self) -> int:
-        """The offset up to which everything was archived; 0 before the first append."""
+        """The offset up to which everything was archived; the one before the first (0 or -1) where nothing was."""
         table = self._open()
         if table is None:
-            return 0
-        through = table.transaction_version(self._source)
-        if through is None:
+            return self._before
+        if table.transaction_version(self._source) is None:
             raise TailorbirdError(
                 f"{self._codec.name} archive {self.folder} belongs to another stream than {self._source}",
                 remedy="restore the database that it belongs to, or move the folder away",
             )
-        return int(through)
+        through = table.transaction_version(self._mark)
+        return self._before if through is None else int(through)
 
     def version(self) -> str:
         """What changes with every commit; empty before the first."""
@@ -75,36 +71,48 @@ class Archive:
         from deltalake import CommitProperties, Transaction, write_deltalake
 
         first, last = (int(rows["offset"][place].as_py()) for place in (0, -1))
-        with self._readable():
+        marks = [Transaction(self._mark, last)]
+        if self._mark != self._source:
+            marks.append(Transaction(self._source, 0))
+        table = self._open()
+        if table is not None and (table.transaction_version(self._mark) or self._before) >= first:
+            raise TailorbirdError(
+                f"{self._codec.name} archive {self.folder} holds offset {first} already: another machine was faster",
+                remedy="nothing is lost; the next compaction goes on from there",
+            )
+        with (
+            self._readable()
+        ):  # a commit of another machine since then fails this one: both have the same mark
             write_deltalake(
-                str(self.folder),
+                str(self.folder) if table is None else table,
                 rows.combine_chunks(),
                 mode="append",
-                storage_options=self._options,
+                storage_options=self._options if table is None else None,
                 configuration=self._configuration(),
                 writer_properties=_writer(),
-                commit_properties=CommitProperties(app_transactions=[Transaction(self._source, last)]),
+                commit_properties=CommitProperties(app_transactions=marks),
             )
         self._sync(self.stretches(after=first - 1))  # Delta writes large rows as several files
 
-    def stretches(self, *, after: int = 0) -> list[Stretch]:
-        """What the table holds past ``after``, in the order of the offsets."""
+    def stretches(self, *, after: int | None = None) -> list[Stretch]:
+        """What the table holds past ``after`` (all, if None), in the order of the offsets."""
         table = self._open()
         if table is None:
             return []
         actions = pa.table(table.get_add_actions(flatten=True))
         names = [name for name in self._codec.times if f"min.{name}" in actions.column_names]
         merged: list[Stretch] = []
-        for row in sorted(actions.to_pylist(), key=lambda row: row["min.offset"]):
+        own = [row for row in actions.to_pylist() if row["min.partition"] == self._partition]
+        for row in sorted(own, key=lambda row: row["min.offset"]):
             bounds = tuple((name, row[f"min.{name}"], row[f"max.{name}"]) for name in names)
             one = Stretch(
                 row["min.offset"], row["max.offset"], row["num_records"], (self.folder / row["path"],), bounds
             )
             if merged and one.first <= merged[-1].last:  # another program's OPTIMIZE may have mixed them
-                merged[-1] = _joined(merged[-1], one)
+                merged[-1] = joined(merged[-1], one)
             else:
                 merged.append(one)
-        return [stretch for stretch in merged if stretch.last > after]
+        return [stretch for stretch in merged if after is None or stretch.last > after]
 
     def read(
         self,
@@ -141,16 +149,17 @@ class Archive:
             else:
                 return
 
-    def forget(self, person: str) -> int:
-        """Delete a person's rows and the files that held them; how many rows that were."""
+    def forget(self, person: str, *, through: int | None = None) -> int:
+        """Delete a person's rows (up to ``through``) and the files that held them; how many rows that were."""
         gone = 0
+        theirs = ds.field(self._codec.person) == person
+        if through is not None:
+            theirs = theirs & (ds.field("offset") <= through)
         for stretch in self.stretches():
             with self._readable():
-                people = self._load(stretch, [self._codec.person], None)[self._codec.person]
-                count = pc.sum(pc.equal(people, person)).as_py() or 0
+                count = len(self._load(stretch, [], theirs))
                 if count:
-                    rows = self._load(stretch, None, ds.field(self._codec.person) != person)
-                    self._replace([stretch], rows)
+                    self._replace([stretch], self._load(stretch, None, ~theirs))
             gone += count
         if gone:
             self.sweep(keep_hours=0)
@@ -193,7 +202,7 @@ class Archive:
         """Put ``rows`` where ``stretches`` are, in one commit."""
         from deltalake import DeltaTable, write_deltalake
 
-        span = f"offset >= {stretches[0].first} AND offset <= {stretches[-1].last}"
+        span = f"partition = {self._partition} AND offset >= {stretches[0].first} AND offset <= {stretches[-1].last}"
         if len(rows):
             write_deltalake(
                 str(self.folder),
@@ -249,20 +258,6 @@ class Archive:
             ) from error
 
 
-def possible(stretch: Stretch, where: Sequence[Condition]) -> bool:
-    """Whether rows of ``stretch`` may meet all conditions, by what is known of their times."""
-    known = {name: (oldest.timestamp(), newest.timestamp()) for name, oldest, newest in stretch.bounds}
-    for column, operator, value in where:
-        if column in known and isinstance(value, int | float):
-            oldest, newest = known[column]
-            slack = 1.0  # statistics may be cut to milliseconds
-            if operator in ("<", "<=") and oldest > value + slack:
-                return False
-            if operator in (">", ">=") and newest < value - slack:
-                return False
-    return True
-
-
 def expression(where: Sequence[Condition], schema: pa.Schema) -> ds.Expression:
     """Conditions as an Arrow expression that is true where all are met."""
     met = pc.scalar(True)
@@ -279,20 +274,6 @@ def expression(where: Sequence[Condition], schema: pa.Schema) -> ds.Expression:
         compare = {"<": field < wanted, "<=": field <= wanted, ">": field > wanted, ">=": field >= wanted}
         met = met & compare.get(operator, field == wanted)
     return met
-
-
-def _joined(one: Stretch, other: Stretch) -> Stretch:
-    newer = {name: (oldest, newest) for name, oldest, newest in other.bounds}
-    return Stretch(
-        min(one.first, other.first),
-        max(one.last, other.last),
-        one.rows + other.rows,
-        (*one.paths, *other.paths),
-        tuple(
-            (name, min(oldest, newer[name][0]), max(newest, newer[name][1]))
-            for name, oldest, newest in one.bounds
-        ),
-    )
 
 
 def _writer():  # type: ignore[no-untyped-def]

@@ -5,22 +5,60 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
 
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.alone import alone, alone_if_free
-from tailorbird.streams.archive import FILE_ROWS
-from tailorbird.streams.position import Position
-from tailorbird.streams.sqlite import SqliteStream
+from tailorbird.streams.archive import FILE_ROWS, Archive
 
 log = logging.getLogger(__name__)
-Record = TypeVar("Record")
 SWEEP_HOURS = 1
 """How long a file that the table no longer needs stays for those who still read it."""
 MOST_LIVE = 50_000
 """Live records from which on a compaction is due."""
 LONGEST_SECONDS = 900.0
 """How long a record waits for the archive at most, so that those who read only the archive know of it."""
+
+
+class Part(Protocol):
+    """One partition of a stream, with the archive of its own."""
+
+    archive: Archive
+
+    def tail(self, *, limit: int) -> pa.Table:
+        """The oldest records that are not compacted, at most ``limit``, as the archive holds them."""
+
+    def sync(self) -> None:
+        """Make what was stored so far survive a power cut."""
+
+    def drop_through(self, offset: int) -> None:
+        """Note that records up to ``offset`` are in the archive and drop them here."""
+
+
+class Compactable(Protocol):
+    """A stream whose records are live in a database of this machine until they are moved to the archive."""
+
+    path: Path
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """Its partitions."""
+
+    @property
+    def archive_lock(self) -> Path:
+        """Held by the one who changes the archive."""
+
+    def live(self) -> int:
+        """How many records at most are not compacted."""
+
+    def finish_move(self) -> None:
+        """Finish what an interrupted compaction left half done; take in what only the archive knows."""
+
+    def shrink(self) -> None:
+        """Give the disk back what was dropped."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +73,7 @@ class Compacted:
 NOTHING = Compacted(0, 0, 0)
 
 
-def compact(stream: SqliteStream[Record]) -> Compacted:
+def compact(stream: Compactable) -> Compacted:
     """Move every record of ``stream`` to its archive; safe to interrupt at any instant and to run again.
 
     A step's rows are durable in the database before the archive takes them, and in the archive before the database drops
@@ -47,7 +85,7 @@ def compact(stream: SqliteStream[Record]) -> Compacted:
 
 
 def compact_regularly(
-    streams: Sequence[SqliteStream[Any]],
+    streams: Sequence[Compactable],
     *,
     stop: threading.Event,
     every_seconds: float = 15.0,
@@ -60,7 +98,7 @@ def compact_regularly(
     while not stop.wait(every_seconds):
         for stream in streams:
             try:
-                live = stream.lag(Position({0: stream.compacted()}))
+                live = stream.live()
                 if live >= most_live or (live and clock() >= due[stream.path]):
                     with alone_if_free(stream.archive_lock) as free:
                         done = _compact(stream) if free else NOTHING
@@ -70,17 +108,18 @@ def compact_regularly(
                 log.warning("compaction waits: %s", error)
 
 
-def _compact(stream: SqliteStream[Record]) -> Compacted:
-    moved = commits = 0
+def _compact(stream: Compactable) -> Compacted:
+    moved = commits = joined = 0
     stream.finish_move()
-    while len(rows := stream.tail(limit=FILE_ROWS)):
-        stream.sync()
-        stream.archive.append(rows)
-        stream.drop_through(int(rows["offset"][-1].as_py()))
-        moved, commits = moved + len(rows), commits + 1
-    joined = stream.archive.merge()
-    if joined:
-        stream.archive.sweep(keep_hours=SWEEP_HOURS)
+    for part in stream.parts:
+        while len(rows := part.tail(limit=FILE_ROWS)):
+            part.sync()
+            part.archive.append(rows)
+            part.drop_through(int(rows["offset"][-1].as_py()))
+            moved, commits = moved + len(rows), commits + 1
+        if merged := part.archive.merge():
+            part.archive.sweep(keep_hours=SWEEP_HOURS)
+        joined += merged
     if moved:
         stream.shrink()
     return Compacted(moved, commits, joined)

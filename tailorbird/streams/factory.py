@@ -2,15 +2,17 @@
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from tailorbird.errors import UsageError
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import Event
 from tailorbird.settings import Settings
 from tailorbird.streams.codec import Codec, Record
-from tailorbird.streams.compaction import NOTHING, Compacted, compact, compact_regularly
+from tailorbird.streams.compaction import NOTHING, Compactable, Compacted, compact, compact_regularly
 from tailorbird.streams.database import OlderFormatError
+from tailorbird.streams.kafka.address import KafkaAddress
+from tailorbird.streams.kafka.stream import KafkaStream
 from tailorbird.streams.position import Position
 from tailorbird.streams.sqlite import SqliteStream
 from tailorbird.streams.stream import Stream
@@ -19,7 +21,7 @@ from tailorbird.streams.upgrade import upgrade_events
 if TYPE_CHECKING:
     from tailorbird.exposures.exposure import Exposure
 
-ENGINES = ("sqlite",)
+ENGINES = ("sqlite", "kafka://host:port")
 
 
 def open_events(settings: Settings) -> Stream[Event]:
@@ -50,8 +52,16 @@ def open_exposures(settings: Settings) -> "Stream[Exposure]":
 
 def open_stream(settings: Settings, codec: Codec[Record], *, durable: bool) -> Stream[Record]:
     """The stream of ``codec``'s records, named after them, in the workspace of ``settings``."""
-    _require_known(settings)
-    name = f"{codec.name}s"
+    scheme, name = _known_scheme(settings), f"{codec.name}s"
+    if scheme == "kafka":
+        address = KafkaAddress.parse(settings.events, password=settings.events_password)
+        return KafkaStream(
+            address,
+            address.topic(settings.workspace, name),
+            codec,
+            mirror=settings.folder / f"{name}.kafka.db",
+            archive=settings.archive_folder / name,
+        )
     return SqliteStream(
         settings.folder / f"{name}.db", codec, archive=settings.archive_folder / name, durable=durable
     )
@@ -59,7 +69,7 @@ def open_stream(settings: Settings, codec: Codec[Record], *, durable: bool) -> S
 
 def compact_stream(stream: Stream[Record]) -> Compacted:
     """Move what can be moved to the archive, now; engines without a live part of their own have nothing to move."""
-    return compact(stream) if isinstance(stream, SqliteStream) else NOTHING
+    return compact(stream) if _is_compactable(stream) else NOTHING
 
 
 def skip_offsets(stream: Stream[Record], *, through: Position) -> None:
@@ -71,14 +81,18 @@ def skip_offsets(stream: Stream[Record], *, through: Position) -> None:
 def compact_while_serving(settings: Settings, *, stop: threading.Event) -> None:
     """Keep the live parts of both streams small until ``stop``; of all processes that do, one works at a time."""
     with open_events(settings) as events, open_exposures(settings) as exposures:
-        streams = [stream for stream in (events, exposures) if isinstance(stream, SqliteStream)]
-        compact_regularly(streams, stop=stop)
+        compact_regularly([each for each in (events, exposures) if _is_compactable(each)], stop=stop)
 
 
-def _require_known(settings: Settings) -> None:
+def _is_compactable(stream: object) -> TypeGuard[Compactable]:
+    return isinstance(stream, SqliteStream | KafkaStream)
+
+
+def _known_scheme(settings: Settings) -> str:
     scheme = settings.events.partition(":")[0]
-    if scheme not in ENGINES:
+    if scheme not in ("sqlite", "kafka"):
         raise UsageError(
             f"setting events = {settings.events!r}: there is no engine {scheme!r}",
             remedy=f"set TAILORBIRD_EVENTS to one of: {', '.join(ENGINES)}",
         )
+    return scheme

@@ -8,7 +8,10 @@ from tailorbird.doctor.engines import check_engine
 from tailorbird.doctor.finding import Finding
 from tailorbird.settings import Settings
 
-CHECKS = {"sqlite": "tailorbird.streams.health:check_sqlite"}
+CHECKS = {
+    "sqlite": "tailorbird.streams.health:check_sqlite",
+    "kafka": "tailorbird.streams.kafka.health:check_kafka",
+}
 
 
 def check_streams(settings: Settings) -> Sequence[Finding]:

@@ -197,6 +197,15 @@ class SqliteStream(Generic[Record]):
     # What compaction asks for.
 
     @property
+    def parts(self) -> Sequence[Self]:
+        """Itself: it has one partition."""
+        return [self]
+
+    def live(self) -> int:
+        """How many records at most are not compacted."""
+        return self.lag(Position({_PARTITION: self.compacted()}))
+
+    @property
     def archive_lock(self) -> Path:
         """Held by the one who changes the archive."""
         folder = self.archive.folder
@@ -244,9 +253,8 @@ class SqliteStream(Generic[Record]):
     def _catch_up(self) -> None:
         """Where the archive goes further than the database, give no offset of the archive to another record."""
         archived = self._archived_through()  # before the end is read: others may append and compact meanwhile
-        exists = self.archive.exists()
         last = self._database.ask(state)[0]
-        if exists and not last:
+        if self.archive.exists() and not last:
             raise TailorbirdError(
                 f"{self.codec.name} stream {self.path} is empty, its archive {self.archive.folder} is not",
                 remedy="restore the database that the archive belongs to, or move the archive away",

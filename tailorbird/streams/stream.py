@@ -65,7 +65,7 @@ class Stream(Protocol[Record]):
 
         Raises:
             UsageError: one of the records cannot be stored; none was.
-            StreamAwayError: nothing was stored.
+            StreamAwayError: not all were stored for certain. Append them again: what is stored already counts as known.
         """
 
     def append_table(

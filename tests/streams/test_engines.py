@@ -6,10 +6,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import tailorbird.streams
 from tailorbird.streams.compaction import compact
+from tailorbird.streams.kafka.stream import KafkaStream
 from tailorbird.streams.sqlite import SqliteStream
 from tailorbird.streams.stream import Stream
+from tests.streams.brokers import Broker, open_at
 from tests.streams.laws import StreamLaws
 from tests.streams.records import Kind
 from tests.streams.toy import HolesStream
@@ -27,6 +31,22 @@ class TestArchivedSqliteStream(TestSqliteStream):
         compact(stream)
 
 
+class TestKafkaStream(StreamLaws):
+    engine = KafkaStream
+
+    @pytest.fixture(autouse=True)
+    def _broker(self, kafka: Broker) -> None:
+        self.url = kafka.url()
+
+    def open(self, folder: Path, kind: Kind) -> Stream[Any]:
+        return open_at(self.url, folder, kind.codec)
+
+
+class TestArchivedKafkaStream(TestKafkaStream):
+    def settle(self, stream: Stream[Any]) -> None:
+        compact(stream)
+
+
 class TestThreePartitionsWithHoles(StreamLaws):
     engine = HolesStream
 
@@ -37,8 +57,9 @@ class TestThreePartitionsWithHoles(StreamLaws):
 def test_every_engine_passes_the_laws() -> None:
     wanted = {name for name in vars(Stream) if not name.startswith("_")}
     modules = [
-        import_module(f"tailorbird.streams.{info.name}")
-        for info in pkgutil.iter_modules(tailorbird.streams.__path__)
+        import_module(info.name)
+        for info in pkgutil.walk_packages(tailorbird.streams.__path__, "tailorbird.streams.")
+        if not info.ispkg
     ]
     engines = {
         cls

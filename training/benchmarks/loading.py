@@ -20,6 +20,7 @@ from tailorbird.events.schema import SCHEMA, USER
 from tailorbird.plumbing.terminal import emit, progress, table
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import compact_stream, open_events
+from tailorbird.streams.position import BEGINNING
 
 ITEMS = 10_000
 EVENTS_PER_USER = 100
@@ -94,7 +95,7 @@ def write_events(settings: Settings, *, count: int, seed: int) -> float:
     )
     catalog.write(settings.catalog_folder)
     with open_events(settings) as events, progress(f"writing {count:,} events", total=count) as bar:
-        if events.end()[0] >= count:
+        if events.lag(BEGINNING) >= count:
             return 0.0
         for start in range(0, count, AT_ONCE):
             events.append_table(

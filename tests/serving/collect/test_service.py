@@ -117,7 +117,7 @@ def test_a_log_that_cannot_write_says_so_and_loses_nothing(world):
     world.log.close()
     response = world.post(PATH, {"batch": [view("m1")]})
     assert response.status_code == 503
-    assert "nothing of this batch was stored" in response.json()["detail"]
+    assert "this batch was not stored whole" in response.json()["detail"]
 
 
 def test_nothing_is_acknowledged_that_goes_into_a_deleted_log(world):
