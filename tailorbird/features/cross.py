@@ -79,7 +79,7 @@ def _prices(
     prices: np.ndarray,
     rows: np.ndarray,
 ) -> None:
-    """How far prices are from the user's mean and last one; ``prices`` (2, n): log prices, 0 for unknown, and 1 if known."""
+    """How far prices are from the user's mean and last one; ``prices`` (n, 2): log prices, 0 for unknown, and 1 if known."""
     at = columns[0]
     chose = sums[0] > 1e-12
     mean = spread = 0.0
@@ -92,7 +92,7 @@ def _prices(
     if len(history):
         last = history[len(history) - 1].log_price
     for place in range(len(rows)):
-        price, known = prices[0, rows[place]], prices[1, rows[place]]
+        price, known = prices[rows[place], 0], prices[rows[place], 1]
         if chose:
             x[place, at.price_above] = (price - mean) * known
             x[place, at.price_distance] = abs(price - mean) * known / (spread + 0.25)

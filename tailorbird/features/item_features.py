@@ -1,5 +1,7 @@
 """The items' features at an instant, made for the rows that are asked for: in a request as for the whole catalogue."""
 
+from copy import copy
+
 import numpy as np
 
 from tailorbird.features.items import STATIC, ItemTable
@@ -34,6 +36,12 @@ class ItemFeatures:
             _TYPES, _HORIZONS, table.sums, table.seen, self._instant, _RATES, _AT
         )
         self._ordered.sort(axis=1)
+
+    def grown(self, table: ItemTable) -> "ItemFeatures":
+        """The same for a table with more items, which are compared with those that were there."""
+        fresh = copy(self)
+        fresh._table = table
+        return fresh
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
         """(c, len(ITEM_FEATURES)) float32 of the items ``rows`` (c,)."""

@@ -26,7 +26,7 @@ STATIC = (
     "brand_size",
 )
 MAX_CATEGORIES = 8
-_ARRAYS = (
+ARRAYS = (
     "keys",
     "log_prices",
     "stock",
@@ -110,7 +110,7 @@ class ItemTable:
     def with_counters(self, counters: ItemCounters) -> "ItemTable":
         """The same items after more has happened; what does not depend on events is shared, not computed again."""
         table = replace(self, sums=counters.sums, seen=counters.seen, totals=counters.totals)
-        derived = {name: value for name, value in self.__dict__.items() if name not in _ARRAYS}
+        derived = {name: value for name, value in self.__dict__.items() if name not in ARRAYS}
         table.__dict__.update(derived)
         return table
 
@@ -120,22 +120,22 @@ class ItemTable:
     def save(self, folder: Path) -> None:
         """Write one npy file an array."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (*_ARRAYS, "static"):
+        for name in (*ARRAYS, "static"):
             np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> "ItemTable":
         """Map what ``save`` wrote into memory."""
-        table = cls(**{name: mapped(folder / f"{name}.npy") for name in _ARRAYS})
+        table = cls(**{name: mapped(folder / f"{name}.npy") for name in ARRAYS})
         if (folder / "static.npy").exists():
             table.__dict__["static"] = mapped(folder / "static.npy")
         return table
 
     @cached_property
     def filled_prices(self) -> np.ndarray:
-        """(2, n) float32: log prices with 0 for unknown, and 1 where known."""
+        """(n, 2) float32: log prices with 0 for unknown, and 1 where known."""
         known = np.isfinite(self.log_prices)
-        return np.stack([np.where(known, self.log_prices, 0.0), known]).astype(np.float32)
+        return np.stack([np.where(known, self.log_prices, 0.0), known], axis=1).astype(np.float32)
 
     @cached_property
     def code_of_bucket(self) -> np.ndarray:
@@ -144,10 +144,38 @@ class ItemTable:
         codes[self.buckets[:-1]] = np.arange(len(self.buckets) - 1)
         return codes
 
+    def rows_of_keys(self, keys: np.ndarray) -> np.ndarray:
+        """(m,) int64 rows of item ``keys`` (m,); -1 where no item has a key."""
+        ordered, rows = self._by_key
+        if not len(ordered) or not len(keys):
+            return np.full(len(keys), -1, np.int64)
+        where = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
+        return np.where(ordered[where] == keys, rows[where], -1)
+
     @cached_property
     def _by_key(self) -> tuple[np.ndarray, np.ndarray]:
         order = np.argsort(self.keys, kind="stable")
         return np.ascontiguousarray(self.keys[order]), order
+
+    def sizes(self, codes: np.ndarray) -> np.ndarray:
+        """(len(buckets),) float32 how many items have each of the ``codes`` (n,); 0 for none."""
+        sizes = np.bincount(codes, minlength=len(self.buckets)).astype(np.float32)
+        sizes[len(self.buckets) - 1] = 0.0
+        return sizes
+
+    @cached_property
+    def origin(self) -> np.ndarray:
+        """The keys of the table that this one grew from, its own where it did not."""
+        return self.keys
+
+    @cached_property
+    def prices_by_category(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Known log prices ascending (m,), the same category by category (m,), and (b + 2,) where each one's begin."""
+        known = np.flatnonzero(np.isfinite(self.log_prices))
+        prices, primary = self.log_prices[known], self.primary[known]
+        order = np.lexsort((prices, primary))
+        starts = np.searchsorted(primary[order], np.arange(len(self.buckets) + 1))
+        return np.sort(prices), prices[order], starts
 
     @cached_property
     def static(self) -> np.ndarray:
@@ -155,7 +183,6 @@ class ItemTable:
         x = np.zeros((len(self), len(STATIC)), np.float32)
         known = np.isfinite(self.log_prices)
         in_category = pd.Series(self.log_prices).groupby(self.primary).rank(pct=True).fillna(0.5)
-        none = len(self.buckets) - 1
         columns: dict[str, np.ndarray] = {
             "log_price": np.where(known, self.log_prices, 0.0),
             "has_price": known,
@@ -164,9 +191,7 @@ class ItemTable:
             "in_stock": ~(self.stock <= 0),
         }
         for name, codes in (("category_size", self.primary), ("brand_size", self.brands)):
-            sizes = np.bincount(codes, minlength=none + 1).astype(np.float32)
-            sizes[none] = 0.0
-            columns[name] = np.log1p(sizes[codes])
+            columns[name] = np.log1p(self.sizes(codes)[codes])
         for at, name in enumerate(STATIC):
             x[:, at] = columns[name]
         return x

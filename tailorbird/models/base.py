@@ -50,6 +50,14 @@ class Retriever(ABC):
     def scores(self, queries: Any) -> np.ndarray:
         """Score the whole catalogue: (b, n_items) float32. Offline use."""
 
+    def grown(self, rows: np.ndarray, texts: np.ndarray | None, *, count: int) -> Self:
+        """The same source over ``count`` items, of which ``rows`` (m,) are new or speak of themselves anew.
+
+        ``texts`` (m, d) are their texts' vectors, None where these cannot be made. A source that knows items by what happened to them has nothing to say of
+        those that are new, and is the same.
+        """
+        return self
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write everything ``load`` needs into ``folder`` (safetensors, npy, json, faiss; never pickle)."""

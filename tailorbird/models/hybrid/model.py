@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -16,6 +17,7 @@ from tailorbird.features.cross import cross_matrix
 from tailorbird.features.functions import NOBODY, Demographics, user_vector
 from tailorbird.features.item_features import ItemFeatures
 from tailorbird.features.items import ItemTable
+from tailorbird.features.more_items import with_more_items
 from tailorbird.features.profiles import RowsOfKeys, histories_of
 from tailorbird.features.segments import segment_of
 from tailorbird.features.state import UserState
@@ -77,7 +79,7 @@ class HybridModel:
         self._turns = np.array([max(self.shares[name], 1e-3) for name in self.source_names])
         self._rows_of = RowsOfKeys.of_table(item_table)
         self.item_features = ItemFeatures(item_table, now=items_at)
-        self._item_part = RowCache(len(catalog), lambda rows: ranker.item_part(self.item_features.rows(rows)))
+        self._item_part = RowCache(len(catalog), self._part_of)
         self._history = max(recipe.sequence.history, recipe.cooccurrence.history, recipe.content.history)
 
     @property
@@ -98,6 +100,28 @@ class HybridModel:
             shares=self.shares,
             text_space=self.text_space,
         )
+
+    def grown(self, told: Catalog, catalog: Catalog) -> "HybridModel":
+        """The same model over ``catalog``, which has new items at its end; ``told`` are these, and known ones with a new text.
+
+        Nothing that is as long as the catalogue is made: vectors lie beside the index, the other sources say nothing of the
+        new, and the features of the others stay as they were counted.
+        """
+        rows = catalog.rows(told.item_ids).astype(np.int64)
+        new = np.flatnonzero(rows >= len(self.catalog))
+        more = Catalog(told.items.iloc[new[np.argsort(rows[new])]].reset_index(drop=True))
+        fresh = copy(self)
+        fresh.catalog = catalog
+        texts = None if self.text_space is None else self.text_space.vectors(told.texts)
+        fresh.retrievers = {
+            name: source.grown(rows, texts, count=len(catalog)) for name, source in self.retrievers.items()
+        }
+        if len(more):
+            fresh.item_table = with_more_items(self.item_table, more)
+            fresh.item_features = self.item_features.grown(fresh.item_table)
+            fresh._rows_of = RowsOfKeys.of_table(fresh.item_table)
+        fresh._item_part = self._item_part.grown(len(catalog), fresh._part_of)
+        return fresh
 
     def history_of(
         self,
@@ -233,6 +257,9 @@ class HybridModel:
             shares=described["shares"],
             text_space=TextSpace.load(folder / TEXTS) if (folder / TEXTS).exists() else None,
         )
+
+    def _part_of(self, rows: np.ndarray) -> np.ndarray:
+        return self.ranker.item_part(self.item_features.rows(rows))
 
     def _merged(self, asked: Sequence[Asked], k: int, allowed: Allowed, turns: np.ndarray) -> Shortlist:
         """The union of the sources' best; where few rows are allowed, of all these."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.features.items import ItemTable
 from tailorbird.models.allowed import NO_ROWS, Allowed
 from tailorbird.models.hybrid.model import HybridModel
@@ -25,6 +26,10 @@ class HybridStages:
     def with_items(self, items: ItemTable, *, now: float) -> "HybridStages":
         """The same model with fresh item features."""
         return HybridStages(self.model.with_items(items, now=now))
+
+    def grown(self, told: Catalog, catalog: Catalog) -> "HybridStages":
+        """The same model over ``catalog``, which has new items at its end; ``told`` are these, and known ones with a new text."""
+        return HybridStages(self.model.grown(told, catalog))
 
     def retrieve(
         self, queries: Sequence[Query], *, depths: Sequence[int], allowed: Sequence[Allowed]

@@ -1,6 +1,7 @@
 """Content: items whose words are alike, for items nobody touched yet."""
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,6 +10,7 @@ import numpy as np
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Histories, Interactions
 from tailorbird.models.base import Asked, Retriever
+from tailorbird.models.retrievers.grown import GrownIndex
 from tailorbird.models.retrievers.index import VectorIndex
 from tailorbird.models.retrievers.recency import recency_matrix, without_runs
 from tailorbird.models.retrievers.texts import Embedded
@@ -49,11 +51,21 @@ class Content(Retriever):
 
     def _query(self, history: Histories) -> np.ndarray:
         items = history.items[-self.recipe.history :]
-        if not len(items):
-            return np.zeros(self.index.vectors.shape[1], np.float32)
-        query = self._by_lag[: len(items)][::-1] @ self.index.vectors[items]
+        query = self._by_lag[: len(items)][::-1] @ self.index.take(items)
         unit: np.ndarray = query / np.float32(max(float(np.sqrt(query @ query)), 1e-12))
         return unit
+
+    def grown(self, rows: np.ndarray, texts: np.ndarray | None, *, count: int) -> Self:
+        """With the new texts beside the index."""
+        if texts is None:
+            rows, texts = rows[:0], np.zeros((0, self.recipe.dimensions), np.float32)
+        return self.over(GrownIndex.of(self.index, rows, texts, count=count))
+
+    def over(self, index: VectorIndex) -> Self:
+        """The same source with the items' vectors in another index."""
+        fresh = copy(self)
+        fresh.index = index
+        return fresh
 
     def save(self, folder: Path) -> None:
         """Write the index and the query's decay."""

@@ -50,6 +50,9 @@ class Cooccurrence(Retriever):
         for history in histories:
             items = history.items[-len(self._by_lag) :][::-1]
             by_lag = self._by_lag[: len(items)]
+            known = items < self._links.shape[0]
+            if not known.all():  # it links nothing to what came after it was fitted
+                items, by_lag = items[known], by_lag[known]
             weights = (by_lag / max(by_lag.sum(), 1e-12)).astype(np.float32)
             asked.append(
                 SparseScores(*linked(items, weights, links.indptr, links.indices, links.data, zeros))

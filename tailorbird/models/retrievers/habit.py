@@ -57,6 +57,9 @@ class Habit(Retriever):
         for history in histories:
             items = history.items[-len(self._by_lag) :][::-1]
             by_lag = self._by_lag[: len(items)]
+            known = items < len(self.repeated)
+            if not known.all():  # of what came after it was fitted nobody can say how often it is taken again
+                items, by_lag = items[known], by_lag[known]
             own, place = np.unique(items, return_inverse=True)
             weights = np.bincount(place, by_lag, len(own)) / max(by_lag.sum(), 1e-12)
             rows = own.astype(np.int64)

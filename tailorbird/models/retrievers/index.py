@@ -30,6 +30,21 @@ class VectorIndex:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """(c, d) the vectors of ``rows`` (c,)."""
+        found: np.ndarray = self.vectors[rows]
+        return found
+
+    def exchanged(self, vectors: np.ndarray, *, out: np.ndarray, into: np.ndarray) -> "VectorIndex":
+        """A searched index over ``vectors`` (n, d), of which it lacks the rows ``out`` for a start, then takes ``into``.
+
+        The lists stay as they are: what changed goes into the nearest.
+        """
+        index: Any = faiss.deserialize_index(faiss.serialize_index(self._index))  # its memory is its own then
+        index.remove_ids(np.asarray(out, np.int64))
+        index.add_with_ids(np.ascontiguousarray(vectors[into]), np.asarray(into, np.int64))
+        return VectorIndex(vectors, self.search, index)
+
     def ask(self, queries: np.ndarray) -> list[Asked]:
         """What ``queries`` (b, d) ask, one request each; a query of zeros gets nothing."""
         if self._index is None:

@@ -123,6 +123,11 @@ class PopularityAsked:
         return first_allowed(self.ordered, allowed.blocked.code, allowed.few, k)
 
     def score(self, rows: np.ndarray) -> np.ndarray:
-        """Shares of given items."""
-        shares: np.ndarray = self.shares[rows]
-        return shares
+        """Shares of given items; 0 for those that came after it was fitted."""
+        known = rows < len(self.shares)
+        if known.all():
+            shares: np.ndarray = self.shares[rows]
+            return shares
+        scores = np.zeros(len(rows), np.float32)
+        scores[known] = self.shares[rows[known]]
+        return scores

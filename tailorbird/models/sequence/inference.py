@@ -1,7 +1,8 @@
 """Few requests through the sequence network in plain numpy: the same numbers as torch, without its overhead."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from copy import copy
 
 import numpy as np
 
@@ -9,18 +10,20 @@ from tailorbird.events.interactions import Histories
 from tailorbird.models.sequence.encoder import EncoderShape, SequenceEncoder
 from tailorbird.models.sequence.training import gap_buckets, strength_buckets
 
+Take = Callable[[np.ndarray], np.ndarray]
+"""Gives the vectors (c, d) of the items of rows (c,)."""
 _NEVER = np.float32(-1e9)
 
 
 class QuickEncoder:
     """The forward pass of a few histories; the last block computes only what the last position needs.
 
-    ``weights`` are the encoder's by name, ``vectors`` (n_items, d) those of the items, read by row.
+    ``weights`` are the encoder's by name; ``take`` reads the items' vectors; ``project`` (c, d) makes them of texts.
     """
 
-    def __init__(self, shape: EncoderShape, weights: Mapping[str, np.ndarray], vectors: np.ndarray) -> None:
-        self._shape = shape
-        self._vectors, self._scale = vectors, np.float32(math.sqrt(shape.dimensions))
+    def __init__(self, shape: EncoderShape, weights: Mapping[str, np.ndarray], take: Take) -> None:
+        self._shape, self.project = shape, weights["project"]
+        self._take, self._scale = take, np.float32(math.sqrt(shape.dimensions))
         self._gaps, self._strengths = weights["gaps"], weights["strengths"]
         self._gain = weights["norm.gain"]
         self._blocks = [_block(weights, number, shape.heads) for number in range(shape.blocks)]
@@ -30,10 +33,16 @@ class QuickEncoder:
             block["bias"] = block["bias"][:, distance] + later  # (heads, history, history)
 
     @classmethod
-    def of(cls, encoder: SequenceEncoder, vectors: np.ndarray) -> "QuickEncoder":
+    def of(cls, encoder: SequenceEncoder, take: Take) -> "QuickEncoder":
         """With the weights of ``encoder``, which it shares."""
         weights = {name: value.detach().numpy() for name, value in encoder.state_dict().items()}
-        return cls(encoder.shape, weights, vectors)
+        return cls(encoder.shape, weights, take)
+
+    def over(self, take: Take) -> "QuickEncoder":
+        """The same network for other vectors."""
+        fresh = copy(self)
+        fresh._take = take
+        return fresh
 
     def encode(self, histories: Collection[Histories]) -> np.ndarray:
         """(b, d) queries of ``b`` histories of one user each, without runs; zero where a history is empty."""
@@ -48,7 +57,7 @@ class QuickEncoder:
                 gaps = gap_buckets(np.append(times[1:], each.now) - times)
                 strengths = strength_buckets(each.weights[-length:])
                 told = self._gaps[gaps] + self._strengths[strengths]
-                x[row, -len(items) :] = self._vectors[items] * self._scale + told
+                x[row, -len(items) :] = self._take(items) * self._scale + told
             absent[row, ..., : length - len(items)] = _NEVER
         for block in self._blocks[:-1]:
             x = self._forward(x, block, absent, length)

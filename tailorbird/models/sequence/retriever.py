@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Histories, Interactions
 from tailorbird.models.base import Asked, Retriever
+from tailorbird.models.retrievers.grown import GrownIndex
 from tailorbird.models.retrievers.index import VectorIndex
 from tailorbird.models.retrievers.recency import interactions_without_runs, without_runs
 from tailorbird.models.retrievers.texts import Embedded
@@ -47,7 +48,7 @@ class Sequence(Retriever):
         self._encoder: SequenceEncoder | None = None
         self._folder: Path | None = None
         self._quick: QuickEncoder | None = None
-        self.index = VectorIndex.build(np.zeros((0, 1), np.float32))
+        self.index = self._trained = VectorIndex.build(np.zeros((0, 1), np.float32))
 
     def fit(
         self,
@@ -105,6 +106,9 @@ class Sequence(Retriever):
 
     def encode(self, histories: Histories) -> np.ndarray:
         """(b, d); zero for an empty history."""
+        if self.index is not self._trained and self._quick is not None:  # the network knows no other rows
+            plain = without_runs(histories)
+            return self._quick.encode([plain[row : row + 1] for row in range(len(plain))])
         vectors = torch.from_numpy(np.array(self.index.vectors))
         return encode(self._network(), without_runs(histories), vectors)
 
@@ -116,6 +120,27 @@ class Sequence(Retriever):
         """Look for the largest inner products; an empty history has none."""
         assert self._quick is not None, "fit or load first"
         return self.index.ask(self._quick.encode(histories))
+
+    def grown(self, rows: np.ndarray, texts: np.ndarray | None, *, count: int) -> Self:
+        """With the vectors of new items beside the index: what they say of themselves, as of any item without events.
+
+        Of an item that speaks anew, what its events have taught stays.
+        """
+        assert self._quick is not None, "fit or load first"
+        if texts is None:
+            rows, texts = rows[:0], np.zeros((0, len(self._quick.project)), np.float32)
+        vectors = np.asarray(texts @ self._quick.project, np.float32)  # (m, d)
+        known = np.flatnonzero(rows < len(self._trained))
+        old = rows[known]
+        vectors[known] += self._trained.vectors[old] - self._contents(None)[old] @ self._quick.project
+        return self.over(GrownIndex.of(self.index, rows, vectors, count=count))
+
+    def over(self, index: VectorIndex) -> Self:
+        """The same network with the items' vectors in another index."""
+        assert self._quick is not None, "fit or load first"
+        fresh = copy(self)
+        fresh.index, fresh._quick = index, self._quick.over(index.take)
+        return fresh
 
     def save(self, folder: Path) -> None:
         """Write weights, content vectors, the index and the recipe."""
@@ -130,10 +155,11 @@ class Sequence(Retriever):
         """Read what ``save`` wrote: for requests the small weights and the items' vectors, the network once asked for."""
         described = json.loads((folder / "sequence.json").read_text(encoding="utf-8"))
         loaded = cls(SequenceRecipe(**described["recipe"]), content=mapped(folder / "content.npy"))
-        loaded._folder, loaded.index = folder, VectorIndex.load(folder)
+        loaded._folder = folder
+        loaded.index = loaded._trained = VectorIndex.load(folder)
         with safe_open(folder / "encoder.safetensors", "np") as file:
             weights = {name: file.get_tensor(name) for name in file.keys() if name != "ids"}  # noqa: SIM118
-        loaded._quick = QuickEncoder(EncoderShape(**described["shape"]), weights, loaded.index.vectors)
+        loaded._quick = QuickEncoder(EncoderShape(**described["shape"]), weights, loaded.index.take)
         return loaded
 
     def _network(self) -> SequenceEncoder:
@@ -174,8 +200,8 @@ class Sequence(Retriever):
         return interactions.where(interactions.times >= np.partition(interactions.times, -most)[-most])
 
     def _set(self, encoder: SequenceEncoder, index: VectorIndex) -> None:
-        self._encoder, self.index = encoder, index
-        self._quick = QuickEncoder.of(encoder, index.vectors)
+        self._encoder, self.index, self._trained = encoder, index, index
+        self._quick = QuickEncoder.of(encoder, index.take)
 
     def _contents(self, catalog: Catalog | None) -> np.ndarray:
         if self._content is None:
