@@ -15,7 +15,11 @@ from tailorbird.events.interactions import Histories, Interactions
 from tailorbird.models.base import Retriever
 from tailorbird.models.retrievers.recency import interactions_without_runs, recency_matrix, without_runs
 from tailorbird.models.retrievers.sparse import Scratch, SparseScores, linked
+from tailorbird.plumbing.compiled import compiled
+from tailorbird.plumbing.disk import mapped
 from tailorbird.recipes.recipe import CooccurrenceRecipe
+
+ROWS_AT_ONCE = 50_000
 
 
 class Cooccurrence(Retriever):
@@ -30,9 +34,9 @@ class Cooccurrence(Retriever):
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
         """Count pairs, invert the Gram matrix of the popular items, keep the strongest neighbours of the sum."""
         data = interactions_without_runs(interactions)
-        follows, similar = directed(data, self.recipe), ease(data, self.recipe)
-        share = np.float32(self.recipe.ease_share * self._spread(data, follows, similar))
-        self._set(strongest((follows + similar * share).tocsr(), self.recipe.neighbours))
+        similar = ease(data, self.recipe)
+        share = np.float32(self.recipe.ease_share * self._spread(data, similar))
+        self._set(directed(data, self.recipe, keep=self.recipe.neighbours, beside=similar * share))
         return self
 
     def encode(self, histories: Histories) -> sp.csr_matrix:
@@ -71,10 +75,7 @@ class Cooccurrence(Retriever):
         loaded = cls(
             CooccurrenceRecipe(**json.loads((folder / "cooccurrence.json").read_text(encoding="utf-8")))
         )
-        indptr, indices, data = (
-            np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))
-            for name in ("indptr", "indices", "data")
-        )
+        indptr, indices, data = (mapped(folder / f"{name}.npy") for name in ("indptr", "indices", "data"))
         n = len(indptr) - 1
         loaded._set(sp.csr_matrix((data, indices, indptr), shape=(n, n)))
         return loaded
@@ -84,7 +85,7 @@ class Cooccurrence(Retriever):
         self._scratch = Scratch()
         self._by_lag = np.arange(1.0, self.recipe.history + 1) ** -self.recipe.query_power
 
-    def _spread(self, data: Interactions, follows: sp.csr_matrix, similar: sp.csr_matrix) -> float:
+    def _spread(self, data: Interactions, similar: sp.csr_matrix) -> float:
         """How much wider the co-occurrence scores of typical users spread than EASE's."""
         users = np.flatnonzero(np.diff(data.indptr))
         users = users[:: max(1, len(users) // 256)]
@@ -92,27 +93,141 @@ class Cooccurrence(Retriever):
             return 1.0
         recent = data.histories(users, np.full(len(users), np.inf), length=self.recipe.history)
         queries = recency_matrix(recent, self._by_lag, item_count=data.item_count)
-        first, second = ((queries @ matrix).toarray().std(axis=1).mean() for matrix in (follows, similar))
+        follows = directed(data, self.recipe, rows=np.unique(recent.items))
+        first, second = (_spread_of(queries @ matrix) for matrix in (follows, similar))
         return float(first / max(second, 1e-12))
 
 
-def directed(data: Interactions, recipe: CooccurrenceRecipe) -> sp.csr_matrix:
+def _spread_of(scores: sp.csr_matrix) -> float:
+    """The mean standard deviation of the rows of (b, n) ``scores``, zeros included."""
+    n = max(scores.shape[1], 1)
+    mean = np.asarray(scores.sum(axis=1)).ravel() / n
+    square = np.asarray(scores.multiply(scores).sum(axis=1)).ravel() / n
+    return float(np.sqrt(np.maximum(square - mean**2, 0.0)).mean())
+
+
+def directed(
+    data: Interactions,
+    recipe: CooccurrenceRecipe,
+    *,
+    rows: np.ndarray | None = None,
+    keep: int | None = None,
+    beside: sp.csr_matrix | None = None,
+) -> sp.csr_matrix:
     """(n, n): how often j came after i, each pair counting distance ** -power, as a smoothed share of i's pairs.
 
-    Coming back to i itself counts too: where repeats are answered, that is the strongest sign.
+    Coming back to i itself counts too: where repeats are answered, that is the strongest sign. Only ``rows`` (all, if None)
+    are filled; to each ``beside`` (n, n) is added, and its ``keep`` entries of largest magnitude stay (all, if None). Row by
+    row: never are all pairs held at once.
     """
     n = data.item_count
-    counts = sp.csr_matrix((n, n), dtype=np.float32)
-    for distance in range(1, min(recipe.window, len(data) - 1) + 1):
-        same = data.users[distance:] == data.users[:-distance]
-        before, after = data.items[:-distance][same], data.items[distance:][same]
-        weights = np.full(len(before), distance**-recipe.pair_power, np.float32)
-        counts = counts + sp.csr_matrix((weights, (before, after)), shape=(n, n))
-    popularity = np.maximum(np.bincount(data.items, minlength=n), 1.0)
-    pairs = np.asarray(counts.sum(axis=1)).ravel()
-    by_row = sp.diags((1.0 / np.maximum(pairs + recipe.smoothing, 1e-9)).astype(np.float32))
-    by_column = sp.diags((popularity**-recipe.popularity_power).astype(np.float32))
-    return (by_row @ counts @ by_column).tocsr().astype(np.float32)
+    rows = np.arange(n) if rows is None else rows
+    beside = sp.csr_matrix((n, n), dtype=np.float32) if beside is None else beside
+    order = np.argsort(data.items, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(data.items, minlength=n))])
+    weights = np.arange(1.0, recipe.window + 1) ** -recipe.pair_power
+    column = np.maximum(np.bincount(data.items, minlength=n), 1.0) ** -recipe.popularity_power
+    zeros, lengths = np.zeros(n, np.float32), np.zeros(n, np.int64)
+    indices, links = [np.zeros(0, np.int32)], [np.zeros(0, np.float32)]
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[first : first + ROWS_AT_ONCE]
+        counts, found, values = _followed(
+            some,
+            n if keep is None else keep,
+            data.users,
+            data.items,
+            order,
+            starts,
+            weights.astype(np.float32),
+            recipe.smoothing,
+            column.astype(np.float32),
+            beside.indptr,
+            beside.indices,
+            beside.data,
+            zeros,
+        )
+        lengths[some] = counts
+        indices.append(found)
+        links.append(values)
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    return sp.csr_matrix((np.concatenate(links), np.concatenate(indices), indptr), shape=(n, n))
+
+
+@compiled
+def _followed(
+    rows: np.ndarray,
+    keep: int,
+    users: np.ndarray,
+    items: np.ndarray,
+    order: np.ndarray,
+    starts: np.ndarray,
+    weights: np.ndarray,
+    smoothing: float,
+    column: np.ndarray,
+    beside_indptr: np.ndarray,
+    beside_indices: np.ndarray,
+    beside_links: np.ndarray,
+    zeros: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each of ``rows`` (r,): how many entries it has, then all their columns, ascending in a row, and values.
+
+    ``order[starts[i] : starts[i + 1]]`` are the places of item i; ``zeros`` (n,) is written to, and zero again afterwards.
+    """
+    counts = np.zeros(len(rows), np.int64)
+    indices, links, size = np.empty(1024, np.int32), np.empty(1024, np.float32), 0
+    touched = np.empty(len(zeros), np.int32)
+    for at in range(len(rows)):
+        row, count, pairs = rows[at], 0, 0.0
+        for occurrence in order[starts[row] : starts[row + 1]]:
+            last = min(len(items), occurrence + 1 + len(weights))
+            for place in range(occurrence + 1, last):
+                if users[place] != users[occurrence]:
+                    break
+                other = items[place]
+                if zeros[other] == 0.0:
+                    touched[count] = other
+                    count += 1
+                zeros[other] += weights[place - occurrence - 1]
+                pairs += weights[place - occurrence - 1]
+        scale = 1.0 / max(pairs + smoothing, 1e-9)
+        for other in touched[:count]:
+            zeros[other] *= scale * column[other]
+        for here in range(beside_indptr[row], beside_indptr[row + 1]):
+            other = beside_indices[here]
+            if zeros[other] == 0.0:
+                touched[count] = other
+                count += 1
+            zeros[other] += beside_links[here]
+        found = np.sort(touched[:count])
+        values = np.empty(count, np.float32)
+        for place in range(count):
+            values[place] = zeros[found[place]]
+            zeros[found[place]] = 0.0
+        if count > keep:
+            largest = _largest(values, keep)
+            found, values, count = found[largest], values[largest], keep
+        while size + count > len(indices):
+            wider, longer = np.empty(2 * len(indices), np.int32), np.empty(2 * len(links), np.float32)
+            wider[:size], longer[:size] = indices[:size], links[:size]
+            indices, links = wider, longer
+        indices[size : size + count], links[size : size + count] = found[:count], values[:count]
+        size += count
+        counts[at] = count
+    return counts, indices[:size].copy(), links[:size].copy()
+
+
+@compiled
+def _largest(values: np.ndarray, keep: int) -> np.ndarray:
+    """(keep,) places of the entries of largest magnitude among more of them, ascending; of equal ones the first."""
+    sizes, places, count = np.abs(values), np.empty(keep, np.int64), 0
+    floor = np.partition(sizes, len(values) - keep)[len(values) - keep]
+    left = keep - np.sum(sizes > floor)
+    for place in range(len(values)):
+        if sizes[place] > floor or (sizes[place] == floor and left > 0):
+            left -= sizes[place] == floor
+            places[count] = place
+            count += 1
+    return places
 
 
 def ease(data: Interactions, recipe: CooccurrenceRecipe) -> sp.csr_matrix:

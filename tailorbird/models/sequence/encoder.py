@@ -49,11 +49,11 @@ class SequenceEncoder(nn.Module):
         return ids + content @ self.project
 
     def forward(self, items: Tensor, gaps: Tensor, strengths: Tensor, vectors: Tensor) -> Tensor:
-        """(b, l) rows of ``vectors`` (padding: n_items), gap and strength buckets ▸ (b, l, d) queries."""
+        """(b, l) rows of ``vectors`` (m, d), m for padding, gap and strength buckets ▸ (b, l, d) queries."""
         padded = F.pad(vectors, (0, 0, 0, 1))  # one zero row for padding
         x = F.embedding(items, padded) * math.sqrt(self.shape.dimensions)
         x = self.dropout(x + F.embedding(gaps, self.gaps) + F.embedding(strengths, self.strengths))
-        blocked = self._blocked(items == self.shape.items)
+        blocked = self._blocked(items == len(vectors))
         for block in self.blocks:
             x = block(x, blocked)
         return self.norm(x)

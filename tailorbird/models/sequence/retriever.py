@@ -18,6 +18,7 @@ from tailorbird.models.base import Asked, Retriever
 from tailorbird.models.retrievers.grown import GrownIndex
 from tailorbird.models.retrievers.index import VectorIndex
 from tailorbird.models.retrievers.recency import interactions_without_runs, without_runs
+from tailorbird.models.retrievers.search import MEASURED
 from tailorbird.models.retrievers.texts import Embedded
 from tailorbird.models.sequence.encoder import EncoderShape, SequenceEncoder
 from tailorbird.models.sequence.inference import QuickEncoder
@@ -97,7 +98,7 @@ class Sequence(Retriever):
 
         The weights are shared; :meth:`refit` of either ends that.
         """
-        text = torch.as_tensor(np.array(self._contents(None), np.float32))
+        text = torch.from_numpy(np.require(self._contents(None), np.float32, "W"))
         with torch.no_grad():
             vectors = self._network().item_vectors(text, hidden_ids=torch.from_numpy(items))
         forgetful = copy(self)
@@ -190,8 +191,14 @@ class Sequence(Retriever):
         for name, values in curves.items():
             self.curves.setdefault(name, []).extend(values)
         with torch.no_grad():
-            vectors = encoder.item_vectors(torch.as_tensor(np.array(content, np.float32)))
-        self._set(encoder, VectorIndex.build(vectors.numpy()))
+            vectors = encoder.item_vectors(torch.from_numpy(np.require(content, np.float32, "W")))
+        # What requests will ask is what people's histories ask.
+        some = np.random.default_rng(self._seed).permutation(interactions.user_count)[:MEASURED]
+        histories = interactions.histories(
+            some, np.full(len(some), interactions.times.max(initial=0.0) + 60.0), length=self.recipe.history
+        )
+        queries = encode(encoder, without_runs(histories), vectors)
+        self._set(encoder, VectorIndex.build(vectors.numpy(), queries=queries))
 
     def _newest(self, interactions: Interactions) -> Interactions:
         most = self.recipe.most_events
@@ -217,10 +224,13 @@ def validation_of(
     *,
     exclude_seen: bool,
     seed: int,
-    limit: int = 2000,
     length: int = 1024,
 ) -> Validation:
-    """Up to ``limit`` of the newer events, of users with older ones, with the whole history revealed until each."""
+    """Some of the newer events, of users with older ones, with the whole history revealed until each.
+
+    Up to 2,000 of them; in a large catalogue, all of which is scored for each, fewer.
+    """
+    limit = min(2_000, max(200, 200_000_000 // max(older.item_count, 1)))
     both = interactions_without_runs(older.joined(newer))
     cut = newer.times.min(initial=np.inf)
     known = np.bincount(older.users, minlength=older.user_count) > 0

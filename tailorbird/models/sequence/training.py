@@ -10,10 +10,13 @@ from torch import Tensor
 
 from tailorbird.events.interactions import Histories, Interactions
 from tailorbird.models.sequence.encoder import GAP_BUCKETS, STRENGTH_BUCKETS, SequenceEncoder, softmax_loss
+from tailorbird.models.sequence.tower import BETAS, SparseTower, Tower, WholeTower
 from tailorbird.recipes.recipe import SequenceRecipe
 
 FULL_SOFTMAX_UP_TO = 20_000
 SAMPLED = 2_048
+SCORES_AT_ONCE = 20_000_000
+"""Scores of validation cases that are held at a time."""
 
 EpochReport = Callable[[int, dict[str, float]], None]
 """Called after each epoch with its number from 1 and its figures; may raise to stop the training."""
@@ -64,16 +67,26 @@ def train(
     ``interactions`` hold no runs of one item. Items without any event stay out of the softmax: they must not be
     pushed down for being new. ``content`` (n_items, c) feeds the item tower.
     """
-    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-    text = torch.as_tensor(np.asarray(content, np.float32))
-    sampler = _Softmax(interactions, recipe, rng)
-    decayed = [p for name, p in encoder.named_parameters() if p.ndim == 2 and not name.endswith("bias")]
-    plain = [p for name, p in encoder.named_parameters() if p.ndim != 2 or name.endswith("bias")]
+    rng = np.random.default_rng(seed)
+    text = torch.from_numpy(np.require(content, np.float32, "W"))  # a copy where it is mapped
+    softmax = Softmax(interactions, recipe, rng)
+    tower: Tower
+    if encoder.shape.items > FULL_SOFTMAX_UP_TO:
+        rate = learning_rate
+        tower = SparseTower(encoder, text, id_dropout=recipe.id_dropout, learning_rate=rate, seed=seed)
+    else:
+        tower = WholeTower(encoder, text, id_dropout=recipe.id_dropout, seed=seed)
+    named = [
+        (name, p) for name, p in encoder.named_parameters() if name != "ids" or isinstance(tower, WholeTower)
+    ]
+    decayed = [p for name, p in named if p.ndim == 2 and not name.endswith("bias")]
+    plain = [p for name, p in named if p.ndim != 2 or name.endswith("bias")]
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=learning_rate,
-        betas=(0.9, 0.98),
+        betas=BETAS,
     )
+    held = [p for name, p in named if name != "ids"]
     steps = epochs * max(1, math.ceil(len(interactions) / recipe.batch_events))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_cosine(step, steps))
     curves: dict[str, list[float]] = {"loss": []}
@@ -82,13 +95,14 @@ def train(
         encoder.train()
         losses = []
         for batch in _batches(interactions, encoder.shape.history, recipe.batch_events, rng):
-            hidden = torch.rand(encoder.shape.items, generator=generator) < recipe.id_dropout
-            vectors = encoder.item_vectors(text, hidden_ids=hidden)
-            queries = encoder(batch.items, batch.gaps, batch.strengths, vectors)[batch.wanted]
-            loss = sampler.loss(queries, vectors, batch.targets)
+            pool = softmax.pool(batch.targets.numpy())
+            made = tower.towered(batch.items, pool.rows)
+            queries = encoder(made.items, batch.gaps, batch.strengths, made.vectors)[batch.wanted]
+            loss = softmax_loss(queries, made.vectors[made.pool], pool.targets, offsets=pool.offsets)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_([*held, *tower.parameters()], 1.0)
+            tower.step(float(schedule.get_last_lr()[0]) / learning_rate)
             optimizer.step()
             schedule.step()
             losses.append(float(loss.detach()))
@@ -187,7 +201,16 @@ def _cut(indptr: np.ndarray, history: int, rng: np.random.Generator) -> Windows:
     return Windows(np.concatenate([empty, *starts]), np.concatenate([empty, *ends]))
 
 
-class _Softmax:
+@dataclass(frozen=True)
+class Pool:
+    """What a step's targets are compared with: item ``rows`` (p,), each target's place among them (t,), log-Q offsets (p,)."""
+
+    rows: np.ndarray
+    targets: Tensor
+    offsets: Tensor | None = None
+
+
+class Softmax:
     """Full softmax over the items that have events, or a sample of them with the log-Q correction (Bengio 2008)."""
 
     def __init__(self, interactions: Interactions, recipe: SequenceRecipe, rng: np.random.Generator) -> None:
@@ -197,25 +220,26 @@ class _Softmax:
         self._place[self._rows] = np.arange(len(self._rows))
         share = counts[self._rows] ** 0.75
         self._share = share / max(share.sum(), 1e-12)
+        self._until = np.cumsum(self._share)
         wanted = recipe.negatives or (SAMPLED if len(self._rows) > FULL_SOFTMAX_UP_TO else 0)
         self._sampled = wanted if wanted < len(self._rows) else 0
         self._rng = rng
 
-    def loss(self, queries: Tensor, vectors: Tensor, targets: Tensor) -> Tensor:
+    def pool(self, targets: np.ndarray) -> Pool:
+        """All items that have events, or a sample of them and the ``targets`` (t,) rows."""
+        wanted = self._place[targets]
         if not self._sampled:
-            places = torch.from_numpy(self._place)[targets]
-            return softmax_loss(queries, vectors[torch.from_numpy(self._rows)], places)
-        drawn = self._rng.choice(len(self._rows), self._sampled, p=self._share)
-        wanted = self._place[targets.numpy()]
+            return Pool(self._rows, torch.from_numpy(wanted))
+        drawn = np.searchsorted(self._until, self._rng.random(self._sampled), side="right")
+        drawn = np.minimum(drawn, len(self._rows) - 1)  # the sum of shares may end a little below one
         pool, inverse = np.unique(np.concatenate([wanted, drawn]), return_inverse=True)
         chance = -np.expm1(self._sampled * np.log1p(-self._share[pool]))  # of being drawn at least once
         positive = np.bincount(inverse[: len(wanted)], minlength=len(pool)) / len(wanted)
         offsets = -np.log(np.minimum(chance + positive, 1.0))
-        return softmax_loss(
-            queries,
-            vectors[torch.from_numpy(self._rows[pool])],
+        return Pool(
+            self._rows[pool],
             torch.from_numpy(inverse[: len(wanted)].astype(np.int64)),
-            offsets=torch.from_numpy(offsets.astype(np.float32)),
+            torch.from_numpy(offsets.astype(np.float32)),
         )
 
 
@@ -228,8 +252,11 @@ def encode(
     length = encoder.shape.history
     for start in range(0, len(histories), batch):
         part = histories[start : start + batch]
-        items, gaps, strengths = batch_of(part, length=length, item_count=encoder.shape.items)
-        found = encoder(items, gaps, strengths, vectors)[:, -1].numpy()
+        items, gaps, strengths = batch_of(part, length=length, item_count=len(vectors))
+        rows, places = torch.unique(items, return_inverse=True)  # a copy of their vectors, not of all
+        real = rows < len(vectors)
+        places[items == len(vectors)] = int(real.sum())
+        found = encoder(places, gaps, strengths, vectors[rows[real]])[:, -1].numpy()
         queries[start : start + batch] = np.where((part.lengths > 0)[:, None], found, 0.0)
     return queries
 
@@ -240,10 +267,11 @@ def _ndcg(encoder: SequenceEncoder, content: Tensor, validation: Validation) -> 
     vectors = encoder.item_vectors(content)
     queries = encode(encoder, validation.histories, vectors)
     gains = []
-    for start in range(0, len(queries), 1024):
-        part = validation.histories[start : start + 1024]
-        scores = queries[start : start + 1024] @ vectors.numpy().T  # (b, n_items)
-        targets = validation.targets[start : start + 1024]
+    together = max(1, SCORES_AT_ONCE // max(len(vectors), 1))
+    for start in range(0, len(queries), together):
+        part = validation.histories[start : start + together]
+        scores = queries[start : start + together] @ vectors.numpy().T  # (b, n_items)
+        targets = validation.targets[start : start + together]
         here = np.arange(len(targets))
         wanted = scores[here, targets].copy()
         if validation.exclude_seen:

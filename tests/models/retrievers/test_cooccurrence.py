@@ -72,3 +72,32 @@ def test_a_run_of_one_item_counts_once() -> None:
     fitted = Cooccurrence().fit(toy.interactions(), toy.catalog())
     once, often = (fitted.scores(fitted.encode(toy.asking(s))) for s in ([0, 1], [0, 1, 1, 1]))
     np.testing.assert_array_equal(once, often)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=12), min_size=1, max_size=5),
+    st.integers(1, 4),
+    st.integers(1, 8),
+)
+def test_rows_are_what_all_pairs_add_up_to_and_the_strongest_of_it(
+    sequences: list[list[int]], window: int, keep: int
+) -> None:
+    data = _of(sequences, 7)
+    recipe = CooccurrenceRecipe(window=window, pair_power=0.5, popularity_power=0.3, smoothing=2.0)
+    pairs = np.zeros((7, 7))
+    for sequence in sequences:
+        for place, item in enumerate(sequence):
+            for distance, other in enumerate(sequence[place + 1 : place + 1 + window], start=1):
+                pairs[item, other] += distance**-0.5
+    popularity = np.maximum(np.bincount(data.items, minlength=7), 1.0)
+    expected = pairs / np.maximum(pairs.sum(axis=1, keepdims=True) + 2.0, 1e-9) * popularity**-0.3
+    np.testing.assert_allclose(directed(data, recipe).toarray(), expected, rtol=1e-5, atol=1e-7)
+    some = directed(data, recipe, rows=np.array([1, 4])).toarray()
+    np.testing.assert_allclose(some[[1, 4]], expected[[1, 4]], rtol=1e-5, atol=1e-7)
+    assert not some[[0, 2, 3, 5, 6]].any()
+    beside = sp.csr_matrix(np.random.default_rng(1).normal(size=(7, 7)).astype(np.float32))
+    both = strongest(sp.csr_matrix((expected + beside.toarray()).astype(np.float32)), keep).toarray()
+    found = directed(data, recipe, keep=keep, beside=beside)
+    np.testing.assert_allclose(found.toarray(), both, rtol=1e-4, atol=1e-5)
+    assert found.has_sorted_indices

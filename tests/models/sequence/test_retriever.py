@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailorbird.events.interactions import Histories, Interactions
+from tailorbird.models.sequence import training
 from tailorbird.models.sequence.encoder import EncoderShape, SequenceEncoder, softmax_loss
 from tailorbird.models.sequence.inference import QuickEncoder
 from tailorbird.models.sequence.retriever import Sequence, validation_of
+from tailorbird.models.sequence.tower import SparseTower, WholeTower
 from tailorbird.models.sequence.training import _batches, encode, gap_buckets
 from tailorbird.recipes.recipe import SequenceRecipe
 from tests.models import toy
@@ -106,6 +108,32 @@ def test_training_stops_when_validation_no_longer_gains() -> None:
 def test_the_same_seed_gives_the_same_network() -> None:
     one, two = (Sequence(LEARNING, seed=5).fit(toy.interactions(users=6), toy.catalog()) for _ in range(2))
     np.testing.assert_array_equal(one.index.vectors, two.index.vectors)
+
+
+def test_a_large_catalogue_learns_the_ring_from_the_rows_of_each_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(training, "FULL_SOFTMAX_UP_TO", 4)
+    monkeypatch.setattr(training, "SAMPLED", 8)
+    fitted = Sequence(LEARNING).fit(toy.interactions(), toy.catalog())
+    assert toy.best_of(fitted, toy.asking([0, 1, 2], [9, 10]), 1) == [[3], [11]]
+
+
+def test_a_sparse_tower_gives_the_vectors_of_the_whole_one_and_moves_no_others() -> None:
+    network, _ = _network()
+    text, before = torch.randn(50, 4), network.ids.detach().clone()
+    items, pool = torch.tensor([[50, 3, 7], [7, 7, 49]]), np.array([7, 12])
+    whole = WholeTower(network, text, id_dropout=0.0, seed=1).towered(items, pool)
+    tower = SparseTower(network, text, id_dropout=0.0, learning_rate=0.1, seed=1)
+    sparse = tower.towered(items, pool)
+    padded, local = (F.pad(made.vectors, (0, 0, 0, 1)) for made in (whole, sparse))
+    torch.testing.assert_close(padded[whole.items], local[sparse.items])
+    torch.testing.assert_close(whole.vectors[whole.pool], sparse.vectors[sparse.pool])
+    assert sparse.items[0, 0] == len(sparse.vectors)
+    sparse.vectors.sum().backward()
+    tower.step(1.0)
+    moved = torch.nonzero((network.ids != before).any(1)).ravel().tolist()
+    assert moved == [3, 7, 12, 49]
 
 
 @settings(max_examples=30, deadline=None)
