@@ -20,9 +20,10 @@ from feature_repo.layout import (
     layout_file,
     offline_folder,
 )
+from feature_repo.live_items import LiveItems, set_counters
 from feature_repo.offline_rows import OfflineRows
-from feature_repo.online.plugin import NOTHING_SEEN, LiveOnlineStore, Seen, Stored
-from feature_repo.rows import Row, name_key, name_of
+from feature_repo.online.plugin import LiveOnlineStore, Stored
+from feature_repo.rows import Row, name_key
 from feature_repo.values import entity_key
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import TailorbirdError
@@ -55,7 +56,8 @@ class FeatureStoreRoom:
         self.beside = beside
         self.definitions = definitions(self.folder)
         self.rows = OfflineRows(settings)
-        self._items: tuple[Catalog, ItemTable, Seen] | None = None
+        self._items: tuple[Catalog, ItemTable] | None = None
+        self.live_items = LiveItems(self)
 
     @cached_property
     def feast(self) -> FeatureStore:
@@ -143,7 +145,7 @@ class FeatureStoreRoom:
         rows, damaged = self.online.read_rows(self.config, self.definitions.item_profile, keys)
         for place, row in enumerate(rows):
             if row is not None:
-                _set_counters(counters, place, row)
+                set_counters(counters, place, row)
         return counters, {name for name, key in zip(item_ids, keys, strict=True) if key in damaged}
 
     def write_items(self, rows: Sequence[dict[str, object]]) -> None:
@@ -162,22 +164,8 @@ class FeatureStoreRoom:
     def item_table(self, catalog: Catalog) -> ItemTable:
         """The items' features as they are now, aligned with ``catalog``; a repeated call reads only what changed."""
         if self._items is None or self._items[0] is not catalog:
-            self._items = catalog, ItemTable.of(catalog, ItemCounters.empty(len(catalog))), NOTHING_SEEN
-        _, table, before = self._items
-        after, changed = self.online.read_changed(self.config, self.definitions.item_profile, after=before)
-        rows = [(catalog.row_of.get(name_of(ITEM_KEY, key), -1), row) for key, row in changed]
-        if rows:
-            counters = ItemCounters(table.sums.copy(), table.seen.copy(), table.totals.copy())
-            if (
-                after[0] != before[0]
-            ):  # other rows have taken their place: what they do not hold has not happened
-                counters = ItemCounters.empty(len(catalog))
-            for place, row in rows:
-                if place >= 0:
-                    _set_counters(counters, place, row)
-            table = table.with_counters(counters)
-        self._items = catalog, table, after
-        return table
+            self._items = catalog, ItemTable.of(catalog, ItemCounters.empty(len(catalog)))
+        return self.live_items.over(self._items[1])
 
     def applied(self) -> Position:
         """Every event of the stream up to here is in the online rows."""
@@ -223,12 +211,6 @@ def _quiet_feast() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
-
-
-def _set_counters(counters: ItemCounters, place: int, row: Row) -> None:
-    counters.sums[place] = row["item_sums"]
-    counters.seen[place] = row["item_seen"]
-    counters.totals[place] = row["item_total"]
 
 
 def item_row(static: Mapping[str, object], counters: ItemCounters, place: int) -> dict[str, object]:

@@ -177,7 +177,7 @@ class _Moments:
 
 def _service(settings: Settings, writer: ExposureWriter, profiles: Profiles) -> RecommendService:
     features = FeatureStoreRoom(settings)
-    builder = RecommenderBuilder(settings, live_items=features.item_table)
+    builder = RecommenderBuilder(settings, live_items=features.live_items.over)
     arms = ServedArms(
         Follower(settings), builder, budget_bytes=10**10, poll_seconds=3_600.0, refresh_seconds=3_600.0
     )

@@ -11,6 +11,7 @@ from tailorbird.bundle.manifest import BundleError, Manifest
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import Event
+from tailorbird.features.counters import ItemCounters
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import NOBODY, Demographics, demographics_of
 from tailorbird.features.items import ItemTable
@@ -23,8 +24,11 @@ from tailorbird.slate.recommender import Recommender
 from tailorbird.slate.shelf import Shelf
 
 log = logging.getLogger("ray.serve.tailorbird")
-LiveItems = Callable[[Catalog], ItemTable]
-"""Reads the newest item features, aligned with a catalogue."""
+LiveItems = Callable[[ItemTable], ItemTable]
+"""Gives the items of a table with what has happened to them by now."""
+
+
+WARM_EVENTS = 64
 
 
 class RecommenderBuilder:
@@ -102,7 +106,7 @@ class RecommenderBuilder:
             self._stocked[recommender.version] = stamp
         if self._live_items is not None and isinstance(recommender.stages, HybridStages):
             try:
-                table = self._live_items(recommender.catalog)
+                table = self._live_items(recommender.stages.model.item_table)
             except Exception as error:  # the bundle's own item features keep serving
                 log.warning("live item features are away: %s", error)
             else:
@@ -113,10 +117,10 @@ class RecommenderBuilder:
 
     def sample_queries(self, recommender: Recommender) -> Sequence[Query]:
         """Queries to warm a model with before any real one came: nobody, and people with a few events."""
-        ids = recommender.catalog.item_ids
-        facts, now = ItemFacts.of(recommender.catalog), self._clock()
+        some = Catalog(recommender.catalog.items.iloc[: 7 * WARM_EVENTS : 7].reset_index(drop=True))
+        ids, facts, now = some.item_ids, ItemFacts.of(some), self._clock()
         queries = [Query(UserState.empty("warm-up"), now)]
-        for length in (1, 8, 64):
+        for length in (1, 8, WARM_EVENTS):
             events = [
                 Event(
                     f"{length}-{n}",
@@ -124,7 +128,7 @@ class RecommenderBuilder:
                     now - n,
                     now - n,
                     user_id="warm-up",
-                    item_id=str(ids[n * 7 % len(ids)]),
+                    item_id=str(ids[n % len(ids)]),
                 )
                 for n in range(length)
                 if len(ids)
@@ -136,7 +140,7 @@ class RecommenderBuilder:
         if self._live_items is None or not len(catalog):
             return ()
         try:
-            totals = self._live_items(catalog).totals
+            totals = self._live_items(ItemTable.of(catalog, ItemCounters.empty(len(catalog)))).totals
         except Exception as error:
             log.warning("no popularity to fall back on: %s", error)
             return ()

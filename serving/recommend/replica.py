@@ -55,7 +55,7 @@ class Recommend:
         chosen = Settings(**settings)
         features, clock = FeatureStoreRoom(chosen), clock_at(chosen.clock_at)
         features.online.on_damage = lambda rows: metrics.failures.labels("damaged_row").inc(rows)
-        builder = RecommenderBuilder(chosen, live_items=features.item_table, clock=clock)
+        builder = RecommenderBuilder(chosen, live_items=features.live_items.over, clock=clock)
         self._arms = ServedArms(
             Follower(chosen),
             builder,

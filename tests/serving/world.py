@@ -90,7 +90,7 @@ class World:
         self.point("1")
         self.notices = 0
         self.swaps: list[tuple[str, str]] = []
-        self.builder = WatchedBuilder(settings, live_items=self.features.item_table)
+        self.builder = WatchedBuilder(settings, live_items=self.features.live_items.over)
         self.declared: list[Arm] = [PLAIN]
         self.served = ServedArms(
             Follower(settings),

@@ -1,0 +1,68 @@
+"""What has happened to the items until now, from the online store into the tables of the models that serve."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from feature_repo.definitions import ITEM_KEY
+from feature_repo.online.plugin import NOTHING_SEEN, Seen
+from feature_repo.rows import Row, name_of
+from tailorbird.features.counters import ItemCounters
+from tailorbird.features.facts import stable_keys
+from tailorbird.features.items import ItemTable
+
+if TYPE_CHECKING:
+    from feature_repo.store import FeatureStoreRoom
+
+TABLES = 4
+"""Tables whose counters are held: as many as a replica serves versions, and one that comes."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The counters of one table's items, whose ``keys`` (n,) it is known by, and up to where they are read."""
+
+    keys: np.ndarray
+    counters: ItemCounters
+    seen: Seen
+
+
+class LiveItems:
+    """Counters of each item, read once whole, then only where they changed.
+
+    They are written in place: a table that was made of them before sees them too, an item's row for row. What a table's
+    features compare items by (:class:`~tailorbird.features.item_features.ItemFeatures`) stays as it was counted.
+    """
+
+    def __init__(self, room: "FeatureStoreRoom") -> None:
+        self._room = room
+        self._held: list[_Held] = []
+
+    def over(self, base: ItemTable) -> ItemTable:
+        """The items of ``base`` with what has happened to them by now; what the store does not hold has not happened."""
+        held = next((each for each in self._held if each.keys is base.keys), None)
+        before = held.seen if held else NOTHING_SEEN
+        room = self._room
+        after, changed = room.online.read_changed(room.config, room.definitions.item_profile, after=before)
+        # Where other rows have taken the place of those that were read, what these say has not happened.
+        same = held is not None and after[0] == before[0]
+        counters = held.counters if held and same else ItemCounters.empty(len(base))
+        _write(counters, base, changed)
+        others = [each for each in self._held if each.keys is not base.keys]
+        self._held = [*others[-TABLES + 1 :], _Held(base.keys, counters, after)]
+        return base.with_counters(counters)
+
+
+def _write(counters: ItemCounters, base: ItemTable, changed: list[tuple[bytes, Row]]) -> None:
+    places = base.rows_of_keys(stable_keys(name_of(ITEM_KEY, key) for key, _ in changed))
+    for place, (_, row) in zip(places.tolist(), changed, strict=True):
+        if place >= 0:
+            set_counters(counters, place, row)
+
+
+def set_counters(counters: ItemCounters, place: int, row: Row) -> None:
+    """Put what a stored row says into the counters."""
+    counters.sums[place] = row["item_sums"]
+    counters.seen[place] = row["item_seen"]
+    counters.totals[place] = row["item_total"]
