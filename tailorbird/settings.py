@@ -84,6 +84,10 @@ class Settings(BaseSettings):
         description="How long serving reuses a ranking of the same request and profile; 0 is never.",
     )
 
+    result_cache: str = Field(
+        "memory", description="Where rankings are reused from: `memory` of each replica, or a Redis."
+    )
+
     @field_validator("home", "mlruns")
     @classmethod
     def _absolute(cls, path: Path) -> Path:

@@ -4,19 +4,22 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 import httpx
 
+from feature_repo.command import build_features
 from serving.bench.archive import archive
 from serving.bench.events import events
 from serving.bench.exposures import exposures
 from serving.bench.faults import faults
 from serving.bench.load import Load, press, tool
 from serving.bench.machine import machine
+from serving.bench.redis import redis
 from serving.bench.world import declare_second_arm, make_world
 from serving.cluster import free_ports
 from serving.command import addresses, base_url, running
@@ -30,6 +33,7 @@ ANSWERS = 20
 WARM_SECONDS = 3.0
 FEW_USERS = 200
 ARMS_SECONDS = 60.0
+_SHOWN = ("noop_rps", "recommend_rps", "ratio", "online_of_here")
 
 
 @click.group()
@@ -49,6 +53,7 @@ bench.add_command(events)
 bench.add_command(faults)
 bench.add_command(archive)
 bench.add_command(exposures)
+bench.add_command(redis)
 
 
 @bench.command("serving")
@@ -74,6 +79,7 @@ bench.add_command(exposures)
     "--seconds", default=5.0, show_default=True, type=click.FloatRange(1.0), help="Length of one run."
 )
 @click.option("--seed", default=7, show_default=True, help="Seed of the synthetic world.")
+@click.option("--online", metavar="ADDRESS", help="Compare with live profiles kept there, in the same run.")
 @click.option("--without-exposures", is_flag=True, help="Measure also with exposures left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def serving(
@@ -85,6 +91,7 @@ def serving(
     rounds: int,
     seconds: float,
     seed: int,
+    online: str | None,
     without_exposures: bool,
     as_json: bool,
 ) -> None:
@@ -97,6 +104,7 @@ def serving(
     Examples:
         tailorbird bench serving --out build/bench
         tailorbird bench serving --out build/bench --items 50000 --rounds 3 --json
+        tailorbird bench serving --out build/bench --online redis://127.0.0.1:6379/9?prefix=bench
     """
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tailorbird-bench-") as scratch:
@@ -119,6 +127,13 @@ def serving(
             if arms > 1:
                 declare_second_arm(settings)
         plain = measure(settings, people, rounds=rounds, seconds=seconds, folder=home)
+        there: dict[str, object] = {}
+        if online:  # before, there, and again: a machine that slows down meanwhile costs both
+            other = settings.model_copy(update={"online": online})
+            build_features(other)
+            moved = measure(other, people, rounds=2 * rounds, seconds=seconds, folder=home)
+            again = measure(settings, people, rounds=rounds, seconds=seconds, folder=home)
+            there = _compared(moved, with_=[plain, again])
         bare: dict[str, object] = {}
         if without_exposures:
             bare = measure(
@@ -128,6 +143,7 @@ def serving(
             cached = _pressed(settings, people[:FEW_USERS], seconds=seconds, folder=home)
     result = {
         **plain,
+        **there,
         **_figures("cached", [cached]),
         **{f"without_exposures_{name}": bare[name] for name in ("ratio", "ratios") if bare},
         **machine(),
@@ -149,7 +165,7 @@ def serving(
     )
     say(f"wrote {out / 'results.json'}")
     emit(
-        result if as_json else {key: result[key] for key in ("noop_rps", "recommend_rps", "ratio")},
+        result if as_json else {key: result[key] for key in _SHOWN if key in result},
         as_json=as_json,
     )
 
@@ -195,6 +211,18 @@ def measure(
         "one_connection_p99_ms": alone.p99_ms,
         "errors": sum(load.errors for load in (*noop, *recommend)),
         "rounds": [{"noop": asdict(n), "recommend": asdict(r)} for n, r in zip(noop, recommend, strict=True)],
+    }
+
+
+def _compared(moved: Mapping[str, Any], *, with_: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    """What keeping live profiles elsewhere leaves of the ratio."""
+    here = [ratio for each in with_ for ratio in each["ratios"]]
+    return {
+        "online_ratios": moved["ratios"],
+        "online_errors": moved["errors"],
+        "online_one_connection_p50_ms": moved["one_connection_p50_ms"],
+        "here_ratios": here,
+        "online_of_here": statistics.median(moved["ratios"]) / statistics.median(here),
     }
 
 

@@ -193,7 +193,7 @@ def kill_under_load(
     ]
     failed = [call for call in calls if not call.good]
     each = Counter(sum(call.ended >= instant for instant in at) for call in failed)
-    lost, doubled = _compare(settings, tally)
+    lost, doubled = compare(settings, tally)
     return Outcome(
         part=part,
         kills=kills,
@@ -268,7 +268,7 @@ def _wait_until_whole(settings: Settings, started: Started) -> None:
     )
 
 
-def _compare(settings: Settings, tally: Tally) -> tuple[int, int]:
+def compare(settings: Settings, tally: Tally) -> tuple[int, int]:
     """How many acknowledged events are missing from the log or the profiles, and how many count twice there."""
     from feature_repo.store import FeatureStoreRoom
 

@@ -43,6 +43,7 @@ class ProfileFolder:
     def __init__(self, updater: Updater, event_log: Stream[Event], *, retry_seconds: float = 2.0) -> None:
         self._updater, self._log, self._retry_seconds = updater, event_log, retry_seconds
         self._behind, self._stop = threading.Event(), threading.Event()
+        self._trouble = ""
         self._behind.set()  # events may have been stored while nobody folded
         self._applied = BEGINNING
         self.thread = LastingThread(self._catch_up, name="profile-catch-up")
@@ -50,7 +51,12 @@ class ProfileFolder:
     @property
     def behind(self) -> bool:
         """Whether the profiles lack events that the log holds."""
-        return self._behind.is_set()
+        return self._behind.is_set() or bool(self._trouble)  # while it is being tried again, too
+
+    @property
+    def trouble(self) -> str:
+        """Why the profiles could not be brought up to date the last time; empty where they could."""
+        return self._trouble
 
     def fold(self, stored: Sequence[Entry[Event]]) -> bool:
         """Fold events at once; False when the store is away or a long way behind, and they follow later."""
@@ -58,6 +64,7 @@ class ProfileFolder:
             behind = self._updater.apply(stored).behind
         except Exception as error:
             log.warning("profiles lag behind the event log: %s", error)
+            self._trouble = str(error)
             behind = True
         if behind:
             self._behind.set()
@@ -74,8 +81,10 @@ class ProfileFolder:
                 if self._behind.is_set() or self._updater.has_damage() or self._left_behind():
                     self._behind.clear()
                     self._updater.catch_up(self._log)
+                    self._trouble = ""
             except Exception as error:
                 log.warning("profiles cannot catch up yet: %s", error)
+                self._trouble = str(error)
                 self._behind.set()
             self._stop.wait(self._retry_seconds)
 

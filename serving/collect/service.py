@@ -43,7 +43,10 @@ class CollectService:
         lost = self.dead_threads()
         problems = [f"the thread {name} has died: this replica is about to be replaced" for name in lost]
         if self._folder.behind:
-            problems.append("profiles lag behind the event log: they follow once the feature store is back")
+            why = self._folder.trouble
+            problems.append(
+                f"profiles lag behind the event log: they follow once the feature store is back{why and f' ({why})'}"
+            )
         if trouble := self._writer.trouble:
             problems.append(trouble)
         status = "failed" if lost else "degraded" if problems else "ready"

@@ -1,11 +1,24 @@
 """The result cache: rankings by (arm, user, profile version, model version, request). Filters run after it, on every hit."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
 
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.slate.query import Ranking
 
 Key = tuple[str, str, str, str, bytes]
 """The last is the request's digest: a key stays small whatever the request."""
+
+
+class Rankings(Protocol):
+    """Where rankings are kept for a while; ``catalog`` is what their rows are of, ``now`` epoch seconds."""
+
+    def get_many(self, keys: Sequence[Key], *, now: float, catalog: Catalog) -> list[Ranking | None]:
+        """The rankings kept under ``keys``; None for one that is not there or too old."""
+
+    def put_many(self, rankings: Sequence[tuple[Key, Ranking]], *, now: float, catalog: Catalog) -> None:
+        """Keep rankings."""
 
 
 class RankingCache:
@@ -17,6 +30,15 @@ class RankingCache:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def get_many(self, keys: Sequence[Key], *, now: float, catalog: Catalog) -> list[Ranking | None]:
+        """The rankings kept under ``keys``; None for one that is not there or too old."""
+        return [self.get(key, now=now) for key in keys]
+
+    def put_many(self, rankings: Sequence[tuple[Key, Ranking]], *, now: float, catalog: Catalog) -> None:
+        """Keep rankings."""
+        for key, ranking in rankings:
+            self.put(key, ranking, now=now)
 
     def get(self, key: Key, *, now: float) -> Ranking | None:
         """The ranking kept under ``key``, unless it is too old."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from serving import metrics
 from serving.recommend.arms import Served, ServedArms
-from serving.recommend.cache import RankingCache
+from serving.recommend.cache import Rankings
 from serving.recommend.hydrate import Hydrator
 from serving.recommend.visit import Drawn, Visit
 from tailorbird.experiments.arm import CHAMPION
@@ -30,16 +30,16 @@ class SlateDrawer:
         hydrator: Hydrator,
         *,
         demographics: Callable[[str], Demographics] = lambda user: NOBODY,
-        cache: RankingCache | None = None,
+        cache: Rankings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._arms, self._hydrator = arms, hydrator
         self._demographics, self._cache, self._clock = demographics, cache, clock
 
     @property
-    def profiles_away(self) -> bool:
-        """Whether answers are made without profiles at the moment."""
-        return self._hydrator.away
+    def profiles_away(self) -> str:
+        """Why answers are made without profiles at the moment; empty where they are not."""
+        return (self._hydrator.trouble or "it failed") if self._hydrator.away else ""
 
     def draw(self, visits: Sequence[Visit]) -> list[Drawn]:
         """The slates of requests that wait together, in their order; each arm's on one version of its model."""
@@ -102,12 +102,16 @@ class SlateDrawer:
             (arm, query.state.user_key, query.state.version, recommender.version, request)
             for query, request in zip(queries, requests, strict=True)
         ]
-        known = [cache.get(key, now=query.now) for key, query in zip(keys, queries, strict=True)]
+        now, catalog = queries[0].now, recommender.catalog  # drawn together: one instant
+        known = cache.get_many(keys, now=now, catalog=catalog)
         metrics.cache_hits.labels(arm).inc(sum(ranking is not None for ranking in known))
         answered = recommender.recommend_and_rank(queries, known=known)
-        for key, query, before, (_, ranking) in zip(keys, queries, known, answered, strict=True):
-            if before is None and ranking is not None:
-                cache.put(key, ranking, now=query.now)
+        fresh = [
+            (key, ranking)
+            for key, before, (_, ranking) in zip(keys, known, answered, strict=True)
+            if before is None and ranking is not None
+        ]
+        cache.put_many(fresh, now=now, catalog=catalog)
         return [slate for slate, _ in answered]
 
     def _queries(self, visits: Sequence[Visit]) -> tuple[list[Query], bool]:

@@ -31,11 +31,17 @@ class Hydrator:
     ) -> None:
         self._profiles, self._clock, self._on_failure = profiles, clock, on_failure
         self._closed_until = 0.0
+        self._trouble = ""
 
     @property
     def away(self) -> bool:
         """Whether the store failed a moment ago."""
         return self._clock() < self._closed_until
+
+    @property
+    def trouble(self) -> str:
+        """Why the store failed the last time."""
+        return self._trouble
 
     def fetch_profiles(self, user_keys: Sequence[str]) -> tuple[list[UserState], bool]:
         """The profiles, and whether they could be read."""
@@ -44,6 +50,7 @@ class Hydrator:
                 return self._profiles.online_read(user_keys), True
             except Exception as error:
                 self._closed_until = self._clock() + PAUSE_SECONDS
+                self._trouble = str(error)
                 self._on_failure()
                 log.warning("feature store is away, answering without profiles: %s", error)
         return [UserState.empty(key) for key in user_keys], False

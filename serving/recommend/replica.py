@@ -9,11 +9,13 @@ from ray import serve
 from serving.http.front import Front, Route
 from serving.lasting import dead, keep_for_good, refuse_dead
 from serving.loopback import keep_on_this_machine
+from tailorbird.plumbing.redis import RedisAddress
 from tailorbird.settings import Settings
 
 if TYPE_CHECKING:
     from serving.http.schemas import Linked
     from serving.recommend.arms import Standing
+    from serving.recommend.cache import Rankings
 
 
 class Recommend:
@@ -38,7 +40,6 @@ class Recommend:
         from serving.notice import Notice
         from serving.recommend.arms import ServedArms, beats_of
         from serving.recommend.builder import RecommenderBuilder
-        from serving.recommend.cache import RankingCache
         from serving.recommend.draw import SlateDrawer
         from serving.recommend.exposures import ExposureWriter, NoExposures
         from serving.recommend.facts import LiveFacts
@@ -82,7 +83,7 @@ class Recommend:
                 self._arms,
                 Hydrator(features, on_failure=lambda: metrics.failures.labels("feature_store").inc()),
                 demographics=builder.demographics,
-                cache=RankingCache(seconds=result_cache_seconds) if result_cache_seconds > 0 else None,
+                cache=_rankings(chosen, seconds=result_cache_seconds),
                 clock=clock,
             ),
             self._exposures,
@@ -139,6 +140,24 @@ class Recommend:
         self._exposures.close()
         self._shown.close()
         self._happened.close()
+
+
+def _rankings(settings: Settings, *, seconds: float) -> "Rankings | None":
+    """The result cache that the settings name."""
+    from serving import metrics
+    from serving.recommend.cache import RankingCache
+    from serving.recommend.shared_cache import SharedRankingCache
+
+    if seconds <= 0:
+        return None
+    if settings.result_cache == "memory":
+        return RankingCache(seconds=seconds)
+    return SharedRankingCache(
+        RedisAddress.parse(settings.result_cache, setting="result_cache"),
+        workspace=settings.workspace,
+        seconds=seconds,
+        on_failure=lambda: metrics.failures.labels("result_cache").inc(),
+    )
 
 
 async def _link_by_collect(user_id: str, anonymous_id: str, joined: bool) -> "Linked":

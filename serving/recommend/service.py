@@ -91,8 +91,8 @@ class RecommendService:
     def health(self) -> tuple[dict[str, Any], bool]:
         """How this replica is, and whether it may get traffic: it always can, if only with fallback answers."""
         problems = self._arms.troubles()
-        if self._drawer.profiles_away:
-            problems.append("the feature store is away: answers are made without profiles")
+        if away := self._drawer.profiles_away:
+            problems.append(f"the feature store is away, answers are made without profiles: {away}")
         if self._exposures.trouble:
             problems.append(self._exposures.trouble)
         problems += [trouble for trouble in map(trouble_of, self._streams) if trouble]

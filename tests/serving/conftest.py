@@ -27,10 +27,10 @@ def make_world(shop: Settings, tmp_path: Path) -> Iterator[Callable[..., World]]
     """Makes worlds, each on a copy of the shop."""
     made: list[World] = []
 
-    def make(**options: object) -> World:
+    def make(change: Callable[[Settings], Settings] = lambda settings: settings, **options: object) -> World:
         folder = tmp_path / str(len(made))
         folder.mkdir()
-        made.append(World(copied(shop, folder), **options))  # type: ignore[arg-type]
+        made.append(World(change(copied(shop, folder)), **options))  # type: ignore[arg-type]
         return made[-1]
 
     yield make
