@@ -68,4 +68,4 @@ def test_every_engine_passes_the_laws() -> None:
         if cls is not Stream and all(hasattr(cls, name) for name in wanted)
     }
     assert SqliteStream in engines
-    assert engines | {HolesStream} == {laws.engine for laws in StreamLaws.__subclasses__()}
+    assert engines | {HolesStream} <= {laws.engine for laws in StreamLaws.__subclasses__()}
