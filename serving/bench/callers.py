@@ -13,12 +13,16 @@ PAUSE_AFTER_FAILURE_SECONDS = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: when it was sent and answered (monotonic seconds), and its status; 0 where no answer came."""
+    """One request: when it was sent and answered (monotonic seconds), and its status; 0 where no answer came.
+
+    ``later``: the answer says when to ask again (Retry-After).
+    """
 
     caller: int
     started: float
     ended: float
     status: int
+    later: bool = False
 
     @property
     def good(self) -> bool:
@@ -79,7 +83,7 @@ class Callers:
                 )
             except (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError):
                 status, body = 0, b""
-            self.calls.append(Call(caller, started, time.monotonic(), status))
+            self.calls.append(Call(caller, started, time.monotonic(), status, later=line.told_later))
             ask.answered(status, body)
             if status == 0:
                 line.close()
@@ -95,10 +99,13 @@ class Line:
 
     host: str
     port: int
+    told_later: bool = False
+    """Whether the last answer said when to ask again."""
     _streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = field(default=None, init=False)
 
     async def send(self, path: str, body: bytes = b"", *, method: str = "POST") -> tuple[int, bytes]:
         """The status and body of the answer. Raises OSError or EOFError where the connection broke."""
+        self.told_later = False
         if self._streams is None:
             self._streams = await asyncio.open_connection(self.host, self.port)
         reader, writer = self._streams
@@ -112,6 +119,7 @@ class Line:
             (int(each[15:]) for each in head.split(b"\r\n") if each.startswith(b"content-length:")), 0
         )
         answer = await reader.readexactly(length)
+        self.told_later = b"\r\nretry-after:" in head
         if b"\r\nconnection: close" in head:
             self.close()
         return int(head[9:12]), answer

@@ -1,6 +1,5 @@
 """``tailorbird bench faults``: kills each part of the platform under load and counts what callers notice."""
 
-import itertools
 import json
 import os
 import random
@@ -9,68 +8,36 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import click
 import orjson
 import psutil
 
+from serving.bench.broker import BrokerProcess, kill_broker_under_load
 from serving.bench.callers import Ask, Callers, longest_gap
 from serving.bench.machine import machine
+from serving.bench.tally import Tally, compare
 from serving.bench.world import make_world
 from serving.cluster import Started, free_ports
 from serving.command import addresses, base_url, running
-from tailorbird.errors import TailorbirdError
+from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.settings import Settings, load_settings
-from tailorbird.streams.factory import open_events
-from tailorbird.streams.position import BEGINNING
 
 REPLICAS = {"recommend": "recommend", "collect": "collect", "admin": "admin", "updater": "collect"}
 """Whose replicas hold each part: the updater is a thread of every collect replica."""
 PARTS = ("recommend", "collect", "proxy", "admin", "updater")
+BROKER = "broker"
 CALLERS = 4
 OPERATORS = 2
 """Who ask the admin application while it is killed."""
 PAUSE_SECONDS = 0.005
-BATCH = 5
 BEFORE_SECONDS = 1.0
 AFTER_SECONDS = 3.0
 WHOLE_SECONDS = 120.0
 """How long the platform may take to be whole again before the next kill."""
-
-
-@dataclass
-class Tally:
-    """Events as their sender knows them: a batch is sent again until it is acknowledged."""
-
-    prefix: str
-    acknowledged: list[str] = field(default_factory=list)
-    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
-    _unanswered: dict[int, list[str]] = field(default_factory=dict)
-
-    def ask(self, caller: int) -> Ask:
-        """The caller's unanswered batch again, or the next one."""
-        ids = self._unanswered.get(caller)
-        if ids is None:
-            first = next(self._numbers) * BATCH
-            ids = self._unanswered[caller] = [f"{self.prefix}-{n}" for n in range(first, first + BATCH)]
-        batch = [
-            {
-                "messageId": message,
-                "type": "view",
-                "userId": f"fault-{self.prefix}-{caller}",
-                "itemId": f"item-{hash(message) % 200}",
-            }
-            for message in ids
-        ]
-
-        def answered(status: int, body: bytes) -> None:
-            if status == 202:
-                self.acknowledged += self._unanswered.pop(caller)
-
-        return Ask("/v1/events", orjson.dumps({"batch": batch}), answered)
 
 
 @dataclass(frozen=True)
@@ -94,11 +61,20 @@ class Outcome:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for faults.json.")
 @click.option("--kills", default=10, show_default=True, type=click.IntRange(1), help="Kills of each part.")
 @click.option(
-    "--part", "parts", multiple=True, type=click.Choice(PARTS), help="Only these parts.  [default: all]"
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Choice([*PARTS, BROKER]),
+    help="Only these parts.  [default: all]",
+)
+@click.option(
+    "--broker", metavar="COMMAND", help="What runs the broker that TAILORBIRD_EVENTS names; it is killed too."
 )
 @click.option("--seed", default=7, show_default=True, help="Seed of the world and of the choice of replica.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def faults(out: Path, kills: int, parts: tuple[str, ...], seed: int, as_json: bool) -> None:
+def faults(
+    out: Path, kills: int, parts: tuple[str, ...], broker: str | None, seed: int, as_json: bool
+) -> None:
     r"""Kill -9 one part after the other while people ask and act, and count what they notice.
 
     Eight callers without a pause: four ask for recommendations, four send batches of events and send a batch again until
@@ -106,13 +82,21 @@ def faults(out: Path, kills: int, parts: tuple[str, ...], seed: int, as_json: bo
     caller went without a good answer, `lost` and `doubled` compare what was acknowledged with the log and the profiles.
     The updater is a thread of the collect replicas: its row kills one of those while events are all the load there is.
 
+    With --broker the command is started first; its storage must outlive it. Its row kills it and starts it again some seconds later.
+
     \b
     Examples:
         tailorbird bench faults --out build/bench
         tailorbird bench faults --out build/bench --kills 3 --part proxy --part collect
+        tailorbird bench faults --out build/bench --part broker --broker "tansu broker …"
     """
+    if BROKER in parts and not broker:
+        raise UsageError("--part broker needs --broker", remedy="give the command that runs the broker")
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="tailorbird-bench-") as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix="tailorbird-bench-") as scratch,
+        BrokerProcess(broker) as process,
+    ):
         home = Path(scratch)
         settings = load_settings(
             home=home / "home", mlruns=home / "mlruns", workspace="bench", port=free_ports(1)[0]
@@ -123,7 +107,19 @@ def faults(out: Path, kills: int, parts: tuple[str, ...], seed: int, as_json: bo
             )
         outcomes = []
         wanted = [part for part in PARTS if part in parts or not parts]
-        with running(settings) as started, progress("Killing", total=len(wanted) * kills) as bar:
+        broken = None
+        total = (len(wanted) + (process.command is not None)) * kills
+        with running(settings) as started, progress("Killing", total=total) as bar:
+            if process.command is not None and (BROKER in parts or not parts):
+                bar.update(description="killing the broker")
+                broken = kill_broker_under_load(
+                    settings,
+                    process,
+                    people=people,
+                    kills=kills,
+                    rng=random.Random(seed),
+                    on_kill=bar.advance,
+                )
             for part in wanted:
                 bar.update(description=f"killing {part}")
                 outcomes.append(
@@ -137,12 +133,21 @@ def faults(out: Path, kills: int, parts: tuple[str, ...], seed: int, as_json: bo
                         on_kill=bar.advance,
                     )
                 )
+    if broken is not None:
+        (out / "broker.json").write_text(
+            json.dumps({**asdict(broken), **machine()}, indent=2) + "\n", "utf-8"
+        )
+        table([asdict(broken)], title=f"The broker killed {kills} times, under load")
     rows = [asdict(outcome) for outcome in outcomes]
     (out / "faults.json").write_text(json.dumps({"parts": rows, **machine()}, indent=2) + "\n", "utf-8")
-    table(rows, title=f"Killed {kills} times each, under load")
+    if rows:
+        table(rows, title=f"Killed {kills} times each, under load")
     say(f"wrote {out / 'faults.json'}")
     emit(
-        {"parts": rows} if as_json else {row["part"]: row["failed_per_kill"] for row in rows}, as_json=as_json
+        {"parts": rows, "broker": asdict(broken) if broken else None}
+        if as_json
+        else {row["part"]: row["failed_per_kill"] for row in rows},
+        as_json=as_json,
     )
 
 
@@ -266,32 +271,3 @@ def _wait_until_whole(settings: Settings, started: Started) -> None:
     raise TailorbirdError(
         f"the platform is not whole again after {WHOLE_SECONDS:.0f} s", remedy="see the log of the cluster"
     )
-
-
-def compare(settings: Settings, tally: Tally) -> tuple[int, int]:
-    """How many acknowledged events are missing from the log or the profiles, and how many count twice there."""
-    from feature_repo.store import FeatureStoreRoom
-
-    stored: Counter[str] = Counter()
-    owners: Counter[str] = Counter()
-    with open_events(settings) as log:
-        position = BEGINNING
-        while chunk := log.read(position):
-            for entry in chunk.entries:
-                if entry.record.message_id.startswith(f"{tally.prefix}-"):
-                    stored[entry.record.message_id] += 1
-                    owners[entry.record.user_key] += 1
-            position = chunk.position
-    room = FeatureStoreRoom(settings)
-    keys = sorted(owners)
-    deadline = time.monotonic() + 30.0
-    while True:  # a profile that was delayed follows
-        folded = {state.user_key: state.total for state in room.online_read(keys)}
-        if all(folded[key] >= owners[key] for key in keys) or time.monotonic() > deadline:
-            break
-        time.sleep(0.2)
-    lost = sum(stored[message] == 0 for message in tally.acknowledged)
-    lost += sum(max(0, owners[key] - folded[key]) for key in keys)
-    doubled = sum(count - 1 for count in stored.values())
-    doubled += sum(max(0, folded[key] - owners[key]) for key in keys)
-    return lost, doubled

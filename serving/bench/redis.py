@@ -14,8 +14,9 @@ import click
 import orjson
 
 from serving.bench.callers import Ask, Callers, longest_gap
-from serving.bench.faults import CALLERS, PAUSE_SECONDS, Tally, compare
+from serving.bench.faults import CALLERS, PAUSE_SECONDS
 from serving.bench.machine import machine
+from serving.bench.tally import Tally, compare
 from serving.bench.world import make_world
 from serving.cluster import free_ports
 from serving.command import base_url, running

@@ -18,7 +18,8 @@ import psutil
 import pytest
 
 from serving.bench.callers import Ask, Callers
-from serving.bench.faults import Tally, replicas_of
+from serving.bench.faults import replicas_of
+from serving.bench.tally import Tally
 from serving.bench.world import make_world, promote_folder, register_folder
 from serving.cluster import free_ports
 from tailorbird.features.functions import user_vector

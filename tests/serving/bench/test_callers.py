@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from serving.bench.callers import Ask, Call, Callers, longest_gap
-from serving.bench.faults import Tally
+from serving.bench.tally import Tally
 
 
 @pytest.mark.parametrize(
