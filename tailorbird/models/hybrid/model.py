@@ -1,7 +1,6 @@
 """The hybrid: several retrievers propose, one ranker orders. Fitting it is :mod:`tailorbird.models.hybrid.fit`."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
@@ -26,7 +25,6 @@ from tailorbird.models.base import Asked, Retriever
 from tailorbird.models.hybrid.rows import RowCache
 from tailorbird.models.hybrid.shortlist import Shortlist, merge, signals_of
 from tailorbird.models.ranker.ranker import Ranker
-from tailorbird.models.retrievers.best import best_of_some
 from tailorbird.models.retrievers.content import Content
 from tailorbird.models.retrievers.cooccurrence import Cooccurrence
 from tailorbird.models.retrievers.habit import Habit
@@ -262,16 +260,9 @@ class HybridModel:
         return self.ranker.item_part(self.item_features.rows(rows))
 
     def _merged(self, asked: Sequence[Asked], k: int, allowed: Allowed, turns: np.ndarray) -> Shortlist:
-        """The union of the sources' best; where few rows are allowed, of all these."""
+        """The union of the sources' best."""
         k = max(0, min(k, len(allowed)))
-        if len(allowed) <= max(k, math.isqrt(k * len(self.catalog))):
-            # A search would have to look at k / share rows until k of them are allowed: no fewer than there are.
-            free = allowed.rows()
-            lists = [
-                best_of_some(free, each.score(free), allowed.blocked.code, allowed.few, k) for each in asked
-            ]
-        else:
-            lists = [each.best(k, allowed) for each in asked]
+        lists = [each.best(k, allowed) for each in asked]
         rows, ranks = merge(lists, turns, k)
         scores = np.stack([each.score(rows) for each in asked], axis=1)  # (c, s)
         return Shortlist(rows, ranks, signals_of(scores, ranks))

@@ -1,6 +1,7 @@
 """What everybody takes now: decayed counts, globally and per segment. The fallback that always answers."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Histories, Interactions
 from tailorbird.models.allowed import Allowed
 from tailorbird.models.base import Retriever
-from tailorbird.models.retrievers.best import first_allowed
+from tailorbird.models.retrievers.best import best_of_some, first_allowed
 from tailorbird.plumbing.disk import mapped
 from tailorbird.recipes.recipe import PopularityRecipe
 
@@ -119,7 +120,10 @@ class PopularityAsked:
     ordered: np.ndarray
 
     def best(self, k: int, allowed: Allowed) -> np.ndarray:
-        """The first of the list that are allowed."""
+        """The first of the list that are allowed; where they are so few that they come late, the best of them."""
+        if len(allowed) < math.isqrt(k * len(self.ordered)):
+            rows = allowed.rows()
+            return best_of_some(rows, self.score(rows), allowed.blocked.code, allowed.few, k)
         return first_allowed(self.ordered, allowed.blocked.code, allowed.few, k)
 
     def score(self, rows: np.ndarray) -> np.ndarray:

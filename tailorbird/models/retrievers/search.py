@@ -19,6 +19,8 @@ MEASURED = 128
 """Queries that the choice rests on."""
 NEVER_SEARCHED = 20_000
 """Up to so many vectors nothing is measured: to score them all takes less than a search with its overhead."""
+ROWS = 4_096
+"""Rows by which the time to score one is measured."""
 POINTS_PER_LIST = 40
 SELECT_BELOW = 0.5
 """Share of allowed rows below which FAISS is told which they are; above, some more are looked for."""
@@ -38,6 +40,8 @@ class Search:
     recall: float = 1.0
     whole_ms: float = 0.0
     search_ms: float = 0.0
+    row_us: float = 0.0
+    """Microseconds to score one given row."""
 
     @property
     def whole(self) -> bool:
@@ -79,6 +83,10 @@ class SearchAsked:
         if k == 0 or not self.query.any():
             return NO_ROWS
         share, probes = allowed.share, self.search.probes
+        if len(allowed) * self.search.row_us < 1000 * self.search.search_ms / share:
+            rows = allowed.rows()  # a search among so few takes longer: it looks into more lists
+            rows = rows[rows < len(self.vectors)]
+            return best_of_some(rows, self.score(rows), allowed.blocked.code, allowed.few, k)
         selects = share < SELECT_BELOW
         wanted = self.search.widen * (k + len(allowed.few)) / (1.0 if selects else share)
         while True:
@@ -121,7 +129,11 @@ def choose_search(vectors: np.ndarray, queries: np.ndarray) -> tuple[Search, Any
     )
     whole_ms = _milliseconds(lambda q: WholeAsked(vectors @ q).best(AT, everything), queries)
     search_ms = _milliseconds(lambda q: SearchAsked(vectors, q, index, search).best(AT, everything), queries)
-    search = replace(search, whole_ms=round(whole_ms, 3), search_ms=round(search_ms, 3))
+    rows = rng.integers(0, len(vectors), ROWS)
+    row_us = 1000 * _milliseconds(lambda q: _products(vectors, rows, q), queries) / ROWS
+    search = replace(
+        search, whole_ms=round(whole_ms, 3), search_ms=round(search_ms, 3), row_us=round(row_us, 4)
+    )
     return (search, index) if search_ms < whole_ms else (replace(search, lists=0, probes=0, recall=1.0), None)
 
 
@@ -182,8 +194,5 @@ def _products(vectors: np.ndarray, rows: np.ndarray, query: np.ndarray) -> np.nd
     """(c,) float32 inner products of ``query`` (d,) with the ``rows`` (c,) of ``vectors`` (n, d)."""
     products = np.empty(len(rows), np.float32)
     for place in range(len(rows)):
-        total, row = np.float32(0.0), rows[place]
-        for at in range(len(query)):
-            total += vectors[row, at] * query[at]
-        products[place] = total
+        products[place] = np.dot(vectors[rows[place]], query)
     return products

@@ -142,7 +142,7 @@ def test_numpy_and_torch_give_the_same_query(seed: int, events: int, blocks: int
     network, vectors = _network(blocks=blocks)
     history = _history(np.random.default_rng(seed), events)
     other = _history(np.random.default_rng(seed + 1), 25 - events)
-    quick = QuickEncoder.of(network, vectors.numpy())
+    quick = QuickEncoder.of(network, vectors.numpy().__getitem__)
     expected = encode(network, history, vectors)
     np.testing.assert_allclose(quick.encode([history]), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(quick.encode([other, history])[1:], expected, rtol=1e-4, atol=1e-5)
