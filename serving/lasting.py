@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 log = logging.getLogger("ray.serve.tailorbird")
 PAUSE_SECONDS = 0.5
 """Between an error and the next try: an error that stays must not become a busy loop."""
+SWITCH_SECONDS = 0.0005
 
 
 class LastingThread:
@@ -64,3 +66,8 @@ def keep_for_good() -> None:
     """Have the garbage collector pass over what stands now: a replica's catalogue and its parts live as long as it does."""
     gc.collect()
     gc.freeze()
+
+
+def give_way_often() -> None:
+    """Have threads that compute in Python give way to a request ten times as often as by default: a new version loads beside."""
+    sys.setswitchinterval(SWITCH_SECONDS)

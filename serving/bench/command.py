@@ -18,7 +18,7 @@ from serving.bench.events import events
 from serving.bench.exposures import exposures
 from serving.bench.faults import faults
 from serving.bench.load import Load, press, tool
-from serving.bench.machine import machine
+from serving.bench.machine import Steps, machine, memory_mb
 from serving.bench.redis import redis
 from serving.bench.world import declare_second_arm, make_world
 from serving.cluster import free_ports
@@ -116,14 +116,15 @@ def serving(
             port=free_ports(1)[0],
             replicas=replicas,
         )
+        steps = Steps()
         with progress("Making the world") as step:
-            people = make_world(
-                settings,
-                items=items,
-                users=users,
-                seed=seed,
-                on_step=lambda name: step.update(description=name),
-            )
+
+            def on_step(name: str) -> None:
+                steps(name)
+                step.update(description=name)
+
+            people = make_world(settings, items=items, users=users, seed=seed, on_step=on_step)
+            steps("made")
             if arms > 1:
                 declare_second_arm(settings)
         plain = measure(settings, people, rounds=rounds, seconds=seconds, folder=home)
@@ -154,6 +155,8 @@ def serving(
         "users": users,
         "arms": arms,
         "seed": seed,
+        "making_seconds": steps.seconds,
+        "making_peak_mb": steps.peak_mb,
     }
     (out / "results.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     table(
@@ -201,6 +204,7 @@ def measure(
             seconds=seconds,
             folder=folder,
         )
+        memory = [memory_mb(pid) for pid in _replica_pids(settings)]
     ratios = [r.rps / n.rps for n, r in zip(noop, recommend, strict=True)]
     return {
         **_figures("noop", noop),
@@ -209,6 +213,7 @@ def measure(
         "ratios": ratios,
         "one_connection_p50_ms": alone.p50_ms,
         "one_connection_p99_ms": alone.p99_ms,
+        "replica_memory_mb": memory,
         "errors": sum(load.errors for load in (*noop, *recommend)),
         "rounds": [{"noop": asdict(n), "recommend": asdict(r)} for n, r in zip(noop, recommend, strict=True)],
     }
@@ -262,6 +267,12 @@ def _wait_for_arms(settings: Settings) -> None:
         f"not every replica holds {declared} arms after {ARMS_SECONDS:.0f} s: {arms}",
         remedy="see the logs of the replicas",
     )
+
+
+def _replica_pids(settings: Settings) -> list[int]:
+    """The processes of the replicas on this machine: their names end with it."""
+    arms = httpx.get(f"{addresses(settings)['admin']}/v1/arms", timeout=30).json()["arms"]
+    return sorted({int(each["replica"].rpartition("-")[2]) for arm in arms for each in arm["replicas"]})
 
 
 def _figures(name: str, loads: Sequence[Load]) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ray import serve
 
 from serving.http.front import Front, Route
-from serving.lasting import dead, keep_for_good, refuse_dead
+from serving.lasting import dead, give_way_often, keep_for_good, refuse_dead
 from serving.loopback import keep_on_this_machine
 from tailorbird.plumbing.redis import RedisAddress
 from tailorbird.settings import Settings
@@ -51,6 +51,7 @@ class Recommend:
         from tailorbird.streams.factory import open_events, open_exposures
 
         keep_on_this_machine()
+        give_way_often()
         torch.set_num_threads(1)
         faiss.omp_set_num_threads(1)
         chosen = Settings(**settings)
