@@ -58,7 +58,7 @@ class Catalog:
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> "Catalog":
         """Take any frame with ``item_id``; missing columns get their empty value, ids become strings."""
-        items = pd.DataFrame({"item_id": frame["item_id"].astype(str).to_numpy()})
+        items = pd.DataFrame({"item_id": _names(frame["item_id"])})
         for column, empty in (("title", ""), ("text", ""), ("brand", "")):
             items[column] = _text(frame[column]) if column in frame else empty
         items["categories"] = (
@@ -73,7 +73,10 @@ class Catalog:
                 else np.nan
             )
         items["attributes"] = _text(frame["attributes"]) if "attributes" in frame else "{}"
-        return cls(items[list(ITEM_COLUMNS)].drop_duplicates("item_id", keep="last").reset_index(drop=True))
+        items = items[list(ITEM_COLUMNS)]
+        if len({item_id for item_id in items["item_id"]}) < len(items):  # noqa: C416 - lets other threads run
+            items = items.drop_duplicates("item_id", keep="last").reset_index(drop=True)
+        return cls(items)
 
     @classmethod
     def of_ids(cls, item_ids: Iterable[str]) -> "Catalog":
@@ -242,8 +245,17 @@ def _told_since(folder: Path, stamp: Stamp | None, kind: Kind) -> list[Entry]:
         return [entry for entry in log.all_after(stamp.held(log.name)) if entry.patch.kind == kind]
 
 
+def _names(column: pd.Series) -> np.ndarray:
+    """The values as text; what is text already is not made again, which would keep other threads waiting."""
+    if pd.api.types.infer_dtype(column, skipna=False) == "string":
+        return column.to_numpy(object)
+    return column.astype(str).to_numpy()
+
+
 def _text(column: pd.Series) -> np.ndarray:
-    return column.fillna("").astype(str).to_numpy()
+    if pd.api.types.infer_dtype(column, skipna=False) == "string":
+        return column.to_numpy(object)
+    return _names(column.fillna(""))
 
 
 def strings_of(value: object) -> list[str]:

@@ -18,6 +18,7 @@ ITEMS_FILE, USERS_FILE = "items.parquet", "users.parquet"
 LOCK_FILE = ".writing.lock"
 """Held by whoever replaces a table: ingest, or the compaction of patches."""
 _KEY = b"tailorbird.catalog"
+ROWS_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ def read_table(path: Path) -> tuple[pd.DataFrame, Stamp]:
     """A table with what it is, both of one moment. Raises FileNotFoundError."""
     with path.open("rb") as handle:
         table = pq.read_table(handle)
-        return table.to_pandas(), _stamp(table.schema.metadata, handle.fileno())
+        # Part by part: making Python's objects lets no other thread run, and requests wait beside.
+        parts = [part.to_pandas() for part in table.to_batches(max_chunksize=ROWS_AT_ONCE)]
+        frame = pd.concat(parts, ignore_index=True) if parts else table.to_pandas()
+        return frame, _stamp(table.schema.metadata, handle.fileno())
 
 
 def read_stamp(path: Path) -> Stamp:
