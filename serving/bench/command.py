@@ -14,6 +14,7 @@ import httpx
 
 from feature_repo.command import build_features
 from serving.bench.archive import archive
+from serving.bench.catalogue import catalogue
 from serving.bench.events import events
 from serving.bench.exposures import exposures
 from serving.bench.faults import faults
@@ -46,12 +47,14 @@ def bench() -> None:
         tailorbird bench events --out build/bench
         tailorbird bench faults --out build/bench --kills 3
         tailorbird bench archive
+        tailorbird bench catalogue --out build/bench
     """
 
 
 bench.add_command(events)
 bench.add_command(faults)
 bench.add_command(archive)
+bench.add_command(catalogue)
 bench.add_command(exposures)
 bench.add_command(redis)
 

@@ -83,7 +83,8 @@ def reason(error: ValidationError, *, where: str = "") -> str:
 
 def pointer(location: Iterable[int | str]) -> str:
     """A JSON pointer (RFC 6901)."""
-    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)
+    parts = [str(part) for part in location if not str(part).startswith("<")]  # which kind of value was tried
+    return "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)
 
 
 def shown(value: object) -> str:

@@ -8,13 +8,17 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     StrictBool,
     StrictFloat,
     StrictInt,
+    Tag,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+
+from tailorbird.experiments.scenarios import LARGEST_BOOST, MOST_BOOSTS, MOST_PINS
 
 Identifier = Annotated[str, Field(min_length=1, max_length=256)]
 ItemIds = Annotated[list[Identifier], Field(max_length=10_000)]
@@ -77,6 +81,44 @@ class ItemFilter(Body):
     )
 
 
+Expression = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=4_096,
+        description='A filter in words, such as `price < 50 and not brand = "x"` (docs/catalog.md).',
+        json_schema_extra={"format": "filter-expression"},
+    ),
+]
+
+
+OBJECT, TEXT = "<object>", "<text>"
+"""How the kinds of a filter are told apart; problems leave them out of their pointers."""
+Filter = Annotated[
+    Annotated[ItemFilter, Tag(OBJECT)] | Annotated[Expression, Tag(TEXT)],
+    Discriminator(lambda value: TEXT if isinstance(value, str) else OBJECT),
+]
+
+
+class BoostIn(Body):
+    """Items to move up, or down."""
+
+    filter: Expression
+    by: Annotated[float, Field(ge=-LARGEST_BOOST, le=LARGEST_BOOST, allow_inf_nan=False)] = Field(
+        description="In standard deviations of the candidates' scores; down where negative."
+    )
+
+
+class PinIn(Body):
+    """An item that stands at a place of the answer, where it may be shown at all."""
+
+    item_id: Identifier
+    place: Annotated[StrictInt, Field(ge=1, le=MAX_RESULTS), BeforeValidator(whole)]
+
+
+Most = Annotated[StrictInt, Field(ge=1, le=MAX_RESULTS), BeforeValidator(whole)]
+
+
 class Visitor(Body):
     """Who asks. Without an id the answer is made for an unknown visitor."""
 
@@ -92,8 +134,16 @@ class RecommendationRequest(Visitor):
     scenario: Identifier = "home"
     num_results: Results = 20
     item_id: Identifier | None = Field(default=None, description="The item the person is looking at.")
-    filter: ItemFilter | None = None
+    filter: Filter | None = Field(
+        default=None,
+        description="What every item must fulfil: as an object, or as an expression over any attribute.",
+    )
+    include_item_ids: ItemIds | None = Field(default=None, description="The only items that may be shown.")
     exclude_item_ids: ItemIds = []
+    boost: Annotated[list[BoostIn], Field(max_length=MOST_BOOSTS)] = []
+    pin: Annotated[list[PinIn], Field(max_length=MOST_PINS)] = []
+    max_per_category: Most | None = Field(default=None, description="Of one most specific category.")
+    max_per_brand: Most | None = None
     explain: StrictBool = False
     cursor: str | None = Field(
         default=None, max_length=100_000, description="From the answer before, for the next page."

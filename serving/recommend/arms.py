@@ -12,6 +12,7 @@ from serving.heartbeat import ArmBeat
 from serving.lasting import LastingThread
 from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.versions import LoadedVersions
+from tailorbird.catalog.delta import CatalogFollower
 from tailorbird.errors import TailorbirdError
 from tailorbird.experiments.arm import CHAMPION, CHAMPION_ARM, Arm
 from tailorbird.slate.query import Query
@@ -20,6 +21,9 @@ from tailorbird.slate.recommender import Recommender
 log = logging.getLogger("ray.serve.tailorbird")
 NOTICE_SECONDS = 0.1
 """How often a replica looks for a notice that an alias moved; without one it looks at the registry itself, less often."""
+
+HEAR_SECONDS = 0.5
+"""How often a replica looks what was told of the catalogue."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class ServedArms:
         budget_bytes: int,
         poll_seconds: float,
         refresh_seconds: float,
+        catalogue: CatalogFollower | None = None,
         noticed: Callable[[], object] = lambda: None,
         on_swap: Callable[[str, Standing], object] = lambda outcome, standing: None,
         on_change: Callable[[Sequence[Standing]], object] = lambda standings: None,
@@ -64,6 +69,7 @@ class ServedArms:
         self._follower, self._builder, self._declared = follower, builder, declared
         self._budget = budget_bytes
         self._poll_seconds, self._refresh_seconds = poll_seconds, refresh_seconds
+        self._catalogue = catalogue
         self._noticed, self._on_swap, self._on_change = noticed, on_swap, on_change
         self._versions = LoadedVersions(builder)
         self._arms: Sequence[Arm] = (CHAMPION_ARM,)
@@ -85,6 +91,8 @@ class ServedArms:
         self._stop.set()
         if self.thread is not None:
             self.thread.join(timeout=5)
+        if self._catalogue is not None:
+            self._catalogue.close()
 
     @property
     def arms(self) -> Sequence[Arm]:
@@ -149,6 +157,20 @@ class ServedArms:
         if not table[CHAMPION].version:
             table[CHAMPION] = self._listed(table[CHAMPION].arm, table[CHAMPION].trouble)
         self._table = table
+
+    def hear(self) -> None:
+        """Take over what was told of items and users since the last time; nothing of it is as long as the catalogue."""
+        delta = self._catalogue.changes() if self._catalogue is not None else None
+        if delta is None:
+            return
+        if delta.replaced:
+            self._builder.read_users()
+            self.refresh()
+        self._builder.tell_users(delta.users)
+        self._versions.tell(delta.items)
+        champion = self._table[CHAMPION].recommender
+        if champion is not None and not champion.version:
+            champion.shelf.tell(delta.items)
 
     def _followed(self) -> Mapping[str, Standing]:
         """Bring every arm to where its alias points, one after the other; the table afterwards."""
@@ -246,8 +268,11 @@ class ServedArms:
             self._on_swap("refused", now)
 
     def _watch(self) -> None:
-        looked = time.monotonic()
+        looked = heard = time.monotonic()
         while not self._stop.wait(min(NOTICE_SECONDS, self._poll_seconds)):
+            if time.monotonic() - heard >= HEAR_SECONDS:
+                self.hear()
+                heard = time.monotonic()
             notice = self._noticed()
             if notice != self._seen or time.monotonic() - looked >= self._poll_seconds:
                 looked, self._seen = time.monotonic(), notice

@@ -2,18 +2,20 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tailorbird.bundle import open_bundle
 from tailorbird.bundle.manifest import BundleError, Manifest
 from tailorbird.catalog.catalog import Catalog, Users
+from tailorbird.catalog.files import ITEMS_FILE, read_stamp
+from tailorbird.catalog.told import Told
 from tailorbird.errors import TailorbirdError
-from tailorbird.events.schema import Event
+from tailorbird.events.schema import Event, user_key
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.facts import ItemFacts
-from tailorbird.features.functions import NOBODY, Demographics, demographics_of
+from tailorbird.features.functions import NOBODY, Demographics, demographics_of, told_more
 from tailorbird.features.items import ItemTable
 from tailorbird.features.state import UserState
 from tailorbird.models.hybrid.stages import HybridStages, recommender_of
@@ -42,12 +44,16 @@ class RecommenderBuilder:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings, self._live_items, self._clock = settings, live_items, clock
-        self._demographics = demographics_of(Users.read(settings.catalog_folder))
-        self._stocked: dict[str, float] = {}
+        self.read_users()
+        self._stocked: dict[str, str] = {}
 
     def demographics(self, key: str) -> Demographics:
         """What we know of a person apart from what they did."""
         return self._demographics.get(key, NOBODY)
+
+    def read_users(self) -> None:
+        """Read again what is known of people apart from what they did."""
+        self._demographics = demographics_of(Users.read(self._settings.catalog_folder))
 
     def with_bundle(self, folder: Path, *, version: str) -> Recommender:
         """Open a bundle, every checksum verified.
@@ -91,19 +97,20 @@ class RecommenderBuilder:
         return Recommender(
             name=self._settings.model_name,
             version="",
-            shelf=Shelf.of(catalog),
+            shelf=Shelf.of(catalog).restocked(catalog),
             chain=FallbackChain.of(catalog, everyone=self._popular(catalog), editorial=self._editorial()),
             trouble=why,
         )
 
     def refreshed(self, recommender: Recommender, *, always: bool = False) -> Recommender:
         """The same recommender with the newest stock and item features."""
-        path = self._settings.catalog_folder / "items.parquet"
-        stamp = path.stat().st_mtime if path.exists() else 0.0
-        if stamp and (always or stamp != self._stocked.get(recommender.version)):
+        # A compaction changes the file and says nothing new: the shelf has heard it all.
+        path = self._settings.catalog_folder / ITEMS_FILE
+        generation = read_stamp(path).generation
+        if generation and (always or generation != self._stocked.get(recommender.version)):
             current = Catalog.read(self._settings.catalog_folder)
             recommender = replace(recommender, shelf=recommender.shelf.restocked(current))
-            self._stocked[recommender.version] = stamp
+            self._stocked[recommender.version] = generation
         if self._live_items is not None and isinstance(recommender.stages, HybridStages):
             try:
                 table = self._live_items(recommender.stages.model.item_table)
@@ -114,6 +121,12 @@ class RecommenderBuilder:
                     recommender, stages=recommender.stages.with_items(table, now=self._clock())
                 )
         return recommender
+
+    def tell_users(self, users: Mapping[str, Told]) -> None:
+        """Take over what was told of users."""
+        for user_id, told in users.items():
+            key = user_key(user_id=user_id, anonymous_id=None)
+            self._demographics[key] = told_more(self.demographics(key), told)
 
     def sample_queries(self, recommender: Recommender) -> Sequence[Query]:
         """Queries to warm a model with before any real one came: nobody, and people with a few events."""

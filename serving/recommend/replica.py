@@ -1,5 +1,6 @@
 """One replica of the recommend application: its parts, made where it runs, and its routes."""
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,9 @@ class Recommend:
         from serving.recommend.hydrate import Hydrator
         from serving.recommend.service import RecommendService
         from serving.recommend.trace import TraceService, recommender_of
+        from tailorbird.catalog.delta import CatalogFollower
         from tailorbird.experiments.declared import ARMS_FILE, read_arms
+        from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
         from tailorbird.plumbing.clock import clock_at
         from tailorbird.streams.factory import open_events, open_exposures
 
@@ -57,6 +60,7 @@ class Recommend:
         chosen = Settings(**settings)
         features, clock = FeatureStoreRoom(chosen), clock_at(chosen.clock_at)
         features.online.on_damage = lambda rows: metrics.failures.labels("damaged_row").inc(rows)
+        catalogue = CatalogFollower(chosen.catalog_folder)  # before anything of it is read
         builder = RecommenderBuilder(chosen, live_items=features.live_items.over, clock=clock)
         self._arms = ServedArms(
             Follower(chosen),
@@ -65,6 +69,7 @@ class Recommend:
             budget_bytes=chosen.arms_memory_mb * 1_000_000,
             poll_seconds=chosen.alias_poll_seconds,
             refresh_seconds=chosen.item_refresh_seconds,
+            catalogue=catalogue,
             noticed=Notice(Path(folder)).stamp,
             on_swap=_count_swap,
             on_change=lambda standings: self._heartbeat.now(),
@@ -78,6 +83,7 @@ class Recommend:
             arms=lambda: beats_of(self._arms.standings()),
             exposures=lambda: {"waiting": self._exposures.waiting},
         )
+        scenarios = ScenarioFile(chosen.folder / SCENARIOS_FILE, clock=time.monotonic)
         self._service = RecommendService(
             self._arms,
             SlateDrawer(
@@ -91,6 +97,8 @@ class Recommend:
             workspace=chosen.workspace,
             workspace_key=chosen.workspace_key,
             clock=clock,
+            scenarios=scenarios.get,
+            trouble=lambda: scenarios.trouble,
             sample_share=chosen.exposure_sample,
             streams=(self._shown, self._happened),
         )

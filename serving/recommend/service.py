@@ -13,24 +13,24 @@ import orjson
 
 from serving import metrics
 from serving.http.bodies import parse_body
-from serving.http.cursor import read_cursor, write_cursor
+from serving.http.cursor import write_cursor
 from serving.http.front import Answer, Request
 from serving.http.problems import ProblemError, shown
-from serving.http.schemas import MAX_RESULTS, ItemFilter, RankRequest, RecommendationRequest, Visitor
+from serving.http.schemas import MAX_RESULTS, RankRequest, RecommendationRequest, Visitor
 from serving.recommend.arms import ServedArms
+from serving.recommend.asked import asked_for, require_known
 from serving.recommend.batch import Batcher
 from serving.recommend.draw import Ask, SlateDrawer
 from serving.recommend.exposures import ExposureWriter, described
 from serving.recommend.visit import Drawn, Visit
 from tailorbird.experiments.arm import Arm
 from tailorbird.experiments.assign import Unit, assign
+from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
 from tailorbird.exposures.exposure import SAMPLE_SHARE, new_recommendation_id
-from tailorbird.slate.query import NO_RULES, Rules
 from tailorbird.slate.recommender import Recommender
 from tailorbird.streams.stream import Stream, trouble_of
 
 log = logging.getLogger("ray.serve.tailorbird")
-_NO_FILTER = ItemFilter()
 DEFAULT_RESULTS = 20
 Assign = Callable[[Unit, Sequence[Arm]], str]
 """Names the arm of a unit, one of the arms."""
@@ -48,6 +48,8 @@ class RecommendService:
         workspace: str,
         workspace_key: str,
         assign: Assign = assign,
+        scenarios: Callable[[str], Scenario] = lambda name: NO_SCENARIO,
+        trouble: Callable[[], str] = lambda: "",
         sample_share: float = SAMPLE_SHARE,
         streams: Sequence[Stream[Any]] = (),
         clock: Callable[[], float] = time.time,
@@ -55,6 +57,7 @@ class RecommendService:
         self._arms, self._drawer, self._exposures = arms, drawer, exposures
         self._workspace, self._workspace_key = workspace, workspace_key
         self._assign, self._clock = assign, clock
+        self._scenarios, self._trouble = scenarios, trouble
         self._sample_share, self._streams = sample_share, streams
         self._batcher: Batcher[Visit, Answer] = Batcher(self._answers, rescue=self._rescued)
 
@@ -91,6 +94,8 @@ class RecommendService:
     def health(self) -> tuple[dict[str, Any], bool]:
         """How this replica is, and whether it may get traffic: it always can, if only with fallback answers."""
         problems = self._arms.troubles()
+        if self._trouble():
+            problems.append(self._trouble())
         if away := self._drawer.profiles_away:
             problems.append(f"the feature store is away, answers are made without profiles: {away}")
         if self._exposures.trouble:
@@ -111,23 +116,16 @@ class RecommendService:
 
     async def _recommendations(self, raw: bytes) -> Answer:
         body = parse_body(RecommendationRequest, raw)
-        wanted = body.filter or _NO_FILTER
-        rules = NO_RULES
-        if wanted is not _NO_FILTER:
-            rules = Rules(tuple(wanted.categories), tuple(wanted.brands), wanted.min_price, wanted.max_price)
+        scenario = self._scenarios(body.scenario)
+        defaults = b"" if scenario is NO_SCENARIO else repr(scenario).encode()
         visit = self._visit(
             body,
             scenario=body.scenario,
-            key=blake2b(raw, digest_size=16).digest(),
+            key=blake2b(raw + defaults, digest_size=16).digest(),
             size=len(raw),
-            k=body.num_results,
-            rules=rules,
-            exclude=frozenset(body.exclude_item_ids),
-            shown=read_cursor(body.cursor),
-            item_id=body.item_id,
-            keep_seen=None if wanted.seen == "default" else wanted.seen == "keep",
-            explain=body.explain,
+            **asked_for(body, scenario),
         )
+        require_known(body, self._arms.current(visit.arm).recommender)
         return await self._batcher.submit(visit)
 
     def _answers(self, visits: Sequence[Visit]) -> list[Answer]:

@@ -3,11 +3,12 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from registry.follower import Release
 from serving.recommend.builder import RecommenderBuilder
+from tailorbird.catalog.told import Told
 from tailorbird.errors import TailorbirdError
 from tailorbird.slate.query import Query
 from tailorbird.slate.recommender import Recommender
@@ -88,6 +89,11 @@ class LoadedVersions:
                 log.warning("item features of version %r stay as they were: %s", version, error)
             else:
                 self._loaded[version] = Loaded(loaded.release, fresh, loaded.size)
+
+    def tell(self, items: Mapping[str, Told]) -> None:
+        """Tell every version's shelf what was told of items."""
+        for loaded in self._loaded.values():
+            loaded.recommender.shelf.tell(items)
 
     def keep(self, versions: Collection[str]) -> None:
         """Let go of every version but these."""

@@ -118,6 +118,7 @@ def _request(query: Query) -> Mapping[str, object]:
         wishes["itemId"] = query.item_id
     if query.keep_seen is not None:
         wishes["keepSeen"] = query.keep_seen
+    wishes |= query.wishes.said
     if query.rules is not NO_RULES:
         rules = query.rules
         asked = {

@@ -12,7 +12,8 @@ from tailorbird.exposures.words import act_in_words, fall_in_words
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.segments import segment_of
-from tailorbird.slate.query import Query, Rules
+from tailorbird.slate.filtering.parser import parse_filter
+from tailorbird.slate.query import NO_WISHES, Query, Rules, Wishes
 from tailorbird.slate.recommender import Recommender
 from tailorbird.slate.words import filled_in, number_of, rule_in_words
 
@@ -129,6 +130,7 @@ def _query(exposure: Exposure, rebuilt: Rebuilt, demographics: Demographics) -> 
             asked.get("minPrice"),
             asked.get("maxPrice"),
         ),
+        wishes=Wishes(where=parse_filter(str(asked["filter"]))) if "filter" in asked else NO_WISHES,
         item_id=asked.get("itemId"),
         keep_seen=asked.get("keepSeen"),
         segment=segment_of(demographics),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailorbird.catalog.catalog import Users
+from tailorbird.catalog.told import Told
 from tailorbird.events.schema import user_key
 from tailorbird.features.facts import BUCKETS
 from tailorbird.features.records import MICROSECONDS, microseconds
@@ -45,6 +46,15 @@ def demographics_of(users: Users) -> dict[str, Demographics]:
             table["user_id"], table["age"], table["gender"], table["country"], strict=True
         )
     }
+
+
+def told_more(person: Demographics, told: Told) -> Demographics:
+    """What we know of a person after a patch (``tailorbird.catalog.told``)."""
+    age, texts = person.age, {"gender": person.gender, "country": person.country}
+    if "age" in told:
+        age = float("nan") if told["age"] is None else float(told["age"])
+    texts.update({name: told[name] or "" for name in texts if name in told})
+    return Demographics(age=age, **texts)
 
 
 def user_vector(state: UserState, *, now: float, demographics: Demographics = NOBODY) -> np.ndarray:

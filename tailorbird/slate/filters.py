@@ -133,7 +133,41 @@ class RulesFilter:
 
     def removes(self, query: Query, known: Known, shelf: Shelf) -> "np.ndarray | Block":
         """The items that break a rule."""
-        return shelf.breaking(query.rules) if query.rules else NO_ROWS
+        return shelf.breaking(query.rules.term, now=query.now) if query.rules else NO_ROWS
+
+
+class DeletedItemsFilter:
+    """Leaves out what is in the catalogue no more."""
+
+    reason = "deleted"
+
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> Block:
+        """The deleted items."""
+        return shelf.deleted_at(query.now)
+
+
+class WhereFilter:
+    """Leaves out what does not fulfil the expression of the request or its scenario."""
+
+    reason = "filter"
+
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> "np.ndarray | Block":
+        """The items that do not fulfil it."""
+        where = query.wishes.where
+        return NO_ROWS if where is None else shelf.breaking(where, now=query.now)
+
+
+class NotIncludedFilter:
+    """Leaves out what is not among the only items that the caller wants."""
+
+    reason = "not_included"
+
+    def removes(self, query: Query, known: Known, shelf: Shelf) -> "np.ndarray | Block":
+        """The items that were not named."""
+        include = query.wishes.include
+        return (
+            NO_ROWS if include is None else shelf.all_but(frozenset(_rows(sorted(include), shelf).tolist()))
+        )
 
 
 @dataclass(frozen=True)
@@ -145,10 +179,11 @@ class StandingRulesFilter:
 
     def removes(self, query: Query, known: Known, shelf: Shelf) -> Block:
         """The items that break a rule."""
-        return shelf.breaking(self.rules)
+        return shelf.breaking(self.rules.term, now=query.now)
 
 
 FILTERS: tuple[Filter, ...] = (
+    DeletedItemsFilter(),
     HiddenItemsFilter(),
     SeenItemsFilter(),
     OutOfStockFilter(),
@@ -156,6 +191,8 @@ FILTERS: tuple[Filter, ...] = (
     ExcludedItemsFilter(),
     ShownItemsFilter(),
     RulesFilter(),
+    WhereFilter(),
+    NotIncludedFilter(),
 )
 """In the order in which their reasons win."""
 

@@ -12,16 +12,23 @@ from tailorbird.slate.filters import Screen
 from tailorbird.slate.query import Query, Ranking, SlateItem
 from tailorbird.slate.select import VarietySelector
 from tailorbird.slate.shelf import Shelf
+from tailorbird.slate.wishes import Caps, arranged
 from tailorbird.slate.words import number_of
 
 
 def select_rows(
-    ranking: Ranking, screen: Screen, shelf: Shelf, *, k: int, max_category_share: float
+    ranking: Ranking, screen: Screen, shelf: Shelf, query: Query, *, caps: Caps, max_category_share: float
 ) -> tuple[np.ndarray, int]:
-    """(≤ k,) places of the ranking to show, best first, and how many more of it could be shown."""
+    """(≤ query.k,) places of the ranking to show, best first, and how many more of it could be shown."""
     places = np.flatnonzero(screen.allowed.of(ranking.candidates.rows))
     shelves = shelf.shelf_of[ranking.candidates.rows[places]]
-    chosen = places[VarietySelector(max_category_share).select(shelves, k)]
+    varied, pins = VarietySelector(max_category_share), query.wishes.pins
+    if query.wishes.arranges:
+        order = places[varied.select(shelves, len(places))]
+        rows = ranking.candidates.rows[order]
+        chosen = order[arranged(rows, pins, shelf, caps, first=len(query.shown), k=query.k)]
+    else:
+        chosen = places[varied.select(shelves, query.k)]
     return chosen, len(places) - len(chosen)
 
 
@@ -47,6 +54,7 @@ def filled(
     catalog: Catalog,
     *,
     missing: int,
+    caps: Caps,
     taken: np.ndarray = NO_ROWS,
 ) -> tuple[list[SlateItem], str]:
     """Up to ``missing`` items from the chain that are not ``taken``, and the name of the first list that gave one."""
@@ -56,7 +64,7 @@ def filled(
         for row in rows.tolist():
             if len(items) == missing:
                 return items, items[0].sources[0] if items else ""
-            if row not in used:
+            if row not in used and caps.take(row):
                 used.add(row)
                 items.append(SlateItem(str(catalog.item_ids[row]), 0.0, (name,)))
     return items, items[0].sources[0] if items else ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.state import UserState
 from tailorbird.models.allowed import Blocked
+from tailorbird.slate.filtering.terms import Among, Compare, Every, Term
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,61 @@ class Rules:
     def __bool__(self) -> bool:
         return self != NO_RULES
 
+    @cached_property
+    def term(self) -> Term:
+        """The same as an expression: an unknown price fulfils no price rule."""
+        terms: list[Term] = []
+        for attribute, names in (("category", self.categories), ("brand", self.brands)):
+            if names:
+                terms.append(Among(attribute, names))
+        for sign, price in ((">=", self.min_price), ("<=", self.max_price)):
+            if price is not None:
+                terms.append(Compare("price", sign, float(price)))
+        return Every(tuple(terms))
+
 
 NO_RULES = Rules()
+
+
+@dataclass(frozen=True)
+class Boost:
+    """Items that fulfil ``term`` are moved ``by`` so many standard deviations of the candidates' scores; down where negative."""
+
+    term: Term
+    by: float
+
+
+@dataclass(frozen=True)
+class Pin:
+    """An item that stands at ``place`` (from 1) of the answer, where it may be shown at all."""
+
+    item_id: str
+    place: int
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a caller or a scenario demands of an answer beside who it is for; the default demands nothing."""
+
+    where: Term | None = None
+    """What every item must fulfil."""
+    include: frozenset[str] | None = None
+    """The only items that may be shown; None: all."""
+    boosts: tuple[Boost, ...] = ()
+    pins: tuple[Pin, ...] = ()
+    per_category: int | None = None
+    """Items of one (most specific) category at most."""
+    per_brand: int | None = None
+    said: Mapping[str, object] = field(default_factory=dict, compare=False)
+    """The same in the words of the request, for the record."""
+
+    @property
+    def arranges(self) -> bool:
+        """Whether places depend on more than the scores."""
+        return bool(self.pins) or self.per_category is not None or self.per_brand is not None
+
+
+NO_WISHES = Wishes()
 
 
 @dataclass(frozen=True)
@@ -37,6 +92,7 @@ class Query:
     context: Mapping[str, object] = field(default_factory=dict)
     demographics: Demographics = NOBODY
     rules: Rules = NO_RULES
+    wishes: Wishes = NO_WISHES
     exclude: frozenset[str] = frozenset()
     """Items the caller does not want."""
     shown: tuple[str, ...] = ()
@@ -64,6 +120,14 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def with_more(self, others: "Candidates") -> "Candidates":
+        """These, then ``others`` of the same sources."""
+        signals = None
+        if self.signals is not None and others.signals is not None:
+            signals = np.concatenate([self.signals, others.signals])
+        rows, ranks = np.concatenate([self.rows, others.rows]), np.concatenate([self.ranks, others.ranks])
+        return Candidates(rows, self.source_names, ranks, signals)
 
     def where(self, keep: np.ndarray) -> "Candidates":
         """Keep the candidates of a boolean mask or an index array."""

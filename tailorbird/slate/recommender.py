@@ -15,6 +15,7 @@ from tailorbird.slate.filters import FILTERS, Filter, Known, Screen
 from tailorbird.slate.page import filled, items_of, select_rows
 from tailorbird.slate.query import Candidates, Query, Ranking, Slate, SlateItem
 from tailorbird.slate.shelf import Shelf
+from tailorbird.slate.wishes import Caps, boosted
 
 COLD_START = "cold_start"
 """The model answered, but knows nothing of this user."""
@@ -170,21 +171,31 @@ class Recommender:
         failure: str = "",
     ) -> Slate:
         """Select one page from a ranking, filtered once more, and fill what is missing from the fallback chain."""
-        k = min(query.k, PAGE_LIMIT)
+        asked = query.k
+        query = query if query.k <= PAGE_LIMIT else replace(query, k=PAGE_LIMIT)
+        k, caps = query.k, Caps(self.shelf, query.wishes)
         items: list[SlateItem] = []
         rows = np.zeros(0, np.int64)
         found: Candidates | None = None
         waiting = 0
         if ranking is not None:
+            ranking = self._wished(query, ranking, screen)
             chosen, waiting = select_rows(
-                ranking, screen, self.shelf, k=k, max_category_share=self.policy.max_category_share
+                ranking,
+                screen,
+                self.shelf,
+                query,
+                caps=caps,
+                max_category_share=self.policy.max_category_share,
             )
             items = items_of(ranking, chosen, self.catalog, explain=query.explain)
             found = ranking.candidates.where(chosen)
             rows = found.rows
         fallback = "" if query.state.total or query.item_id else COLD_START
         if len(items) < k:
-            others, name = filled(self.chain, query, screen, self.catalog, missing=k - len(items), taken=rows)
+            others, name = filled(
+                self.chain, query, screen, self.catalog, missing=k - len(items), caps=caps, taken=rows
+            )
             items += others
             fallback = name or fallback
         return Slate(
@@ -192,13 +203,33 @@ class Recommender:
             model_name=self.name,
             model_version=self.version,
             fallback=fallback,
-            partial=len(items) < query.k,
+            partial=len(items) < asked,
             more=waiting > 0 or screen.size > len(items),
             removed=screen.removed,
             user_vector=ranking.user_vector if ranking is not None else np.zeros(0, np.float32),
             scored_at=ranking.scored_at if ranking is not None else 0.0,
             found=found,
             failure=failure,
+        )
+
+    def _wished(self, query: Query, ranking: Ranking, screen: Screen) -> Ranking:
+        """The ranking with its boosts, and with the pinned items that no source proposed."""
+        wishes = query.wishes
+        if wishes.boosts:
+            ranking = boosted(ranking, wishes.boosts, self.shelf, now=query.now)
+        if not wishes.pins:
+            return ranking
+        rows = self.catalog.rows([pin.item_id for pin in wishes.pins]).astype(np.int64)
+        rows = np.unique(rows[rows >= 0])
+        rows = rows[screen.allowed.of(rows) & ~np.isin(rows, ranking.candidates.rows)]
+        if not len(rows) or self.stages is None:
+            return ranking
+        more = self.stages.admit(query, rows)
+        ((scores, _),) = self.stages.score([query], [more])
+        return replace(
+            ranking,
+            candidates=ranking.candidates.with_more(more),
+            scores=np.concatenate([ranking.scores, scores.astype(np.float32)]),
         )
 
     def _rankings(

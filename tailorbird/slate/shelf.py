@@ -12,43 +12,38 @@ import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.catalog.history import Versions, no_history
+from tailorbird.catalog.told import Told
 from tailorbird.features.facts import stable_keys
 from tailorbird.models.allowed import Blocked
-from tailorbird.slate.query import Rules
+from tailorbird.slate.filtering.columns import ItemColumns
+from tailorbird.slate.filtering.selection import BITMAP_SECONDS, Selections
+from tailorbird.slate.filtering.terms import Term
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-_OF_NO_STOCK = ("shelf_of", "price", "_keys", "_launches")
+_OF_NO_STOCK = ("shelf_of", "_keys")
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """Items as filters see them: price (n,), stock (n,) with NaN for unknown, and who belongs to which category or brand."""
+    """Items as filters see them: stock (n,) with NaN for unknown, and what expressions can ask of them.
+
+    With ``columns`` the shelf is live: what these say of stock, launches, deletions and every attribute holds, and they may
+    change under it, by one thread. Blocks are made anew when they have.
+    """
 
     catalog: Catalog
     stock: np.ndarray  # (n,) float64
-    by_category: Mapping[str, np.ndarray] = field(repr=False, compare=False)
-    """Rows (m,) int32 of each category's items: made once, so that a caller's filter never scans the catalogue."""
-    by_brand: Mapping[str, np.ndarray] = field(repr=False, compare=False)
+    columns: ItemColumns | None = field(default=None, repr=False, compare=False)
     past: Versions | None = field(default=None, repr=False, compare=False)
     """What stocks were before; None where only the present is asked for."""
 
     @classmethod
     def of(cls, catalog: Catalog) -> "Shelf":
         """Make the shelf of a catalogue with the stock it names."""
-        items = catalog.items
-        counts = np.fromiter(map(len, items["categories"]), np.int64, len(items))
-        return cls(
-            catalog,
-            items["stock"].to_numpy(float),
-            by_category=_rows_by_name(
-                np.repeat(np.arange(len(items)), counts),
-                [name for names in items["categories"] for name in names],
-            ),
-            by_brand=_rows_by_name(np.arange(len(items)), items["brand"].tolist()),
-        )
+        return cls(catalog, catalog.items["stock"].to_numpy(float))
 
     @classmethod
     def of_past(
@@ -59,21 +54,28 @@ class Shelf:
         Where an item was never seen to change, its stock of that time is unknown: today's is held against nothing.
         ``current`` names today's stock where ``catalog`` is an older one.
         """
-        shelf = cls.of(catalog)
         past = Versions(no_history() if history is None else history, _rows_of(catalog, history))
         changed = np.zeros(len(catalog), bool)
         changed[past.rows] = True
-        if current is not None:
-            shelf = shelf.restocked(current)
-        return replace(shelf, stock=np.where(changed, shelf.stock, np.nan), past=past)
+        newest = catalog if current is None else _as_in(catalog, current)
+        stock = newest.items["stock"].to_numpy(float)
+        return cls(catalog, np.where(changed, stock, np.nan), past=past)
 
     def restocked(self, current: Catalog) -> "Shelf":
-        """The same items with the stock that ``current`` names; an item that left the catalogue is out of stock."""
-        newest = current.items.set_index("item_id")["stock"].reindex(self.catalog.item_ids)
-        gone = ~self.catalog.items["item_id"].isin(current.items["item_id"]).to_numpy()
-        fresh = replace(self, stock=np.where(gone, 0.0, newest.to_numpy(float)))
+        """The same items, live, with all that ``current`` says of them; an item that left the catalogue is out of stock."""
+        newest = _as_in(self.catalog, current)
+        fresh = replace(self, stock=newest.items["stock"].to_numpy(float), columns=ItemColumns.of(newest))
         fresh.__dict__.update({name: value for name, value in self.__dict__.items() if name in _OF_NO_STOCK})
         return fresh
+
+    def tell(self, items: Mapping[str, Told]) -> None:
+        """Take over what was told of items; those of another catalogue are left out. Only a live shelf hears."""
+        if self.columns is None:
+            return
+        rows = [(self.catalog.row_of.get(key, -1), told) for key, told in items.items()]
+        known = [(row, told) for row, told in rows if row >= 0]
+        if known:
+            self.columns.change(known)
 
     def __len__(self) -> int:
         return len(self.stock)
@@ -81,22 +83,37 @@ class Shelf:
     def sold_out_at(self, now: float) -> "np.ndarray | Block":
         """The items whose stock is known to be used up at ``now`` (epoch seconds): a block; of the past, rows (m,)."""
         if self.past is None:
-            return self._sold_out
+            return self.blocks.kept(
+                ("sold out", self._touched("stock")), lambda: Block(self._numbers("stock") <= 0)
+            )
         rows = np.unique(self.past.rows)
         held = self.past.at(rows, np.full(len(rows), round(now * 1e6), np.int64))
         return rows[self.past.numbers("stock", self.stock[rows], held) <= 0]
 
     def unlaunched_at(self, now: float) -> "Block":
         """The items that are known to be launched after ``now`` (epoch seconds)."""
-        to_come, last = self._launches
-        if now >= last:
-            return self._nothing
-        key = len(to_come) - int(np.searchsorted(to_come, now, side="right"))
-        return self.blocks.kept(("unlaunched", key), lambda: Block(self.catalog.launches > now))
+        return self._passing("launched_at", now, lambda launches: launches > now)
 
-    def breaking(self, rules: Rules) -> "Block":
-        """The items that do not fulfil ``rules``; an unknown price fulfils no price rule."""
-        return self.blocks.kept(rules, lambda: Block(~self.allowed(rules)))
+    def deleted_at(self, now: float) -> "Block":
+        """The items that are there no more at ``now`` (epoch seconds)."""
+        return self._passing("deleted_at", now, lambda deletions: deletions <= now)
+
+    def breaking(self, term: Term, *, now: float) -> "Block":
+        """The items that do not fulfil an expression."""
+        selection = self.selections.of(term)
+        moment = int(now // BITMAP_SECONDS) if selection.clocked else 0
+        key = (term, self._version, moment)
+        return self.blocks.kept(key, lambda: Block(~selection.bitmap(now=now)))
+
+    def all_but(self, rows: frozenset[int]) -> "Block":
+        """Every item but those of ``rows``."""
+
+        def others() -> Block:
+            mask = np.ones(len(self), bool)
+            mask[list(rows)] = False
+            return Block(mask)
+
+        return self.blocks.kept(("all but", rows), others)
 
     def blocked(self, blocks: Sequence["Block"]) -> Blocked:
         """All ``blocks`` together: each row has the number, from 1, of the first that has it; empty ones are not counted."""
@@ -109,17 +126,47 @@ class Shelf:
         return Blocks()
 
     @cached_property
-    def _sold_out(self) -> "Block":
-        return Block(self.stock <= 0)
+    def selections(self) -> Selections:
+        """The expressions asked lately."""
+        return Selections(self.columns if self.columns is not None else ItemColumns.of(self.catalog))
+
+    @property
+    def _version(self) -> int:
+        return self.columns.version if self.columns is not None else 0
+
+    def _touched(self, name: str) -> int:
+        return self.columns.touched[name] if self.columns is not None else 0
+
+    def _numbers(self, name: str) -> np.ndarray:
+        """(n,) a column of numbers as it is now."""
+        if self.columns is not None:
+            return self.columns.numbers(name)
+        return self.stock if name == "stock" else self.catalog.items[name].to_numpy(float)
+
+    def _passing(self, name: str, now: float, is_blocked: Callable[[np.ndarray], np.ndarray]) -> "Block":
+        """A block over a column of instants, the same until the clock passes one of them."""
+        instants = self._instants(name)
+        key = (name, self._touched(name), int(np.searchsorted(instants, now, side="right")))
+        if not len(instants):
+            return self._nothing
+        return self.blocks.kept(key, lambda: Block(is_blocked(self._numbers(name))))
+
+    def _instants(self, name: str) -> np.ndarray:
+        """(m,) the known instants of a column, ascending."""
+        kept, version = self._kept_instants, self._touched(name)
+        found = kept.get(name)
+        if found is None or found[0] != version:
+            values = self._numbers(name)
+            found = kept[name] = version, np.sort(values[np.isfinite(values)])
+        return found[1]
+
+    @cached_property
+    def _kept_instants(self) -> dict[str, tuple[int, np.ndarray]]:
+        return {}
 
     @cached_property
     def _nothing(self) -> "Block":
         return Block(np.zeros(len(self), bool))
-
-    @cached_property
-    def _launches(self) -> tuple[np.ndarray, float]:
-        known = np.sort(self.catalog.launches[np.isfinite(self.catalog.launches)])
-        return known, float(known[-1]) if len(known) else -np.inf
 
     @cached_property
     def shelf_of(self) -> np.ndarray:
@@ -128,10 +175,13 @@ class Shelf:
         codes: np.ndarray = pd.factorize(np.asarray(last, dtype=object))[0].astype(np.int32)
         return codes
 
-    @cached_property
-    def price(self) -> np.ndarray:
-        """(n,) prices, NaN where unknown."""
-        return self.catalog.items["price"].to_numpy(float)
+    @property
+    def brand_of(self) -> np.ndarray:
+        """(≥ n,) int32 code of each item's brand; 0 where there is none."""
+        brand = self.selections.columns.attribute("brand")
+        assert brand is not None
+        assert brand.coded is not None
+        return brand.coded.codes
 
     def rows_of_keys(self, keys: np.ndarray) -> np.ndarray:
         """(m,) int64 rows of item keys (``facts.stable_key``); -1 where a key is not of this catalogue."""
@@ -147,40 +197,19 @@ class Shelf:
         order = np.argsort(keys, kind="stable")
         return keys[order], order.astype(np.int64)
 
-    def allowed(self, rules: Rules) -> np.ndarray:
-        """(n,) True where an item fulfils ``rules``; an unknown price fulfils no price rule."""
-        keep = np.ones(len(self), bool)
-        if rules.categories:
-            keep &= self._any_of(self.by_category, rules.categories)
-        if rules.brands:
-            keep &= self._any_of(self.by_brand, rules.brands)
-        if rules.min_price is not None:
-            keep &= self.price >= rules.min_price
-        if rules.max_price is not None:
-            keep &= self.price <= rules.max_price
-        return keep
-
-    def _any_of(self, rows_of: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
-        mask = np.zeros(len(self), bool)
-        for name in names:  # a name that nobody uses costs one look-up
-            rows = rows_of.get(name)
-            if rows is not None:
-                mask[rows] = True
-        return mask
-
 
 def _rows_of(catalog: Catalog, history: pd.DataFrame | None) -> np.ndarray:
     return catalog.rows([] if history is None else history["item_id"]).astype(np.int64)
 
 
-def _rows_by_name(rows: np.ndarray, names: Sequence[object]) -> dict[str, np.ndarray]:
-    """The rows of every name; ``rows`` and ``names`` are (m,), a row may occur with several names."""
-    codes, uniques = pd.factorize(np.asarray(names, dtype=object))
-    order = np.argsort(codes, kind="stable")
-    order = order[np.searchsorted(codes[order], 0) :]  # -1: no name
-    ends = np.cumsum(np.bincount(codes[order], minlength=len(uniques)))
-    parts = np.split(rows[order].astype(np.int32), ends[:-1]) if len(uniques) else []
-    return dict(zip(map(str, uniques), parts, strict=True))
+def _as_in(catalog: Catalog, current: Catalog) -> Catalog:
+    """The rows of ``catalog`` with the values of ``current``; what left it is out of stock."""
+    rows = current.rows(catalog.item_ids)
+    both = pd.concat([current.items, catalog.items], ignore_index=True)
+    there = np.where(rows >= 0, rows, len(current) + np.arange(len(catalog)))
+    items = both.iloc[there].reset_index(drop=True)
+    items.loc[rows < 0, "stock"] = 0.0
+    return Catalog(items)
 
 
 class Block:

@@ -23,6 +23,9 @@ RULES: Mapping[str, str] = {
     "excluded": "left out by the request",
     "shown_before": "shown on an earlier page",
     "rule": "against the request's filter",
+    "filter": "against the filter of the request or its scenario",
+    "not_included": "not among the only items asked for",
+    "deleted": "not in the catalogue any more",
 }
 
 

@@ -3,7 +3,7 @@
 import datetime as dt
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,11 @@ from serving.recommend.service import RecommendService
 from serving.recommend.trace import TraceService, recommender_of
 from serving.writer import GroupWriter
 from tailorbird.bundle import BUNDLE_PATH, Origin, open_bundle, write_bundle
+from tailorbird.catalog.delta import CatalogFollower
+from tailorbird.catalog.store import CatalogStore
+from tailorbird.catalog.told import Patch
 from tailorbird.experiments.arm import CHAMPION, Arm, SlateSettings
+from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
 from tailorbird.exposures.exposure import Exposure
 from tailorbird.features.state import UserState
 from tailorbird.settings import Settings
@@ -90,6 +94,7 @@ class World:
         self.point("1")
         self.notices = 0
         self.swaps: list[tuple[str, str]] = []
+        self.catalogue = CatalogFollower(settings.catalog_folder)
         self.builder = WatchedBuilder(settings, live_items=self.features.live_items.over)
         self.declared: list[Arm] = [PLAIN]
         self.served = ServedArms(
@@ -99,6 +104,7 @@ class World:
             budget_bytes=budget,
             poll_seconds=poll_seconds,
             refresh_seconds=60,
+            catalogue=self.catalogue,
             noticed=noticed or (lambda: self.notices),
             on_swap=lambda outcome, standing: self.swaps.append((outcome, standing.version)),
         )
@@ -118,6 +124,7 @@ class World:
             cache=cache,
             clock=lambda: self.clock,
         )
+        self.scenarios = ScenarioFile(settings.folder / SCENARIOS_FILE, clock=lambda: self.clock)
         self.service = RecommendService(
             self.served,
             self.drawer,
@@ -125,6 +132,8 @@ class World:
             workspace="toy",
             workspace_key=settings.workspace_key,
             assign=lambda unit, arms: self.chosen.get(unit.user_key, "champion"),
+            scenarios=self.scenarios.get,
+            trouble=lambda: self.scenarios.trouble,
             sample_share=1.0,
             streams=(self.shown, self.log),
             clock=lambda: self.clock,
@@ -173,6 +182,12 @@ class World:
     def point(self, version: str, alias: str = "champion") -> None:
         """Move an alias, as an operator would; replicas look when the test lets them."""
         self.registry.client.set_registered_model_alias(self.registry.name, alias, version)
+
+    def tell(self, *patches: Patch) -> None:
+        """Tell the catalogue something, and let the replica hear of it."""
+        with closing(CatalogStore(self.settings.catalog_folder)) as store:
+            store.put(patches, now=self.clock)
+        self.served.hear()
 
     def check(self) -> None:
         """Let the replica look at the registry."""

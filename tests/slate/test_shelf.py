@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.slate.filtering.parser import parse_filter
 from tailorbird.slate.query import Rules
 from tailorbird.slate.shelf import Shelf
 
@@ -13,7 +14,10 @@ NAMES = st.sampled_from(["tea", "cups", "pots", "", "nobody's"])
 ITEMS = st.lists(st.tuples(st.lists(NAMES, max_size=3), st.none() | NAMES), max_size=12)
 
 
-@given(ITEMS, st.lists(NAMES, max_size=4), st.lists(NAMES, max_size=4))
+ASKED = st.lists(NAMES.filter(bool), max_size=4)
+
+
+@given(ITEMS, ASKED, ASKED)
 def test_a_filter_allows_exactly_the_items_that_carry_one_of_its_names(items, categories, brands):
     frame = pd.DataFrame(
         {
@@ -28,5 +32,57 @@ def test_a_filter_allows_exactly_the_items_that_carry_one_of_its_names(items, ca
         (not categories or any(name in names for name in categories)) and (not brands or brand in brands)
         for names, brand in zip(held["categories"], held["brand"], strict=True)
     ]
-    allowed = Shelf.of(catalog).allowed(Rules(tuple(categories), tuple(brands)))
+    rules = Rules(tuple(categories), tuple(brands))
+    allowed = ~Shelf.of(catalog).breaking(rules.term, now=0.0).mask
     assert np.array_equal(allowed, np.array(expected, bool))
+
+
+SHOP = Catalog.from_frame(
+    pd.DataFrame({"item_id": ["cup", "lamp"], "stock": [1.0, 2.0], "price": [5.0, 20.0], "brand": ["a", "b"]})
+)
+
+
+def blocked(shelf: Shelf, *, now: float = 1_000.0) -> dict[str, list[str]]:
+    blocks = {
+        "sold out": shelf.sold_out_at(now),
+        "unlaunched": shelf.unlaunched_at(now),
+        "deleted": shelf.deleted_at(now),
+        "dear": shelf.breaking(parse_filter("price < 10 and color != 'red'"), now=now),
+    }
+    return {name: shelf.catalog.item_ids[block.mask].tolist() for name, block in blocks.items()}
+
+
+def test_a_live_shelf_shows_what_it_was_told() -> None:
+    shelf = Shelf.of(SHOP).restocked(SHOP)
+    assert blocked(shelf) == {"sold out": [], "unlaunched": [], "deleted": [], "dear": ["cup", "lamp"]}
+    shelf.tell({"cup": {"stock": 0.0, "attributes": {"color": "blue"}}, "nobody's": {"stock": 0.0}})
+    shelf.tell({"lamp": {"deleted_at": 900.0, "price": 1.0, "launched_at": 2_000.0}})
+    assert blocked(shelf) == {
+        "sold out": ["cup"],
+        "unlaunched": ["lamp"],
+        "deleted": ["lamp"],
+        "dear": ["lamp"],
+    }
+    shelf.tell({"lamp": {"deleted_at": None, "launched_at": None}, "cup": {"stock": None}})
+    assert blocked(shelf) == {"sold out": [], "unlaunched": [], "deleted": [], "dear": ["lamp"]}
+
+
+def test_instants_that_pass_change_what_is_shown() -> None:
+    shelf = Shelf.of(SHOP).restocked(SHOP)
+    shelf.tell({"cup": {"launched_at": 2_000.0}, "lamp": {"deleted_at": 3_000.0}})
+    found = [blocked(shelf, now=now) for now in (1_999.0, 2_000.0, 3_000.0)]
+    assert [(each["unlaunched"], each["deleted"]) for each in found] == [
+        (["cup"], []),
+        ([], []),
+        ([], ["lamp"]),
+    ]
+
+
+def test_an_item_that_left_the_catalogue_is_out_of_stock() -> None:
+    shelf = Shelf.of(SHOP).restocked(Catalog.from_frame(SHOP.items.iloc[1:]))
+    assert blocked(shelf)["sold out"] == ["cup"]
+
+
+def test_the_past_knows_no_stock_that_never_changed() -> None:
+    shelf = Shelf.of_past(SHOP, current=Catalog.from_frame(SHOP.items.assign(stock=0.0)))
+    assert len(shelf.sold_out_at(1_000.0)) == 0

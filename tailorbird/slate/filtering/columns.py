@@ -15,7 +15,7 @@ MOST_ATTRIBUTES = 256
 """Attributes of a shop that can be filtered by; further ones are kept, and unknown to filters."""
 KEPT_CHANGES = 1_000
 """Changes of which it is remembered which rows they were about."""
-NUMBERS = ("price", "stock", "launched_at")
+NUMBERS = ("price", "stock", "launched_at", "deleted_at")
 PREFIX = "attributes."
 """Says that an attribute is meant which has the name of a column of the catalogue."""
 Key = str | float | tuple[bool]
@@ -120,6 +120,8 @@ class ItemColumns:
         self._changes: deque[tuple[int, np.ndarray]] = deque(maxlen=KEPT_CHANGES)
         self.version = 0
         """Grows with every change."""
+        self.touched = dict.fromkeys(NUMBERS, 0)
+        """The version in which a number of each of the catalogue's columns last became another."""
         for name in ("category", "brand", *NUMBERS):
             self._attributes[name] = Attribute(self._room)
         for name in NUMBERS:
@@ -158,6 +160,12 @@ class ItemColumns:
             return self._attributes.get(name)
         return self._attributes.get(name) or self._attributes.get(PREFIX + name)
 
+    def numbers(self, name: str) -> np.ndarray:
+        """(n,) a column of NUMBERS, NaN where not known."""
+        numbers = self._attributes[name].numbers
+        assert numbers is not None
+        return numbers[: self._count]
+
     def change(self, items: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
         """Take over what is newly said of rows, by the names of the catalogue's columns; what is not said stays.
 
@@ -170,8 +178,10 @@ class ItemColumns:
             for name, value in told.items():
                 if name == "categories":
                     self._attributes["category"].put(row, list(value or ()))
-                elif name == "brand" or name in NUMBERS:
+                elif name == "brand":
                     self._attributes[name].put(row, value)
+                elif name in NUMBERS:
+                    self._put_number(name, row, value)
                 elif name == "attributes":
                     self._put_attributes(row, value if isinstance(value, Mapping) else {})
             rows.append(row)
@@ -207,6 +217,14 @@ class ItemColumns:
                     continue
                 attribute = self._attributes[PREFIX + name] = Attribute(self._room)
             attribute.put(row, value)
+
+    def _put_number(self, name: str, row: int, value: object) -> None:
+        numbers = self.numbers(name)
+        before = float(numbers[row])
+        self._attributes[name].put(row, value)
+        after = float(numbers[row])
+        if before != after and not (before != before and after != after):
+            self.touched[name] = self.version + 1
 
     def _make_room(self, rows: int) -> None:
         if rows > self._room:

@@ -38,21 +38,28 @@ _SIGNS: dict[str, Callable[..., Any]] = {
 
 
 class Selection:
-    """One expression over one set of columns.
-
-    Raises:
-        FilterError: it names what no item has, or compares it with another kind of value.
-    """
+    """One expression over one set of columns. An attribute that no item has is not known of any: it fulfils no comparison."""
 
     def __init__(self, term: Term, columns: ItemColumns) -> None:
         self.term, self.columns = term, columns
-        self._clocked = False
-        for leaf in leaves(term):
-            self._clocked |= leaf.attribute == AGE
-            _check(leaf, columns)
+        self.clocked = any(leaf.attribute == AGE for leaf in leaves(term))
+        """Whether the answer depends on the instant."""
+        self._sound = False
         self._tables: dict[Leaf, np.ndarray] = {}
         self._kept: tuple[int, float, np.ndarray] | None = None
         self._rows: tuple[np.ndarray, np.ndarray] | None = None
+
+    def require_sound(self) -> "Selection":
+        """See that it says something of these items.
+
+        Raises:
+            FilterError: it names what no item has, or compares it with another kind of value.
+        """
+        if not self._sound:
+            for leaf in leaves(self.term):
+                _check(leaf, self.columns)
+            self._sound = True
+        return self
 
     def keeps(self, rows: np.ndarray, *, now: float) -> np.ndarray:
         """(c,) bool which of ``rows`` (c,) int64 fulfil the expression at ``now`` (epoch seconds)."""
@@ -63,7 +70,7 @@ class Selection:
         count, version = len(self.columns), self.columns.version
         if self._kept is not None:
             made, at, bits = self._kept
-            fresh = not self._clocked or abs(now - at) <= BITMAP_SECONDS
+            fresh = not self.clocked or abs(now - at) <= BITMAP_SECONDS
             if fresh and made == version and len(bits) == count:
                 return bits
             changed = self.columns.changed_since(made) if fresh else None
@@ -88,10 +95,11 @@ class Selection:
         if isinstance(term, Not):
             return ~self._mask(term.term, rows, now)
         if isinstance(term, Every | Either):
-            join = np.logical_and if isinstance(term, Every) else np.logical_or
-            mask = self._mask(term.terms[0], rows, now)
-            for each in term.terms[1:]:
-                mask = join(mask, self._mask(each, rows, now))
+            every = isinstance(term, Every)
+            mask = np.full(self._length(rows), every)  # nothing demanded is fulfilled
+            for each in term.terms:
+                found = self._mask(each, rows, now)
+                mask = mask & found if every else mask | found
             return mask
         return self._leaf(term, rows, now)
 
@@ -102,8 +110,9 @@ class Selection:
             assert launched.numbers is not None
             return _of_numbers(leaf, (now - launched.numbers[rows]) / DAY)
         attribute = self.columns.attribute(leaf.attribute)
-        assert attribute is not None
         mask: np.ndarray | None = None
+        if attribute is None:
+            return np.zeros(self._length(rows), bool)
         if attribute.numbers is not None:
             mask = _of_numbers(leaf, attribute.numbers[rows])
         if attribute.coded is not None:
@@ -111,6 +120,9 @@ class Selection:
             mask = coded if mask is None else mask | coded
         assert mask is not None
         return mask
+
+    def _length(self, rows: np.ndarray | slice) -> int:
+        return int(rows.stop) if isinstance(rows, slice) else len(rows)
 
     def _of_codes(self, leaf: Leaf, coded: Coded, rows: np.ndarray | slice) -> np.ndarray:
         codes = coded.codes[rows]
@@ -135,7 +147,7 @@ class Selections:
         """The selection of an expression.
 
         Raises:
-            FilterError: it cannot be read, or names what no item has.
+            FilterError: it cannot be read.
         """
         term = parse_filter(expression) if isinstance(expression, str) else expression
         found = self._kept.pop(term, None) or Selection(term, self.columns)

@@ -1,5 +1,6 @@
 """Whatever /openapi.json allows is answered as it says, and what it forbids is refused as it says (schemathesis)."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import uvicorn
 
 from serving.cluster import free_ports
 
+ROOT = Path(__file__).parents[3]
 SECONDS = 25
 
 
@@ -36,6 +38,7 @@ def test_the_description_and_the_platform_agree(make_world, tmp_path):
             "--seed=7",
         ],
         cwd=tmp_path,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.serving.http.hooks", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

@@ -129,7 +129,7 @@ def test_the_clock_moves_what_depends_on_it() -> None:
         ("prize < 3", "no item has an attribute prize; did you mean price?"),
         (
             "colour = 3 and `zz zz` = 1",
-            "colour; there are category, brand, price, stock, launched_at, age_days, ",
+            "colour; there are category, brand, price, stock, launched_at, deleted_at, age_days, ",
         ),
         ('price = "cheap"', 'price holds numbers, "cheap" is a text'),
         ("brand in [1]", "brand holds texts, 1.0 is a number"),
@@ -140,8 +140,14 @@ def test_the_clock_moves_what_depends_on_it() -> None:
 def test_what_no_item_has_is_refused_with_near_names(text: str, says: str) -> None:
     columns = ItemColumns.of(catalog_of([EVERYTHING | {"attributes": {"only": 1}}]))
     with pytest.raises(FilterError) as refused:
-        Selections(columns).of(text)
+        Selections(columns).of(text).require_sound()
     assert says in str(refused.value)
+
+
+def test_what_no_item_has_fulfils_nothing_where_nobody_asks_whether_it_is_there() -> None:
+    selections = Selections(ItemColumns.of(catalog_of([EVERYTHING, EVERYTHING])))
+    assert selections.of("colour = 3 or has colour").bitmap(now=NOW).tolist() == [False, False]
+    assert selections.of("not colour = 3").keeps(np.array([1]), now=NOW).tolist() == [True]
 
 
 def test_an_attribute_with_the_name_of_a_column_is_reached_by_its_prefix() -> None:
@@ -153,7 +159,7 @@ def test_an_attribute_with_the_name_of_a_column_is_reached_by_its_prefix() -> No
 def test_more_attributes_than_the_bound_are_unknown_to_filters() -> None:
     many = {f"a{number}": number for number in range(MOST_ATTRIBUTES + 10)}
     columns = ItemColumns.of(catalog_of([EVERYTHING | {"attributes": many}]))
-    assert len(columns.names) == MOST_ATTRIBUTES + 1
+    assert len(columns.names) == MOST_ATTRIBUTES + 1  # and age_days
 
 
 def test_an_expression_is_prepared_once_and_the_oldest_makes_room() -> None:

@@ -1,0 +1,182 @@
+"""Scenarios as an operator declares them: ``scenarios.toml``, a table each, with what its requests wish where they do not say."""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, TypeAdapter, ValidationError
+
+from tailorbird.errors import UsageError
+from tailorbird.slate.filtering.parser import parse_filter
+from tailorbird.slate.filtering.terms import FilterError
+from tailorbird.slate.query import Boost, Pin, Wishes
+
+SCENARIOS_FILE = "scenarios.toml"
+MOST_SCENARIOS = 256
+MOST_BOOSTS, MOST_PINS, MOST_IDS = 16, 32, 10_000
+LARGEST_BOOST = 10.0
+LOOK_SECONDS = 1.0
+_REMEDY = "see docs/catalog.md for the keys; the scenarios of before hold until it is right"
+
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+Ids = Annotated[list[Name], Field(max_length=MOST_IDS)]
+Most = Annotated[StrictInt, Field(ge=1, le=1_000)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _BoostTable(_Table):
+    filter: str
+    by: Annotated[float, Field(ge=-LARGEST_BOOST, le=LARGEST_BOOST, allow_inf_nan=False)]
+
+
+class _PinTable(_Table):
+    item_id: Name
+    place: Most
+
+
+class _ScenarioTable(_Table):
+    num_results: Most | None = None
+    filter: str | None = None
+    include: Ids | None = None
+    exclude: Ids | None = None
+    boost: Annotated[list[_BoostTable], Field(max_length=MOST_BOOSTS)] | None = None
+    pin: Annotated[list[_PinTable], Field(max_length=MOST_PINS)] | None = None
+    max_per_category: Most | None = None
+    max_per_brand: Most | None = None
+    keep_seen: StrictBool | None = None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What requests of a scenario wish where they do not say it themselves; None where it has no wish either."""
+
+    num_results: int | None = None
+    filter: str | None = None
+    include: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] | None = None
+    boost: tuple[tuple[str, float], ...] | None = None
+    pin: tuple[tuple[str, int], ...] | None = None
+    max_per_category: int | None = None
+    max_per_brand: int | None = None
+    keep_seen: bool | None = None
+
+    def over(self, defaults: "Scenario") -> "Scenario":
+        """These wishes, and those of ``defaults`` where there are none."""
+        chosen = {
+            name: value if (value := getattr(self, name)) is not None else getattr(defaults, name)
+            for name in self.__dataclass_fields__
+        }
+        return Scenario(**chosen)
+
+    @property
+    def wishes(self) -> Wishes:
+        """The same as a query has it. Raises FilterError."""
+        said: dict[str, object] = {"filter": self.filter} if self.filter else {}
+        if self.boost:
+            said["boost"] = [{"filter": text, "by": by} for text, by in self.boost]
+        if self.pin:
+            said["pin"] = [{"itemId": item_id, "place": place} for item_id, place in self.pin]
+        for name, value in (("maxPerCategory", self.max_per_category), ("maxPerBrand", self.max_per_brand)):
+            said |= {} if value is None else {name: value}
+        if self.include is not None:
+            said["included"] = len(self.include)
+        return Wishes(
+            where=parse_filter(self.filter) if self.filter else None,
+            include=frozenset(self.include) if self.include is not None else None,
+            boosts=tuple(Boost(parse_filter(text), by) for text, by in self.boost or ()),
+            pins=tuple(Pin(item_id, place) for item_id, place in self.pin or ()),
+            per_category=self.max_per_category,
+            per_brand=self.max_per_brand,
+            said=said,
+        )
+
+
+NO_SCENARIO = Scenario()
+_FILE = TypeAdapter(dict[Annotated[str, Field(min_length=1, max_length=256)], _ScenarioTable])
+
+
+def read_scenarios(path: Path) -> Mapping[str, Scenario]:
+    """The declared scenarios by name; without the file none.
+
+    Raises:
+        UsageError: the file cannot be read, is no TOML, or holds an unknown key, a value out of range or a filter that says nothing.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", remedy=_REMEDY) from error
+    return scenarios_of(values, where=str(path))
+
+
+def scenarios_of(values: dict[str, Any], *, where: str) -> Mapping[str, Scenario]:
+    """The scenarios of a parsed ``scenarios.toml``; ``where`` names it in errors. Raises UsageError."""
+    try:
+        tables = _FILE.validate_python(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        raise UsageError(f"{where}: {key} = {first['input']!r}: {first['msg']}", remedy=_REMEDY) from error
+    if len(tables) > MOST_SCENARIOS:
+        raise UsageError(f"{where} declares {len(tables)} scenarios, {MOST_SCENARIOS} may be", remedy=_REMEDY)
+    scenarios = {name: _scenario(table) for name, table in tables.items()}
+    for name, scenario in scenarios.items():
+        try:
+            _ = scenario.wishes
+        except FilterError as error:
+            raise UsageError(f"{where}: {name}: {error.what}", remedy=error.remedy) from error
+    return scenarios
+
+
+class ScenarioFile:
+    """The scenarios of a workspace, read again when their file changes; a wrong file leaves those of before."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float]) -> None:
+        self._path, self._clock = path, clock
+        self._scenarios: Mapping[str, Scenario] = {}
+        self._mark: tuple[int, int, int] | None = None
+        self._looked = float("-inf")
+        self.trouble = ""
+        """What is wrong with the file; "" for nothing."""
+
+    def get(self, name: str) -> Scenario:
+        """The wishes of a scenario; of one that is not declared, none. Looks at the file at most once a second."""
+        now = self._clock()
+        if not 0 <= now - self._looked < LOOK_SECONDS:
+            self._looked = now
+            self._look()
+        return self._scenarios.get(name, NO_SCENARIO)
+
+    def _look(self) -> None:
+        try:
+            status = self._path.stat()
+            mark = (status.st_ino, status.st_mtime_ns, status.st_size)
+        except OSError:
+            mark = None
+        if mark == self._mark:
+            return
+        self._mark = mark
+        try:
+            self._scenarios, self.trouble = read_scenarios(self._path), ""
+        except UsageError as error:
+            self.trouble = str(error)
+
+
+def _scenario(table: _ScenarioTable) -> Scenario:
+    return Scenario(
+        num_results=table.num_results,
+        filter=table.filter,
+        include=None if table.include is None else tuple(table.include),
+        exclude=None if table.exclude is None else tuple(table.exclude),
+        boost=None if table.boost is None else tuple((each.filter, each.by) for each in table.boost),
+        pin=None if table.pin is None else tuple((each.item_id, each.place) for each in table.pin),
+        max_per_category=table.max_per_category,
+        max_per_brand=table.max_per_brand,
+        keep_seen=table.keep_seen,
+    )

@@ -1,0 +1,73 @@
+"""Applies what a request or its scenario wishes to a ranking: items boosted and pinned, a most per category and brand."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tailorbird.slate.query import Boost, Pin, Ranking, Wishes
+from tailorbird.slate.shelf import Shelf
+
+
+def boosted(ranking: Ranking, boosts: tuple[Boost, ...], shelf: Shelf, *, now: float) -> Ranking:
+    """The ranking with its scores moved, best first again; ties keep their order.
+
+    A boost is in standard deviations of the ranking's scores: it means the same whatever a model's scores are.
+    """
+    rows = ranking.candidates.rows
+    if not len(rows):
+        return ranking
+    spread = float(np.std(ranking.scores)) or 1.0
+    moved = np.zeros(len(rows))
+    for boost in boosts:
+        moved += boost.by * shelf.selections.of(boost.term).keeps(rows, now=now)
+    scores = (ranking.scores + spread * moved).astype(np.float32)
+    order = np.argsort(-scores, kind="stable")
+    return replace(ranking, candidates=ranking.candidates.where(order), scores=scores[order])
+
+
+class Caps:
+    """Counts what is shown of each category and brand."""
+
+    def __init__(self, shelf: Shelf, wishes: Wishes) -> None:
+        self._kinds: list[tuple[np.ndarray, int, int, dict[int, int]]] = []
+        if wishes.per_category is not None:
+            self._kinds.append((shelf.shelf_of, -1, wishes.per_category, {}))
+        if wishes.per_brand is not None:
+            self._kinds.append((shelf.brand_of, 0, wishes.per_brand, {}))
+
+    def take(self, row: int) -> bool:
+        """Count the item of a catalogue row, unless it would be one too many; what has no category or brand never is."""
+        known = [(int(of[row]), most, counts) for of, none, most, counts in self._kinds if of[row] != none]
+        if any(counts.get(code, 0) >= most for code, most, counts in known):
+            return False
+        for code, _, counts in known:
+            counts[code] = counts.get(code, 0) + 1
+        return True
+
+
+def arranged(
+    rows: np.ndarray, pins: tuple[Pin, ...], shelf: Shelf, caps: Caps, *, first: int, k: int
+) -> np.ndarray:
+    """(≤ k,) places in ``rows`` (c,), best first, to show: pinned ones where they are pinned, others as the caps let them.
+
+    ``first`` is the number of places on earlier pages. What is one too many waits for the next page; an item that is pinned
+    twice stands at its first place.
+    """
+    fixed: dict[int, int] = {}
+    for pin in sorted(pins, key=lambda each: each.place):
+        (found,) = np.nonzero(rows == shelf.catalog.row_of.get(pin.item_id, -1))
+        if len(found):
+            fixed.setdefault(int(found[0]), pin.place - 1 - first)
+    here = {place: at for place, at in fixed.items() if at < k}
+    for place in here:
+        caps.take(int(rows[place]))
+    free = max(0, k - len(here))
+    order: list[int] = []
+    for place, row in enumerate(rows.tolist()):
+        if len(order) == free:
+            break
+        if place not in fixed and caps.take(row):
+            order.append(place)
+    for place, at in here.items():
+        order.insert(max(0, min(at, len(order))), place)
+    return np.asarray(order[:k], np.int64)
