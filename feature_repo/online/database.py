@@ -46,6 +46,9 @@ class OnlineDatabase(Protocol):
     def is_lost(self, tables: Sequence[str]) -> bool:
         """Whether the place answers and does not hold all rows of these tables: they must be made again from the events."""
 
+    def marks_lead(self) -> bool:
+        """Whether a commit is under way whose marks show already and whose rows may not yet."""
+
     def unfinished(self) -> bool:
         """Whether a writer died with work that the next transaction ends."""
 

@@ -18,7 +18,7 @@ from feature_repo.online.redis_commit import Committer
 from feature_repo.online.redis_scripts import FINISH, MARKER, RENEW
 from feature_repo.online.redis_turn import Turn, Written
 from feature_repo.online.redis_wire import NotWholeError, Wire
-from feature_repo.online.tables import LIVE
+from feature_repo.online.tables import LIVE, WRITTEN
 from tailorbird.plumbing.redis import RedisAddress
 
 WORK_MS = 15_000
@@ -29,10 +29,12 @@ class RedisDatabase:
     """Tables, marks and notes of one workspace. A writer waits ``wait_seconds`` for another one, a reader for nobody."""
 
     def __init__(
-        self, address: RedisAddress, *, project: str, wait_seconds: float = 5.0, timeout_seconds: float = 2.0
+        self, address: RedisAddress, *, project: str, wait_seconds: float = 5.0, read_seconds: float = 1.0
     ) -> None:
         self.wait_seconds = wait_seconds
-        self.wire = Wire(address, project=project, timeout_seconds=timeout_seconds)
+        self.wire = Wire(address, project=project, timeout_seconds=wait_seconds)
+        # A request waits for a server that hangs no longer than it must; a commit of thousands of rows may take its time.
+        self._reading = Wire(address, project=project, timeout_seconds=read_seconds)
         self._commits = Committer(self.wire)
         self._generations: dict[str, str] = {}
         self._local = threading.local()
@@ -78,6 +80,13 @@ class RedisDatabase:
                 return True
             places = [place for each in generations[1:] for place in self.wire.keys.rows(each.decode())]
             return not all(self.wire.pipelined([("HEXISTS", place, MARKER) for place in places]))
+
+    def marks_lead(self) -> bool:
+        """Whether a commit is between the root and its buckets: on a cluster."""
+        if self._turn is not None or not self.wire.address.cluster:
+            return False
+        with self.wire.named_errors():
+            return bool(self.wire.client.exists(self.wire.keys.redo))
 
     def unfinished(self) -> bool:
         """Whether a writer died between the commit and its buckets."""
@@ -138,6 +147,10 @@ class RedisDatabase:
 
     def changed(self, table: str, *, since: int) -> list[Changed]:
         """The rows that were stored by a write of a greater number than ``since``; the table must be followed."""
+        # Buckets are read one after the other, and on a cluster written so: what comes meanwhile is left to the next time.
+        (through,) = self.marks(WRITTEN)
+        if self.marks_lead():
+            return []
         with self.wire.named_errors():
             generation = self._generation(table, fresh=True)
             asked: list[tuple[Any, ...]] = []
@@ -150,7 +163,8 @@ class RedisDatabase:
             if not all(answers[::2]):
                 raise self.wire.lost()
             rows = self.wire.fetched(generation, [key for keys in answers[1::2] for key in keys])
-        return [Changed(key, row.row.blob, row.number) for key, row in rows.items()]
+        last = int(through or 0)
+        return [Changed(key, row.row.blob, row.number) for key, row in rows.items() if row.number <= last]
 
     def write(self, table: str, rows: Sequence[Packed], *, number: int) -> None:
         """Store rows as of write ``number``; one that is older than the stored one changes nothing."""
@@ -224,17 +238,18 @@ class RedisDatabase:
         if not keys:
             return {}
         turn = self._turn
-        with self.wire.named_errors():
+        wire = self._reading if turn is None else self.wire
+        with wire.named_errors():
             generation = self._generation(table)
             if turn is not None and generation in turn.made:
                 return turn.seen(generation, keys, {})
             try:
-                stored = self.wire.fetched(generation, keys)
+                stored = wire.fetched(generation, keys)
             except NotWholeError:
                 if turn is not None:
                     raise
                 # Others may have taken its place: look once where it is now.
-                stored = self.wire.fetched(self._generation(table, fresh=True), keys)
+                stored = wire.fetched(self._generation(table, fresh=True), keys)
             return stored if turn is None else turn.seen(generation, keys, stored)
 
     def _generation(self, table: str, *, fresh: bool = False) -> str:
@@ -244,7 +259,7 @@ class RedisDatabase:
         else:
             found = None if fresh else self._generations.get(table)
             if found is None:
-                told = self.wire.client.hget(self.wire.keys.marks, _table(table))
+                told = self._reading.client.hget(self.wire.keys.marks, _table(table))
                 found = None if told is None else told.decode()
         if found is None:
             self._generations.pop(table, None)

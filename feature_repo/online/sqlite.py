@@ -65,6 +65,10 @@ class SqliteDatabase:
         """Never: a file that is gone or damaged raises, and `tailorbird features` makes it again."""
         return False
 
+    def marks_lead(self) -> bool:
+        """Never: marks and rows are one file."""
+        return False
+
     def unfinished(self) -> bool:
         """Never: SQLite ends or undoes what a writer left, at the next opening."""
         return False

@@ -20,7 +20,7 @@ BESIDE = "_beside"
 DAMAGED = "damaged"
 FORGOTTEN = "forgotten"
 LIVE = "live_layout"
-_WRITTEN = "written"
+WRITTEN = "written"
 
 
 def position_mark(layout: str) -> str:
@@ -60,10 +60,10 @@ class Tables:
         for view in views:
             if self.name(view) not in known:
                 self.database.create_table(self.name(view), followed=view == ITEM_VIEW)
-        live, written, epoch = self.database.marks(LIVE, _WRITTEN, self._epoch_mark)
+        live, written, epoch = self.database.marks(LIVE, WRITTEN, self._epoch_mark)
         if written is None:  # a store of before the mark
             last = max((self.database.last_write(self.name(view)) for view in views), default=0)
-            self.database.set_mark(_WRITTEN, str(last))
+            self.database.set_mark(WRITTEN, str(last))
         if epoch is None:  # nobody who has read a store that is lost takes this one for it
             self.database.set_mark(self._epoch_mark, str(secrets.randbits(40)))
         if not live and not self.layout.endswith(BESIDE):
@@ -131,14 +131,16 @@ class Tables:
 
     def write(self, view: str, rows: Sequence[Packed]) -> None:
         """Store rows under a number greater than that of every write before, also of rows that are gone."""
-        number = int(self._mark(_WRITTEN) or 0) + 1
-        self.database.set_mark(_WRITTEN, str(number))
+        number = int(self._mark(WRITTEN) or 0) + 1
+        self.database.set_mark(WRITTEN, str(number))
         self.database.write(self.name(view), rows, number=number)
 
     def marks(self, users: str) -> Marks:
         """The marks as they are; ``users`` is the view of profiles."""
-        # The writes first: one that comes between is taken for newer than it is, and the rows are read again.
-        epoch, forgotten, written = self.database.marks(self._epoch_mark, FORGOTTEN, _WRITTEN)
+        # Before any row is read: a write that comes between is newer than these marks, and the rows are read again.
+        epoch, forgotten, written = self.database.marks(self._epoch_mark, FORGOTTEN, WRITTEN)
+        if self.database.marks_lead():
+            written = "-1"  # what is read now may be older than the marks: every row counts as written since
         return Marks(int(epoch or 0), int(forgotten or 0), frozenset(self.damaged(users)), int(written or 0))
 
     def any_written(self, view: str, keys: Sequence[bytes], *, since: int) -> bool:

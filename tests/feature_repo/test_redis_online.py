@@ -1,5 +1,7 @@
 """A Redis that is empty, full, killed, evicting or half lost: named, never taken for whole, and filled again from the events."""
 
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -200,6 +202,20 @@ def test_a_killed_redis_is_away_and_comes_back_empty(
     assert_live(settings, room, shop[0])
 
 
+def test_a_redis_that_hangs_is_away_after_a_moment_and_back_once_it_goes_on(
+    updater: ProfileUpdater, room: FeatureStoreRoom, shop: Shop, redis_server: RedisServer
+) -> None:
+    assert redis_server.process is not None
+    redis_server.process.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(FeatureStoreAwayError, match="Timeout") as caught:
+            room.online_read([shop[1][0].user_key])
+        assert "overloaded" in caught.value.remedy
+    finally:
+        redis_server.process.send_signal(signal.SIGCONT)
+    assert room.online_read([shop[1][0].user_key])[0].total > 0
+
+
 def test_a_full_redis_says_so_goes_on_answering_and_catches_up_once_it_has_room(
     settings: Settings,
     updater: ProfileUpdater,
@@ -323,3 +339,26 @@ def test_a_bucket_whose_last_writes_went_with_a_failover_is_not_whole_any_more(
             in_cluster.online_read([person])
         updater.catch_up(log)
         assert_live(settings, in_cluster, shop[0])
+
+
+def test_several_updaters_on_a_cluster_fold_each_event_once(in_cluster: FeatureStoreRoom, shop: Shop) -> None:
+    settings, events, failed = in_cluster.settings, shop[1][:300], []
+
+    def collect(part: int) -> None:
+        try:
+            with open_events(settings) as log:
+                updater = ProfileUpdater(settings, log=log)
+                for start in range(part * 10, len(events), 30):
+                    updater.apply(entries(log, events[start : start + 10]))
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=collect, args=(part,)) for part in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    with open_events(settings) as log:
+        ProfileUpdater(settings, room=in_cluster, log=log).catch_up(log)
+    assert_live(settings, in_cluster, shop[0])
