@@ -19,8 +19,11 @@ from serving.bench.machine import machine
 from serving.bench.world import make_world
 from serving.cluster import free_ports
 from serving.command import addresses, base_url, running
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.settings import Settings, load_settings
+from tailorbird.slate.filtering.columns import ItemColumns
+from tailorbird.slate.filtering.selection import Selections
 
 ANSWERS = 20
 FULL_CALLERS = 32
@@ -28,6 +31,8 @@ LINES = 64
 """Connections of the paced load: more waiting requests than these wait for their turn, and the wait counts."""
 PUTS_A_SECOND = 10.0
 WARM_SECONDS = 3.0
+CANDIDATES = 300
+FILTER = 'price < 50 and price >= 2 and age_days < 3000 and not brand = "x" and not category in ["x", "y"]'
 GONE_SECONDS = 10.0
 
 
@@ -107,6 +112,7 @@ def catalogue(
                 seed=seed,
                 on_step=lambda name: step.update(description=name),
             )
+        filters = filter_figures(settings)
         with running(settings, result_cache_seconds=0.0):
             bodies = [orjson.dumps({"userId": person, "numResults": ANSWERS}) for person in people]
             with progress("Full load"):
@@ -126,6 +132,7 @@ def catalogue(
         "runs": runs,
         "gone_after_s_median": round(float(np.median(gone)), 2),
         "gone_after_s_most": round(max(gone), 2),
+        **filters,
         "items": items,
         "users": users,
         "seconds": seconds,
@@ -138,6 +145,34 @@ def catalogue(
         result if as_json else {key: result[key] for key in ("gone_after_s_median", "gone_after_s_most")},
         as_json=as_json,
     )
+
+
+def filter_figures(settings: Settings) -> dict[str, object]:
+    """What an expression of five comparisons costs over this catalogue: prepared, asked of candidates, of all, of all again."""
+    catalog, rng = Catalog.read(settings.catalog_folder), np.random.default_rng(7)
+    started = time.perf_counter()
+    columns = ItemColumns.of(catalog)
+    built = time.perf_counter() - started
+    selection = Selections(columns).of(FILTER)
+    rows, now = rng.integers(0, len(catalog), CANDIDATES), time.time()
+    started = time.perf_counter()
+    fulfilled = int(selection.bitmap(now=now).sum())
+    first = time.perf_counter() - started
+    started = time.perf_counter()
+    for _ in range(1_000):
+        selection.keeps(rows, now=now)
+    asked = (time.perf_counter() - started) / 1_000
+    columns.change([(int(row), {"price": 1.0}) for row in rows])
+    started = time.perf_counter()
+    selection.bitmap(now=now)
+    again = time.perf_counter() - started
+    return {
+        "columns_s": round(built, 2),
+        "filter_candidates_us": round(asked * 1e6, 1),
+        "filter_all_ms": round(first * 1e3, 2),
+        "filter_all_after_changes_ms": round(again * 1e3, 2),
+        "fulfilled": fulfilled,
+    }
 
 
 def _full_load(settings: Settings, bodies: list[bytes], *, seconds: float) -> float:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog.catalog import Catalog
+from tailorbird.catalog.catalog import ITEM_COLUMNS, Catalog
 from tailorbird.catalog.history import Versions, no_history
 from tailorbird.catalog.told import Told
 from tailorbird.features.facts import stable_keys
@@ -204,12 +204,17 @@ def _rows_of(catalog: Catalog, history: pd.DataFrame | None) -> np.ndarray:
 
 def _as_in(catalog: Catalog, current: Catalog) -> Catalog:
     """The rows of ``catalog`` with the values of ``current``; what left it is out of stock."""
+    if current is catalog:
+        return catalog
     rows = current.rows(catalog.item_ids)
-    both = pd.concat([current.items, catalog.items], ignore_index=True)
-    there = np.where(rows >= 0, rows, len(current) + np.arange(len(catalog)))
-    items = both.iloc[there].reset_index(drop=True)
-    items.loc[rows < 0, "stock"] = 0.0
-    return Catalog(items)
+    gone = np.flatnonzero(rows < 0)
+    columns = {}
+    for name in ITEM_COLUMNS:  # one by one: copying objects lets no other thread run
+        own = catalog.items[name].to_numpy()
+        newest = current.items[name].to_numpy()[np.maximum(rows, 0)] if len(current) else own.copy()
+        newest[gone] = 0.0 if name == "stock" else own[gone]
+        columns[name] = newest
+    return Catalog(pd.DataFrame(columns))
 
 
 class Block:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import orjson
-import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.slate.filtering.terms import Scalar
@@ -137,8 +136,9 @@ class ItemColumns:
             columns._attributes[name].numbers = items[name].to_numpy(np.float64, copy=True)
         columns._fill("category", [tuple(map(str, names)) for names in items["categories"]])
         columns._fill("brand", [(brand,) if brand else () for brand in items["brand"]])
-        places, texts = pd.factorize(items["attributes"].to_numpy(object))
-        each = cls(len(texts))  # many items say the same: each text is read once
+        texts: dict[str, int] = {}  # many items say the same: each text is read once
+        places = np.fromiter((texts.setdefault(text, len(texts)) for text in items["attributes"]), np.int64)
+        each = cls(len(texts))
         for row, text in enumerate(texts):
             each._put_attributes(row, _object(text))
         for name, attribute in each._attributes.items():

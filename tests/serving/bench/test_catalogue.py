@@ -1,0 +1,42 @@
+"""The benchmark of the catalogue: what is sent by the clock is all sent, and its waits count from when it was due."""
+
+import asyncio
+import threading
+
+import pandas as pd
+import uvicorn
+
+from serving.bench.callers import Ask
+from serving.bench.catalogue import _paced, filter_figures
+from serving.cluster import free_ports
+from tailorbird.catalog.catalog import Catalog
+from tailorbird.settings import load_settings
+
+
+async def _slow(scope, receive, send) -> None:
+    if scope["type"] != "http":
+        return
+    await asyncio.sleep(0.05)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+def test_every_request_is_sent_and_waits_count_from_when_it_was_due() -> None:
+    port = free_ports(1)[0]
+    server = uvicorn.Server(uvicorn.Config(_slow, port=port, log_level="error", lifespan="off"))
+    running = threading.Thread(target=server.run, daemon=True)
+    running.start()
+    while not server.started:
+        pass
+    paced = asyncio.run(_paced(f"http://127.0.0.1:{port}", lambda n: Ask("/", b"{}"), rate=100, seconds=0.5))
+    server.should_exit = True
+    running.join(10)
+    assert (len(paced.waits_ms), paced.failed) == (50, 0)
+    assert paced.percentile(50) >= 50
+
+
+def test_filters_are_measured_over_the_catalogue_itself(tmp_path) -> None:
+    settings = load_settings(home=tmp_path, workspace="toy")
+    items = pd.DataFrame({"item_id": ["a", "b"], "price": [5.0, 90.0], "launched_at": [1.7e9, 1.7e9]})
+    Catalog.from_frame(items).write(settings.catalog_folder)
+    assert filter_figures(settings)["fulfilled"] == 1
