@@ -1,11 +1,13 @@
 """The doctor names what is broken, in bounded time, and changes nothing."""
 
+import getpass
 import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -162,7 +164,9 @@ def test_storage_that_answers_is_ok_and_a_bucket_that_is_not_there_broken(
 def test_postgres_is_told_with_its_version_and_without_its_password(
     settings: Settings, mlflow_database: str
 ) -> None:
-    address = mlflow_database.replace("://", "://root:secret@")
+    parts = urlsplit(mlflow_database)
+    place = f"{parts.username or getpass.getuser()}:secret@{parts.netloc.rpartition('@')[2]}"
+    address = parts._replace(netloc=place).geturl()
     both = settings.model_copy(update={"tracking_uri": address, "studies": f"{address}_nowhere"})
     found = sections.examine(both, seconds=60)
     told = {finding.section: finding for finding in found}
