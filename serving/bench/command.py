@@ -3,14 +3,11 @@
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
-import httpx
 
 from feature_repo.command import build_features
 from serving.bench.archive import archive
@@ -18,22 +15,18 @@ from serving.bench.catalogue import catalogue
 from serving.bench.events import events
 from serving.bench.exposures import exposures
 from serving.bench.faults import faults
-from serving.bench.load import Load, press, tool
-from serving.bench.machine import Steps, machine, memory_mb
+from serving.bench.load import tool
+from serving.bench.machine import Steps, machine
+from serving.bench.measure import ANSWERS, CONNECTIONS, figures, measure, pressed
 from serving.bench.redis import redis
+from serving.bench.sizes import sizes
 from serving.bench.world import declare_second_arm, make_world
 from serving.cluster import free_ports
-from serving.command import addresses, base_url, running
-from tailorbird.errors import TailorbirdError
-from tailorbird.experiments.declared import ARMS_FILE, read_arms
+from serving.command import running
 from tailorbird.plumbing.terminal import emit, progress, say, table
-from tailorbird.settings import Settings, load_settings
+from tailorbird.settings import load_settings
 
-CONNECTIONS = 32
-ANSWERS = 20
-WARM_SECONDS = 3.0
 FEW_USERS = 200
-ARMS_SECONDS = 60.0
 _SHOWN = ("noop_rps", "recommend_rps", "ratio", "online_of_here")
 
 
@@ -44,6 +37,7 @@ def bench() -> None:
     \b
     Examples:
         tailorbird bench serving --out build/bench
+        tailorbird bench sizes --items 10000 --items 1000000 --out build/bench
         tailorbird bench events --out build/bench
         tailorbird bench faults --out build/bench --kills 3
         tailorbird bench archive
@@ -51,6 +45,7 @@ def bench() -> None:
     """
 
 
+bench.add_command(sizes)
 bench.add_command(events)
 bench.add_command(faults)
 bench.add_command(archive)
@@ -144,11 +139,11 @@ def serving(
                 settings, people, rounds=rounds, seconds=seconds, folder=home, store_exposures=False
             )
         with running(settings, result_cache_seconds=60.0):
-            cached = _pressed(settings, people[:FEW_USERS], seconds=seconds, folder=home)
+            cached = pressed(settings, people[:FEW_USERS], seconds=seconds, folder=home)
     result = {
         **plain,
         **there,
-        **_figures("cached", [cached]),
+        **figures("cached", [cached]),
         **{f"without_exposures_{name}": bare[name] for name in ("ratio", "ratios") if bare},
         **machine(),
         "tool": tool(),
@@ -176,52 +171,6 @@ def serving(
     )
 
 
-def measure(
-    settings: Settings,
-    people: Sequence[str],
-    *,
-    rounds: int,
-    seconds: float,
-    folder: Path,
-    store_exposures: bool = True,
-) -> dict[str, object]:
-    """Press the two routes in turn, ``rounds`` times; medians of each and their ratio."""
-    with running(settings, noop=True, store_exposures=store_exposures, result_cache_seconds=0.0):
-        _wait_for_arms(settings)
-        _check_answers(settings, people)
-        noop_url = f"{base_url(settings)}/noop"
-        press(noop_url, bodies=(), connections=CONNECTIONS, seconds=WARM_SECONDS, folder=folder)
-        _pressed(settings, people, seconds=WARM_SECONDS, folder=folder)
-        noop, recommend = [], []
-        with progress("Measuring", total=rounds) as bar:
-            for _ in range(rounds):
-                noop.append(
-                    press(noop_url, bodies=(), connections=CONNECTIONS, seconds=seconds, folder=folder)
-                )
-                recommend.append(_pressed(settings, people, seconds=seconds, folder=folder))
-                bar.advance()
-        alone = press(
-            f"{base_url(settings)}/v1/recommendations",
-            bodies=_bodies(people),
-            connections=1,
-            seconds=seconds,
-            folder=folder,
-        )
-        memory = [memory_mb(pid) for pid in _replica_pids(settings)]
-    ratios = [r.rps / n.rps for n, r in zip(noop, recommend, strict=True)]
-    return {
-        **_figures("noop", noop),
-        **_figures("recommend", recommend),
-        "ratio": statistics.median(r.rps for r in recommend) / statistics.median(n.rps for n in noop),
-        "ratios": ratios,
-        "one_connection_p50_ms": alone.p50_ms,
-        "one_connection_p99_ms": alone.p99_ms,
-        "replica_memory_mb": memory,
-        "errors": sum(load.errors for load in (*noop, *recommend)),
-        "rounds": [{"noop": asdict(n), "recommend": asdict(r)} for n, r in zip(noop, recommend, strict=True)],
-    }
-
-
 def _compared(moved: Mapping[str, Any], *, with_: Sequence[Mapping[str, Any]]) -> dict[str, object]:
     """What keeping live profiles elsewhere leaves of the ratio."""
     here = [ratio for each in with_ for ratio in each["ratios"]]
@@ -231,55 +180,4 @@ def _compared(moved: Mapping[str, Any], *, with_: Sequence[Mapping[str, Any]]) -
         "online_one_connection_p50_ms": moved["one_connection_p50_ms"],
         "here_ratios": here,
         "online_of_here": statistics.median(moved["ratios"]) / statistics.median(here),
-    }
-
-
-def _pressed(settings: Settings, people: Sequence[str], *, seconds: float, folder: Path) -> Load:
-    return press(
-        f"{base_url(settings)}/v1/recommendations",
-        bodies=_bodies(people),
-        connections=CONNECTIONS,
-        seconds=seconds,
-        folder=folder,
-    )
-
-
-def _bodies(people: Sequence[str]) -> list[str]:
-    return [json.dumps({"userId": person, "numResults": ANSWERS}) for person in people]
-
-
-def _check_answers(settings: Settings, people: Sequence[str]) -> None:
-    """A fast wrong answer is no result: the model itself must answer, in full."""
-    body = {"userId": people[0], "numResults": ANSWERS}
-    answer = httpx.post(f"{base_url(settings)}/v1/recommendations", json=body, timeout=30).json()
-    if answer["fallback"] or answer["partial"] or len(answer["items"]) != ANSWERS:
-        raise TailorbirdError(f"the model does not answer: {answer}", remedy="see the log of the replica")
-
-
-def _wait_for_arms(settings: Settings) -> None:
-    """Wait until every replica holds every declared arm."""
-    declared = len(read_arms(settings.folder / ARMS_FILE))
-    deadline = time.monotonic() + ARMS_SECONDS
-    while time.monotonic() < deadline:
-        arms = httpx.get(f"{addresses(settings)['admin']}/v1/arms", timeout=30).json()["arms"]
-        held = [sum(each["version"] == arm["version"] for each in arm["replicas"]) for arm in arms]
-        if len(held) == declared and min(held) >= settings.replicas:
-            return
-        time.sleep(0.2)
-    raise TailorbirdError(
-        f"not every replica holds {declared} arms after {ARMS_SECONDS:.0f} s: {arms}",
-        remedy="see the logs of the replicas",
-    )
-
-
-def _replica_pids(settings: Settings) -> list[int]:
-    """The processes of the replicas on this machine: their names end with it."""
-    arms = httpx.get(f"{addresses(settings)['admin']}/v1/arms", timeout=30).json()["arms"]
-    return sorted({int(each["replica"].rpartition("-")[2]) for arm in arms for each in arm["replicas"]})
-
-
-def _figures(name: str, loads: Sequence[Load]) -> dict[str, object]:
-    return {
-        f"{name}_{key}": statistics.median(getattr(load, key) for load in loads)
-        for key in ("rps", "p50_ms", "p95_ms", "p99_ms")
     }
