@@ -16,6 +16,7 @@ from serving.bench.callers import Ask, Call, Callers
 from serving.bench.tally import Tally, compare
 from serving.command import base_url
 from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.plumbing.addresses import without_secret
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.kafka.address import KafkaAddress
 
@@ -141,7 +142,7 @@ def _normal_after(instant: float, calls: Sequence[Call]) -> float:
 def _first_server(settings: Settings) -> tuple[str, int]:
     if not settings.events.startswith("kafka:"):
         raise UsageError(
-            f"--broker with TAILORBIRD_EVENTS={settings.events!r}",
+            f"--broker with TAILORBIRD_EVENTS={without_secret(settings.events)!r}",
             remedy="let it name the broker: kafka://127.0.0.1:PORT/",
         )
     host, _, port = KafkaAddress.parse(settings.events).servers.split(",")[0].rpartition(":")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from tailorbird.doctor.finding import Finding
 from tailorbird.doctor.sections import imported
+from tailorbird.plumbing.addresses import without_secret
 from tailorbird.settings import Settings
 
 
@@ -16,7 +17,7 @@ def check_engine(
         return [
             Finding(
                 section,
-                address,
+                without_secret(address),
                 "broken",
                 f"there is no engine {scheme!r}",
                 remedy=f"set one of {', '.join(known)}",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from tailorbird.errors import UsageError
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import Event
+from tailorbird.plumbing.addresses import without_secret
 from tailorbird.settings import Settings
 from tailorbird.streams.codec import Codec, Record
 from tailorbird.streams.compaction import NOTHING, Compactable, Compacted, compact, compact_regularly
@@ -92,7 +93,7 @@ def _known_scheme(settings: Settings) -> str:
     scheme = settings.events.partition(":")[0]
     if scheme not in ("sqlite", "kafka"):
         raise UsageError(
-            f"setting events = {settings.events!r}: there is no engine {scheme!r}",
+            f"setting events = {without_secret(settings.events)!r}: there is no engine {scheme!r}",
             remedy=f"set TAILORBIRD_EVENTS to one of: {', '.join(ENGINES)}",
         )
     return scheme

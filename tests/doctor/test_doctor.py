@@ -119,8 +119,9 @@ def test_an_engine_is_asked_by_its_scheme_and_an_unknown_one_is_named(settings: 
     known = {"toy": f"{__name__}:raising"}
     with pytest.raises(ConnectionError):
         check_engine("events", "toy://host", settings, known=known)
-    (finding,) = check_engine("events", "tay://host", settings, known=known)
+    (finding,) = check_engine("events", "tay://ann:secret@host", settings, known=known)
     assert finding.state == "broken"
+    assert "secret" not in finding.points_at + finding.says + finding.remedy
     assert "toy" in finding.remedy
 
 
