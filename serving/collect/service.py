@@ -47,7 +47,8 @@ class CollectService:
             problems.append(
                 f"profiles lag behind the event log: they follow once the feature store is back{why and f' ({why})'}"
             )
-        if trouble := self._writer.trouble:
+        # In a thread: engines on other machines take a while to be away.
+        if trouble := await asyncio.to_thread(lambda: self._writer.trouble):
             problems.append(trouble)
         status = "failed" if lost else "degraded" if problems else "ready"
         return Answer(

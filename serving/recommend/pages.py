@@ -4,6 +4,7 @@ The hot routes are declared here too, so that they are described; the front (ser
 FastAPI sees them, with the same handlers.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
@@ -98,7 +99,8 @@ def _operations(app: FastAPI, service: RecommendService) -> None:
     @app.get("/health/ready", tags=["operations"], responses={200: {"model": Health}}, response_model=None)
     async def ready() -> Response:
         """Requests can come; `problems` names what is degraded."""
-        health, good = service.health()
+        # In a thread: engines on other machines take a while to be away.
+        health, good = await asyncio.to_thread(service.health)
         return Response(orjson.dumps(health), 200 if good else 503, media_type="application/json")
 
     @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse, response_model=None)

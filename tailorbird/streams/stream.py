@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
@@ -110,9 +110,19 @@ class Stream(Protocol[Record]):
     def __exit__(self, *error: object) -> None: ...
 
 
+@runtime_checkable
+class Probed(Protocol):
+    """A stream that finds out sooner than by its usual wait whether its engine answers."""
+
+    def probe(self) -> None:
+        """Raise TailorbirdError where the stream cannot be read or written now."""
+
+
 def trouble_of(stream: Stream[Any]) -> str:
-    """Why the stream cannot be read or written now; empty where it can."""
+    """Why the stream cannot be read or written now; empty where it can. Asks the engine: not for an event loop's thread."""
     try:
+        if isinstance(stream, Probed):
+            stream.probe()
         stream.end()
     except TailorbirdError as error:
         return f"{error.what}: {error.remedy}"

@@ -20,7 +20,7 @@ from tailorbird.streams.codec import Codec, Record
 from tailorbird.streams.kafka.address import KafkaAddress
 from tailorbird.streams.kafka.stream import KafkaStream
 
-_UP_SECONDS = 20.0
+_UP_SECONDS = 60.0
 
 
 def tansu() -> Path:

@@ -25,7 +25,7 @@ from tailorbird.streams.stream import Appended, Chunk, Condition, Entry, Loaded,
 
 BULK_ROWS = 20_000
 PROBE_SECONDS = 0.5
-"""After a failure, how long an append waits to hear whether brokers are back: callers should not queue for nothing."""
+"""How long health, and an append after a failure, wait to hear from brokers: callers should not queue for nothing."""
 
 Record = TypeVar("Record")
 
@@ -166,6 +166,11 @@ class KafkaStream(Generic[Record]):
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def probe(self) -> None:
+        """Raise StreamAwayError where no broker answers within half a second."""
+        self._mirror.marks()  # a stream that is closed says so
+        self._topic.probe(wait_seconds=PROBE_SECONDS)
 
     @property
     def set_aside(self) -> int:
