@@ -21,9 +21,9 @@ TABLES = 4
 
 @dataclass(frozen=True)
 class _Held:
-    """The counters of one table's items, whose ``keys`` (n,) it is known by, and up to where they are read."""
+    """The counters of one table's items, whose ``origin`` (n,) it is known by, and up to where they are read."""
 
-    keys: np.ndarray
+    origin: np.ndarray
     counters: ItemCounters
     seen: Seen
 
@@ -41,17 +41,22 @@ class LiveItems:
 
     def over(self, base: ItemTable) -> ItemTable:
         """The items of ``base`` with what has happened to them by now; what the store does not hold has not happened."""
-        held = next((each for each in self._held if each.keys is base.keys), None)
+        held = next((each for each in self._held if each.origin is base.origin), None)
         before = held.seen if held else NOTHING_SEEN
         room = self._room
         after, changed = room.online.read_changed(room.config, room.definitions.item_profile, after=before)
         # Where other rows have taken the place of those that were read, what these say has not happened.
         same = held is not None and after[0] == before[0]
-        counters = held.counters if held and same else ItemCounters.empty(len(base))
+        counters = _as_long(held.counters, base) if held and same else ItemCounters.empty(len(base))
         _write(counters, base, changed)
-        others = [each for each in self._held if each.keys is not base.keys]
-        self._held = [*others[-TABLES + 1 :], _Held(base.keys, counters, after)]
+        others = [each for each in self._held if each.origin is not base.origin]
+        self._held = [*others[-TABLES + 1 :], _Held(base.origin, counters, after)]
         return base.with_counters(counters)
+
+
+def _as_long(counters: ItemCounters, base: ItemTable) -> ItemCounters:
+    """The counters of a table's items; of one that has grown its own, which begin with those that were held."""
+    return counters if len(counters.seen) == len(base) else ItemCounters(base.sums, base.seen, base.totals)
 
 
 def _write(counters: ItemCounters, base: ItemTable, changed: list[tuple[bytes, Row]]) -> None:

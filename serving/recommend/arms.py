@@ -4,12 +4,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from registry.follower import Follower, Release
 from registry.pointers import RegistryAwayError
 from serving.heartbeat import ArmBeat
 from serving.lasting import LastingThread
+from serving.recommend.arrivals import trouble_of
 from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.versions import LoadedVersions
 from tailorbird.catalog.delta import CatalogFollower
@@ -126,6 +127,9 @@ class ServedArms:
                 lines.append(
                     each.trouble if each.arm.name == CHAMPION else f"arm {each.arm.name}: {each.trouble}"
                 )
+            lacking = "" if each.recommender is None else trouble_of(each.recommender)
+            if lacking:
+                lines.append(f"arm {each.arm.name}: {lacking}")
         return lines
 
     def remember(self, query: Query) -> None:
@@ -147,6 +151,10 @@ class ServedArms:
     def refresh(self) -> None:
         """Bring stock and item features up to date, in copies that take the old ones' place."""
         self._versions.refresh()
+        self._renew()
+
+    def _renew(self) -> None:
+        """Put what the versions are now in the arms' places."""
         table = dict(self._table)
         for name, standing in table.items():
             loaded = self._versions.get(standing.version) if standing.version else None
@@ -167,10 +175,12 @@ class ServedArms:
             self._builder.read_users()
             self.refresh()
         self._builder.tell_users(delta.users)
-        self._versions.tell(delta.items)
-        champion = self._table[CHAMPION].recommender
-        if champion is not None and not champion.version:
-            champion.shelf.tell(delta.items)
+        if self._versions.tell(delta.items):
+            self._renew()
+        champion = self._table[CHAMPION]
+        if champion.recommender is not None and not champion.version:
+            grown = self._builder.tell_items(champion.recommender, delta.items)
+            self._table = {**self._table, CHAMPION: replace(champion, recommender=grown)}
 
     def _followed(self) -> Mapping[str, Standing]:
         """Bring every arm to where its alias points, one after the other; the table afterwards."""

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from serving.recommend.arrivals import Arrivals
 from tailorbird.bundle import open_bundle
 from tailorbird.bundle.manifest import BundleError, Manifest
 from tailorbird.catalog.catalog import Catalog, Users
@@ -45,6 +48,7 @@ class RecommenderBuilder:
     ) -> None:
         self._settings, self._live_items, self._clock = settings, live_items, clock
         self.read_users()
+        self._arrivals = Arrivals()
         self._stocked: dict[str, str] = {}
 
     def demographics(self, key: str) -> Demographics:
@@ -109,8 +113,11 @@ class RecommenderBuilder:
         generation = read_stamp(path).generation
         if generation and (always or generation != self._stocked.get(recommender.version)):
             current = Catalog.read(self._settings.catalog_folder)
+            recommender = self._arrivals.read(recommender, current)
             recommender = replace(recommender, shelf=recommender.shelf.restocked(current))
             self._stocked[recommender.version] = generation
+        if isinstance(recommender.stages, HybridStages):
+            recommender = replace(recommender, stages=recommender.stages.settled())
         if self._live_items is not None and isinstance(recommender.stages, HybridStages):
             try:
                 table = self._live_items(recommender.stages.model.item_table)
@@ -122,6 +129,12 @@ class RecommenderBuilder:
                 )
         return recommender
 
+    def tell_items(self, recommender: Recommender, items: Mapping[str, Told]) -> Recommender:
+        """Take over what was told of items; a recommender that grows by new ones is another one, the shelf of both hears."""
+        grown = self._arrivals.tell(recommender, items)
+        grown.shelf.tell(items)
+        return grown
+
     def tell_users(self, users: Mapping[str, Told]) -> None:
         """Take over what was told of users."""
         for user_id, told in users.items():
@@ -130,7 +143,8 @@ class RecommenderBuilder:
 
     def sample_queries(self, recommender: Recommender) -> Sequence[Query]:
         """Queries to warm a model with before any real one came: nobody, and people with a few events."""
-        some = Catalog(recommender.catalog.items.iloc[: 7 * WARM_EVENTS : 7].reset_index(drop=True))
+        few = np.arange(0, min(7 * WARM_EVENTS, len(recommender.catalog)), 7)
+        some = Catalog(recommender.catalog.some(few))
         ids, facts, now = some.item_ids, ItemFacts.of(some), self._clock()
         queries = [Query(UserState.empty("warm-up"), now)]
         for length in (1, 8, WARM_EVENTS):

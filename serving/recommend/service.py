@@ -87,7 +87,7 @@ class RecommendService:
                 HTTPStatus.NOT_FOUND,
                 "unknown-item",
                 f"no item {shown(request.argument)}",
-                remedy="ask for an item of the catalogue that the model was trained on",
+                remedy="ask for an item of the catalogue; a new one is known some seconds after it was told",
             )
         return self._alone(visit, lambda model, query: model.similar(query))
 

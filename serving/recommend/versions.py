@@ -90,10 +90,14 @@ class LoadedVersions:
             else:
                 self._loaded[version] = Loaded(loaded.release, fresh, loaded.size)
 
-    def tell(self, items: Mapping[str, Told]) -> None:
-        """Tell every version's shelf what was told of items."""
-        for loaded in self._loaded.values():
-            loaded.recommender.shelf.tell(items)
+    def tell(self, items: Mapping[str, Told]) -> bool:
+        """Tell every version what was told of items; whether one has grown by it, in a copy that takes the old one's place."""
+        grown = False
+        for version, loaded in list(self._loaded.items()):
+            fresh = self._builder.tell_items(loaded.recommender, items)
+            if fresh is not loaded.recommender:
+                self._loaded[version], grown = Loaded(loaded.release, fresh, loaded.size), True
+        return grown
 
     def keep(self, versions: Collection[str]) -> None:
         """Let go of every version but these."""

@@ -187,6 +187,10 @@ class Catalog:
             )
         ]
 
+    def some(self, rows: np.ndarray) -> pd.DataFrame:
+        """The table of the items ``rows`` (c,) alone, in that order."""
+        return self.items.iloc[rows].reset_index(drop=True)
+
     def rows(self, item_ids: Iterable[str]) -> np.ndarray:
         """(n,) int32 rows of ``item_ids``; -1 where an id is unknown."""
         return np.fromiter((self.row_of.get(item_id, -1) for item_id in item_ids), dtype=np.int32)

@@ -38,6 +38,15 @@ class GrownCatalog(Catalog):
         """Every item, one row each: as long as the catalogue, so no request asks for it."""
         return pd.concat([self.base.items, self.more.items], ignore_index=True)
 
+    def some(self, rows: np.ndarray) -> pd.DataFrame:
+        """The table of the items ``rows`` (c,) alone, in that order."""
+        old = rows < len(self.base)
+        both = pd.concat(
+            [self.base.some(rows[old]), self.more.some(rows[~old] - len(self.base))], ignore_index=True
+        )
+        order = np.argsort(np.concatenate([np.flatnonzero(old), np.flatnonzero(~old)]))
+        return both.iloc[order].reset_index(drop=True)
+
     def rows(self, item_ids: Iterable[str]) -> np.ndarray:
         """(n,) int32 rows of ``item_ids``; -1 where an id is unknown."""
         return np.fromiter((self.row_of.get(item_id, -1) for item_id in item_ids), dtype=np.int32)

@@ -80,6 +80,7 @@ def global_time_split(
     quantile: float = 0.9,
     targets: str = "successive",
     cold: np.ndarray | None = None,
+    only_cold: bool = True,
     asked: np.ndarray | None = None,
     exclude_seen: bool = True,
     baskets: bool = False,
@@ -89,7 +90,7 @@ def global_time_split(
     The instant is the ``quantile`` of event times (in whole seconds); validation cuts the training part
     once more in the same way. ``targets``: ``successive`` asks for every later event, the history growing
     as it goes and the model standing still; ``last`` asks for each user's last event only. ``cold``
-    (n_items,) bool: nobody's training events of these items exist, and only they are asked for. ``asked``
+    (n_items,) bool: nobody's training events of these items exist, and with ``only_cold`` only they are asked for. ``asked``
     (n,) bool: the events that make a case, all by default. ``baskets``: what a user took at one instant is asked
     together, see :meth:`Cases.of_baskets`.
 
@@ -114,7 +115,7 @@ def global_time_split(
         known, fit_mask, may_ask = interactions.where(visible), fit_mask[visible], asked[visible]
         trained = np.bincount(known.users[fit_mask], minlength=known.user_count) > 0
         mask = (seconds[visible] > start) & trained[known.users] & may_ask
-        if cold is not None:
+        if cold is not None and only_cold:
             mask &= cold[known.items]
         rows = np.flatnonzero(mask)
         if targets == "last" and len(rows):

@@ -10,9 +10,10 @@ from tailorbird.plumbing.appended import appended
 _OF_ROWS = tuple(name for name in ARRAYS if name != "buckets")
 
 
-def with_more_items(table: ItemTable, more: Catalog) -> ItemTable:
+def with_more_items(table: ItemTable, more: Catalog, *, since: float) -> ItemTable:
     """``table`` and after its rows the items of ``more``, to which nothing has happened.
 
+    They were not there ``since`` then (epoch seconds): they are no older, or nothing would tell them from what nobody wanted.
     A category or brand that no item had is nobody's taste yet: the item has none. What the two tables have in common is
     shared or, where it is small, copied.
     """
@@ -23,6 +24,7 @@ def with_more_items(table: ItemTable, more: Catalog) -> ItemTable:
     codes = np.full((len(more), width), len(table.buckets) - 1, np.int32)
     taken = min(width, fresh.codes.shape[1])
     codes[:, :taken] = code_of[fresh.codes[:, :taken]]
+    arrays["launched_at"] = np.fmax(fresh.launched_at, since)
     arrays.update(codes=codes, primary=code_of[fresh.primary], brands=code_of[fresh.brands])
     grown = ItemTable(
         buckets=table.buckets,

@@ -58,6 +58,10 @@ class Retriever(ABC):
         """
         return self
 
+    def settled(self) -> Self:
+        """The same source, what lies beside its index taken into a new one where that has become much."""
+        return self
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write everything ``load`` needs into ``folder`` (safetensors, npy, json, faiss; never pickle)."""

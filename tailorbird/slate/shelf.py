@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from tailorbird.catalog.catalog import ITEM_COLUMNS, Catalog
+from tailorbird.catalog.grown import GrownCatalog
 from tailorbird.catalog.history import Versions, no_history
 from tailorbird.catalog.told import Told
 from tailorbird.features.facts import stable_keys
 from tailorbird.models.allowed import Blocked
-from tailorbird.slate.filtering.columns import ItemColumns
+from tailorbird.plumbing.appended import appended
+from tailorbird.slate.filtering.columns import ItemColumns, object_of
 from tailorbird.slate.filtering.selection import BITMAP_SECONDS, Selections
 from tailorbird.slate.filtering.terms import Term
 
@@ -23,7 +25,7 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-_OF_NO_STOCK = ("shelf_of", "_keys")
+_OF_NO_STOCK = ("shelf_of", "_shelf_codes", "_keys")
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,31 @@ class Shelf:
         if known:
             self.columns.change(known)
 
+    def grown(self, catalog: GrownCatalog) -> "Shelf":
+        """The shelf of a catalogue with more items at its end; this one goes on without them.
+
+        Of a live shelf the columns are the same: they hear of the new items here.
+        """
+        count = len(self)
+        more = catalog.some(np.arange(count, len(catalog)))
+        if self.columns is not None:
+            told = [{str(name): value for name, value in row.items()} for row in more.to_dict("records")]
+            self.columns.change(
+                (count + place, {**row, "attributes": object_of(row["attributes"])})
+                for place, row in enumerate(told)
+            )
+        fresh = replace(self, catalog=catalog, stock=appended(self.stock, more["stock"].to_numpy(float)))
+        keys, rows = self._keys
+        new = stable_keys(more["item_id"])
+        order = np.argsort(new, kind="stable")
+        places = np.searchsorted(keys, new[order])
+        fresh.__dict__.update(
+            shelf_of=appended(self.shelf_of, self._shelves_of(more)),
+            _shelf_codes=self._shelf_codes,
+            _keys=(np.insert(keys, places, new[order]), np.insert(rows, places, count + order)),
+        )
+        return fresh
+
     def __len__(self) -> int:
         return len(self.stock)
 
@@ -103,7 +130,7 @@ class Shelf:
         selection = self.selections.of(term)
         moment = int(now // BITMAP_SECONDS) if selection.clocked else 0
         key = (term, self._version, moment)
-        return self.blocks.kept(key, lambda: Block(~selection.bitmap(now=now)))
+        return self.blocks.kept(key, lambda: Block(~selection.bitmap(now=now)[: len(self)]))
 
     def all_but(self, rows: frozenset[int]) -> "Block":
         """Every item but those of ``rows``."""
@@ -140,7 +167,7 @@ class Shelf:
     def _numbers(self, name: str) -> np.ndarray:
         """(n,) a column of numbers as it is now."""
         if self.columns is not None:
-            return self.columns.numbers(name)
+            return self.columns.numbers(name)[: len(self)]  # it may have heard of more items by now
         return self.stock if name == "stock" else self.catalog.items[name].to_numpy(float)
 
     def _passing(self, name: str, now: float, is_blocked: Callable[[np.ndarray], np.ndarray]) -> "Block":
@@ -171,9 +198,21 @@ class Shelf:
     @cached_property
     def shelf_of(self) -> np.ndarray:
         """(n,) int32 code of each item's most specific category; -1 where there is none."""
-        last = [categories[-1] if categories else None for categories in self.catalog.items["categories"]]
-        codes: np.ndarray = pd.factorize(np.asarray(last, dtype=object))[0].astype(np.int32)
-        return codes
+        return self._shelves_of(self.catalog.items)
+
+    @cached_property
+    def _shelf_codes(self) -> dict[str, int]:
+        return {}
+
+    def _shelves_of(self, items: pd.DataFrame) -> np.ndarray:
+        """(c,) int32 codes of the most specific categories of a table of items; new ones for those not met before."""
+        codes = self._shelf_codes
+        last = (str(names[-1]) if len(names) else None for names in items["categories"])
+        return np.fromiter(
+            (-1 if name is None else codes.setdefault(name, len(codes)) for name in last),
+            np.int32,
+            len(items),
+        )
 
     @property
     def brand_of(self) -> np.ndarray:

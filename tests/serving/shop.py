@@ -14,7 +14,7 @@ import pandas as pd
 from feature_repo.command import build_features
 from registry.tracking.runs import Tracker
 from registry.versions import Registry
-from tailorbird.bundle import Fallbacks, Origin, write_bundle
+from tailorbird.bundle import Fallbacks, Manifest, Origin, write_bundle
 from tailorbird.catalog.catalog import Users
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.interactions import Interactions
@@ -42,6 +42,17 @@ def make_shop(settings: Settings, *, scratch: Path) -> None:
     with open_events(settings) as log:
         log.append(history)
     build_features(settings)
+    bundle = scratch / "bundle"
+    manifest = write_shop_bundle(settings, bundle, recipe=RECIPE)
+    registry = Registry(settings)
+    with Tracker.open(settings).start("train") as run:
+        for _ in range(VERSIONS):
+            registry.register(bundle, run=run, manifest=manifest, tags={})
+
+
+def write_shop_bundle(settings: Settings, bundle: Path, *, recipe: Recipe) -> Manifest:
+    """Fit the toy shop's history by ``recipe``."""
+    history = _history()
     frame = _frame(history)
     people = sorted({event.user_key for event in history})
     interactions = Interactions.of(
@@ -57,22 +68,17 @@ def make_shop(settings: Settings, *, scratch: Path) -> None:
         Users.read(settings.catalog_folder),
         ReplayProfiles.of_frame(frame, toy.CATALOG),
         EventColumns.of_frame(frame),
-        RECIPE,
+        recipe,
         seed=0,
     )
-    bundle = scratch / "bundle"
-    manifest = write_bundle(
+    return write_bundle(
         fitted.model,
         bundle,
-        origin=Origin(name="toy", recipe=RECIPE.to_toml(), first_event=NOW, last_event=NOW),
+        origin=Origin(name="toy", recipe=recipe.to_toml(), first_event=NOW, last_event=NOW),
         metrics={},
         fallbacks=Fallbacks(everyone=["i7", "i5", "gone"]),
         now=NOW,
     )
-    registry = Registry(settings)
-    with Tracker.open(settings).start("train") as run:
-        for _ in range(VERSIONS):
-            registry.register(bundle, run=run, manifest=manifest, tags={})
 
 
 def copied(shop: Settings, folder: Path) -> Settings:

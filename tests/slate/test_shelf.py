@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.catalog.grown import GrownCatalog
+from tailorbird.features.facts import stable_keys
 from tailorbird.slate.filtering.parser import parse_filter
 from tailorbird.slate.query import Rules
 from tailorbird.slate.shelf import Shelf
@@ -86,3 +88,21 @@ def test_an_item_that_left_the_catalogue_is_out_of_stock() -> None:
 def test_the_past_knows_no_stock_that_never_changed() -> None:
     shelf = Shelf.of_past(SHOP, current=Catalog.from_frame(SHOP.items.assign(stock=0.0)))
     assert len(shelf.sold_out_at(1_000.0)) == 0
+
+
+def test_a_shelf_with_more_items_leaves_the_one_of_before_as_it_was() -> None:
+    old = Shelf.of(SHOP).restocked(SHOP)
+    count = len(old)
+    more = Catalog.from_frame(
+        pd.DataFrame({"item_id": ["jar"], "stock": [0.0], "brand": ["north"], "categories": [["cups"]]})
+    )
+    new = old.grown(GrownCatalog.of(SHOP, more))
+    assert (len(old), len(new)) == (count, count + 1)
+    for shelf in (old, new):
+        assert len(shelf.sold_out_at(0.0).mask) == len(shelf)
+        assert len(shelf.breaking(parse_filter('brand = "north"'), now=0.0).mask) == len(shelf)
+        assert len(shelf.blocked([shelf.sold_out_at(0.0)])) == len(shelf)
+    assert new.sold_out_at(0.0).mask[-1]
+    assert not new.breaking(parse_filter('brand = "north"'), now=0.0).mask[-1]
+    assert new.rows_of_keys(stable_keys(["jar"])).tolist() == [count]
+    assert old.rows_of_keys(stable_keys(["jar"])).tolist() == [-1]

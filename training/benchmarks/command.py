@@ -14,6 +14,7 @@ from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.evaluation.report import comparison_rows, slice_rows
 from tailorbird.plumbing.terminal import emit, say, table
 from tailorbird.recipes.recipe import load_recipe
+from training.benchmarks.arrivals import cold_last, first_places, fit_without_cold, measure_arrived
 from training.benchmarks.data import PROTOCOLS, PUBLISHED, Question, cut, read_own, read_published
 from training.benchmarks.files import summary, write_files
 from training.benchmarks.run import HYBRID, Bench, fit_model, measure_baselines, measure_model, open_bench
@@ -33,6 +34,11 @@ from training.benchmarks.shop import measure_oracle, simulated, verdict
     help="gts: every later event of a user, or the last one only.",
 )
 @click.option("--cold", is_flag=True, help="gts: fit without a tenth of the items and ask for those only.")
+@click.option(
+    "--told-later",
+    is_flag=True,
+    help="With --cold: the model is not told of these items until it is fitted; then they join it as in a running shop.",
+)
 @click.option(
     "--ties",
     type=click.Choice(["file", "shuffled"]),
@@ -91,6 +97,7 @@ def benchmark(
     protocol: str | None,
     targets: str,
     cold: bool,
+    told_later: bool,
     ties: str,
     recipe: str,
     out: Path,
@@ -124,6 +131,7 @@ def benchmark(
         tailorbird benchmark shop --out runs/shop
         tailorbird benchmark movielens-1m --protocol gts --out runs/ml-gts
         tailorbird benchmark movielens-1m --protocol gts --cold --out runs/ml-cold
+        tailorbird benchmark shop --cold --told-later --recipe quick --out runs/arrivals
         tailorbird benchmark diginetica --protocol sessions --out runs/digi --cases 5000
         tailorbird benchmark mine --events e.parquet --items i.parquet --mapping m.toml --out runs/mine
     """
@@ -133,6 +141,7 @@ def benchmark(
         targets=targets,
         cold=cold,
         tie_seed=seed if ties == "shuffled" else None,
+        told_later=told_later,
     )
     chosen = load_recipe(recipe)
     _check(question, out=out)
@@ -145,6 +154,8 @@ def benchmark(
         data = read_own(
             dataset, mapping=mapping, path=path, events=events, items=items, users=users, now=time.time()
         )
+    if told_later:
+        data = cold_last(data)
     plan = cut(data, question)
     bench = open_bench(data, plan, part=part, most_cases=most_cases, seed=seed)
     bench.seconds["prepare"] = time.perf_counter() - started
@@ -158,8 +169,12 @@ def benchmark(
             "taste": "presence",
         }
         chosen = chosen.override(said)  # the protocol says so
-        fitted = fit_model(bench, chosen, seed=seed)
-        measure_model(bench, fitted, cold=cold)
+        if told_later:
+            fitted = fit_without_cold(bench, chosen, seed=seed)
+            measure_arrived(bench, fitted.model)
+        else:
+            fitted = fit_model(bench, chosen, seed=seed)
+            measure_model(bench, fitted, cold=cold)
     if shop is not None:
         measure_oracle(bench, shop)
     bench.seconds["total"] = time.perf_counter() - started
@@ -169,6 +184,8 @@ def benchmark(
     )
     if shop is not None:
         result["verdict"] = verdict(bench)
+    if told_later and fitted is not None:
+        result["verdict"] = first_places(data, fitted.model, shop, seed=seed)
     write_files(bench, result, out=out)
     table(comparison_rows(bench.reports), title=f"{data.name}, {plan.name}, {part}")
     best = HYBRID if HYBRID in bench.reports else "popularity"
@@ -177,6 +194,10 @@ def benchmark(
 
 
 def _check(question: Question, *, out: Path) -> None:
+    if question.told_later and not question.cold:
+        raise UsageError(
+            "--told-later without --cold", remedy="say which items are told later: --cold --told-later"
+        )
     if question.cold and question.protocol != "gts":
         raise UsageError(
             f"--cold with protocol {question.protocol}", remedy="cold items are measured with --protocol gts"

@@ -48,12 +48,13 @@ RETAIL_TEST_FROM = dt.datetime(2011, 11, 9, tzinfo=dt.UTC)
 
 @dataclass(frozen=True)
 class Question:
-    """What to measure: ``protocol`` with its ``targets``, on ``cold`` items only or not."""
+    """What to measure: ``protocol`` with its ``targets``, on ``cold`` items only or not, which the model may hear of later."""
 
     protocol: str
     targets: str = "successive"
     cold: bool = False
     tie_seed: int | None = None  # draws the order of one user's events at one instant; None keeps the file's
+    told_later: bool = False
 
 
 @dataclass(frozen=True)

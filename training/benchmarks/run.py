@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from tailorbird.catalog.catalog import Catalog
 from tailorbird.evaluation.answers import (
     Answers,
     answer_by_recommender,
@@ -128,15 +129,19 @@ def measure_baselines(bench: Bench, protocol: Protocol) -> None:
         bench.row("own habit", lambda advance: answer_by_scores(habit, bench.cases, advance=advance))
 
 
-def fit_model(bench: Bench, recipe: Recipe, *, seed: int) -> FittedHybrid:
-    """Fit the hybrid on the training part alone; nothing of the cases is in reach."""
+def fit_model(bench: Bench, recipe: Recipe, *, catalog: Catalog | None = None, seed: int) -> FittedHybrid:
+    """Fit the hybrid on the training part alone; nothing of the cases is in reach.
+
+    ``catalog`` holds the first items of the data's, where the model is not to know the others.
+    """
     events = bench.data.fit_events(bench.split)
+    known = bench.data.catalog if catalog is None else catalog
     with bench.timed("fit"), progress(f"fit: {recipe.name}") as bar:
         return fit_hybrid(
-            bench.split.fit,
-            bench.data.catalog,
+            replace(bench.split.fit, item_count=len(known)),
+            known,
             bench.data.users,
-            ReplayProfiles.of_frame(events, bench.data.catalog),
+            ReplayProfiles.of_frame(events, known),
             EventColumns.of_frame(events),
             recipe,
             contexts=PastContexts.of(events),
@@ -148,15 +153,17 @@ def fit_model(bench: Bench, recipe: Recipe, *, seed: int) -> FittedHybrid:
 def measure_model(bench: Bench, fitted: FittedHybrid, *, cold: bool = False) -> None:
     """Add the rows of each retriever alone, among cold items alone too where ``cold``, and of the hybrid."""
     for name, retriever in fitted.model.retrievers.items():
-        bench.row(f"{ALONE}{name}", _alone(retriever, bench.cases, offered=None))
+        bench.row(f"{ALONE}{name}", answered_alone(retriever, bench.cases, offered=None))
         if cold:
             offered = cold_items(bench.data.catalog)
-            bench.row(f"{ALONE}{name}, cold items", _alone(retriever, bench.cases, offered=offered))
+            bench.row(f"{ALONE}{name}, cold items", answered_alone(retriever, bench.cases, offered=offered))
     events = bench.data.known_events(bench.split)
     profiles, contexts = ReplayProfiles.of_frame(events, bench.data.catalog), PastContexts.of(events)
     people = demographics_of(bench.data.users)
     for row, recommender in _served(fitted.model).items():
-        bench.row(row, _asked(recommender, bench.cases, profiles=profiles, people=people, contexts=contexts))
+        bench.row(
+            row, answered(recommender, bench.cases, profiles=profiles, people=people, contexts=contexts)
+        )
 
 
 def _served(model: HybridModel) -> dict[str, Recommender]:
@@ -168,7 +175,7 @@ def _served(model: HybridModel) -> dict[str, Recommender]:
     return rows
 
 
-def _asked(
+def answered(
     recommender: Recommender,
     cases: Cases,
     *,
@@ -176,6 +183,7 @@ def _asked(
     people: Mapping[str, Demographics],
     contexts: PastContexts,
 ) -> Callable[[Callable[[int], object]], Answers]:
+    """How a recommender answers every question."""
     return lambda advance: answer_by_recommender(
         recommender, cases, profiles=profiles, people=people, contexts=contexts, advance=advance
     )
@@ -187,9 +195,10 @@ def peak_memory_mb() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def _alone(
+def answered_alone(
     retriever: Retriever, cases: Cases, *, offered: np.ndarray | None
 ) -> Callable[[Callable[[int], object]], Answers]:
+    """How a retriever alone answers them."""
     return lambda advance: answer_by_retriever(retriever, cases, offered=offered, advance=advance)
 
 

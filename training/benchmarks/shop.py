@@ -27,9 +27,10 @@ def simulated(size: int, *, seed: int) -> tuple[Shop, BenchmarkData]:
 
 def measure_oracle(bench: Bench, shop: Shop) -> None:
     """Add the row of the true preferences, the running session's intent among them: nothing does better on average."""
+    order = shop.catalog.rows(bench.data.catalog.item_ids)
 
     def wants(batch: QuestionBatch) -> np.ndarray:
-        return shop.preferences([id_of(key) for key in batch.user_ids], batch.now)
+        return shop.preferences([id_of(key) for key in batch.user_ids], batch.now)[:, order]
 
     def answer(advance: Callable[[int], object]) -> Answers:
         return answer_by_scores(wants, bench.cases, advance=advance)

@@ -115,10 +115,19 @@ class HybridModel:
             name: source.grown(rows, texts, count=len(catalog)) for name, source in self.retrievers.items()
         }
         if len(more):
-            fresh.item_table = with_more_items(self.item_table, more)
+            fresh.item_table = with_more_items(self.item_table, more, since=self.items_at)
             fresh.item_features = self.item_features.grown(fresh.item_table)
             fresh._rows_of = RowsOfKeys.of_table(fresh.item_table)
         fresh._item_part = self._item_part.grown(len(catalog), fresh._part_of)
+        return fresh
+
+    def settled(self) -> "HybridModel":
+        """The same model, its indexes made anew where much lies beside them; that takes seconds in a large catalogue."""
+        retrievers = {name: source.settled() for name, source in self.retrievers.items()}
+        if all(source is self.retrievers[name] for name, source in retrievers.items()):
+            return self
+        fresh = copy(self)
+        fresh.retrievers = retrievers
         return fresh
 
     def history_of(

@@ -31,6 +31,11 @@ class HybridStages:
         """The same model over ``catalog``, which has new items at its end; ``told`` are these, and known ones with a new text."""
         return HybridStages(self.model.grown(told, catalog))
 
+    def settled(self) -> "HybridStages":
+        """The same model, its indexes made anew where much lies beside them."""
+        model = self.model.settled()
+        return self if model is self.model else HybridStages(model)
+
     def retrieve(
         self, queries: Sequence[Query], *, depths: Sequence[int], allowed: Sequence[Allowed]
     ) -> list[Candidates]:

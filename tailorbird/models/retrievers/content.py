@@ -66,6 +66,11 @@ class Content(Retriever):
             rows, texts = rows[:0], np.zeros((0, self.recipe.dimensions), np.float32)
         return self.over(GrownIndex.of(self.index, rows, texts, count=count))
 
+    def settled(self) -> Self:
+        """With one index where much lies beside it."""
+        index = self.index
+        return self.over(index.joined()) if isinstance(index, GrownIndex) and index.crowded else self
+
     def over(self, index: VectorIndex) -> Self:
         """The same source with the items' vectors in another index."""
         fresh = copy(self)

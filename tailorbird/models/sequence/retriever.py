@@ -136,6 +136,11 @@ class Sequence(Retriever):
         vectors[known] += self._trained.vectors[old] - self._contents(None)[old] @ self._quick.project
         return self.over(GrownIndex.of(self.index, rows, vectors, count=count))
 
+    def settled(self) -> Self:
+        """With one index where much lies beside it."""
+        index = self.index
+        return self.over(index.joined()) if isinstance(index, GrownIndex) and index.crowded else self
+
     def over(self, index: VectorIndex) -> Self:
         """The same network with the items' vectors in another index."""
         assert self._quick is not None, "fit or load first"

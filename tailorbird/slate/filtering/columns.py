@@ -140,7 +140,7 @@ class ItemColumns:
         places = np.fromiter((texts.setdefault(text, len(texts)) for text in items["attributes"]), np.int64)
         each = cls(len(texts))
         for row, text in enumerate(texts):
-            each._put_attributes(row, _object(text))
+            each._put_attributes(row, object_of(text))
         for name, attribute in each._attributes.items():
             if name.startswith(PREFIX):
                 columns._attributes[name] = attribute.at(places, rows=columns._room)
@@ -256,7 +256,8 @@ def _keys(value: object) -> tuple[Key, ...]:
     return () if number is None else (number,)
 
 
-def _object(text: str) -> Mapping[str, Any]:
+def object_of(text: str) -> Mapping[str, Any]:
+    """The JSON object of a text; an empty one where it is none."""
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -8,6 +8,7 @@ from tailorbird.catalog.catalog import Catalog
 from tailorbird.catalog.grown import GrownCatalog
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.items import ItemTable
+from tailorbird.features.table import ITEM_FEATURES
 from tailorbird.models.hybrid.model import HybridModel
 from tests.models import toy
 from tests.models.hybrid.asking import NOW, profile_of
@@ -98,6 +99,12 @@ def test_the_features_of_new_items_are_nearly_those_of_a_table_made_of_all(grown
     np.testing.assert_array_equal(
         grown.item_table.buckets[grown.item_table.primary[rows]], whole.buckets[whole.primary[rows]]
     )
+
+
+def test_a_new_item_is_new_whenever_it_was_launched(grown: HybridModel) -> None:
+    features = grown.item_features.rows(np.array([NEW, 0]))
+    assert features[:, ITEM_FEATURES.index("is_new")].tolist() == [1, 0]
+    assert features[0, ITEM_FEATURES.index("age")] == 0
 
 
 def test_items_come_again_and_again_and_are_all_there(model: HybridModel) -> None:
