@@ -172,20 +172,20 @@ class Shelf:
 
     def _passing(self, name: str, now: float, is_blocked: Callable[[np.ndarray], np.ndarray]) -> "Block":
         """A block over a column of instants, the same until the clock passes one of them."""
-        instants = self._instants(name)
-        key = (name, self._touched(name), int(np.searchsorted(instants, now, side="right")))
+        touched, instants = self._instants(name)
+        key = (name, touched, int(np.searchsorted(instants, now, side="right")))
         if not len(instants):
             return self._nothing
         return self.blocks.kept(key, lambda: Block(is_blocked(self._numbers(name))))
 
-    def _instants(self, name: str) -> np.ndarray:
-        """(m,) the known instants of a column, ascending."""
+    def _instants(self, name: str) -> tuple[int, np.ndarray]:
+        """(m,) the known instants of a column, ascending, and the number that it had before they were read."""
         kept, version = self._kept_instants, self._touched(name)
         found = kept.get(name)
         if found is None or found[0] != version:
             values = self._numbers(name)
             found = kept[name] = version, np.sort(values[np.isfinite(values)])
-        return found[1]
+        return found
 
     @cached_property
     def _kept_instants(self) -> dict[str, tuple[int, np.ndarray]]:

@@ -1,7 +1,10 @@
 """A filter allows what its rules say, whatever names a caller sends."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,3 +109,34 @@ def test_a_shelf_with_more_items_leaves_the_one_of_before_as_it_was() -> None:
     assert not new.breaking(parse_filter('brand = "north"'), now=0.0).mask[-1]
     assert new.rows_of_keys(stable_keys(["jar"])).tolist() == [count]
     assert old.rows_of_keys(stable_keys(["jar"])).tolist() == [-1]
+
+
+def test_who_looks_while_a_batch_is_taken_over_leaves_nothing_stale() -> None:
+    shelf = Shelf.of(SHOP).restocked(SHOP)
+    blocked(shelf)
+    told = {"stock": 0.0, "deleted_at": 10.0, "launched_at": 2_000.0, "price": 1.0}
+
+    def batch() -> Iterator[tuple[int, dict[str, float]]]:
+        yield 0, told
+        blocked(shelf)
+        yield 1, {**told, "deleted_at": 20.0}
+
+    assert shelf.columns is not None
+    shelf.columns.change(batch())
+    both = ["cup", "lamp"]
+    assert blocked(shelf) == {"sold out": both, "unlaunched": both, "deleted": both, "dear": both}
+
+
+def test_what_was_taken_over_of_a_batch_that_broke_off_is_seen() -> None:
+    shelf = Shelf.of(SHOP).restocked(SHOP)
+
+    def batch() -> Iterator[tuple[int, dict[str, float]]]:
+        yield 0, {"stock": 0.0}
+        blocked(shelf)
+        yield 1, {"stock": 0.0}
+        raise MemoryError
+
+    assert shelf.columns is not None
+    with pytest.raises(MemoryError):
+        shelf.columns.change(batch())
+    assert blocked(shelf)["sold out"] == ["cup", "lamp"]

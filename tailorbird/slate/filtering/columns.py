@@ -8,12 +8,14 @@ import numpy as np
 import orjson
 
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.slate.filtering.terms import Scalar
+from tailorbird.slate.filtering.terms import Scalar, kind_of
 
 MOST_ATTRIBUTES = 256
 """Attributes of a shop that can be filtered by; further ones are kept, and unknown to filters."""
 KEPT_CHANGES = 1_000
 """Changes of which it is remembered which rows they were about."""
+SPARE_CODES = 1_000
+"""Codes that an attribute may have beyond four for each item, before those of values that no item has any more are let go."""
 NUMBERS = ("price", "stock", "launched_at", "deleted_at")
 PREFIX = "attributes."
 """Says that an attribute is meant which has the name of a column of the catalogue."""
@@ -26,17 +28,11 @@ def key_of(value: Scalar) -> Key:
     return (value,) if isinstance(value, bool) else value
 
 
-def kind_of(value: Scalar) -> str:
-    """What kind of value this is: values of different kinds are never equal."""
-    if isinstance(value, bool):
-        return "boolean"
-    return "text" if isinstance(value, str) else "number"
-
-
 class Coded:
     """One attribute's texts, booleans and lists: a code for each row, 0 for nothing, and what each code stands for.
 
-    Codes are given once and never change their meaning, so a table made for the codes of before stays right.
+    Codes are given once and never change their meaning, so a table made for the codes of before stays right. Where most
+    of them stand for what no item has any more, another ``Coded`` takes this one's place.
     """
 
     def __init__(self, rows: int) -> None:
@@ -59,6 +55,16 @@ class Coded:
                 self.holders.setdefault(key, []).append(code)
             self._code_of[value] = code
         return code
+
+    def without_unused(self) -> "Coded":
+        """The same values of the same rows under codes of their own; what no row has any more has none."""
+        fresh, values = Coded(0), list(self._code_of)
+        used = np.unique(self.codes)
+        code_now = np.zeros(len(values), np.int32)
+        code_now[used] = [fresh.code(values[code]) for code in used]
+        fresh.codes = code_now[self.codes]
+        fresh.kinds |= self.kinds
+        return fresh
 
 
 class Attribute:
@@ -99,6 +105,8 @@ class Attribute:
             self.coded = Coded(self._rows)
         if self.coded is not None:
             self.coded.codes[row] = self.coded.code(keys)
+            if len(self.coded) > 4 * self._rows + SPARE_CODES:
+                self.coded = self.coded.without_unused()
 
     @property
     def kinds(self) -> set[str]:
@@ -120,7 +128,10 @@ class ItemColumns:
         self.version = 0
         """Grows with every change."""
         self.touched = dict.fromkeys(NUMBERS, 0)
-        """The version in which a number of each of the catalogue's columns last became another."""
+        """The version in which a number of each of the catalogue's columns last became another.
+
+        It moves when a change is over: what was made of half a change was made under the number before, and goes with it.
+        """
         for name in ("category", "brand", *NUMBERS):
             self._attributes[name] = Attribute(self._room)
         for name in NUMBERS:
@@ -171,22 +182,19 @@ class ItemColumns:
 
         A row past the end is a new item. Of ``attributes`` each is said by itself.
         """
-        rows = []
-        for row, told in items:
-            if row >= self._count:
-                self._make_room(row + 1)
-            for name, value in told.items():
-                if name == "categories":
-                    self._attributes["category"].put(row, list(value or ()))
-                elif name == "brand":
-                    self._attributes[name].put(row, value)
-                elif name in NUMBERS:
-                    self._put_number(name, row, value)
-                elif name == "attributes":
-                    self._put_attributes(row, value if isinstance(value, Mapping) else {})
-            rows.append(row)
-        self._changes.append((self.version + 1, np.unique(np.asarray(rows, np.int64))))
-        self.version += 1
+        rows: list[int] = []
+        touched: set[str] = set()
+        try:
+            for row, told in items:
+                rows.append(row)
+                if row >= self._count:
+                    self._make_room(row + 1)
+                self._put(row, told, touched)
+        finally:  # also what was taken over of a change that broke off
+            self._changes.append((self.version + 1, np.unique(np.asarray(rows, np.int64))))
+            for name in touched:
+                self.touched[name] = self.version + 1
+            self.version += 1
 
     def changed_since(self, version: int) -> np.ndarray | None:
         """(m,) int64 the rows that changed after ``version``; None where that was too long ago to know."""
@@ -209,6 +217,23 @@ class ItemColumns:
         assert coded is not None
         coded.codes[: len(values)] = [coded.code(value) for value in values]
 
+    def _put(self, row: int, told: Mapping[str, Any], touched: set[str]) -> None:
+        """Take over what is said of a row; the numbers that became others are added to ``touched``."""
+        for name, value in told.items():
+            if name == "categories":
+                self._attributes["category"].put(row, list(value or ()))
+            elif name == "brand":
+                self._attributes[name].put(row, value)
+            elif name in NUMBERS:
+                numbers = self.numbers(name)
+                before = float(numbers[row])
+                self._attributes[name].put(row, value)
+                after = float(numbers[row])
+                if before != after and not (before != before and after != after):
+                    touched.add(name)
+            elif name == "attributes":
+                self._put_attributes(row, value if isinstance(value, Mapping) else {})
+
     def _put_attributes(self, row: int, told: Mapping[str, Any]) -> None:
         for name, value in told.items():
             attribute = self._attributes.get(PREFIX + name)
@@ -217,14 +242,6 @@ class ItemColumns:
                     continue
                 attribute = self._attributes[PREFIX + name] = Attribute(self._room)
             attribute.put(row, value)
-
-    def _put_number(self, name: str, row: int, value: object) -> None:
-        numbers = self.numbers(name)
-        before = float(numbers[row])
-        self._attributes[name].put(row, value)
-        after = float(numbers[row])
-        if before != after and not (before != before and after != after):
-            self.touched[name] = self.version + 1
 
     def _make_room(self, rows: int) -> None:
         if rows > self._room:

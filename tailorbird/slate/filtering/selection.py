@@ -1,6 +1,7 @@
 """Asks a filter expression of items: of given rows in microseconds, or of all of them as a bitmap that follows changes."""
 
 import operator
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tailorbird.slate.filtering.columns import Attribute, Coded, ItemColumns, key_of, kind_of
+from tailorbird.slate.filtering.columns import Attribute, Coded, ItemColumns, key_of
 from tailorbird.slate.filtering.parser import parse_filter
 from tailorbird.slate.filtering.terms import (
     Among,
@@ -21,6 +22,7 @@ from tailorbird.slate.filtering.terms import (
     Not,
     Scalar,
     Term,
+    kind_of,
     leaves,
 )
 
@@ -45,7 +47,7 @@ class Selection:
         self.clocked = any(leaf.attribute == AGE for leaf in leaves(term))
         """Whether the answer depends on the instant."""
         self._sound = False
-        self._tables: dict[Leaf, np.ndarray] = {}
+        self._tables: dict[Leaf, tuple[weakref.ref[Coded], np.ndarray]] = {}
         self._kept: tuple[int, float, np.ndarray] | None = None
         self._rows: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -67,7 +69,8 @@ class Selection:
 
     def bitmap(self, *, now: float) -> np.ndarray:
         """(n,) bool over all items, kept and brought up to date where items changed; not to be written to."""
-        count, version = len(self.columns), self.columns.version
+        version = self.columns.version  # first: rows that come meanwhile belong to a later one
+        count = len(self.columns)
         if self._kept is not None:
             made, at, bits = self._kept
             fresh = not self.clocked or abs(now - at) <= BITMAP_SECONDS
@@ -115,9 +118,10 @@ class Selection:
             return np.zeros(self._length(rows), bool)
         if attribute.numbers is not None:
             mask = _of_numbers(leaf, attribute.numbers[rows])
-        if attribute.coded is not None:
-            coded = self._of_codes(leaf, attribute.coded, rows)
-            mask = coded if mask is None else mask | coded
+        coded = attribute.coded  # once: another may take its place
+        if coded is not None:
+            held = self._of_codes(leaf, coded, rows)
+            mask = held if mask is None else mask | held
         assert mask is not None
         return mask
 
@@ -128,9 +132,10 @@ class Selection:
         codes = coded.codes[rows]
         if isinstance(leaf, Has):
             return codes > 0
-        table = self._tables.get(leaf)
-        if table is None or len(table) < len(coded):
-            table = self._tables[leaf] = _table(leaf, coded)
+        made_for, table = self._tables.get(leaf, (None, np.zeros(0, bool)))
+        if made_for is None or made_for() is not coded or len(table) < len(coded):
+            table = _table(leaf, coded)
+            self._tables[leaf] = weakref.ref(coded), table
         # A value that came after the table was made belongs to the next look.
         found: np.ndarray = table.take(codes, mode="clip") & (codes < len(table))
         return found

@@ -9,6 +9,13 @@ Scalar = str | float | bool
 """What an attribute is compared with."""
 
 
+def kind_of(value: Scalar) -> str:
+    """What kind of value this is: values of different kinds are never equal."""
+    if isinstance(value, bool):
+        return "boolean"
+    return "text" if isinstance(value, str) else "number"
+
+
 class FilterError(UsageError):
     """An expression that says nothing we can ask of items; ``place`` is the character it is about, from 1."""
 
@@ -25,6 +32,11 @@ class Compare:
     sign: str
     value: Scalar
     place: int = field(default=1, compare=False)
+    kind: str = field(init=False, repr=False)
+    """Of the value: to Python True is 1.0, to filters it is not."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", kind_of(self.value))
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,10 @@ class Among:
     attribute: str
     values: tuple[Scalar, ...]
     place: int = field(default=1, compare=False)
+    kinds: tuple[str, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kinds", tuple(map(kind_of, self.values)))
 
 
 @dataclass(frozen=True)

@@ -195,3 +195,54 @@ def test_readers_meet_no_broken_column_while_items_change() -> None:
     stop.set()
     reader.join()
     assert troubles == []
+
+
+def test_true_is_not_one_whoever_asked_first() -> None:
+    items = [
+        EVERYTHING | {"attributes": {"flag": flag}} for flag in (True, 1, False, 0, [True, "x"], [1, "x"])
+    ]
+    selections = Selections(ItemColumns.of(catalog_of(items)))
+    found = {
+        text: selections.of(text).rows(now=NOW).tolist()
+        for text in (
+            "flag = true",
+            "flag = 1",
+            "flag in [0]",
+            "flag in [false]",
+            "flag = 1 and not flag = true",
+        )
+    }
+    assert list(found.values()) == [[0, 4], [1, 5], [3], [2], [1, 5]]
+
+
+def test_values_that_no_item_has_any_more_are_let_go() -> None:
+    columns = ItemColumns.of(catalog_of([EVERYTHING | {"attributes": {"seen": ["a", "b"]}}] * 2))
+    selections = Selections(columns)
+    kept = ('seen = "a"', 'seen in ["s1200", "s999"]', "not has seen", "seen = true")
+    for number in range(5_000):
+        columns.change([(0, {"attributes": {"seen": f"s{number}"}})])
+        rows = [selections.of(text).keeps(np.arange(2), now=NOW).tolist() for text in kept]
+        assert rows == [[False, True], [number in (999, 1_200), False], [False] * 2, [False] * 2]
+    seen = columns.attribute("seen")
+    assert seen is not None
+    assert seen.coded is not None
+    assert len(seen.coded) < 1_100
+    assert seen.kinds == {"text"}
+
+
+def test_a_bitmap_knows_of_an_item_that_comes_while_it_is_made() -> None:
+    columns = ItemColumns.of(catalog_of([EVERYTHING]))
+    selection = Selection(parse_filter("not price < 1"), columns)
+
+    class Growing(ItemColumns):
+        """Grows right after it was counted."""
+
+        def __len__(self) -> int:
+            count = super().__len__()
+            if count == 1:
+                self.change([(1, {"price": 5.0})])
+            return count
+
+    columns.__class__ = Growing
+    selection.bitmap(now=NOW)
+    assert selection.bitmap(now=NOW).tolist() == [True, True]
