@@ -172,15 +172,17 @@ class ServedArms:
         if delta is None:
             return
         if delta.replaced:
-            self._builder.read_users()
+            self._builder.read_again()  # also where this replica was too far behind what is told
             self.refresh()
-        self._builder.tell_users(delta.users)
         if self._versions.tell(delta.items):
             self._renew()
         champion = self._table[CHAMPION]
         if champion.recommender is not None and not champion.version:
             grown = self._builder.tell_items(champion.recommender, delta.items)
             self._table = {**self._table, CHAMPION: replace(champion, recommender=grown)}
+        if delta.replaced:
+            self._builder.read_users()
+        self._builder.tell_users(delta.users)
 
     def _followed(self) -> Mapping[str, Standing]:
         """Bring every arm to where its alias points, one after the other; the table afterwards."""

@@ -26,12 +26,7 @@ class Arrivals:
 
     def read(self, recommender: Recommender, current: Catalog) -> Recommender:
         """The recommender with what ``current`` has and its catalogue has not, or has with other words."""
-        known = recommender.catalog
-        rows = known.rows(current.item_ids)
-        new = np.flatnonzero(rows < 0)
-        there = np.flatnonzero(rows >= 0)
-        other = there[_differ(known.some(rows[there]), current.some(there))]
-        return self._grown(recommender, Catalog(self._kept(current.some(np.concatenate([new, other])))))
+        return self._grown(recommender, self._kept(current, _news(recommender.catalog, current)))
 
     def tell(self, recommender: Recommender, items: Mapping[str, Told]) -> Recommender:
         """The recommender after ``items`` were told; the same where these are known and no words of theirs changed."""
@@ -39,19 +34,26 @@ class Arrivals:
         told = {
             key: said for key, said in items.items() if key not in row_of or not said.keys().isdisjoint(WORDS)
         }
-        return self._grown(recommender, self._after(recommender.catalog, told)) if told else recommender
+        if not told:
+            return recommender
+        after = self._after(recommender.catalog, told)
+        # What once had other words than a model may get back those that the model was made with.
+        moved = np.fromiter((key in self._now for key in after.item_ids), bool, len(after))
+        return self._grown(recommender, self._kept(after, moved | _news(recommender.catalog, after)))
 
     def _after(self, catalog: Catalog, told: Mapping[str, Told]) -> Catalog:
         """The told items as they are now."""
         before = [self._now[key] for key in told if key in self._now]
         rows = catalog.rows(key for key in told if key not in self._now).astype(np.int64)
         table = pd.concat([_table(before), catalog.some(rows[rows >= 0])], ignore_index=True)
-        return Catalog(self._kept(with_told(table, told, key="item_id")))
+        return Catalog(with_told(table, told, key="item_id"))
 
-    def _kept(self, table: pd.DataFrame) -> pd.DataFrame:
+    def _kept(self, items: Catalog, news: np.ndarray) -> Catalog:
+        """Those of ``items`` that are ``news`` (n,), remembered."""
+        table = items.some(np.flatnonzero(news))
         for row in table.to_dict("records"):
             self._now[row["item_id"]] = {str(name): value for name, value in row.items()}
-        return table
+        return Catalog(table)
 
     def _grown(self, recommender: Recommender, told: Catalog) -> Recommender:
         if not len(told):
@@ -76,6 +78,15 @@ def trouble_of(recommender: Recommender) -> str:
 
 def _table(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
     return Catalog.from_frame(pd.DataFrame(rows)).items if rows else Catalog.of_ids([]).items
+
+
+def _news(known: Catalog, items: Catalog) -> np.ndarray:
+    """(n,) whether ``known`` has an item not, or with other words."""
+    rows = known.rows(items.item_ids)
+    news = rows < 0
+    there = np.flatnonzero(~news)
+    news[there] = _differ(known.some(rows[there]), items.some(there))
+    return news
 
 
 def _differ(one: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:

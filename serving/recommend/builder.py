@@ -110,12 +110,17 @@ class RecommenderBuilder:
         """The same recommender with the newest stock and item features."""
         # A compaction changes the file and says nothing new: the shelf has heard it all.
         path = self._settings.catalog_folder / ITEMS_FILE
-        generation = read_stamp(path).generation
+        generation, failed = read_stamp(path).generation, False
         if generation and (always or generation != self._stocked.get(recommender.version)):
             current = Catalog.read(self._settings.catalog_folder)
-            recommender = self._arrivals.read(recommender, current)
+            try:
+                recommender = self._arrivals.read(recommender, current)
+            except Exception as error:
+                if always:
+                    raise
+                failed = True
+                log.warning("version %r does not take new items in: %s", recommender.version, error)
             recommender = replace(recommender, shelf=recommender.shelf.restocked(current))
-            self._stocked[recommender.version] = generation
         if isinstance(recommender.stages, HybridStages):
             recommender = replace(recommender, stages=recommender.stages.settled())
         if self._live_items is not None and isinstance(recommender.stages, HybridStages):
@@ -127,13 +132,32 @@ class RecommenderBuilder:
                 recommender = replace(
                     recommender, stages=recommender.stages.with_items(table, now=self._clock())
                 )
+        if not failed:
+            self._stocked[recommender.version] = generation
         return recommender
 
     def tell_items(self, recommender: Recommender, items: Mapping[str, Told]) -> Recommender:
-        """Take over what was told of items; a recommender that grows by new ones is another one, the shelf of both hears."""
-        grown = self._arrivals.tell(recommender, items)
-        grown.shelf.tell(items)
-        return grown
+        """Take over what was told of items; a recommender that grows by new ones is another one, the shelf of both hears.
+
+        Where that fails, the recommender stays, and its next refresh reads the tables. Never raises.
+        """
+        try:
+            recommender.shelf.tell(
+                items
+            )  # first: what is sold out or deleted goes, whatever becomes of what is new
+            return self._arrivals.tell(recommender, items)
+        except Exception as error:
+            log.warning(
+                "version %r reads the catalogue at its next refresh: taking over what was told failed: %r",
+                recommender.version,
+                error,
+            )
+            self._stocked.pop(recommender.version, None)
+            return recommender
+
+    def read_again(self) -> None:
+        """Have every recommender read the tables at its next refresh, also where no other tables took their place."""
+        self._stocked.clear()
 
     def tell_users(self, users: Mapping[str, Told]) -> None:
         """Take over what was told of users."""

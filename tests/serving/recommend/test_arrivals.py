@@ -15,6 +15,7 @@ from tailorbird.catalog.told import Patch
 from tailorbird.events.schema import Event
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.state import UserState
+from tailorbird.models.hybrid.stages import HybridStages
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import Settings
 from tests.serving.shop import write_shop_bundle
@@ -156,3 +157,40 @@ def test_a_model_of_before_answers_new_items_from_lists_and_says_why(
     world.tell(OOLONG)
     assert answers(world)["oolong"] == ["editorial"]
     assert "train again" in world.call("GET", "/health/ready").text
+
+
+def test_a_model_that_cannot_grow_still_hears_the_rest_and_grows_at_a_refresh(
+    make_reading: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_reading()
+
+    def fails(*_: object) -> HybridStages:
+        raise MemoryError
+
+    sold, deleted = list(answers(world))[:2]
+    with monkeypatch.context() as broken:
+        broken.setattr(HybridStages, "grown", fails)
+        world.tell(OOLONG, Patch.of_item(sold, {"stock": 0.0}), Patch.deletion(deleted, now=world.clock))
+        assert not {sold, deleted, "oolong"} & answers(world).keys()
+        world.served.refresh()  # fails as well
+        assert not {sold, deleted, "oolong"} & answers(world).keys()
+    world.served.refresh()
+    assert "content" in answers(world)["oolong"]
+    assert not {sold, deleted} & answers(world).keys()
+
+
+def test_a_feed_that_says_the_same_words_again_moves_nothing(make_reading: Callable[..., World]) -> None:
+    world = make_reading()
+    before = world.served.champion
+    items = before.catalog.items[["item_id", "title", "text", "categories", "brand"]]
+    same = {row["item_id"]: row for row in items.to_dict("records")}
+    patches = [
+        Patch.of_item(key, {**row, "categories": list(row["categories"])}) for key, row in same.items()
+    ]
+    world.tell(*patches)
+    assert world.served.champion is before
+    world.tell(Patch.of_item("i11", {"categories": ["tea"]}))
+    moved = world.served.champion
+    assert moved is not before
+    world.tell(*patches)
+    assert world.served.champion is not moved  # i11 has its words of before again

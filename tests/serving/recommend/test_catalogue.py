@@ -70,3 +70,15 @@ def test_people_are_known_as_they_were_told_last(world: World) -> None:
     world.tell(Patch.of_user("ann", {"country": None, "gender": "f"}))
     ann = world.builder.demographics("user:ann")
     assert (ann.age, ann.gender, ann.country) == (33.0, "f", "")
+
+
+def test_a_replica_that_was_too_far_behind_reads_the_tables(world: World) -> None:
+    sold, deleted = shown(world)[:2]
+    with closing(CatalogStore(world.settings.catalog_folder)) as store:
+        store.put(
+            [Patch.of_item(sold, {"stock": 0.0}), Patch.deletion(deleted, now=world.clock)], now=world.clock
+        )
+        store.compact(now=world.clock + 4_000)  # what was told is in the table, and let go of by the log
+        store.put([Patch.of_user("ann", {"age": 33.0})], now=world.clock + 4_000)
+    world.served.hear()
+    assert not {sold, deleted} & set(shown(world))
