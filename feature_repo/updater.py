@@ -65,6 +65,8 @@ class ProfileUpdater:
         self._room = room or FeatureStoreRoom(settings)
         self._log = log
         self._ahead = ReadAhead(limit=READ_AHEAD)
+        # What it will be given is stored from now on: whoever is forgotten until now is in none of it.
+        self._forgotten, self._doubtful = self._forgotten_until_now(), BEGINNING
         scale = RatingScale.parse(settings.rating_scale)
         self._items = FollowedFacts(settings.catalog_folder, scale=scale)
         self._folding = Folding(self._room)
@@ -155,7 +157,9 @@ class ProfileUpdater:
                 entries = _next(given, before)
                 if given and not entries:
                     return _Step(0, 0, before, given=True)
-                from_stream = not entries or not _follow(before, entries)
+                from_stream = (
+                    not entries or not _follow(before, entries) or self._may_be_gone(entries, tables)
+                )
                 if from_stream:
                     self._ahead.look(self._stream(), before, forgotten=tables.forgotten())
                     chunk = self._ahead.first(AT_ONCE)
@@ -170,6 +174,21 @@ class ProfileUpdater:
                 tables.set_position(position)
         counted = len(folded.profiles), len(folded.records)
         return _Step(*counted, position, read=len(entries), given=not from_stream)
+
+    def _forgotten_until_now(self) -> int:
+        try:
+            return self._room.online.forgotten(self._room.config)
+        except FeatureStoreAwayError:
+            return -1  # not known: what comes first is looked for in the stream
+
+    def _may_be_gone(self, entries: Entries, tables: Tables) -> bool:
+        """Whether some of these were stored before somebody was forgotten: only the stream knows whose are still there."""
+        forgotten = tables.forgotten()
+        if forgotten != self._forgotten:
+            # The mark is read first: whoever is forgotten after it changes it again, and this is looked at again.
+            self._doubtful = self._stream().end()
+            self._forgotten = forgotten
+        return any(self._doubtful.holds(each.partition, each.offset) for each in entries)
 
     def _fold_ahead(self, given: Entries, *, patient: bool) -> Folded | None:
         """The next of ``given`` folded into the rows as they are now; None where all of them are in the rows already."""

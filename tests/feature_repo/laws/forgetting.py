@@ -89,3 +89,22 @@ class ForgettingLaws:
         updater.catch_up(log, on_events=forget_after_one_step)
         assert forgotten
         assert [state.total for state in room.online_read(["user:u0", "user:u1"])] == [334, 0]
+
+    def test_who_is_forgotten_between_the_log_and_the_profile_stays_forgotten(
+        self, settings: Settings, room: FeatureStoreRoom, log: Stream[Event]
+    ) -> None:
+        updater = ProfileUpdater(settings, room=room, log=log)
+        updater.apply(entries(log, [event("1", "view", "saw", NOON, user_id="u1")]))
+        late = entries(log, [event("2", "view", "saw", NOON + 1, user_id="u1")])
+        other = entries(log, [event("3", "view", "saw", NOON + 2, user_id="u2")])
+        log.forget("user:u1")
+        room.delete_user("user:u1")
+        updater.apply(other)  # another thread of this process hears of it first
+        updater.apply(late)
+        last = entries(log, [event("4", "view", "saw", NOON + 3, user_id="u1")])
+        log.forget("user:u1")
+        room.delete_user("user:u1")
+        updater.apply(last)
+        new = entries(log, [event("5", "view", "saw", NOON + 4, user_id="u1")])
+        assert updater.apply(new).events == 1
+        assert [state.total for state in room.online_read(["user:u1", "user:u2"])] == [1, 1]
