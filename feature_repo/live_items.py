@@ -45,8 +45,8 @@ class LiveItems:
         before = held.seen if held else NOTHING_SEEN
         room = self._room
         after, changed = room.online.read_changed(room.config, room.definitions.item_profile, after=before)
-        # Where other rows have taken the place of those that were read, what these say has not happened.
-        same = held is not None and after[0] == before[0]
+        # Where others, or those of a moment before, took the place of the rows read, what these say has not happened.
+        same = held is not None and after[0] == before[0] and after[1] >= before[1]
         counters = _as_long(held.counters, base) if held and same else ItemCounters.empty(len(base))
         _write(counters, base, changed)
         others = [each for each in self._held if each.origin is not base.origin]

@@ -169,14 +169,15 @@ class LiveOnlineStore(OnlineStore, ABC):
     ) -> tuple[Seen, list[tuple[bytes, Row]]]:
         """Rows and their keys, written since ``after`` (NOTHING_SEEN: all; all too once others took their place); what to ask next.
 
-        A damaged row is reported and left out.
+        A store that came back as it was before ``after`` gives all its rows, too: what to ask next is then of another epoch,
+        or less than ``after``. A damaged row is reported and left out.
         """
         changed: list[tuple[bytes, Row]] = []
         damaged: list[bytes] = []
         unpack = codec_of(table).unpack
         tables = self._tables(config)
-        epoch = tables.epoch()
-        since = after[1] if epoch == after[0] else 0
+        epoch, written = tables.newest()
+        since = after[1] if epoch == after[0] and written >= after[1] else 0
         rows = self.database(config).changed(tables.name(table.name), since=since)
         for row in rows:
             try:

@@ -6,6 +6,7 @@ them may hold rows that it has not written yet. All of this is the same for ever
 """
 
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -131,9 +132,15 @@ class Tables:
 
     def write(self, view: str, rows: Sequence[Packed]) -> None:
         """Store rows under a number greater than that of every write before, also of rows that are gone."""
-        number = int(self._mark(WRITTEN) or 0) + 1
+        # Of the clock: a store that comes back as it was a moment ago gives no number twice, which readers took for seen.
+        number = max(int(self._mark(WRITTEN) or 0) + 1, time.time_ns() // 1_000)
         self.database.set_mark(WRITTEN, str(number))
         self.database.write(self.name(view), rows, number=number)
+
+    def newest(self) -> tuple[int, int]:
+        """The epoch, and the number of the last write to any table."""
+        epoch, written = self.database.marks(self._epoch_mark, WRITTEN)
+        return int(epoch or 0), int(written or 0)
 
     def marks(self, users: str) -> Marks:
         """The marks as they are; ``users`` is the view of profiles."""

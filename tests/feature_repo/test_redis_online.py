@@ -20,6 +20,8 @@ from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater import ProfileUpdater, rebuild_beside
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
+from tailorbird.features.counters import ItemCounters
+from tailorbird.features.items import ItemTable
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING
@@ -200,6 +202,28 @@ def test_a_killed_redis_is_away_and_comes_back_empty(
         room.online_read(["ann"])
     updater.catch_up(log)
     assert_live(settings, room, shop[0])
+
+
+def test_readers_hear_of_all_that_is_written_in_a_redis_that_came_back_a_little_older(
+    settings: Settings, updater: ProfileUpdater, log: Stream[Event], shop: Shop, redis_server: RedisServer
+) -> None:
+    base = ItemTable.of(shop[0], ItemCounters.empty(len(shop[0])))
+    saved = {key: redis_server.command("DUMP", key) for key in redis_server.command("KEYS", "*")}
+    early, late = FeatureStoreRoom(settings).live_items, FeatureStoreRoom(settings).live_items
+    for start in range(300, 340, 10):
+        updater.apply(entries(log, shop[1][start : start + 10]))
+    early.over(base), late.over(base)
+    redis_server.command("FLUSHALL")
+    for key, value in saved.items():
+        redis_server.command("RESTORE", key, 0, value)
+
+    def truth() -> list[float]:
+        return FeatureStoreRoom(settings).item_table(shop[0]).totals.tolist()
+
+    assert early.over(base).totals.tolist() == truth()
+    updater.catch_up(log)
+    updater.apply(entries(log, shop[1][340:350]))
+    assert early.over(base).totals.tolist() == late.over(base).totals.tolist() == truth()
 
 
 def test_a_redis_that_hangs_is_away_after_a_moment_and_back_once_it_goes_on(
