@@ -28,6 +28,7 @@ class FollowedFacts:
         self._follower = CatalogFollower(folder)
         self._reading: threading.Thread | None = None
         self._due, self._rests_until = False, 0.0
+        self._installing, self._begun, self._installed = threading.Lock(), 0, 0
         self._read()
 
     @property
@@ -80,6 +81,12 @@ class FollowedFacts:
         self._rests_until = time.monotonic() + REST * (time.monotonic() - started)
 
     def _read(self) -> None:
+        with self._installing:
+            self._begun += 1
+            mine = self._begun
         there = (self._folder / ITEMS_FILE).exists()
         catalog = Catalog.read_with_history(self._folder) if there else Catalog.of_ids([])
-        self._both = ItemFacts.of(catalog, scale=self._scale), StaticItems(catalog)
+        both = ItemFacts.of(catalog, scale=self._scale), StaticItems(catalog)
+        with self._installing:
+            if mine > self._installed:  # else one that began later, and read what is newer, has ended before
+                self._both, self._installed = both, mine

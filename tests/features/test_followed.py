@@ -1,5 +1,6 @@
 """Facts follow the catalogue: replaced tables at once, patches soon, and a stock that changes not at all."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.catalog.store import CatalogStore
 from tailorbird.catalog.told import Patch
+from tailorbird.features import followed
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.followed import FollowedFacts
+from tailorbird.features.items import StaticItems
 
 FIRST = pd.DataFrame({"item_id": ["cup"], "price": [5.0], "categories": [["home"]]})
 
@@ -73,3 +76,26 @@ def test_who_waits_gets_what_was_told(store: CatalogStore) -> None:
     store.put([Patch.of_item("cup", {"price": 6.0})], now=1_000.0)
     items.look_and_wait()
     assert price(items.facts, "cup") == pytest.approx(6.0)
+
+
+def test_a_reading_that_began_before_the_tables_were_replaced_changes_nothing_any_more(
+    store: CatalogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items, begun, go = FollowedFacts(store.folder), threading.Event(), threading.Event()
+
+    def slow(catalog: Catalog) -> StaticItems:
+        if threading.current_thread().name == "catalogue-facts":
+            begun.set()
+            assert go.wait(60)
+        return StaticItems(catalog)
+
+    monkeypatch.setattr(followed, "StaticItems", slow)
+    store.put([Patch.of_item("cup", {"price": 6.0})], now=1_000.0)
+    items.look()
+    assert begun.wait(60)
+    (reading,) = (each for each in threading.enumerate() if each.name == "catalogue-facts")
+    Catalog.from_frame(FIRST.assign(price=7.0)).write(store.folder)
+    items.look()
+    go.set()
+    reading.join()
+    assert price(items.facts, "cup") == pytest.approx(7.0)
