@@ -5,13 +5,21 @@ the source file changes. So a compiled function uses nothing of other files but 
 arguments (a test sees to it); columns and codes by name come as :func:`positions`.
 """
 
+import itertools
+import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
 import numpy as np
 from numba import njit
+from numba.core.bytecode import FunctionIdentity
 
 Function = TypeVar("Function", bound=Callable[..., object])
+
+# numba tells functions of one name apart by a number that counts from 1 in every process, and keeps it in the machine code on
+# disk. What two processes have compiled would share names: `np.sort` in one file would then run where another says
+# `np.argsort`, and end the process. Numbers that begin anywhere meet in no two processes.
+FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(6), "big"))
 
 
 def compiled(function: Function) -> Function:

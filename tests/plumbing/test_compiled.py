@@ -1,6 +1,10 @@
 """Compiled functions stand on their own: machine code kept on disk is made again only when its own file changes."""
 
 import ast
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +65,28 @@ def test_code_that_cannot_be_kept_on_disk_is_compiled_all_the_same() -> None:
         "@compiled\ndef total(x):\n    return x.sum()\n", names
     )  # of no file: as if no folder could be written
     assert names["total"](np.arange(4.0)) == 6.0
+
+
+SORTS = """
+import numpy as np
+from tailorbird.plumbing.compiled import compiled
+
+@compiled
+def ordered(values):
+    return np.sort(values)
+
+assert ordered(np.array([3, 1, 2])).tolist() == [1, 2, 3]
+"""
+
+
+def test_no_two_processes_give_the_same_names_to_what_they_compile(tmp_path: Path) -> None:
+    """Where they did, the one's sort would run in the place of the other's argsort."""
+    (tmp_path / "sorts.py").write_text(SORTS, "utf-8")
+    names = []
+    for folder in (tmp_path / "one", tmp_path / "other"):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(folder)}
+        subprocess.run([sys.executable, tmp_path / "sorts.py"], env=environment, check=True, timeout=200)
+        (code,) = (path.read_bytes() for path in folder.rglob("*.nbc"))
+        names.append(set(re.findall(rb"run_quicksort1B\d+v\d+", code)))
+    assert all(names)
+    assert not names[0] & names[1]
