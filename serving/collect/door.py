@@ -52,7 +52,10 @@ def check(
             continue
         checked.kept.append(found)
         if found.item_id is not None and found.item_id not in known_items:
-            remark = f"unknown item {shown(found.item_id)}: stored, of use once the catalogue holds it"
+            remark = (
+                f"unknown item {shown(found.item_id)}: stored; once the catalogue holds it, training counts it, "
+                "and live profiles do when they are made anew"
+            )
             checked.warnings.append({"index": index, "reason": remark})
     return checked
 
