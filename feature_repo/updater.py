@@ -165,7 +165,9 @@ class ProfileUpdater:
                     chunk = self._ahead.first(AT_ONCE)
                     entries, position = chunk.entries, chunk.position
                     if not entries:
-                        return _Step(0, 0, before)
+                        if not before.reaches(position):  # who stood there is forgotten
+                            tables.set_position(position)
+                        return _Step(0, 0, position)
                 else:
                     position = before.joined(ends(entries))
                 if folded is None or not self._holds(folded, entries, tables):

@@ -96,7 +96,10 @@ class SqliteStream(Generic[Record]):
         if limit < 0:
             raise UsageError(f"read(limit={limit})", remedy="give a number from 0 on")
         rows: list[Row] = []
-        start = max(0, after[_PARTITION])
+        start, end = (
+            max(0, after[_PARTITION]),
+            self.end(),
+        )  # the end first: what is read then has all up to there
         while len(rows) < limit:
             compacted, live = self._page(start, limit - len(rows))
             if start < compacted:
@@ -106,10 +109,9 @@ class SqliteStream(Generic[Record]):
                 continue  # the rows after them may have been archived meanwhile
             rows += live
             break
-        if not rows:
-            return Chunk([], after)
         entries = [Entry(_PARTITION, int(row[0]), self.codec.from_row(row[1:])) for row in rows]  # type: ignore[call-overload]
-        return Chunk(entries, after.advanced(_PARTITION, entries[-1].offset))
+        reached = after.joined(end) if len(rows) < limit else after
+        return Chunk(entries, reached.advanced(_PARTITION, entries[-1].offset) if entries else reached)
 
     def scan(
         self,

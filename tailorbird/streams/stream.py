@@ -74,7 +74,10 @@ class Stream(Protocol[Record]):
         """Append many records given as rows of the codec's schema; ``on_rows`` hears of every stored chunk."""
 
     def read(self, after: Position, *, limit: int = 10_000) -> Chunk[Record]:
-        """Up to ``limit`` records past ``after``, archived ones included; empty at the end."""
+        """Up to ``limit`` records past ``after``, archived ones included; empty at the end.
+
+        Fewer than ``limit`` are all there are: the position is then the end, whoever stood there and was forgotten.
+        """
 
     def scan(
         self,

@@ -189,6 +189,21 @@ class StreamLaws:
         assert sorted(found[kind.codec.key].to_pylist()) == expected
         assert not sum(len(batch) for batch in stream.scan(where=[("user_id", "in", [])]))
 
+    def test_the_end_is_reached_though_the_newest_records_are_forgotten(
+        self, stream: Stream[Any], kind: Kind
+    ) -> None:
+        newest = stream.append([kind.record(number) for number in range(12)]).entries[-1].record
+        self.settle(stream)
+        first = stream.read(BEGINNING, limit=2)
+        stream.forget(f"user:{newest.user_id}")
+        assert first.position != stream.end()
+        whole = stream.read(BEGINNING, limit=100)
+        assert (len(whole.entries), whole.position) == (8, stream.end())
+        rest = first
+        while found := stream.read(rest.position, limit=3):
+            rest = found
+        assert stream.lag(stream.read(rest.position, limit=3).position) == 0
+
     def test_a_forgotten_person_is_gone_and_their_keys_stay_taken(
         self, stream: Stream[Any], kind: Kind, tmp_path: Path
     ) -> None:

@@ -62,7 +62,7 @@ class HolesStream:
         entries, position = waiting[:limit], after
         for entry in entries:
             position = position.advanced(entry.partition, entry.offset)
-        return Chunk(entries, position)
+        return Chunk(entries, position.joined(self.end()) if len(entries) < limit else position)
 
     def scan(self, *, columns=None, where=(), after=BEGINNING, through=None) -> Iterator[pa.RecordBatch]:
         end = self.end() if through is None else through

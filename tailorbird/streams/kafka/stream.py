@@ -90,13 +90,13 @@ class KafkaStream(Generic[Record]):
         """Up to ``limit`` records past ``after``, archived ones included; empty at the end."""
         if limit < 0:
             raise UsageError(f"read(limit={limit})", remedy="give a number from 0 on")
-        if limit:
-            self._follower.follow()
+        end = self.end() if limit else after  # the end first: what is read then has all up to there
         entries = self._page(after, limit)
         position = dict(after.offsets)
         for entry in entries:
             position[entry.partition] = entry.offset
-        return Chunk(entries, Position(position))
+        reached = Position(position)
+        return Chunk(entries, reached.joined(end) if len(entries) < limit else reached)
 
     def scan(
         self,

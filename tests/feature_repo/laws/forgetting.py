@@ -107,4 +107,8 @@ class ForgettingLaws:
         updater.apply(last)
         new = entries(log, [event("5", "view", "saw", NOON + 4, user_id="u1")])
         assert updater.apply(new).events == 1
+        log.append([event("6", "view", "saw", NOON + 5, user_id="u3")])
+        log.forget("user:u3")
+        updater.catch_up(log)
+        assert log.lag(updater.applied()) == 0  # nobody waits for what is gone
         assert [state.total for state in room.online_read(["user:u1", "user:u2"])] == [1, 1]
