@@ -180,8 +180,10 @@ def _ended(process: subprocess.Popen[bytes], *, within: float) -> bool:
         descriptor = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return process.poll() is not None
+    look = select.poll()  # select() knows no descriptor above 1023
+    look.register(descriptor, select.POLLIN)
     try:
-        select.select([descriptor], [], [], within)
+        look.poll(round(within * 1000))
     finally:
         os.close(descriptor)
     return process.poll() is not None
