@@ -98,7 +98,7 @@ class Recommend:
             workspace_key=chosen.workspace_key,
             clock=clock,
             scenarios=scenarios.get,
-            trouble=lambda: scenarios.trouble,
+            trouble=scenarios.trouble_with,
             sample_share=chosen.exposure_sample,
             streams=(self._shown, self._happened),
         )

@@ -49,7 +49,7 @@ class RecommendService:
         workspace_key: str,
         assign: Assign = assign,
         scenarios: Callable[[str], Scenario] = lambda name: NO_SCENARIO,
-        trouble: Callable[[], str] = lambda: "",
+        trouble: Callable[[Callable[[str], bool]], str] = lambda leaves_out: "",
         sample_share: float = SAMPLE_SHARE,
         streams: Sequence[Stream[Any]] = (),
         clock: Callable[[], float] = time.time,
@@ -94,14 +94,14 @@ class RecommendService:
     def health(self) -> tuple[dict[str, Any], bool]:
         """How this replica is, and whether it may get traffic: it always can, if only with fallback answers."""
         problems = self._arms.troubles()
-        if self._trouble():
-            problems.append(self._trouble())
+        champion = self._arms.champion
+        if trouble := self._trouble(champion.shelf.selections.columns.leaves_out):
+            problems.append(trouble)
         if away := self._drawer.profiles_away:
             problems.append(f"the feature store is away, answers are made without profiles: {away}")
         if self._exposures.trouble:
             problems.append(self._exposures.trouble)
         problems += [trouble for trouble in map(trouble_of, self._streams) if trouble]
-        champion = self._arms.champion
         return {
             "status": "degraded" if problems else "ready",
             "workspace": self._workspace,

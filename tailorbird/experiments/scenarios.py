@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, TypeAd
 
 from tailorbird.errors import UsageError
 from tailorbird.slate.filtering.parser import parse_filter
-from tailorbird.slate.filtering.terms import FilterError
+from tailorbird.slate.filtering.terms import FilterError, leaves
 from tailorbird.slate.query import Boost, Pin, Wishes
 
 SCENARIOS_FILE = "scenarios.toml"
@@ -140,6 +140,7 @@ class ScenarioFile:
     def __init__(self, path: Path, *, clock: Callable[[], float]) -> None:
         self._path, self._clock = path, clock
         self._scenarios: Mapping[str, Scenario] = {}
+        self._asked: list[tuple[str, str]] = []  # a scenario and an attribute that it names
         self._mark: tuple[int, int, int] | None = None
         self._looked = float("-inf")
         self.trouble = ""
@@ -152,6 +153,21 @@ class ScenarioFile:
             self._looked = now
             self._look()
         return self._scenarios.get(name, NO_SCENARIO)
+
+    def trouble_with(self, leaves_out: Callable[[str], bool]) -> str:
+        """What is wrong with the file for a shop of whose attributes filters do not know all; "" for nothing.
+
+        A filter that names such a one stops nothing by it: its ``not x`` would let everything through in silence.
+        """
+        if self.trouble:
+            return self.trouble
+        for name, attribute in self._asked:
+            if leaves_out(attribute):
+                return (
+                    f"{self._path}: {name}: items have the attribute {attribute}, and filters do not know it; "
+                    "tell fewer attributes: those that came first are known"
+                )
+        return ""
 
     def _look(self) -> None:
         try:
@@ -166,6 +182,16 @@ class ScenarioFile:
             self._scenarios, self.trouble = read_scenarios(self._path), ""
         except UsageError as error:
             self.trouble = str(error)
+        self._asked = [
+            (name, attribute) for name, each in self._scenarios.items() for attribute in _attributes(each)
+        ]
+
+
+def _attributes(scenario: Scenario) -> list[str]:
+    """What the expressions of a scenario name, each once."""
+    wishes = scenario.wishes
+    terms = [boost.term for boost in wishes.boosts] + ([wishes.where] if wishes.where else [])
+    return list(dict.fromkeys(leaf.attribute for term in terms for leaf in leaves(term)))
 
 
 def _scenario(table: _ScenarioTable) -> Scenario:

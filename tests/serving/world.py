@@ -133,7 +133,7 @@ class World:
             workspace_key=settings.workspace_key,
             assign=lambda unit, arms: self.chosen.get(unit.user_key, "champion"),
             scenarios=self.scenarios.get,
-            trouble=lambda: self.scenarios.trouble,
+            trouble=self.scenarios.trouble_with,
             sample_share=1.0,
             streams=(self.shown, self.log),
             clock=lambda: self.clock,

@@ -12,6 +12,8 @@ from tailorbird.slate.filtering.terms import Scalar, kind_of
 
 MOST_ATTRIBUTES = 256
 """Attributes of a shop that can be filtered by; further ones are kept, and unknown to filters."""
+MOST_LEFT_OUT = 10_000
+"""Names of further attributes that are remembered, for whoever filters by one."""
 KEPT_CHANGES = 1_000
 """Changes of which it is remembered which rows they were about."""
 SPARE_CODES = 1_000
@@ -125,6 +127,7 @@ class ItemColumns:
         self._count, self._room = rows, max(rows, 1)
         self._attributes: dict[str, Attribute] = {}
         self._changes: deque[tuple[int, np.ndarray]] = deque(maxlen=KEPT_CHANGES)
+        self._left_out: set[str] = set()
         self.version = 0
         """Grows with every change."""
         self.touched = dict.fromkeys(NUMBERS, 0)
@@ -155,6 +158,7 @@ class ItemColumns:
         for name, attribute in each._attributes.items():
             if name.startswith(PREFIX):
                 columns._attributes[name] = attribute.at(places, rows=columns._room)
+        columns._left_out = each._left_out
         return columns
 
     def __len__(self) -> int:
@@ -170,6 +174,10 @@ class ItemColumns:
         if name.startswith(PREFIX):
             return self._attributes.get(name)
         return self._attributes.get(name) or self._attributes.get(PREFIX + name)
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether items have the attribute and filters do not know it: it came when there were MOST_ATTRIBUTES already."""
+        return self.attribute(name) is None and name.removeprefix(PREFIX) in self._left_out
 
     def numbers(self, name: str) -> np.ndarray:
         """(n,) a column of NUMBERS, NaN where not known."""
@@ -238,7 +246,11 @@ class ItemColumns:
         for name, value in told.items():
             attribute = self._attributes.get(PREFIX + name)
             if attribute is None:
-                if value is None or len(self._attributes) >= MOST_ATTRIBUTES:
+                if value is None:
+                    continue
+                if len(self._attributes) >= MOST_ATTRIBUTES:
+                    if len(self._left_out) < MOST_LEFT_OUT:
+                        self._left_out.add(name)
                     continue
                 attribute = self._attributes[PREFIX + name] = Attribute(self._room)
             attribute.put(row, value)

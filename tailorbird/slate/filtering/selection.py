@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tailorbird.slate.filtering.columns import Attribute, Coded, ItemColumns, key_of
+from tailorbird.slate.filtering.columns import MOST_ATTRIBUTES, Attribute, Coded, ItemColumns, key_of
 from tailorbird.slate.filtering.parser import parse_filter
 from tailorbird.slate.filtering.terms import (
     Among,
@@ -224,6 +224,12 @@ def _unknown(leaf: Leaf, columns: ItemColumns) -> FilterError:
     names = columns.names
     near = get_close_matches(leaf.attribute, names, n=3, cutoff=0.6)
     shown = leaf.attribute if len(leaf.attribute) <= 40 else leaf.attribute[:40] + "…"
+    if columns.leaves_out(leaf.attribute):
+        return FilterError(
+            f"items have the attribute {shown}, and filters do not know it",
+            place=leaf.place,
+            remedy=f"tell fewer attributes: filters know the first {MOST_ATTRIBUTES} of a shop",
+        )
     if near:
         remedy = f"did you mean {' or '.join(near)}?"
     else:

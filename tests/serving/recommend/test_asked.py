@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from tailorbird.catalog.told import Patch
+from tailorbird.slate.filtering.columns import MOST_ATTRIBUTES
 from tests.serving.world import World
 
 
@@ -45,6 +46,15 @@ def test_scenarios_hold_defaults_that_requests_replace(world: World) -> None:
     world.clock += 2
     assert len(ids(world.post("/v1/recommendations", {"userId": "ann", "scenario": "strip"}))) == 3
     assert "scenarios.toml: strip.num" in world.call("GET", "/health/ready").text
+
+
+def test_a_scenario_that_asks_for_what_filters_do_not_know_is_named(world: World) -> None:
+    (world.settings.folder / "scenarios.toml").write_text("[strip]\nfilter = 'not recalled = true'\n")
+    assert ids(world.post("/v1/recommendations", {"userId": "ann", "scenario": "strip"}))
+    assert "recalled" not in world.call("GET", "/health/ready").text  # no item has it
+    many = [Patch.of_item("i1", {"attributes": {f"x{n}": 1}}) for n in range(MOST_ATTRIBUTES)]
+    world.tell(*many, Patch.of_item("i1", {"attributes": {"recalled": True}}))
+    assert "strip: items have the attribute recalled" in world.call("GET", "/health/ready").text
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,16 @@ def test_more_attributes_than_the_bound_are_unknown_to_filters() -> None:
     many = {f"a{number}": number for number in range(MOST_ATTRIBUTES + 10)}
     columns = ItemColumns.of(catalog_of([EVERYTHING | {"attributes": many}]))
     assert len(columns.names) == MOST_ATTRIBUTES + 1  # and age_days
+    last = f"a{MOST_ATTRIBUTES + 9}"
+    columns.change([(0, {"attributes": {"stock": 1, "later": 2}})])
+    out = [
+        name
+        for name in ("a1", last, f"attributes.{last}", "later", "stock", "who")
+        if columns.leaves_out(name)
+    ]
+    assert out == [last, f"attributes.{last}", "later"]
+    with pytest.raises(FilterError, match="and filters do not know it"):
+        Selections(columns).of(f"not {last} = 1").require_sound()
 
 
 def test_an_expression_is_prepared_once_and_the_oldest_makes_room() -> None:
