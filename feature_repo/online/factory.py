@@ -57,7 +57,7 @@ def _engine(settings: Settings) -> str:
     scheme = settings.online.partition(":")[0]
     if scheme not in ("sqlite", *SCHEMES):
         raise UsageError(
-            f"setting online = {without_secret(settings.online)!r}: there is no engine {scheme!r}",
+            f"setting online = {without_secret(settings.online)!r}: there is no engine {without_secret(scheme)!r}",
             remedy="set TAILORBIRD_ONLINE to sqlite, redis://host:port/db or rediss://host:port/db",
         )
     return scheme

@@ -55,7 +55,7 @@ class Collect:
         try:
             linked = await self._links.link(user_id, anonymous_id, joined=joined)
         except ProblemError as problem:
-            return {"problem": [problem.status, problem.slug, problem.detail, problem.remedy]}
+            return {"problem": problem.told()}
         return linked.model_dump()
 
     def check_health(self) -> None:

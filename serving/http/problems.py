@@ -1,6 +1,6 @@
 """Problem details (RFC 9457): every refusal says what, the value and the remedy, and never shows a traceback."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -29,6 +29,16 @@ class ProblemError(Exception):
         self.headers = headers or {}
         self.status, self.slug, self.detail, self.remedy = status, slug, detail, remedy
         self.errors = list(errors)
+
+    def told(self) -> list[Any]:
+        """All that another application needs to refuse in the same way: plain values for :meth:`of_told`."""
+        return [self.status, self.slug, self.detail, self.remedy, dict(self.headers)]
+
+    @classmethod
+    def of_told(cls, told: Sequence[Any]) -> "ProblemError":
+        """The refusal that another application told."""
+        status, slug, detail, remedy, headers = told
+        return cls(status, slug, detail, remedy=remedy, headers=headers)
 
     def body(self) -> bytes:
         """The problem as JSON."""

@@ -1,7 +1,8 @@
 """The routes of a user's merged profile. They live where /v1/users lives and pass on to collect, which stores events."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 from serving.http.bodies import parse_body, parse_identifier
 from serving.http.front import Answer, Request
@@ -10,6 +11,13 @@ from serving.http.schemas import Linked, MergeRequest
 
 Link = Callable[[str, str, bool], Awaitable[Linked]]
 """Ask collect to join (True) or part (False) a user id and an anonymous id."""
+
+
+def linked(answer: Mapping[str, Any]) -> Linked:
+    """What collect answered (``Collect.link``). Raises ProblemError where it refused, as it would have itself."""
+    if "problem" in answer:
+        raise ProblemError.of_told(answer["problem"])
+    return Linked.model_validate(answer)
 
 
 class MergeRoutes:
@@ -41,5 +49,6 @@ class MergeRoutes:
                 "not-stored",
                 f"collect did not answer: {type(error).__name__}",
                 remedy="send it again: twice is once",
+                headers={"Retry-After": "1"},
             ) from error
         return Answer(linked.model_dump_json(by_alias=True).encode(), HTTPStatus.ACCEPTED)

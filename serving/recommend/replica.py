@@ -170,14 +170,9 @@ def _rankings(settings: Settings, *, seconds: float) -> "Rankings | None":
 
 
 async def _link_by_collect(user_id: str, anonymous_id: str, joined: bool) -> "Linked":
-    from serving.http.problems import ProblemError
-    from serving.http.schemas import Linked
+    from serving.recommend.merge import linked
 
-    answer = await serve.get_app_handle("collect").link.remote(user_id, anonymous_id, joined)
-    if "problem" in answer:
-        status, slug, detail, remedy = answer["problem"]
-        raise ProblemError(status, slug, detail, remedy=remedy)
-    return Linked.model_validate(answer)
+    return linked(await serve.get_app_handle("collect").link.remote(user_id, anonymous_id, joined))
 
 
 def _count_swap(outcome: str, standing: "Standing") -> None:

@@ -45,7 +45,9 @@ class CatalogFollower:
         self._open()
         self.sequence = self._log.end() if self._log else 0
         if self._log is not None and from_table:
-            self.sequence = read_stamp(self._folder / ITEMS_FILE).held(self._log.name)
+            # What the log let go of is in the tables, also where it was of users and the items' stamp says less.
+            held = read_stamp(self._folder / ITEMS_FILE).held(self._log.name)
+            self.sequence = max(held, self._log.begin())
 
     def changes(self) -> CatalogDelta | None:
         """What was told since the last look, at most so much at a time; None for nothing.

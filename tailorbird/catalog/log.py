@@ -96,6 +96,15 @@ class PatchLog:
 
         return self._database.ask(ask)
 
+    def count(self, kind: Kind, *, after: int) -> int:
+        """How many patches of items or users came past the number ``after``."""
+        rows = self._database.ask(
+            lambda connection: connection.execute(
+                "SELECT count(*) FROM patches WHERE sequence > ? AND kind = ?", (after, kind)
+            ).fetchone()
+        )
+        return int(rows[0])
+
     def read(self, after: int, *, limit: int = PAGE) -> list[Entry]:
         """Up to ``limit`` patches past the number ``after``."""
         rows = self._database.ask(

@@ -69,8 +69,11 @@ class CatalogStore:
         return None if items.empty else dict(items.iloc[0])
 
     def waiting(self) -> int:
-        """Patches that the table of items does not hold yet."""
-        return self.log.end() - read_stamp(self.folder / ITEMS_FILE).held(self.log.name)
+        """Patches that their tables do not hold yet: a fold of users leaves the table of items and its stamp as they are."""
+        items, users = (
+            read_stamp(self.folder / each).held(self.log.name) for each in (ITEMS_FILE, USERS_FILE)
+        )
+        return self.log.count("item", after=items) + self.log.count("user", after=users)
 
     def compact(self, *, now: float) -> Compacted | None:
         """Fold the patches of the log into the tables and their history; None where another process is at it.

@@ -19,7 +19,7 @@ def check_engine(
                 section,
                 without_secret(address),
                 "broken",
-                f"there is no engine {scheme!r}",
+                f"there is no engine {without_secret(scheme)!r}",
                 remedy=f"set one of {', '.join(known)}",
             )
         ]

@@ -1,18 +1,26 @@
 """Addresses of engines: how they are shown and reached."""
 
+import re
 import socket
-from urllib.parse import urlsplit, urlunsplit
+
+HIDDEN = "***"
 
 
 def without_secret(address: str) -> str:
-    """The address as it may be shown: without its password, and without a query, which may hold one."""
-    parts = urlsplit(address)
-    if parts.password is None and not parts.query:
-        return address
-    place = parts.netloc.rpartition("@")[2]
-    who = f"{parts.username}:***@" if parts.password is not None else ""
-    who = who or (f"{parts.username}@" if parts.username else "")
-    return urlunsplit((parts.scheme, who + place, parts.path, "", ""))
+    """The address as it may be shown: without its password, and without a query or fragment, which may hold one.
+
+    Where it cannot be told what is the password, only scheme and host are shown, or the scheme alone.
+    """
+    scheme, there, rest = address.partition("://")
+    if not there:  # a word, a path, or keywords such as host=… password=…
+        return HIDDEN if set("=@") & set(address) and not address.startswith(("/", ".")) else address
+    before, _, after = rest.rpartition("@")
+    if ":" in before and set("/?#@") & set(before):  # a password may go on up to here, or a query hold an @
+        place = "" if set("?#") & set(before) else "@" + re.split("[/?#]", after)[0]
+        return f"{scheme}://{HIDDEN}{place}"
+    user, at, place = re.split("[?#]", rest)[0].rpartition("@")
+    name, colon, _ = user.partition(":")
+    return f"{scheme}://{name}{':' + HIDDEN if colon else ''}{at}{place}"
 
 
 def reaches(host: str, port: int, *, seconds: float) -> str:

@@ -93,7 +93,7 @@ def _known_scheme(settings: Settings) -> str:
     scheme = settings.events.partition(":")[0]
     if scheme not in ("sqlite", "kafka"):
         raise UsageError(
-            f"setting events = {without_secret(settings.events)!r}: there is no engine {scheme!r}",
+            f"setting events = {without_secret(settings.events)!r}: there is no engine {without_secret(scheme)!r}",
             remedy=f"set TAILORBIRD_EVENTS to one of: {', '.join(ENGINES)}",
         )
     return scheme

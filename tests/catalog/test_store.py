@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.delta import CatalogFollower
+from tailorbird.catalog.files import ITEMS_FILE
 from tailorbird.catalog.log import LOG_FILE
 from tailorbird.catalog.patches import patched_items, write_patched
 from tailorbird.catalog.store import KEPT_SECONDS, CatalogStore
@@ -144,6 +145,33 @@ def test_ten_thousand_patches_of_one_item_are_one_change_for_a_follower(store: C
     store.compact(now=NOON)
     assert item(store.folder, "cup")["stock"] == 9_999.0
     assert len(Catalog.read_with_history(store.folder).history) == 10_000
+
+
+def test_patches_of_users_alone_wait_until_a_fold_and_leave_the_table_of_items_alone(
+    store: CatalogStore,
+) -> None:
+    before = (store.folder / ITEMS_FILE).stat()
+    store.put([Patch.of_user("ann", {"age": 30.0}), Patch.of_user("bob", {"age": 40.0})], now=NOON)
+    assert store.waiting() == 2
+    store.compact(now=NOON)
+    assert store.waiting() == 0
+    assert (store.folder / ITEMS_FILE).stat() == before
+    store.put([Patch.of_item("cup", {"price": 6.0})], now=NOON)
+    assert store.waiting() == 1
+    store.compact(now=NOON)
+    assert store.waiting() == 0
+
+
+def test_a_follower_from_the_table_lacks_no_patches_that_the_log_let_go_of(store: CatalogStore) -> None:
+    store.put([Patch.of_user("ann", {"age": 30.0})], now=NOON)
+    store.compact(now=NOON + 2 * KEPT_SECONDS)
+    follower = CatalogFollower(store.folder, from_table=True)
+    assert follower.changes() is None
+    store.put([Patch.of_item("cup", {"price": 6.0})], now=NOON)
+    delta = follower.changes()
+    assert delta is not None
+    assert list(delta.items) == ["cup"]
+    follower.close()
 
 
 def test_users_are_told_in_the_same_way(store: CatalogStore) -> None:

@@ -119,10 +119,11 @@ def test_an_engine_is_asked_by_its_scheme_and_an_unknown_one_is_named(settings: 
     known = {"toy": f"{__name__}:raising"}
     with pytest.raises(ConnectionError):
         check_engine("events", "toy://host", settings, known=known)
-    (finding,) = check_engine("events", "tay://ann:secret@host", settings, known=known)
-    assert finding.state == "broken"
-    assert "secret" not in finding.points_at + finding.says + finding.remedy
-    assert "toy" in finding.remedy
+    for address in ("tay://ann:secret@host", "host=db password=secret"):
+        (finding,) = check_engine("events", address, settings, known=known)
+        assert finding.state == "broken"
+        assert "secret" not in finding.points_at + finding.says + finding.remedy
+        assert "toy" in finding.remedy
 
 
 def test_the_command_ends_with_1_where_something_is_broken(
@@ -142,6 +143,18 @@ def test_the_command_ends_with_1_where_something_is_broken(
         ("postgresql://me:secret@db:5432/mlflow", "postgresql://me:***@db:5432/mlflow"),
         ("redis://:secret@db/0", "redis://:***@db/0"),
         ("kafka://db:9092?sasl.password=secret", "kafka://db:9092"),
+        ("postgresql://me:p@ss/secret@db:5432/mlflow", "postgresql://***@db:5432"),
+        ("postgresql://me:p@ss@db/mlflow", "postgresql://***@db"),
+        ("redis://me:a?secret=1@db:6379/0", "redis://***"),
+        ("redis://me:a#secret@db:6379/0", "redis://***"),
+        ("postgresql://db:5432/mlflow?password=p@secret", "postgresql://***"),
+        ("postgresql://db/mlflow#secret", "postgresql://db/mlflow"),
+        ("host=db password=secret", "***"),
+        ("redis:secret@db", "***"),
+        ("postgresql://me@db/mlflow", "postgresql://me@db/mlflow"),
+        ("s3://bucket/me@work/x", "s3://bucket/me@work/x"),
+        ("http://[::1]:5000/a", "http://[::1]:5000/a"),
+        ("/data/a=b", "/data/a=b"),
         ("http://mlflow:5000", "http://mlflow:5000"),
         ("sqlite", "sqlite"),
     ],

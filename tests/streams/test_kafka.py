@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.settings import load_settings
 from tailorbird.streams.compaction import compact
 from tailorbird.streams.factory import open_events
+from tailorbird.streams.kafka import admin, health
 from tailorbird.streams.kafka.address import KafkaAddress
+from tailorbird.streams.kafka.admin import risk
 from tailorbird.streams.kafka.partitions import murmur2, partition_of
 from tailorbird.streams.kafka.stream import KafkaStream
 from tailorbird.streams.kafka.topic import Topic
@@ -43,11 +46,12 @@ def raw(url: str) -> tuple[Producer, str]:
     return Producer({"bootstrap.servers": address.servers}), address.topic("test", "event")
 
 
-def make_topic(url: str, partitions: int) -> None:
+def make_topic(url: str, partitions: int, **config: str) -> None:
     address = KafkaAddress.parse(url)
-    admin = AdminClient({"bootstrap.servers": address.servers})
-    topic = NewTopic(address.topic("test", "event"), partitions, 1)
-    for made in admin.create_topics([topic]).values():
+    client = AdminClient({"bootstrap.servers": address.servers})
+    said = {name.replace("_", "."): value for name, value in config.items()}
+    topic = NewTopic(address.topic("test", "event"), partitions, 1, config=said)
+    for made in client.create_topics([topic]).values():
         made.result()
 
 
@@ -163,6 +167,59 @@ def test_a_topic_with_too_few_partitions_is_refused(url: str, tmp_path: Path) ->
         stream.append([event(1)])
 
 
+@pytest.mark.parametrize("policy", ["compact", "compact,delete"])
+def test_a_topic_that_compacts_is_refused(url: str, tmp_path: Path, policy: str) -> None:
+    make_topic(url, 3, cleanup_policy=policy)
+    with (
+        machine(url, tmp_path) as stream,
+        pytest.raises(TailorbirdError, match=f"cleanup.policy = '{policy}'.*cleanup.policy=delete"),
+    ):
+        stream.append([event(1)])
+
+
+def test_replicas_that_need_not_be_in_sync_are_a_risk() -> None:
+    assert "min.insync.replicas=2" in risk(3, {"min.insync.replicas": "1"})
+    assert not risk(3, {"min.insync.replicas": "2"})
+    assert not risk(2, {"min.insync.replicas": "1"})
+    assert not risk(3, {})
+
+
+def test_a_risk_is_logged_once_and_found_by_the_doctor(
+    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_topic(url, 3, min_insync_replicas="1")
+    # The broker of the tests has one replica of everything: only their number is not the real thing.
+    monkeypatch.setattr(admin, "risk", lambda replicas, said: risk(3, said))
+    with machine(url, tmp_path) as stream, caplog.at_level(logging.WARNING):
+        for number in range(2):
+            stream.append([event(number)])
+    assert sum("min.insync.replicas is 1 with 3 replicas" in said for said in caplog.messages) == 1
+    address = KafkaAddress.parse(url)
+    finding = health.look_at(address, address.topic("test", "event"))
+    assert finding.state == "warning"
+    assert "set min.insync.replicas=2" in finding.says
+
+
+def test_an_older_answer_about_the_ends_is_no_lost_record(url: str, tmp_path: Path) -> None:
+    with machine(url, tmp_path, "one") as one, machine(url, tmp_path, "two") as two:
+        one.end()
+        ends, slow = one._topic.ends, threading.Event()
+
+        def overtaken() -> dict[int, int]:
+            found = ends()
+            if not slow.is_set():
+                slow.set()
+                two.append([event(number) for number in range(20)])
+                faster = threading.Thread(target=one.end)
+                faster.start()
+                faster.join()
+            return found
+
+        one._topic.ends = overtaken  # type: ignore[method-assign]
+        one.end()
+        assert len(found(one)) == 20
+
+
 def test_partitions_that_were_added_are_left_alone(
     kafka: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -226,7 +283,7 @@ def test_the_settings_choose_topics_of_the_workspace(kafka: Broker, tmp_path: Pa
     [
         ("kafka://", "names no broker"),
         ("kafka://u:p@host/", "TAILORBIRD_EVENTS_PASSWORD"),
-        ("kafka://host/?partition=3", "partition = '3' is unknown; known are partitions"),
+        ("kafka://host/?partition=3", "option partition is unknown; known are partitions"),
         ("kafka://host/?partitions=0", "no whole number from 1"),
         ("kafka://host/?wait_seconds=x", "no number from 0.5"),
         ("kafka://host/?acks=1", "cannot be chosen"),
@@ -239,6 +296,24 @@ def test_the_settings_choose_topics_of_the_workspace(kafka: Broker, tmp_path: Pa
 def test_an_address_that_is_wrong_is_refused(url: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         KafkaAddress.parse(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "kafka://host/?sasl.password=hunter2",
+        "kafka://host/?password=hunter2",
+        "kafka://host/?pass_word=hunter2",
+        "kafka://host/?key=hunter2",
+        "kafka:///p?ssl.key.password=hunter2",
+        "kafka://host/?ssl.key.password=a&ssl.key.password=hunter2",
+        "kafka://me:a/hunter2@host",
+    ],
+)
+def test_an_address_that_is_wrong_is_refused_without_its_passwords(url: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        KafkaAddress.parse(url)
+    assert "hunter2" not in str(refused.value) + repr(refused.value)
 
 
 def test_an_address_says_how_to_get_in() -> None:

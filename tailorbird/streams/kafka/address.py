@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from tailorbird.errors import UsageError
+from tailorbird.plumbing.addresses import without_secret
 
 PORT = 9092
 PREFIX = "tailorbird"
@@ -51,7 +52,7 @@ class KafkaAddress:
             UsageError: it is no such address, or an option is unknown or wrong.
         """
         parts = urlsplit(url)
-        if "@" in parts.netloc:
+        if "@" in url.partition("?")[0]:  # a password may hold a slash
             raise UsageError(
                 "setting events holds a user or a password before its host",
                 remedy="give the option user=… and put the password into TAILORBIRD_EVENTS_PASSWORD",
@@ -59,7 +60,7 @@ class KafkaAddress:
         hosts = [host for host in parts.netloc.split(",") if host]
         if not hosts:
             raise UsageError(
-                f"setting events = {url!r} names no broker",
+                f"setting events = {without_secret(url)!r} names no broker",
                 remedy="write kafka://host:port[,host:port]/[prefix]?options",
             )
         options: dict[str, str] = {}
@@ -91,7 +92,10 @@ def _has_port(host: str) -> bool:
 
 
 def _wrong(name: str, value: str, what: str) -> UsageError:
-    return UsageError(f"setting events: option {name} = {value!r} {what}", remedy="see docs/guides/kafka.md")
+    # An unknown option may hold a password as well: it may be a known one, misspelt.
+    secret = name not in (*_NUMBERS, *_WORDS) or any(each in name for each in ("password", "secret", "key"))
+    shown = name if secret else f"{name} = {value!r}"
+    return UsageError(f"setting events: option {shown} {what}", remedy="see docs/guides/kafka.md")
 
 
 def _whole(least: int, most: int) -> Callable[[str, str], float]:

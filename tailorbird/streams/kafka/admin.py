@@ -1,5 +1,6 @@
 """Makes a topic as its address says, and describes it."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,11 +16,15 @@ _OVERHEAD_BYTES = 2_000
 
 @dataclass(frozen=True)
 class Described:
-    """What the cluster says of a topic: its id ("" where it gives none), partitions, and the bytes a message may have."""
+    """What the cluster says of a topic: its id ("" where it gives none), partitions, and the bytes a message may have.
+
+    ``risk`` says how acknowledged records may be lost, with the remedy; "" where nothing speaks for it.
+    """
 
     identity: str
     partitions: int
     most_bytes: int
+    risk: str = ""
 
 
 def create_topic(name: str, address: KafkaAddress, trouble: Trouble) -> None:
@@ -58,19 +63,42 @@ def create_topic(name: str, address: KafkaAddress, trouble: Trouble) -> None:
 
 
 def described(name: str, address: KafkaAddress, trouble: Trouble, *, partitions: int) -> Described:
-    """What the cluster tells of a topic; one that tells neither an id nor a size is taken as it is."""
+    """What the cluster tells of a topic; one that tells nothing of itself is taken as it is.
+
+    Raises:
+        TailorbirdError: it compacts, which would keep only the newest record of a person.
+    """
     kafka = load_client()
     from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
     admin = AdminClient(trouble.properties())
     wait = address.wait_seconds
-    identity, most = "", int(address.client.get("message.max.bytes", _MOST_BYTES))
+    identity, replicas, most = "", 0, int(address.client.get("message.max.bytes", _MOST_BYTES))
+    said: dict[str, str] = {}
     with suppress(kafka.KafkaException):
         asked = admin.describe_topics(kafka.TopicCollection([name]), request_timeout=wait)
-        identity = str(asked[name].result().topic_id)
+        found = asked[name].result()
+        identity, replicas = str(found.topic_id), min(len(part.replicas) for part in found.partitions)
     with suppress(kafka.KafkaException):
         resource = ConfigResource(ResourceType.TOPIC, name)
         values = admin.describe_configs([resource], request_timeout=wait)[resource].result()
-        if (size := values.get("max.message.bytes")) is not None and str(size.value).isdigit():
-            most = min(most, int(size.value))
-    return Described(identity, partitions, max(1, most - _OVERHEAD_BYTES))
+        said = {each: str(entry.value) for each, entry in values.items()}
+    if "compact" in (policy := said.get("cleanup.policy", "")):
+        raise TailorbirdError(
+            f"topic {name} has cleanup.policy = {policy!r}, which keeps only the newest record of each person",
+            remedy="set cleanup.policy=delete on the topic; what it has compacted away is gone",
+        )
+    if (size := said.get("max.message.bytes", "")).isdigit():
+        most = min(most, int(size))
+    return Described(identity, partitions, max(1, most - _OVERHEAD_BYTES), risk(replicas, said))
+
+
+def risk(replicas: int, said: Mapping[str, str]) -> str:
+    """How a topic of so many ``replicas`` with the settings ``said`` may lose what it acknowledged; "" where it says nothing."""
+    insync = said.get("min.insync.replicas", "")
+    if replicas < 3 or not insync.isdigit() or int(insync) >= 2:
+        return ""
+    return (
+        f"min.insync.replicas is {insync} with {replicas} replicas: a record may be acknowledged by one broker alone, and lost "
+        "with it; set min.insync.replicas=2 on the topic"
+    )

@@ -73,11 +73,14 @@ class Follower(Generic[Record]):
         if self._described is None:
             self._mirror.marks()  # a mirror that is closed says so
             self.prepare()
+        before = (
+            self._ends
+        )  # taken before asking: what another thread hears meanwhile may be newer than our answer
         ends = self._topic.ends()
         for part, end in ends.items():
-            if end < self._ends.get(part, 0):
-                raise self._lost(part, self._ends[part] - 1)
-        self._ends = ends
+            if end < before.get(part, 0):
+                raise self._lost(part, before[part] - 1)
+        self._ends = {part: max(end, self._ends.get(part, 0)) for part, end in ends.items()}
         self._follow({part: end - 1 for part, end in ends.items()}, {})
         if erase and self._mirror.erasures():
             with alone_if_free(self.archive_lock) as free:  # who holds it sees to it

@@ -11,10 +11,11 @@ from tailorbird.streams.kafka.topic import Topic
 def check_kafka(settings: Settings) -> Sequence[Finding]:
     """Ask the cluster for both topics; one that is missing is made by the first append."""
     address = KafkaAddress.parse(settings.events, password=settings.events_password)
-    return [_topic(address, address.topic(settings.workspace, name)) for name in ("events", "exposures")]
+    return [look_at(address, address.topic(settings.workspace, name)) for name in ("events", "exposures")]
 
 
-def _topic(address: KafkaAddress, name: str) -> Finding:
+def look_at(address: KafkaAddress, name: str) -> Finding:
+    """What the cluster says of one topic."""
     topic = Topic(name, address)
     points_at = f"kafka://{address.servers}, topic {name}"
     try:
@@ -26,8 +27,9 @@ def _topic(address: KafkaAddress, name: str) -> Finding:
         topic.close()
     held = sum(ends[part] - starts[part] for part in ends)
     facts = {"partitions": described.partitions, "held": held, "most_bytes": described.most_bytes}
-    state = "ok" if described.partitions == address.partitions else "warning"
+    state = "warning" if described.risk or described.partitions != address.partitions else "ok"
     used = (
         f"{address.partitions} of {described.partitions} partitions are used, holding about {held:,} records"
     )
-    return Finding("events", points_at, state, used, facts=facts)  # type: ignore[arg-type]
+    says = "; ".join(each for each in (used, described.risk) if each)
+    return Finding("events", points_at, state, says, facts=facts)  # type: ignore[arg-type]

@@ -59,7 +59,7 @@ class Topic:
         """What it is like; made where it is not there and ``create`` says so, else None.
 
         Raises:
-            TailorbirdError: it may not be made, or has too few partitions; StreamAwayError where no broker answers.
+            TailorbirdError: it may not be made, compacts, or has too few partitions; StreamAwayError where no broker answers.
         """
         with self._using:
             found = self._partitions()
@@ -82,7 +82,10 @@ class Topic:
                     found,
                     wanted,
                 )
-            return described(self.name, self.address, self._trouble, partitions=found)
+            said = described(self.name, self.address, self._trouble, partitions=found)
+            if said.risk:
+                log.warning("topic %s: %s", self.name, said.risk)
+            return said
 
     def probe(self, *, wait_seconds: float) -> None:
         """Raise StreamAwayError where no broker answers within ``wait_seconds``."""

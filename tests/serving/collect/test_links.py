@@ -1,13 +1,19 @@
 """A login over HTTP: durable, once, seen by the next answer, and taken back as if it had never been."""
 
 import asyncio
+import json
+from concurrent.futures import Future
 
 import pytest
 
+from serving.collect.links import LinkService
+from serving.collect.replica import Collect
 from serving.http.front import Request
 from serving.http.problems import ProblemError
 from serving.http.schemas import Linked
-from serving.recommend.merge import MergeRoutes
+from serving.recommend.merge import MergeRoutes, linked
+from tailorbird.errors import TailorbirdError
+from tailorbird.features.links import Links
 from tests.serving.collect.test_service import view
 
 MERGE = "/v1/users/ann/merge"
@@ -90,4 +96,20 @@ def test_a_collector_that_is_away_is_a_503_that_says_so():
 
     with pytest.raises(ProblemError, match="collect did not answer") as caught:
         asyncio.run(MergeRoutes(nobody).merge(Request(b'{"anonymousId": "a7"}', "ann")))
-    assert caught.value.status == 503
+    assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "1"})
+
+
+def test_a_refusal_of_collect_reaches_the_caller_with_its_retry_after():
+    class FullDisk:
+        def write(self, events):
+            failed = Future()
+            failed.set_exception(TailorbirdError("the disk is full", remedy="make room"))
+            return failed
+
+    collect = Collect.__new__(Collect)
+    collect._links = LinkService(FullDisk(), links_of=lambda person: Links())
+    answer = asyncio.run(collect.link("ann", "a7", True))
+    with pytest.raises(ProblemError, match="the disk is full") as caught:
+        linked(json.loads(json.dumps(answer)))
+    assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "1"})
+    assert caught.value.remedy
