@@ -8,7 +8,7 @@ arguments (a test sees to it); columns and codes by name come as :func:`position
 import itertools
 import os
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit
@@ -25,9 +25,20 @@ FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(6), "bi
 def compiled(function: Function) -> Function:
     """Compile ``function`` of arrays and numbers; it runs without Python's lock and divides by zero as numpy does."""
     try:
-        return cast(Function, njit(cache=True, nogil=True, error_model="numpy")(function))
+        return cast(Function, _kept_apart(njit(cache=True, nogil=True, error_model="numpy")(function)))
     except RuntimeError:  # neither folder can be written: compile anew in every process
         return cast(Function, njit(nogil=True, error_model="numpy")(function))
+
+
+def _kept_apart(made: Any) -> Any:
+    """Give the files of machine code names that nobody else gives.
+
+    numba numbers them, and writes its index before the file: of two processes that compile at once, or after one that was
+    killed in between, the index would name a file that holds other code.
+    """
+    kept = made._cache._cache_file
+    kept._data_name_pattern = kept._data_name_pattern.replace("{number", f"{os.urandom(6).hex()}.{{number")
+    return made
 
 
 def positions(names: Sequence[str]) -> np.ndarray:

@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numba.core.caching import IndexDataCacheFile
 
 from tailorbird.plumbing.compiled import compiled, positions
 
@@ -90,3 +92,29 @@ def test_no_two_processes_give_the_same_names_to_what_they_compile(tmp_path: Pat
         names.append(set(re.findall(rb"run_quicksort1B\d+v\d+", code)))
     assert all(names)
     assert not names[0] & names[1]
+
+
+def test_machine_code_of_an_older_source_is_never_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = (
+        "from tailorbird.plumbing.compiled import compiled\n@compiled\ndef at(x):\n    return x[{place}]\n"
+    )
+    path, x = tmp_path / "kernel.py", np.array([[1.0, 2.0], [3.0, 4.0]])
+
+    def at(place: str) -> float:
+        path.write_text(source.format(place=place), encoding="utf-8")
+        names: dict[str, Any] = {"__name__": "kernel"}
+        exec(compile(path.read_text(encoding="utf-8"), path, "exec"), names)
+        return float(names["at"](x))
+
+    def killed(self: object, name: str, data: object) -> None:
+        raise KeyboardInterrupt
+
+    assert at("0, 1") == 2.0
+    with monkeypatch.context() as patched:
+        patched.setattr(IndexDataCacheFile, "_save_data", killed)  # the index is written, the code is not
+        with pytest.raises(KeyboardInterrupt):
+            at("1, 0")
+    assert at("1, 0") == 3.0
+    assert len(list(tmp_path.rglob("*.nbc"))) == 2
