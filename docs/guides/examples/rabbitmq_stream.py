@@ -65,9 +65,10 @@ class RabbitStream(Generic[Record]):
             raise UsageError(f"read(limit={limit})", remedy="give a number from 0 on")
         if limit:
             self._exchange([])
-        rows = self._part.read(after[0], limit=limit)
+        last, rows = self._mirror.marks()[0].last, self._part.read(after[0], limit=limit)
         entries = [Entry(0, int(row[0]), self.codec.from_row(row[1:])) for row in rows]
-        return Chunk(entries, after.advanced(0, entries[-1].offset) if entries else after)
+        reached = after.advanced(0, last) if len(rows) < limit and last >= 0 else after
+        return Chunk(entries, reached.advanced(0, entries[-1].offset) if entries else reached)
 
     def scan(
         self,
