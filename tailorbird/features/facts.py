@@ -31,6 +31,14 @@ def stable_keys(names: Iterable[str | None]) -> np.ndarray:
     return np.fromiter((stable_key(name) for name in names), dtype=np.int64)
 
 
+def rows_of_keys(ordered: np.ndarray, rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """(m,) int64 rows of ``keys`` (m,), where ``ordered`` (n,) ascending keys belong to ``rows`` (n,); -1 where one is unknown."""
+    if not len(ordered) or not len(keys):
+        return np.full(len(keys), -1, np.int64)
+    where = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
+    return np.where(ordered[where] == keys, rows[where], -1)
+
+
 @lru_cache(maxsize=65_536)
 def bucket(name: str) -> int:
     """Put a category or brand into a bucket 1..65535; the empty name into 0."""

@@ -11,7 +11,7 @@ from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.valence import FIVE_STARS, RatingScale, strengths
 from tailorbird.features.counters import ItemCounters
-from tailorbird.features.facts import BUCKETS, ItemFacts
+from tailorbird.features.facts import BUCKETS, ItemFacts, rows_of_keys
 from tailorbird.features.records import RECORD, microseconds
 from tailorbird.features.sums import OTHER, TYPE_CODE
 from tailorbird.plumbing.disk import mapped
@@ -146,11 +146,7 @@ class ItemTable:
 
     def rows_of_keys(self, keys: np.ndarray) -> np.ndarray:
         """(m,) int64 rows of item ``keys`` (m,); -1 where no item has a key."""
-        ordered, rows = self._by_key
-        if not len(ordered) or not len(keys):
-            return np.full(len(keys), -1, np.int64)
-        where = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
-        return np.where(ordered[where] == keys, rows[where], -1)
+        return rows_of_keys(*self._by_key, keys)
 
     @cached_property
     def _by_key(self) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from tailorbird.catalog.catalog import ITEM_COLUMNS, Catalog
 from tailorbird.catalog.grown import GrownCatalog
 from tailorbird.catalog.history import Versions, no_history
 from tailorbird.catalog.told import Told
-from tailorbird.features.facts import stable_keys
+from tailorbird.features.facts import rows_of_keys, stable_keys
 from tailorbird.models.allowed import Blocked
 from tailorbird.plumbing.appended import appended
 from tailorbird.slate.filtering.columns import ItemColumns, object_of
@@ -224,11 +224,7 @@ class Shelf:
 
     def rows_of_keys(self, keys: np.ndarray) -> np.ndarray:
         """(m,) int64 rows of item keys (``facts.stable_key``); -1 where a key is not of this catalogue."""
-        ordered, rows = self._keys
-        if not len(ordered) or not len(keys):
-            return np.full(len(keys), -1, np.int64)
-        where = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
-        return np.where(ordered[where] == keys, rows[where], -1)
+        return rows_of_keys(*self._keys, keys)
 
     @cached_property
     def _keys(self) -> tuple[np.ndarray, np.ndarray]:

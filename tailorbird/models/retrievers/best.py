@@ -51,11 +51,9 @@ def best_of_some(
         floor = sample[order[place]] if place < len(sample) else np.float32(-np.inf)
         count = 0
         for at in range(n):
-            if scores[at] > floor and scores[at] != 0.0 and code[rows[at]] == 0:
-                here = np.searchsorted(few, rows[at])
-                if here == len(few) or few[here] != rows[at]:
-                    kept[count] = at
-                    count += 1
+            if scores[at] > floor and scores[at] != 0.0 and _is_free(rows[at], code, few):
+                kept[count] = at
+                count += 1
         if count >= size or place >= len(sample):
             break
         place *= 2
@@ -78,12 +76,19 @@ def first_allowed(ordered: np.ndarray, code: np.ndarray, few: np.ndarray, k: int
     for row in ordered:
         if count == len(found):
             break
-        if code[row] == 0:
-            here = np.searchsorted(few, row)
-            if here == len(few) or few[here] != row:
-                found[count] = row
-                count += 1
+        if _is_free(row, code, few):
+            found[count] = row
+            count += 1
     return found[:count]
+
+
+@compiled
+def _is_free(row: int, code: np.ndarray, few: np.ndarray) -> bool:
+    """Whether a row may be proposed."""
+    if code[row] != 0:
+        return False
+    here = np.searchsorted(few, row)
+    return here == len(few) or few[here] != row
 
 
 @compiled

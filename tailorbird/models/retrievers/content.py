@@ -12,7 +12,7 @@ from tailorbird.events.interactions import Histories, Interactions
 from tailorbird.models.base import Asked, Retriever
 from tailorbird.models.retrievers.grown import GrownIndex
 from tailorbird.models.retrievers.index import VectorIndex
-from tailorbird.models.retrievers.recency import recency_matrix, without_runs
+from tailorbird.models.retrievers.recency import recency_matrix, some_histories, without_runs
 from tailorbird.models.retrievers.search import MEASURED
 from tailorbird.models.retrievers.texts import Embedded
 from tailorbird.recipes.recipe import ContentRecipe
@@ -34,9 +34,7 @@ class Content(Retriever):
         """Read the catalogue's texts; interactions are not needed."""
         vectors = (self._texts or Embedded.of(catalog.texts, self.recipe)).vectors
         if self.index.vectors is not vectors:
-            some = np.random.default_rng(0).permutation(interactions.user_count)[:MEASURED]
-            until = np.full(len(some), interactions.times.max(initial=0.0) + 60.0)
-            asking = without_runs(interactions.histories(some, until, length=self.recipe.history))
+            asking = some_histories(interactions, count=MEASURED, length=self.recipe.history, seed=0)
             weights = recency_matrix(asking, self._by_lag, item_count=len(vectors))
             self.index = VectorIndex.build(vectors, queries=_unit(np.asarray(weights @ vectors)))
         return self

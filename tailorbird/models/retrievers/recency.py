@@ -41,6 +41,13 @@ def interactions_without_runs(interactions: Interactions) -> Interactions:
     return interactions.where(_runs_ended(interactions.indptr, interactions.items)[1])
 
 
+def some_histories(interactions: Interactions, *, count: int, length: int, seed: int) -> Histories:
+    """What up to ``count`` people, drawn by ``seed``, would ask a minute after the newest event: ``length`` events each, no runs."""
+    some = np.random.default_rng(seed).permutation(interactions.user_count)[:count]
+    until = np.full(len(some), interactions.times.max(initial=0.0) + 60.0)
+    return without_runs(interactions.histories(some, until, length=length))
+
+
 def lags(histories: Histories) -> np.ndarray:
     """(n,) how many events of the same history came after each event; 0 for the latest."""
     return np.repeat(histories.indptr[1:], histories.lengths) - 1 - np.arange(len(histories.items))

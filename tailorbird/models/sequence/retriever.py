@@ -17,7 +17,7 @@ from tailorbird.events.interactions import Histories, Interactions
 from tailorbird.models.base import Asked, Retriever
 from tailorbird.models.retrievers.grown import GrownIndex
 from tailorbird.models.retrievers.index import VectorIndex
-from tailorbird.models.retrievers.recency import interactions_without_runs, without_runs
+from tailorbird.models.retrievers.recency import interactions_without_runs, some_histories, without_runs
 from tailorbird.models.retrievers.search import MEASURED
 from tailorbird.models.retrievers.texts import Embedded
 from tailorbird.models.sequence.encoder import EncoderShape, SequenceEncoder
@@ -198,11 +198,8 @@ class Sequence(Retriever):
         with torch.no_grad():
             vectors = encoder.item_vectors(torch.from_numpy(np.require(content, np.float32, "W")))
         # What requests will ask is what people's histories ask.
-        some = np.random.default_rng(self._seed).permutation(interactions.user_count)[:MEASURED]
-        histories = interactions.histories(
-            some, np.full(len(some), interactions.times.max(initial=0.0) + 60.0), length=self.recipe.history
-        )
-        queries = encode(encoder, without_runs(histories), vectors)
+        asking = some_histories(interactions, count=MEASURED, length=self.recipe.history, seed=self._seed)
+        queries = encode(encoder, asking, vectors)
         self._set(encoder, VectorIndex.build(vectors.numpy(), queries=queries))
 
     def _newest(self, interactions: Interactions) -> Interactions:
