@@ -13,6 +13,7 @@ import click
 from feature_repo.layout import is_applied
 from feature_repo.online.factory import online_position
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.catalog.store import bring_catalog
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import Event
 from tailorbird.plumbing.terminal import emit, progress, say
@@ -48,6 +49,7 @@ def features(workspace: str | None, force: bool, as_json: bool) -> None:
 def build_features(settings: Settings, *, force: bool = False) -> dict[str, object]:
     """Do what the command does; returns its result. Raises TailorbirdError where data or stores are missing."""
     started = time.monotonic()
+    bring_catalog(settings)
     if not (settings.catalog_folder / "items.parquet").exists():
         raise _no_data(settings)
     done = settings.feature_folder / "built.json"

@@ -41,7 +41,7 @@ def serve(
         curl -s localhost:8000/v1/recommendations -H 'content-type: application/json' -d '{"userId": "u1"}'
     """
     settings = load_settings(workspace=workspace, host=host, port=port, replicas=replicas)
-    require_workspace(settings)
+    prepare(settings)
     if _serves_already(settings):
         say(f"workspace {settings.workspace!r} is already served at {base_url(settings)}")
         emit(addresses(settings), as_json=as_json)
@@ -107,6 +107,24 @@ def addresses(settings: Settings) -> dict[str, object]:
         "openapi": f"{base}/openapi.json",
         "admin": _recorded_admin(settings),
     }
+
+
+def prepare(settings: Settings) -> None:
+    """Have on this machine what serving reads from its folder: where machines share it, a new machine has nothing yet.
+
+    Raises:
+        UsageError: the workspace has never been filled.
+    """
+    from feature_repo.layout import is_applied
+    from tailorbird.catalog.store import bring_catalog
+
+    bring_catalog(settings)
+    require_workspace(settings)
+    if settings.catalog and not is_applied(settings):
+        from feature_repo.command import build_features
+
+        say(f"this machine is new to workspace {settings.workspace!r}: its features are applied ...")
+        build_features(settings)
 
 
 def require_workspace(settings: Settings) -> None:

@@ -37,6 +37,11 @@ class Settings(BaseSettings):
         "",
         description="Object storage of archive and bundles (s3://bucket/prefix); empty means this machine's folders.",
     )
+    catalog: str = Field(
+        "",
+        description="Database of a catalogue that machines share (postgresql://, needs `storage`); empty means this "
+        "machine's own.",
+    )
     ray_address: str = Field("", description="Ray cluster for tuning; empty means one on this machine.")
     host: str = Field("127.0.0.1", description="Address that serving binds to.")
     port: int = Field(8000, ge=1, le=65535, description="HTTP port of serving.")
@@ -108,9 +113,9 @@ class Settings(BaseSettings):
             raise ValueError(f"must be empty or begin with one of {', '.join(known)}")
         return address
 
-    @field_validator("studies")
+    @field_validator("studies", "catalog")
     @classmethod
-    def _known_studies(cls, address: str) -> str:
+    def _known_database(cls, address: str) -> str:
         if address and not is_postgres(address):
             raise ValueError(f"must be empty or begin with {POSTGRES[0]}")
         return address

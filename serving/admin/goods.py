@@ -10,7 +10,7 @@ from typing import TypeVar
 from serving.admin.schemas import ItemOut, ItemsIn, ItemsTold, Refusal, Told, Uploaded
 from serving.http.problems import ProblemError, shown
 from tailorbird.catalog.schemas import UserTold, parted
-from tailorbird.catalog.store import CatalogStore
+from tailorbird.catalog.store import CatalogStore, open_catalog
 from tailorbird.catalog.told import Patch
 from tailorbird.errors import TailorbirdError
 from tailorbird.ingest.mapping import Mapping, builtin_mappings, load_mapping
@@ -36,7 +36,7 @@ class Goods:
         """The workspace's catalogue."""
         with self._opening:
             if self._opened is None:
-                self._opened = CatalogStore(self._settings.catalog_folder)
+                self._opened = open_catalog(self._settings)
             return self._opened
 
     def put_items(self, body: ItemsIn) -> ItemsTold:

@@ -52,6 +52,7 @@ class Admin:
         self._stop = threading.Event()
         self._compaction = LastingThread(partial(_compact, self._settings, self._stop), name="compaction")
         self._folding = LastingThread(partial(_fold, self._settings, self._stop), name="catalogue-compaction")
+        self._following = LastingThread(partial(_follow, self._settings, self._stop), name="shared-catalogue")
         threading.Thread(target=self._warm, name="admin-warm-up", daemon=True).start()
 
     def check_health(self) -> None:
@@ -62,6 +63,8 @@ class Admin:
             raise RuntimeError("the thread that fills the archives has died")
         if not self._folding.alive:
             raise RuntimeError("the thread that folds patches into the catalogue has died")
+        if self._settings.catalog and not self._following.alive:
+            raise RuntimeError("the thread that follows the shared catalogue has died")
 
     def __del__(self) -> None:
         if hasattr(self, "_listener"):
@@ -90,4 +93,10 @@ def _compact(settings: Settings, stop: threading.Event) -> None:
 def _fold(settings: Settings, stop: threading.Event) -> None:
     from tailorbird.catalog.store import fold_while_serving
 
-    fold_while_serving(settings.catalog_folder, stop=stop)
+    fold_while_serving(settings, stop=stop)
+
+
+def _follow(settings: Settings, stop: threading.Event) -> None:
+    from tailorbird.catalog.store import follow_while_serving
+
+    follow_while_serving(settings, stop=stop)

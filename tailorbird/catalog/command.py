@@ -39,14 +39,14 @@ def put(file: Path, mapping: str | None, workspace: str | None, as_json: bool) -
         tailorbird items put prices.jsonl
         tailorbird items put stock.csv --mapping stock-list.toml
     """
-    from tailorbird.catalog.store import CatalogStore
+    from tailorbird.catalog.store import open_catalog
     from tailorbird.ingest.mapping import load_mapping
     from tailorbird.ingest.upload import upload
     from tailorbird.settings import load_settings
 
     settings = load_settings(workspace=workspace)
     chosen = load_mapping(mapping) if mapping else None
-    with closing(CatalogStore(settings.catalog_folder)) as store:
+    with closing(open_catalog(settings)) as store:
         report = upload(file, "items", store=store, settings=settings, now=time.time(), mapping=chosen)
     emit(report.to_json(), as_json=as_json)
 
@@ -62,11 +62,11 @@ def delete(item_id: str, workspace: str | None, as_json: bool) -> None:
     Examples:
         tailorbird items delete cup-7
     """
-    from tailorbird.catalog.store import CatalogStore
+    from tailorbird.catalog.store import open_catalog
     from tailorbird.catalog.told import Patch
     from tailorbird.settings import load_settings
 
-    with closing(CatalogStore(load_settings(workspace=workspace).catalog_folder)) as store:
+    with closing(open_catalog(load_settings(workspace=workspace))) as store:
         _require(store.find(item_id), item_id)
         now = time.time()
         stored = store.put([Patch.deletion(item_id, now=now)], now=now)
@@ -84,10 +84,10 @@ def show(item_id: str, workspace: str | None, as_json: bool) -> None:
     Examples:
         tailorbird items show cup-7 --json
     """
-    from tailorbird.catalog.store import CatalogStore
+    from tailorbird.catalog.store import open_catalog
     from tailorbird.settings import load_settings
 
-    with closing(CatalogStore(load_settings(workspace=workspace).catalog_folder)) as store:
+    with closing(open_catalog(load_settings(workspace=workspace))) as store:
         found = _require(store.find(item_id), item_id)
     emit({name: None if value != value else value for name, value in found.items()}, as_json=as_json)
 

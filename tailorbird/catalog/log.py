@@ -13,6 +13,8 @@ from tailorbird.catalog.told import Kind, Patch
 from tailorbird.streams.database import Database
 
 LOG_FILE = "patches.db"
+KEPT_SECONDS = 3_600.0
+"""How long patches stay in the log once the tables hold them: followers a little behind need not read the tables again."""
 BATCH_SECONDS = 7 * 86_400.0
 """How long a batch's id is remembered: a sender that tries again later is a new one."""
 _FORMAT = 1
@@ -47,11 +49,17 @@ class Stored:
 
 
 class PatchLog:
-    """Any number of writers and readers, in any process. What ``append`` returned from is on the disk."""
+    """Any number of writers and readers, in any process. What ``append`` returned from is on the disk.
 
-    def __init__(self, path: Path) -> None:
+    ``name`` is that of the log elsewhere that a new file follows.
+    """
+
+    def __init__(self, path: Path, *, name: str = "") -> None:
         self._database = Database(path, name="catalogue", durable=True)
         self._database.create(_SCRIPT, version=_FORMAT)
+        if name:
+            with self._database.transaction() as connection:
+                connection.execute("UPDATE state SET log = ?", (name,))
         self.name: str = self._database.ask(lambda c: c.execute("SELECT log FROM state").fetchone()[0])
 
     def append(self, patches: Sequence[Patch], *, now: float, batch_id: str = "") -> Stored:
@@ -83,6 +91,24 @@ class PatchLog:
                 connection.execute("INSERT INTO batches VALUES (?, ?, ?)", (batch_id, sequence, instant))
         return Stored(sequence)
 
+    def take(self, entries: Sequence[Entry]) -> None:
+        """Take in patches of the log elsewhere that this one follows, as they are numbered there; again is fine."""
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO patches (sequence, kind, key, told, instant) VALUES (?, ?, ?, ?, ?)",
+                [
+                    (e.sequence, e.patch.kind, e.patch.key, orjson.dumps(e.patch.told), e.instant)
+                    for e in entries
+                ],
+            )
+            connection.execute("UPDATE state SET newest = max(newest, ?)", (entries[-1].instant,))
+
+    def newest(self) -> int:
+        """The instant (epoch microseconds) past which the next patch is dated."""
+        return self._database.ask(
+            lambda connection: int(connection.execute("SELECT newest FROM state").fetchone()[0])
+        )
+
     def end(self) -> int:
         """The number of the last patch, 0 where there was none; one look-up."""
         return self._database.ask(_end)
@@ -113,7 +139,7 @@ class PatchLog:
                 (after, limit),
             ).fetchall()
         )
-        return [Entry(row[0], Patch(_kind(row[1]), row[2], orjson.loads(row[3])), row[4]) for row in rows]
+        return [Entry(row[0], Patch(kind_of(row[1]), row[2], orjson.loads(row[3])), row[4]) for row in rows]
 
     def of(self, kind: Kind, key: str, *, after: int = 0) -> list[Patch]:
         """What was told of one item or user past the number ``after``, in order."""
@@ -184,5 +210,6 @@ def _end(connection: sqlite3.Connection) -> int:
     return int(found[0]) if found else 0
 
 
-def _kind(text: str) -> Kind:
+def kind_of(text: str) -> Kind:
+    """The kind that a stored word means."""
     return "user" if text == "user" else "item"

@@ -1,9 +1,10 @@
 """The catalogue of one workspace for whoever changes it: patches are kept in a log, and folded into the tables now and then."""
 
+import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,21 @@ import pyarrow.parquet as pq
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.files import ITEMS_FILE, LOCK_FILE, USERS_FILE, Stamp, read_stamp, write_table
 from tailorbird.catalog.history import append_history, versions_of
-from tailorbird.catalog.log import LOG_FILE, Entry, PatchLog, Stored
+from tailorbird.catalog.log import KEPT_SECONDS, LOG_FILE, Entry, PatchLog, Stored
+from tailorbird.catalog.mirror import RECORD_FILE, CatalogMirror
+from tailorbird.catalog.shared import shared_of
 from tailorbird.catalog.told import Kind, Patch, latest, with_told
+from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.alone import alone, alone_if_free
+from tailorbird.settings import Settings
+from tailorbird.streams.stream import StreamAwayError
 
-KEPT_SECONDS = 3_600.0
-"""How long patches stay in the log once the tables hold them: followers a little behind need not read the tables again."""
-
-
+log = logging.getLogger("tailorbird.catalogue")
 MANY_PATCHES, LONG_SECONDS = 20_000, 600.0
 """How many patches are worth the reading and writing of a table, and how long fewer may wait."""
 LOOK_SECONDS = 15.0
+FOLLOW_SECONDS = 0.3
+"""Between two questions to a shared catalogue; each is one look-up."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,12 @@ class Compacted:
 class CatalogStore:
     """Patches items and users of one folder. Any number of processes may have one; what ``put`` returned from is on the disk.
 
-    Later patches win, column by column; where two tell the same item at once, the order of the log decides.
+    Later patches win, column by column; where two tell the same item at once, the order of the log decides. With a
+    ``mirror`` the folder is this machine's copy of a catalogue that others patch too.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path, *, mirror: CatalogMirror | None = None) -> None:
+        self.folder, self.mirror = Path(folder), mirror
         self.log = PatchLog(self.folder / LOG_FILE)
         with alone(self.folder / LOCK_FILE):
             if not (self.folder / ITEMS_FILE).exists():
@@ -57,7 +63,12 @@ class CatalogStore:
         Raises:
             StreamAwayError: they cannot be written.
         """
-        return self.log.append(patches, now=now, batch_id=batch_id)
+        if self.mirror is None:
+            return self.log.append(patches, now=now, batch_id=batch_id)
+        stored = self.mirror.shared.append(patches, now=now, batch_id=batch_id)
+        with suppress(StreamAwayError):  # it is kept; this machine hears of it with the others
+            self.mirror.pull()
+        return stored
 
     def find(self, item_id: str) -> dict[str, Any] | None:
         """What is known of one item now, by the names of the columns; None where nobody ever told of it."""
@@ -81,17 +92,36 @@ class CatalogStore:
         At a kill in between nothing is lost and nothing counts twice: a table says itself which patches it holds, and the
         same patches give the same history again.
         """
-        with alone_if_free(self.folder / LOCK_FILE) as mine:
+        with self._alone_if_free() as mine:
             if not mine:
                 return None
             end = self.log.end()
             folded = self._fold_items(end) + self._fold_users(end)
+            if self.mirror is not None:
+                self.mirror.publish()
+                self.mirror.shared.drop(end, older_than=now - KEPT_SECONDS)
             dropped = self.log.drop(end, older_than=now - KEPT_SECONDS)
         return Compacted(folded, dropped, end)
 
     def close(self) -> None:
         """Release the log."""
         self.log.close()
+        if self.mirror is not None:
+            self.mirror.close()
+
+    @contextmanager
+    def _alone_if_free(self) -> Iterator[bool]:
+        """Whether no other process, on no machine, writes tables now; then the newest ones are here."""
+        if self.mirror is None:
+            with alone_if_free(self.folder / LOCK_FILE) as mine:
+                yield mine
+            return
+        with self.mirror.shared.alone_if_free() as free, alone_if_free(self.folder / LOCK_FILE) as mine:
+            if free and mine:
+                state = self.mirror.shared.state()
+                self.mirror.take_tables(state)
+                self.mirror.take_patches(state)
+            yield free and mine
 
     def _fold_items(self, end: int) -> int:
         stamp, entries = self._new_to(ITEMS_FILE, "item", end)
@@ -119,8 +149,87 @@ class CatalogStore:
         ]
 
 
+def open_catalog(settings: Settings) -> CatalogStore:
+    """The catalogue of a workspace; where machines share it, with everything in it that they told until now.
+
+    Raises:
+        StreamAwayError: the shared one cannot be asked.
+        TailorbirdError: this machine has one of its own and the shared one holds something, too.
+    """
+    folder, shared = settings.catalog_folder, shared_of(settings)
+    if shared is None:
+        if (folder / RECORD_FILE).exists():
+            raise TailorbirdError(
+                f"{folder} follows a catalogue that machines share, and TAILORBIRD_CATALOG is not set",
+                remedy=f"set it; or delete {folder / RECORD_FILE} to make this machine's copy one of its own",
+            )
+        return CatalogStore(folder)
+    mirror = CatalogMirror(folder, shared)
+    try:
+        if not mirror.begun:
+            _begin(mirror)
+        mirror.pull()
+        return CatalogStore(folder, mirror=mirror)
+    except BaseException:
+        mirror.close()
+        raise
+
+
+def _begin(mirror: CatalogMirror) -> None:
+    """Have a folder follow the shared catalogue; what it was told before is in its tables by then."""
+    with mirror.shared.alone():
+        if (mirror.folder / ITEMS_FILE).exists():
+            with closing(CatalogStore(mirror.folder)) as own:
+                own.compact(now=time.time())
+                if own.waiting():
+                    raise TailorbirdError(
+                        f"another process is changing {mirror.folder}", remedy="try again when it has ended"
+                    )
+        mirror.begin()
+
+
+def bring_catalog(settings: Settings) -> None:
+    """Before a command reads the tables: where machines share them, have this machine's be the newest."""
+    if settings.catalog:
+        open_catalog(settings).close()
+
+
+@contextmanager
+def writing_tables(settings: Settings) -> Iterator[Callable[[], None]]:
+    """Alone, on all machines, with the newest tables in the folder; call what is given once the new ones are written there."""
+    if not settings.catalog:
+        with alone(settings.catalog_folder / LOCK_FILE):
+            yield lambda: None
+        return
+    with closing(open_catalog(settings)) as store:
+        mirror = store.mirror
+        assert mirror is not None
+        with mirror.shared.alone(), alone(settings.catalog_folder / LOCK_FILE):
+            mirror.take_tables(mirror.shared.state())
+            yield mirror.publish
+
+
+def follow_while_serving(settings: Settings, *, stop: threading.Event) -> None:
+    """Take in what other machines tell, until ``stop``; what cannot be had now is tried again, and said once."""
+    if not settings.catalog:
+        return
+    trouble, store = "", None
+    while not stop.wait(FOLLOW_SECONDS):
+        try:
+            store = store or open_catalog(settings)
+            if store.mirror is not None:
+                store.mirror.pull()
+            trouble = ""
+        except (TailorbirdError, OSError) as error:
+            if str(error) != trouble:
+                log.warning("the shared catalogue cannot be followed: %s", error)
+            trouble = str(error)
+    if store is not None:
+        store.close()
+
+
 def fold_while_serving(
-    folder: Path,
+    settings: Settings,
     *,
     stop: threading.Event,
     clock: Callable[[], float] = time.time,
@@ -129,9 +238,9 @@ def fold_while_serving(
     """Fold patches into the tables whenever enough of them wait, or some have waited for long, until ``stop``."""
     since = clock()
     while not stop.wait(every_seconds):
-        if not (folder / LOG_FILE).exists():
+        if not (settings.catalog_folder / LOG_FILE).exists():
             continue
-        with closing(CatalogStore(folder)) as store:
+        with closing(open_catalog(settings)) as store:
             waiting = store.waiting()
             if waiting >= MANY_PATCHES or (waiting and clock() - since >= LONG_SECONDS):
                 store.compact(now=clock())

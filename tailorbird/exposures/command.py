@@ -3,6 +3,7 @@
 import click
 
 from tailorbird.catalog.catalog import Catalog, Users
+from tailorbird.catalog.store import bring_catalog
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.valence import RatingScale
 from tailorbird.exposures.parity import Parity, check_parity, read_sample
@@ -79,6 +80,7 @@ def parity_of(settings: Settings, *, limit: int) -> Parity:
     """Check the newest ``limit`` answers of a workspace's sample."""
     if not settings.folder.is_dir():  # checking makes nothing
         return Parity(0, 0.0, (), ())
+    bring_catalog(settings)
     shown, happened = open_exposures(settings), open_events(settings)
     try:
         return check_parity(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog, Users
-from tailorbird.catalog.files import LOCK_FILE
 from tailorbird.catalog.patches import patched_items, patched_users, write_patched, write_patched_users
+from tailorbird.catalog.store import writing_tables
 from tailorbird.events.anomalies import Anomaly
 from tailorbird.events.rows import table_of_frame
 from tailorbird.events.validation import Validated, validate
@@ -68,8 +68,10 @@ def ingest_tables(
     The catalogue is written first, then the quarantine, then the log: events in the log always have their items, and an
     interrupted run is finished by running it again. Two runs at once take turns.
     """
-    with alone(settings.folder / ".ingest.lock"), alone(settings.catalog_folder / LOCK_FILE):
-        return _ingest(tables, mapping, settings=settings, now=now, on_stage=on_stage, on_rows=on_rows)
+    with alone(settings.folder / ".ingest.lock"), writing_tables(settings) as publish:
+        return _ingest(
+            tables, mapping, settings=settings, now=now, publish=publish, on_stage=on_stage, on_rows=on_rows
+        )
 
 
 def _ingest(
@@ -78,6 +80,7 @@ def _ingest(
     *,
     settings: Settings,
     now: float,
+    publish: Callable[[], None],
     on_stage: Callable[[str, int], object],
     on_rows: Callable[[int], object],
 ) -> IngestReport:
@@ -104,6 +107,7 @@ def _ingest(
     bad_users = pd.concat([bad_users, broken.get("users", bad_users.head(0))], ignore_index=True)
     write_patched(known or catalog, catalog, settings.catalog_folder, now=now)
     write_patched_users(known_users, users, settings.catalog_folder)
+    publish()
     files = write_quarantine([events_out, bad_items, bad_users], folder=settings.quarantine_folder, now=now)
     on_stage("store", len(validated.accepted))
     with open_events(settings) as stream:

@@ -1,0 +1,284 @@
+"""The catalogue that several machines share: patches and the names of the tables in PostgreSQL, the tables in object storage."""
+
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pyarrow.fs as fs
+
+from tailorbird.catalog.log import BATCH_SECONDS, PAGE, Entry, Stored, kind_of
+from tailorbird.catalog.told import Patch
+from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.plumbing.addresses import without_secret
+from tailorbird.plumbing.objects import ObjectPath, file_system
+from tailorbird.plumbing.postgres import alone_in, alone_in_if_free, connect
+from tailorbird.settings import Settings
+from tailorbird.streams.stream import StreamAwayError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+STATEMENT_MS = 10_000
+"""What takes longer is given up: an operator's request waits for it."""
+CHANGES = "changes"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS tailorbird_catalogues (
+  workspace text PRIMARY KEY, log text NOT NULL, sequence bigint NOT NULL, newest bigint NOT NULL, tables jsonb NOT NULL);
+CREATE TABLE IF NOT EXISTS tailorbird_patches (
+  workspace text NOT NULL, sequence bigint NOT NULL, kind text NOT NULL, key text NOT NULL, told bytea NOT NULL,
+  instant bigint NOT NULL, PRIMARY KEY (workspace, sequence));
+CREATE TABLE IF NOT EXISTS tailorbird_patch_batches (
+  workspace text NOT NULL, batch_id text NOT NULL, sequence bigint NOT NULL, instant bigint NOT NULL,
+  PRIMARY KEY (workspace, batch_id))
+"""
+
+
+@dataclass(frozen=True)
+class SharedState:
+    """What there is: the ``log``'s name, its last patch with its instant, and the object that holds each table now."""
+
+    log: str
+    sequence: int
+    newest: int
+    tables: Mapping[str, Sequence[str]]
+    """Of each table its objects, the newest first: the one before stays for whoever is reading it."""
+
+    def object_of(self, table: str) -> str:
+        """The object that holds ``table``; "" where it was never written."""
+        return next(iter(self.tables.get(table, ())), "")
+
+
+class SharedCatalog:
+    """One workspace's catalogue for all machines. Any number of processes may have one; threads take turns.
+
+    Every call raises StreamAwayError where the database or the storage cannot be asked.
+    """
+
+    def __init__(self, address: str, *, workspace: str, storage: str) -> None:
+        self.address, self.workspace = address, workspace
+        self.folder = ObjectPath(storage) / workspace / "catalog"
+        self._turn = threading.Lock()
+        self._connection: Connection[tuple[Any, ...]] | None = None
+
+    def state(self) -> SharedState:
+        """What there is now; one look-up."""
+        with self._asked() as connection:
+            return self._state(connection)
+
+    def append(self, patches: Sequence[Patch], *, now: float, batch_id: str = "") -> Stored:
+        """Store patches in their order, all or none; a known ``batch_id`` stores nothing. As ``PatchLog.append``."""
+        with self._asked() as connection, connection.transaction():
+            before = self._state(connection, "FOR UPDATE")  # one writer at a time: numbers follow commits
+            if batch_id:
+                found = connection.execute(
+                    "SELECT sequence FROM tailorbird_patch_batches WHERE workspace = %s AND batch_id = %s",
+                    (self.workspace, batch_id),
+                ).fetchone()
+                if found:
+                    return Stored(int(found[0]), repeated=True)
+            instant = max(round(now * 1_000_000), before.newest + 1)
+            with connection.cursor() as cursor:
+                cursor.executemany(
+                    "INSERT INTO tailorbird_patches VALUES (%s, %s, %s, %s, %s, %s)",
+                    [
+                        (
+                            self.workspace,
+                            before.sequence + 1 + place,
+                            each.kind,
+                            each.key,
+                            orjson.dumps(each.told),
+                            instant + place,
+                        )
+                        for place, each in enumerate(patches)
+                    ],
+                )
+            sequence, newest = before.sequence + len(patches), instant + max(0, len(patches) - 1)
+            connection.execute(
+                "UPDATE tailorbird_catalogues SET sequence = %s, newest = %s WHERE workspace = %s",
+                (sequence, newest, self.workspace),
+            )
+            if batch_id:
+                connection.execute(
+                    "INSERT INTO tailorbird_patch_batches VALUES (%s, %s, %s, %s)",
+                    (self.workspace, batch_id, sequence, instant),
+                )
+        return Stored(sequence)
+
+    def read(self, after: int, *, limit: int = PAGE) -> list[Entry]:
+        """Up to ``limit`` patches past the number ``after``."""
+        with self._asked() as connection:
+            rows = connection.execute(
+                "SELECT sequence, kind, key, told, instant FROM tailorbird_patches"
+                " WHERE workspace = %s AND sequence > %s ORDER BY sequence LIMIT %s",
+                (self.workspace, after, limit),
+            ).fetchall()
+        return [
+            Entry(int(row[0]), Patch(kind_of(row[1]), row[2], orjson.loads(row[3])), int(row[4]))
+            for row in rows
+        ]
+
+    def drop(self, through: int, *, older_than: float) -> int:
+        """Let go of patches up to ``through`` that came before an instant (epoch seconds), and of old batches' ids."""
+        micros = round(older_than * 1_000_000)
+        with self._asked() as connection, connection.transaction():
+            connection.execute(
+                "DELETE FROM tailorbird_patch_batches WHERE workspace = %s AND instant < %s",
+                (self.workspace, micros - round(BATCH_SECONDS * 1e6)),
+            )
+            return connection.execute(
+                "DELETE FROM tailorbird_patches WHERE workspace = %s AND sequence <= %s AND instant < %s",
+                (self.workspace, through, micros),
+            ).rowcount
+
+    def fetch(self, name: str, target: Path) -> None:
+        """Bring an object to this machine, whole or not at all."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            with _storage_answers(self.folder):
+                fs.copy_files(
+                    (self.folder / name).key,
+                    str(staged),
+                    source_filesystem=file_system(),
+                    destination_filesystem=fs.LocalFileSystem(),
+                )
+            staged.replace(target)
+        finally:
+            staged.unlink(missing_ok=True)
+
+    def publish(self, tables: Mapping[str, Path], changes: Sequence[Path], *, newest: int) -> SharedState:
+        """Put tables in the place of those that were there, after the ``changes`` that say what they replace.
+
+        Call it alone (:meth:`alone`). ``newest`` (epoch microseconds) is the instant past which the next patch is dated.
+        """
+        known = set(self.changes())
+        for path in changes:
+            if path.name not in known:
+                self._send(path, f"{CHANGES}/{path.name}")
+        named = {table: f"{Path(table).stem}-{uuid.uuid4().hex}.parquet" for table in tables}
+        for table, path in tables.items():
+            self._send(path, named[table])
+        with self._asked() as connection, connection.transaction():
+            before = self._state(connection, "FOR UPDATE")
+            after = {**before.tables, **{t: [name, before.object_of(t)] for t, name in named.items()}}
+            connection.execute(
+                "UPDATE tailorbird_catalogues SET tables = %s, newest = greatest(newest, %s) WHERE workspace = %s",
+                (orjson.dumps(after).decode(), newest, self.workspace),
+            )
+        for table in named:
+            for old in before.tables.get(table, ())[1:]:
+                with suppress(OSError):
+                    file_system().delete_file((self.folder / old).key)
+        return self.state()
+
+    def changes(self) -> list[str]:
+        """The names of the files that say what items were before."""
+        with _storage_answers(self.folder):
+            return sorted(each.name for each in (self.folder / CHANGES).glob("*.parquet"))
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Held by the one machine that replaces tables."""
+        return alone_in(self.address, self._lock)
+
+    def alone_if_free(self) -> AbstractContextManager[bool]:
+        """As :meth:`alone`, without waiting: False where another is at it."""
+        return alone_in_if_free(self.address, self._lock)
+
+    def close(self) -> None:
+        """Release the connection."""
+        with self._turn:
+            self._drop_connection()
+
+    @property
+    def _lock(self) -> str:
+        return f"catalogue {self.workspace}"
+
+    def _send(self, path: Path, name: str) -> None:
+        with _storage_answers(self.folder):
+            fs.copy_files(
+                str(path),
+                (self.folder / name).key,
+                source_filesystem=fs.LocalFileSystem(),
+                destination_filesystem=file_system(),
+            )
+
+    def _state(self, connection: "Connection[tuple[Any, ...]]", how: str = "") -> SharedState:
+        row = connection.execute(
+            f"SELECT log, sequence, newest, tables FROM tailorbird_catalogues WHERE workspace = %s {how}",  # noqa: S608
+            (self.workspace,),
+        ).fetchone()
+        assert row is not None  # _connected made it
+        return SharedState(row[0], int(row[1]), int(row[2]), row[3])
+
+    @contextmanager
+    def _asked(self) -> Iterator["Connection[tuple[Any, ...]]"]:
+        import psycopg
+
+        with self._turn:
+            try:
+                yield self._connected()
+            except psycopg.Error as error:
+                self._drop_connection()
+                raise StreamAwayError(
+                    f"the catalogue in {without_secret(self.address)}: {str(error).strip()}",
+                    remedy="`tailorbird doctor` says whether it answers; what was not confirmed was not stored",
+                ) from error
+            except TailorbirdError as error:
+                raise StreamAwayError(error.what, remedy=error.remedy) from error
+
+    def _connected(self) -> "Connection[tuple[Any, ...]]":
+        if self._connection is None or self._connection.closed:
+            self._prepare()
+            self._connection = connect(self.address, statement_ms=STATEMENT_MS)
+        return self._connection
+
+    def _prepare(self) -> None:
+        """Make the database's tables and this workspace's row where they are missing."""
+        with closing(connect(self.address, statement_ms=STATEMENT_MS)) as connection:
+            found = connection.execute("SELECT to_regclass('tailorbird_patch_batches')").fetchone()
+            if found is None or found[0] is None:
+                with alone_in(self.address, "catalogue schema"):
+                    for statement in _SCHEMA.split(";"):
+                        connection.execute(statement)
+            connection.execute(
+                "INSERT INTO tailorbird_catalogues VALUES (%s, %s, 0, 0, '{}') ON CONFLICT DO NOTHING",
+                (self.workspace, uuid.uuid4().hex),
+            )
+
+    def _drop_connection(self) -> None:
+        if self._connection is not None:
+            with suppress(Exception):
+                self._connection.close()
+            self._connection = None
+
+
+def shared_of(settings: Settings) -> SharedCatalog | None:
+    """The catalogue that the settings share with other machines; None where it is this machine's own.
+
+    Raises:
+        UsageError: tables have no place that all machines see.
+    """
+    if not settings.catalog:
+        return None
+    if not settings.storage:
+        raise UsageError(
+            "TAILORBIRD_CATALOG is set and TAILORBIRD_STORAGE is not: the tables need a place that all machines see",
+            remedy="set TAILORBIRD_STORAGE=s3://bucket/prefix as well",
+        )
+    return SharedCatalog(settings.catalog, workspace=settings.workspace, storage=settings.storage)
+
+
+@contextmanager
+def _storage_answers(folder: ObjectPath) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StreamAwayError(
+            f"the catalogue's tables in {folder}: {error}",
+            remedy="`tailorbird doctor` says whether the storage answers",
+        ) from error
