@@ -117,8 +117,14 @@ def prepare(settings: Settings) -> None:
     """
     from feature_repo.layout import is_applied
     from tailorbird.catalog.store import bring_catalog
+    from tailorbird.streams.stream import StreamAwayError
 
-    bring_catalog(settings)
+    try:
+        bring_catalog(settings)
+    except StreamAwayError as error:
+        if not (settings.catalog_folder / "items.parquet").exists():
+            raise
+        say(f"serving what this machine knows: {error.what}; {error.remedy}")
     require_workspace(settings)
     if settings.catalog and not is_applied(settings):
         from feature_repo.command import build_features

@@ -42,6 +42,7 @@ class Network:
         self._ports, self._haproxy, self._folder = sorted(set(ports)), haproxy, folder
         self._prefix = f"tb{os.getpid() % 10_000}"
         self.machines = [Machine(f"{self._prefix}-{n}", f"{NET}.{10 + n}") for n in range(1, count + 1)]
+        self._started: dict[str, list[subprocess.Popen[bytes]]] = {each.name: [] for each in self.machines}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -65,7 +66,7 @@ class Network:
     def start(self, machine: Machine, command: Sequence[str], *, env: Mapping[str, str], log: Path) -> None:
         """Run a command on a machine."""
         with log.open("ab") as sink:
-            subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(  # noqa: S603
                 ["ip", "netns", "exec", machine.name, *command],  # noqa: S607
                 env={**os.environ, **env},
                 stdin=subprocess.DEVNULL,
@@ -73,6 +74,7 @@ class Network:
                 stderr=sink,
                 start_new_session=True,
             )
+        self._started[machine.name].append(process)
 
     def lose(self, machine: Machine) -> None:
         """A machine is gone from one instant to the next: nothing answers, nothing is refused."""
@@ -121,8 +123,11 @@ class Network:
             raise TailorbirdError(
                 f"no way to ports {self._ports} for {name}", remedy="see what HAProxy said above"
             )
-        self._stack.callback(process.wait)
-        self._stack.callback(process.kill)
+        if within:
+            self._started[name].append(process)
+        else:
+            self._stack.callback(process.wait)
+            self._stack.callback(process.kill)
 
     def _kill(self, machine: Machine) -> None:
         for _ in range(3):  # what was being started meanwhile, too
@@ -130,6 +135,9 @@ class Network:
                 with suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
             time.sleep(0.05)
+        for process in self._started[machine.name]:
+            process.wait()
+        self._started[machine.name].clear()
 
 
 def _ip(*words: str) -> str:

@@ -3,7 +3,7 @@
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,10 @@ import pyarrow.fs as fs
 
 from tailorbird.catalog.log import BATCH_SECONDS, PAGE, Entry, Stored, kind_of
 from tailorbird.catalog.told import Patch
-from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.errors import UsageError
 from tailorbird.plumbing.addresses import without_secret
 from tailorbird.plumbing.objects import ObjectPath, file_system
-from tailorbird.plumbing.postgres import alone_in, alone_in_if_free, connect
+from tailorbird.plumbing.postgres import PostgresAwayError, alone_in, alone_in_if_free, connect
 from tailorbird.settings import Settings
 from tailorbird.streams.stream import StreamAwayError
 
@@ -181,13 +181,17 @@ class SharedCatalog:
         with _storage_answers(self.folder):
             return sorted(each.name for each in (self.folder / CHANGES).glob("*.parquet"))
 
-    def alone(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def alone(self) -> Iterator[None]:
         """Held by the one machine that replaces tables."""
-        return alone_in(self.address, self._lock)
+        with _database_answers(), alone_in(self.address, self._lock):
+            yield
 
-    def alone_if_free(self) -> AbstractContextManager[bool]:
+    @contextmanager
+    def alone_if_free(self) -> Iterator[bool]:
         """As :meth:`alone`, without waiting: False where another is at it."""
-        return alone_in_if_free(self.address, self._lock)
+        with _database_answers(), alone_in_if_free(self.address, self._lock) as mine:
+            yield mine
 
     def close(self) -> None:
         """Release the connection."""
@@ -219,7 +223,7 @@ class SharedCatalog:
     def _asked(self) -> Iterator["Connection[tuple[Any, ...]]"]:
         import psycopg
 
-        with self._turn:
+        with self._turn, _database_answers():
             try:
                 yield self._connected()
             except psycopg.Error as error:
@@ -228,8 +232,6 @@ class SharedCatalog:
                     f"the catalogue in {without_secret(self.address)}: {str(error).strip()}",
                     remedy="`tailorbird doctor` says whether it answers; what was not confirmed was not stored",
                 ) from error
-            except TailorbirdError as error:
-                raise StreamAwayError(error.what, remedy=error.remedy) from error
 
     def _connected(self) -> "Connection[tuple[Any, ...]]":
         if self._connection is None or self._connection.closed:
@@ -271,6 +273,14 @@ def shared_of(settings: Settings) -> SharedCatalog | None:
             remedy="set TAILORBIRD_STORAGE=s3://bucket/prefix as well",
         )
     return SharedCatalog(settings.catalog, workspace=settings.workspace, storage=settings.storage)
+
+
+@contextmanager
+def _database_answers() -> Iterator[None]:
+    try:
+        yield
+    except PostgresAwayError as error:
+        raise StreamAwayError(error.what, remedy=error.remedy) from error
 
 
 @contextmanager

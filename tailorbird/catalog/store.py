@@ -156,6 +156,19 @@ def open_catalog(settings: Settings) -> CatalogStore:
         StreamAwayError: the shared one cannot be asked.
         TailorbirdError: this machine has one of its own and the shared one holds something, too.
     """
+    mirror = _followed(settings)
+    return CatalogStore(settings.catalog_folder, mirror=mirror)
+
+
+def bring_catalog(settings: Settings) -> None:
+    """Before a command reads the tables: where machines share them, have this machine's be the newest."""
+    mirror = _followed(settings)
+    if mirror is not None:
+        mirror.close()
+
+
+def _followed(settings: Settings) -> CatalogMirror | None:
+    """The shared catalogue as this machine follows it, with everything that was told until now; None where it has its own."""
     folder, shared = settings.catalog_folder, shared_of(settings)
     if shared is None:
         if (folder / RECORD_FILE).exists():
@@ -163,13 +176,13 @@ def open_catalog(settings: Settings) -> CatalogStore:
                 f"{folder} follows a catalogue that machines share, and TAILORBIRD_CATALOG is not set",
                 remedy=f"set it; or delete {folder / RECORD_FILE} to make this machine's copy one of its own",
             )
-        return CatalogStore(folder)
+        return None
     mirror = CatalogMirror(folder, shared)
     try:
         if not mirror.begun:
             _begin(mirror)
         mirror.pull()
-        return CatalogStore(folder, mirror=mirror)
+        return mirror
     except BaseException:
         mirror.close()
         raise
@@ -186,12 +199,6 @@ def _begin(mirror: CatalogMirror) -> None:
                         f"another process is changing {mirror.folder}", remedy="try again when it has ended"
                     )
         mirror.begin()
-
-
-def bring_catalog(settings: Settings) -> None:
-    """Before a command reads the tables: where machines share them, have this machine's be the newest."""
-    if settings.catalog:
-        open_catalog(settings).close()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ identifier that commits with the rows), so an interrupted compaction is finished
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -71,11 +72,9 @@ class Archive:
         from deltalake import CommitProperties, Transaction, write_deltalake
 
         first, last = (int(rows["offset"][place].as_py()) for place in (0, -1))
-        marks = [Transaction(self._mark, last)]
-        if self._mark != self._source:
-            marks.append(Transaction(self._source, 0))
-        table = self._open()
-        if table is not None and (table.transaction_version(self._mark) or self._before) >= first:
+        table = self._open() or self._made()
+        known = table.transaction_version(self._mark)
+        if (self._before if known is None else known) >= first:
             raise TailorbirdError(
                 f"{self._codec.name} archive {self.folder} holds offset {first} already: another machine was faster",
                 remedy="nothing is lost; the next compaction goes on from there",
@@ -84,21 +83,20 @@ class Archive:
             self._readable()
         ):  # a commit of another machine since then fails this one: both have the same mark
             write_deltalake(
-                str(self.folder) if table is None else table,
+                table,
                 rows.combine_chunks(),
                 mode="append",
-                storage_options=self._options if table is None else None,
-                configuration=self._configuration(),
                 writer_properties=_writer(),
-                commit_properties=CommitProperties(app_transactions=marks),
+                commit_properties=CommitProperties(app_transactions=[Transaction(self._mark, last)]),
             )
         self._sync(self.stretches(after=first - 1))  # Delta writes large rows as several files
 
     def stretches(self, *, after: int | None = None) -> list[Stretch]:
         """What the table holds past ``after`` (all, if None), in the order of the offsets."""
         table = self._open()
-        if table is None:
-            return []
+        return [] if table is None else self._stretches(table, after=after)
+
+    def _stretches(self, table: Any, *, after: int | None = None) -> list[Stretch]:
         actions = pa.table(table.get_add_actions(flatten=True))
         names = [name for name in self._codec.times if f"min.{name}" in actions.column_names]
         merged: list[Stretch] = []
@@ -151,16 +149,17 @@ class Archive:
 
     def forget(self, person: str, *, through: int | None = None) -> int:
         """Delete a person's rows (up to ``through``) and the files that held them; how many rows that were."""
-        gone = 0
+        gone, after = 0, None
         theirs = ds.field(self._codec.person) == person
         if through is not None:
             theirs = theirs & (ds.field("offset") <= through)
-        for stretch in self.stretches():
+        while (table := self._open()) is not None and (left := self._stretches(table, after=after)):
+            stretch = left[0]
             with self._readable():
                 count = len(self._load(stretch, [], theirs))
                 if count:
-                    self._replace([stretch], self._load(stretch, None, ~theirs))
-            gone += count
+                    self._replace(table, [stretch], self._load(stretch, None, ~theirs))
+            gone, after = gone + count, stretch.last
         if gone:
             self.sweep(keep_hours=0)
         return gone
@@ -168,7 +167,8 @@ class Archive:
     def merge(self, *, fewest: int = 8) -> int:
         """Join the newest small files where there are ``fewest`` at least; how many were joined."""
         small: list[Stretch] = []
-        for stretch in reversed(self.stretches()):
+        table = self._open()
+        for stretch in reversed(self._stretches(table) if table is not None else []):
             if stretch.rows + sum(each.rows for each in small) > FILE_ROWS:
                 break
             small.insert(0, stretch)
@@ -176,7 +176,7 @@ class Archive:
             return 0
         with self._readable():
             rows = pa.concat_tables([self._load(stretch, None, None) for stretch in small])
-            self._replace(small, rows)
+            self._replace(table, small, rows)
         return len(small)
 
     def sweep(self, *, keep_hours: int) -> None:
@@ -198,26 +198,41 @@ class Archive:
         # Other programs, and Delta's own writer where it has several threads, leave a file's rows in any order.
         return rows if bool((offsets[1:] > offsets[:-1]).all()) else rows.sort_by("offset")
 
-    def _replace(self, stretches: Sequence[Stretch], rows: pa.Table) -> None:
-        """Put ``rows`` where ``stretches`` are, in one commit."""
-        from deltalake import DeltaTable, write_deltalake
+    def _replace(self, table: Any, stretches: Sequence[Stretch], rows: pa.Table) -> None:
+        """Put ``rows`` where ``stretches`` are, in one commit; refused where these have changed since ``table`` was opened."""
+        from deltalake import write_deltalake
 
         span = f"partition = {self._partition} AND offset >= {stretches[0].first} AND offset <= {stretches[-1].last}"
         if len(rows):
             write_deltalake(
-                str(self.folder),
-                rows.combine_chunks(),
-                mode="overwrite",
-                storage_options=self._options,
-                predicate=span,
-                writer_properties=_writer(),
+                table, rows.combine_chunks(), mode="overwrite", predicate=span, writer_properties=_writer()
             )
         else:
-            DeltaTable(str(self.folder), storage_options=self._options).delete(span)
+            table.delete(span)
         first, last = stretches[0].first, stretches[-1].last
         self._sync([each for each in self.stretches() if first <= each.first and each.last <= last])
 
-    def _open(self):  # type: ignore[no-untyped-def]
+    def _made(self) -> Any:
+        """The table without rows, made for this stream: two machines that begin at once must not both be the first."""
+        from deltalake import CommitProperties, DeltaTable, Transaction
+        from deltalake.exceptions import DeltaError
+
+        with self._readable():
+            try:
+                made = DeltaTable.create(
+                    str(self.folder),
+                    schema=self.schema,
+                    mode="error",
+                    storage_options=self._options,
+                    configuration=self._configuration(),
+                    commit_properties=CommitProperties(app_transactions=[Transaction(self._source, 0)]),
+                )
+            except DeltaError:
+                return DeltaTable(str(self.folder), storage_options=self._options)
+        self._sync([])
+        return made
+
+    def _open(self) -> Any:
         from deltalake import DeltaTable
 
         if not self.exists():

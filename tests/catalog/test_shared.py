@@ -13,6 +13,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from feature_repo.layout import is_applied
+from serving.command import prepare
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.delta import CatalogFollower
 from tailorbird.catalog.files import ITEMS_FILE
@@ -22,9 +24,12 @@ from tailorbird.catalog.patches import patched_items, write_patched
 from tailorbird.catalog.shared import shared_of
 from tailorbird.catalog.store import bring_catalog, follow_while_serving, open_catalog, writing_tables
 from tailorbird.catalog.told import Patch
+from tailorbird.doctor.catalogue import check_catalogue
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.settings import Settings, load_settings
+from tailorbird.streams.factory import open_events
 from tailorbird.streams.stream import StreamAwayError
+from tests.streams.embedded import event
 
 pytestmark = pytest.mark.server
 NOON = 1_000_000.0
@@ -230,3 +235,38 @@ def test_machines_that_are_killed_while_they_tell_and_fold_lose_nothing(
         assert store.waiting() == 0
     bring_catalog(machines[0])
     assert prices(machines[0]) == prices(machines[1]) == found
+
+
+def test_the_doctor_says_how_far_this_machine_follows(machines: tuple[Settings, Settings]) -> None:
+    one, two = machines
+    ingest(one, FIRST)
+    (found,) = check_catalogue(two)
+    assert (found.state, found.says) == ("warning", "answers; not on this machine yet")
+    bring_catalog(two)
+    with closing(open_catalog(one)) as first:
+        first.put([told("cup", price=6.5), told("lamp", price=1.0)], now=NOON)
+    (found,) = check_catalogue(two)
+    assert (found.state, found.facts["behind"]) == ("ok", 2)
+    (found,) = check_catalogue(load_settings(home=two.home, workspace="shop"))
+    assert (found.state, found.remedy) == ("broken", "set TAILORBIRD_CATALOG")
+
+
+def test_a_machine_that_is_new_is_prepared_before_it_serves(
+    machines: tuple[Settings, Settings], tmp_path: Path
+) -> None:
+    """Only the database and the storage are shared here; events and profiles are each machine's own."""
+    one, two = machines
+    with pytest.raises(UsageError, match="has no catalogue"):
+        prepare(two)
+    ingest(one, FIRST)
+    with open_events(two) as stream:
+        stream.append([event(1)])
+    assert not is_applied(two)
+    prepare(two)
+    assert is_applied(two)
+    assert prices(two) == {"cup": 5.0, "lamp": 20.0}
+    nowhere = "postgresql://127.0.0.1:1/none"
+    prepare(two.model_copy(update={"catalog": nowhere}))  # goes on with what it has
+    third = load_settings(home=tmp_path / "three", workspace="shop", catalog=nowhere, storage=two.storage)
+    with pytest.raises(StreamAwayError, match="does not let us in"):
+        prepare(third)
