@@ -12,6 +12,8 @@ from tailorbird.errors import TailorbirdError
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 10.0
 WAITING_CONNECTIONS = 64
+IDLE_SECONDS = 60
+"""How long a connection may idle, as at the proxy: programs that tell of items now and then keep theirs."""
 
 
 def bound_socket(port: int) -> socket.socket:
@@ -53,6 +55,7 @@ class Listener:
             access_log=False,
             lifespan="off",
             backlog=WAITING_CONNECTIONS,
+            timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=2,
         )
         self._server = uvicorn.Server(config)

@@ -106,6 +106,8 @@ class Line:
     async def send(self, path: str, body: bytes = b"", *, method: str = "POST") -> tuple[int, bytes]:
         """The status and body of the answer. Raises OSError or EOFError where the connection broke."""
         self.told_later = False
+        if self.left:
+            self.close()
         if self._streams is None:
             self._streams = await asyncio.open_connection(self.host, self.port)
         reader, writer = self._streams
@@ -123,6 +125,11 @@ class Line:
         if b"\r\nconnection: close" in head:
             self.close()
         return int(head[9:12]), answer
+
+    @property
+    def left(self) -> bool:
+        """Whether the other side has closed the connection, as one that idled for long."""
+        return self._streams is not None and self._streams[0].at_eof()
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""

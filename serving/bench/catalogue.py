@@ -5,8 +5,7 @@ import itertools
 import json
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,10 +15,12 @@ import orjson
 
 from serving.bench.callers import Ask, Callers, Line
 from serving.bench.machine import machine
+from serving.bench.paced import Paced, send_by_the_clock
 from serving.bench.world import make_world
 from serving.cluster import free_ports
 from serving.command import addresses, base_url, running
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.settings import Settings, load_settings
 from tailorbird.slate.filtering.columns import ItemColumns
@@ -27,25 +28,11 @@ from tailorbird.slate.filtering.selection import Selections
 
 ANSWERS = 20
 FULL_CALLERS = 32
-LINES = 64
-"""Connections of the paced load: more waiting requests than these wait for their turn, and the wait counts."""
 PUTS_A_SECOND = 10.0
 WARM_SECONDS = 3.0
 CANDIDATES = 300
 FILTER = 'price < 50 and price >= 2 and age_days < 3000 and not brand = "x" and not category in ["x", "y"]'
 GONE_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Paced:
-    """Requests sent by the clock: the waits in milliseconds from when each was due, and how many failed."""
-
-    waits_ms: np.ndarray
-    failed: int
-
-    def percentile(self, share: float) -> float:
-        """The wait that so many percent of the requests did not exceed."""
-        return round(float(np.percentile(self.waits_ms, share)), 1)
 
 
 @click.command("catalogue")
@@ -204,7 +191,7 @@ def _run(
         return orjson.dumps({"items": batch})
 
     async def both() -> tuple[Paced, Paced | None]:
-        asked = _paced(
+        asked = send_by_the_clock(
             base_url(settings),
             lambda n: Ask("/v1/recommendations", bodies[n % len(bodies)]),
             rate=rate,
@@ -212,7 +199,7 @@ def _run(
         )
         if not size:
             return await asked, None
-        put = _paced(
+        put = send_by_the_clock(
             str(addresses(settings)["admin"]),
             lambda n: Ask("/v1/items", told(), method="PUT"),
             rate=PUTS_A_SECOND,
@@ -230,33 +217,8 @@ def _run(
         "failed": answers.failed,
         "put_p99_ms": puts.percentile(99) if puts else 0.0,
         "put_failed": puts.failed if puts else 0,
+        "put_statuses": dict(puts.statuses) if puts else {},
     }
-
-
-async def _paced(base: str, ask: Callable[[int], Ask], *, rate: float, seconds: float) -> Paced:
-    """Send requests when they are due, whether or not those before are answered."""
-    where = urlsplit(base)
-    numbers, waits, failed = iter(range(max(1, int(rate * seconds)))), list[float](), 0
-    started = time.perf_counter()
-
-    async def line() -> None:
-        nonlocal failed
-        connection = Line(str(where.hostname), int(where.port or 80))
-        for number in numbers:
-            due = started + number / rate
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            sent = ask(number)
-            try:
-                status, _ = await connection.send(sent.path, sent.body, method=sent.method)
-            except (OSError, EOFError):
-                status = 0
-                connection.close()
-            failed += not 200 <= status < 300
-            waits.append((time.perf_counter() - due) * 1_000)
-        connection.close()
-
-    await asyncio.gather(*[line() for _ in range(LINES)])
-    return Paced(np.array(waits), failed)
 
 
 def _deleted(settings: Settings, bodies: list[bytes], *, rate: float, times: int) -> list[float]:
@@ -273,7 +235,11 @@ def _deleted(settings: Settings, bodies: list[bytes], *, rate: float, times: int
             ask = bodies[number]
             _, before = await line.send("/v1/recommendations", ask)
             item = orjson.loads(before)["items"][0]["itemId"]
-            await desk.send(f"/v1/items/{item}", method="DELETE")
+            status, said = await desk.send(f"/v1/items/{item}", method="DELETE")
+            if status != HTTPStatus.OK:
+                raise TailorbirdError(
+                    f"deleting {item} was answered {status}: {said[:500]!r}", remedy="see the log of admin"
+                )
             told = last = time.perf_counter()
             while time.perf_counter() - last < 2.0 and time.perf_counter() - told < GONE_SECONDS:
                 asked = time.perf_counter()
@@ -288,7 +254,7 @@ def _deleted(settings: Settings, bodies: list[bytes], *, rate: float, times: int
 
     async def under_load() -> list[float]:
         asked = asyncio.create_task(
-            _paced(
+            send_by_the_clock(
                 base_url(settings),
                 lambda n: Ask("/v1/recommendations", bodies[n % len(bodies)]),
                 rate=rate,

@@ -1,12 +1,13 @@
 """What callers noticed is added up as they noticed it."""
 
+import asyncio
 import http.server
 import threading
 
 import orjson
 import pytest
 
-from serving.bench.callers import Ask, Call, Callers, longest_gap
+from serving.bench.callers import Ask, Call, Callers, Line, longest_gap
 from serving.bench.tally import Tally
 
 
@@ -68,3 +69,25 @@ def test_callers_go_on_after_a_broken_connection_and_a_refused_one():
     assert [call.status for call in callers.run()] == [200, 0, 503, 200, 200]
     server.shutdown()
     server.server_close()
+
+
+def test_a_connection_that_the_other_side_closed_meanwhile_is_opened_anew() -> None:
+    async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+        writer.close()  # without a word of it in the answer, as a server does with a connection that idled
+
+    async def twice() -> list[int]:
+        server = await asyncio.start_server(served, "127.0.0.1", 0)
+        line = Line("127.0.0.1", server.sockets[0].getsockname()[1])
+        statuses = []
+        for _ in range(2):
+            statuses.append((await line.send("/x"))[0])
+            while not line.left:
+                await asyncio.sleep(0.01)
+        line.close()
+        server.close()
+        await server.wait_closed()
+        return statuses
+
+    assert asyncio.run(twice()) == [200, 200]

@@ -7,7 +7,8 @@ import pandas as pd
 import uvicorn
 
 from serving.bench.callers import Ask
-from serving.bench.catalogue import _paced, filter_figures
+from serving.bench.catalogue import filter_figures
+from serving.bench.paced import send_by_the_clock
 from serving.cluster import free_ports
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.settings import load_settings
@@ -28,10 +29,12 @@ def test_every_request_is_sent_and_waits_count_from_when_it_was_due() -> None:
     running.start()
     while not server.started:
         pass
-    paced = asyncio.run(_paced(f"http://127.0.0.1:{port}", lambda n: Ask("/", b"{}"), rate=100, seconds=0.5))
+    paced = asyncio.run(
+        send_by_the_clock(f"http://127.0.0.1:{port}", lambda n: Ask("/", b"{}"), rate=100, seconds=0.5)
+    )
     server.should_exit = True
     running.join(10)
-    assert (len(paced.waits_ms), paced.failed) == (50, 0)
+    assert (len(paced.waits_ms), paced.statuses, paced.failed) == (50, {200: 50}, 0)
     assert paced.percentile(50) >= 50
 
 
