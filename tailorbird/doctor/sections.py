@@ -1,6 +1,7 @@
 """Which checks there are, in the order of their sections. Each room owns its own; they are named here by string (see cli.py)."""
 
 import importlib
+import sys
 import threading
 import time
 from collections.abc import Collection, Sequence
@@ -25,9 +26,16 @@ SECTIONS = {
 
 
 def examine(settings: Settings, *, seconds: float, sections: Collection[str] | None = None) -> list[Finding]:
-    """Run the checks of ``sections`` (None: all) side by side; one that is silent for ``seconds`` is broken and left to itself."""
+    """Run the checks of ``sections`` (None: all) side by side; one that is silent for ``seconds`` is broken and left to itself.
+
+    A check's module may have ``prepare(settings)``, which loads a client that takes seconds: before the clock begins.
+    """
     chosen = SECTIONS if sections is None else sections
     checks = {section: imported(place) for section, place in SECTIONS.items() if section in chosen}
+    for check in checks.values():
+        prepare = getattr(sys.modules[check.__module__], "prepare", None)
+        if prepare is not None:
+            prepare(settings)
     answers: dict[str, Sequence[Finding]] = {}
 
     def ask(section: str, check: Check) -> None:

@@ -3,6 +3,8 @@
 import getpass
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -101,6 +103,19 @@ def test_a_check_that_never_ends_is_not_waited_for(
     assert found[0].state == "broken"
     assert "0.3 s" in found[0].says
     assert {finding.section for finding in found[1:]} == {"disk"}
+
+
+def test_loading_mlflow_is_no_part_of_the_time_that_a_server_has(settings: Settings, silent: int) -> None:
+    script = f"""
+import sys
+from tailorbird.doctor.sections import examine
+from tailorbird.settings import load_settings
+given = load_settings(home={str(settings.home)!r}, tracking_uri="http://127.0.0.1:{silent}")
+assert "mlflow" not in sys.modules
+examine(given, seconds=0.1, sections=["registry"])
+sys.exit("mlflow" not in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 ended = threading.Event()
