@@ -1,5 +1,6 @@
 """What has happened to the items until now, from the online store into the tables of the models that serve."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,8 +9,8 @@ import numpy as np
 from feature_repo.definitions import ITEM_KEY
 from feature_repo.online.plugin import NOTHING_SEEN, Seen
 from feature_repo.rows import Row, name_of
+from tailorbird.catalog.keys import stable_keys
 from tailorbird.features.counters import ItemCounters
-from tailorbird.features.facts import stable_keys
 from tailorbird.features.items import ItemTable
 
 if TYPE_CHECKING:
@@ -56,18 +57,23 @@ class LiveItems:
 
 def _as_long(counters: ItemCounters, base: ItemTable) -> ItemCounters:
     """The counters of a table's items; of one that has grown its own, which begin with those that were held."""
-    return counters if len(counters.seen) == len(base) else ItemCounters(base.sums, base.seen, base.totals)
+    return counters if len(counters.seen) == len(base) else base.counters
 
 
 def _write(counters: ItemCounters, base: ItemTable, changed: list[tuple[bytes, Row]]) -> None:
     places = base.rows_of_keys(stable_keys(name_of(ITEM_KEY, key) for key, _ in changed))
-    for place, (_, row) in zip(places.tolist(), changed, strict=True):
-        if place >= 0:
-            set_counters(counters, place, row)
+    newest = dict(zip(places.tolist(), (row for _, row in changed), strict=True))  # of one item told twice
+    newest.pop(-1, None)
+    set_counters(counters, newest)
 
 
-def set_counters(counters: ItemCounters, place: int, row: Row) -> None:
-    """Put what a stored row says into the counters."""
-    counters.sums[place] = row["item_sums"]
-    counters.seen[place] = row["item_seen"]
-    counters.totals[place] = row["item_total"]
+def set_counters(counters: ItemCounters, rows: Mapping[int, Row]) -> None:
+    """Put what stored rows say, by their places, into the counters."""
+    if rows:
+        told = rows.values()
+        counters.put(
+            np.fromiter(rows, np.int64),
+            np.stack([np.asarray(row["item_sums"], np.float64) for row in told]),
+            np.array([row["item_seen"] for row in told], np.int64),
+            np.array([row["item_total"] for row in told], np.int64),
+        )

@@ -143,9 +143,7 @@ class FeatureStoreRoom:
         counters = ItemCounters.empty(len(item_ids))
         keys = [name_key(ITEM_KEY, name) for name in item_ids]
         rows, damaged = self.online.read_rows(self.config, self.definitions.item_profile, keys)
-        for place, row in enumerate(rows):
-            if row is not None:
-                set_counters(counters, place, row)
+        set_counters(counters, {place: row for place, row in enumerate(rows) if row is not None})
         return counters, {name for name, key in zip(item_ids, keys, strict=True) if key in damaged}
 
     def write_items(self, rows: Sequence[dict[str, object]]) -> None:
@@ -217,7 +215,7 @@ def item_row(static: Mapping[str, object], counters: ItemCounters, place: int) -
     """The stored features of one item: what the catalogue says (items.StaticItems) and its counters at ``place``."""
     return {
         **static,
-        "item_sums": counters.sums[place],
+        "item_sums": counters.held[counters.slots[place]],
         "item_seen": int(counters.seen[place]),
         "item_total": int(counters.totals[place]),
     }

@@ -76,8 +76,8 @@ class ServedArms:
         self._arms: Sequence[Arm] = (CHAMPION_ARM,)
         self._stop = threading.Event()
         self._trouble, self._seen = "", object()
-        lists = builder.without_model("no model is promoted yet")
-        self._table: Mapping[str, Standing] = {CHAMPION: Standing(CHAMPION_ARM, lists)}
+        # Lists in the champion's place are made where no model can be opened: they need the whole catalogue.
+        self._table: Mapping[str, Standing] = {CHAMPION: Standing(CHAMPION_ARM)}
         self._refreshed = time.monotonic()
         self.thread: LastingThread | None = None
 

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog.catalog import Catalog
+from tailorbird.catalog.catalog import WORDS, Catalog
 from tailorbird.catalog.grown import GrownCatalog
+from tailorbird.catalog.passing import ItemSource
 from tailorbird.catalog.told import Told, with_told
 from tailorbird.models.hybrid.stages import HybridStages
 from tailorbird.slate.recommender import Recommender
 
-WORDS = ("title", "text", "categories", "brand")
-"""The columns that an item's place among texts comes from."""
 NO_SPACE = "the model was made before texts told later had a place: new items are answered from lists only; train again"
 
 
@@ -24,9 +23,15 @@ class Arrivals:
     def __init__(self) -> None:
         self._now: dict[str, Mapping[str, Any]] = {}  # whole rows of the table of items
 
-    def read(self, recommender: Recommender, current: Catalog) -> Recommender:
+    def read(self, recommender: Recommender, current: ItemSource) -> Recommender:
         """The recommender with what ``current`` has and its catalogue has not, or has with other words."""
-        return self._grown(recommender, self._kept(current, _news(recommender.catalog, current)))
+        known = recommender.catalog
+        found = [part.some(np.flatnonzero(_news(known, part))) for part in current.parts()]
+        told = [each for each in found if len(each)]
+        if not told:
+            return recommender
+        news = pd.concat(told, ignore_index=True).drop_duplicates("item_id", keep="last")
+        return self._grown(recommender, self._kept(Catalog(news.reset_index(drop=True))))
 
     def tell(self, recommender: Recommender, items: Mapping[str, Told]) -> Recommender:
         """The recommender after ``items`` were told; the same where these are known and no words of theirs changed."""
@@ -39,7 +44,8 @@ class Arrivals:
         after = self._after(recommender.catalog, told)
         # What once had other words than a model may get back those that the model was made with.
         moved = np.fromiter((key in self._now for key in after.item_ids), bool, len(after))
-        return self._grown(recommender, self._kept(after, moved | _news(recommender.catalog, after)))
+        news = after.some(np.flatnonzero(moved | _news(recommender.catalog, after)))
+        return self._grown(recommender, self._kept(Catalog(news)))
 
     def _after(self, catalog: Catalog, told: Mapping[str, Told]) -> Catalog:
         """The told items as they are now."""
@@ -48,12 +54,11 @@ class Arrivals:
         table = pd.concat([_table(before), catalog.some(rows[rows >= 0])], ignore_index=True)
         return Catalog(with_told(table, told, key="item_id"))
 
-    def _kept(self, items: Catalog, news: np.ndarray) -> Catalog:
-        """Those of ``items`` that are ``news`` (n,), remembered."""
-        table = items.some(np.flatnonzero(news))
-        for row in table.to_dict("records"):
+    def _kept(self, news: Catalog) -> Catalog:
+        """The ``news``, remembered."""
+        for row in news.items.to_dict("records"):
             self._now[row["item_id"]] = {str(name): value for name, value in row.items()}
-        return Catalog(table)
+        return news
 
     def _grown(self, recommender: Recommender, told: Catalog) -> Recommender:
         if not len(told):
@@ -85,17 +90,5 @@ def _news(known: Catalog, items: Catalog) -> np.ndarray:
     rows = known.rows(items.item_ids)
     news = rows < 0
     there = np.flatnonzero(~news)
-    news[there] = _differ(known.some(rows[there]), items.some(there))
+    news[there] = known.word_keys(rows[there]) != items.word_keys(there)
     return news
-
-
-def _differ(one: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
-    """(n,) whether the words of the items of two tables differ, row by row."""
-    differ = np.zeros(len(one), bool)
-    for name in WORDS:
-        if name == "categories":
-            pairs = zip(one[name], other[name], strict=True)
-            differ |= np.fromiter((list(a) != list(b) for a, b in pairs), bool, len(one))
-        else:
-            differ |= (one[name].to_numpy(object) != other[name].to_numpy(object)).astype(bool)
-    return differ

@@ -13,6 +13,7 @@ from tailorbird.bundle import open_bundle
 from tailorbird.bundle.manifest import BundleError, Manifest
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.files import ITEMS_FILE, read_stamp
+from tailorbird.catalog.passing import PassingItems
 from tailorbird.catalog.told import Told
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import Event, user_key
@@ -112,7 +113,7 @@ class RecommenderBuilder:
         path = self._settings.catalog_folder / ITEMS_FILE
         generation, failed = read_stamp(path).generation, False
         if generation and (always or generation != self._stocked.get(recommender.version)):
-            current = Catalog.read(self._settings.catalog_folder)
+            current = PassingItems(self._settings.catalog_folder)
             try:
                 recommender = self._arrivals.read(recommender, current)
             except Exception as error:

@@ -1,16 +1,16 @@
 """Items and users as tables: what the platform knows of them apart from what they did."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog.files import ITEMS_FILE, USERS_FILE, Stamp, read_table, write_table
+from tailorbird.catalog.files import ITEMS_FILE, ROWS_AT_ONCE, USERS_FILE, Stamp, read_table, write_table
 from tailorbird.catalog.history import (
     VERSIONED,
     Versions,
@@ -19,8 +19,10 @@ from tailorbird.catalog.history import (
     versions_of,
     with_versions,
 )
+from tailorbird.catalog.keys import by_key, stable_keys
 from tailorbird.catalog.log import LOG_FILE, Entry, PatchLog, stamp_over
 from tailorbird.catalog.told import DELETED, Kind, latest, with_told
+from tailorbird.catalog.values import names_of, strings_of, texts_of
 
 ITEM_COLUMNS = (
     "item_id",
@@ -38,6 +40,9 @@ ITEM_COLUMNS = (
 
 An item that was deleted keeps its row and what is known of it, so that what people did with it keeps its meaning.
 """
+
+WORDS = ("title", "text", "brand", "categories")
+"""The columns that an item's place among texts comes from."""
 
 USER_COLUMNS = ("user_id", "age", "gender", "country", "attributes")
 """``attributes`` is a JSON object; age in years."""
@@ -58,9 +63,9 @@ class Catalog:
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> "Catalog":
         """Take any frame with ``item_id``; missing columns get their empty value, ids become strings."""
-        items = pd.DataFrame({"item_id": _names(frame["item_id"])})
+        items = pd.DataFrame({"item_id": names_of(frame["item_id"])})
         for column, empty in (("title", ""), ("text", ""), ("brand", "")):
-            items[column] = _text(frame[column]) if column in frame else empty
+            items[column] = texts_of(frame[column]) if column in frame else empty
         items["categories"] = (
             [strings_of(value) for value in frame["categories"]]
             if "categories" in frame
@@ -72,7 +77,7 @@ class Catalog:
                 if column in frame
                 else np.nan
             )
-        items["attributes"] = _text(frame["attributes"]) if "attributes" in frame else "{}"
+        items["attributes"] = texts_of(frame["attributes"]) if "attributes" in frame else "{}"
         items = items[list(ITEM_COLUMNS)]
         if len({item_id for item_id in items["item_id"]}) < len(items):  # noqa: C416 - lets other threads run
             items = items.drop_duplicates("item_id", keep="last").reset_index(drop=True)
@@ -87,7 +92,7 @@ class Catalog:
     def read(cls, folder: Path) -> "Catalog":
         """Read the items of ``folder`` as they are now: ``items.parquet`` and the patches told since."""
         stored = cls.read_stored(folder)
-        entries = _told_since(folder, stored.stamp, "item")
+        entries = told_since(folder, stored.stamp, "item")
         return stored.after(entries) if entries else stored
 
     @classmethod
@@ -100,7 +105,7 @@ class Catalog:
     def read_with_history(cls, folder: Path) -> "Catalog":
         """Read the items of ``folder`` and what they were before: for whoever asks for an instant of the past."""
         stored = cls.read_stored(folder)  # first: a writer keeps what it replaces before it replaces it
-        entries = _told_since(folder, stored.stamp, "item")
+        entries = told_since(folder, stored.stamp, "item")
         stored = replace(stored, history=read_history(folder))
         return stored.after(entries) if entries else stored
 
@@ -129,14 +134,14 @@ class Catalog:
 
     @cached_property
     def _deletions(self) -> tuple[np.ndarray, np.ndarray]:
-        instants = self.items[DELETED].to_numpy(float)
+        instants = self.numbers(DELETED)
         rows = np.flatnonzero(np.isfinite(instants))
         return rows, instants[rows]
 
     @cached_property
     def launches(self) -> np.ndarray:
         """(n_items,) float64 epoch seconds from which on an item may be shown, NaN where that is not known."""
-        return self.items["launched_at"].to_numpy(float)
+        return self.numbers("launched_at")
 
     def as_of(self, instant: float) -> "Catalog":
         """The same rows with the values that held at ``instant`` (epoch seconds); self where nothing has changed since.
@@ -191,6 +196,32 @@ class Catalog:
         """The table of the items ``rows`` (c,) alone, in that order."""
         return self.items.iloc[rows].reset_index(drop=True)
 
+    def parts(self, columns: Sequence[str] = ITEM_COLUMNS) -> Iterator["Catalog"]:
+        """The items piece by piece, in their order; of other ``columns`` the pieces may know nothing."""
+        for start in range(0, len(self), ROWS_AT_ONCE):
+            yield Catalog(self.items[[*columns]].iloc[start : start + ROWS_AT_ONCE].reset_index(drop=True))
+
+    def numbers(self, name: str) -> np.ndarray:
+        """(n_items,) float64 a column of numbers."""
+        return self.items[name].to_numpy(float)
+
+    def value(self, name: str, row: int) -> Any:
+        """What one item has in a column."""
+        return self.items[name].iat[row]
+
+    def word_keys(self, rows: np.ndarray) -> np.ndarray:
+        """(c,) int64 keys of what ``rows`` (c,) say of themselves: equal where no word differs."""
+        columns = [self.items[name].to_numpy(object)[rows] for name in WORDS]
+        return stable_keys(
+            "\x1f".join((title, text, brand, *categories))
+            for title, text, brand, categories in zip(*columns, strict=True)
+        )
+
+    @cached_property
+    def by_key(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n_items,) int64 keys of the ids, ascending, and (n_items,) int64 the rows that they belong to."""
+        return by_key(stable_keys(self.item_ids))
+
     def rows(self, item_ids: Iterable[str]) -> np.ndarray:
         """(n,) int32 rows of ``item_ids``; -1 where an id is unknown."""
         return np.fromiter((self.row_of.get(item_id, -1) for item_id in item_ids), dtype=np.int32)
@@ -214,7 +245,7 @@ class Users:
             else np.nan
         )
         for column, empty in (("gender", ""), ("country", ""), ("attributes", "{}")):
-            users[column] = _text(frame[column]) if column in frame else empty
+            users[column] = texts_of(frame[column]) if column in frame else empty
         return cls(users[list(USER_COLUMNS)].drop_duplicates("user_id", keep="last").reset_index(drop=True))
 
     @classmethod
@@ -222,7 +253,7 @@ class Users:
         """Read the users of ``folder`` as they are now; no file and no patch mean no demographics."""
         stored = cls.read_stored(folder)
         told = latest(
-            (entry.patch.key, entry.patch.told) for entry in _told_since(folder, stored.stamp, "user")
+            (entry.patch.key, entry.patch.told) for entry in told_since(folder, stored.stamp, "user")
         )
         return Users(with_told(stored.users, told, key="user_id"), stored.stamp) if told else stored
 
@@ -240,35 +271,10 @@ class Users:
         write_table(self.users, folder / USERS_FILE, stamp=stamp_over(folder))
 
 
-def _told_since(folder: Path, stamp: Stamp | None, kind: Kind) -> list[Entry]:
+def told_since(folder: Path, stamp: Stamp | None, kind: Kind) -> list[Entry]:
     """The patches of one kind that the log holds and a table does not; none where there is no log."""
     path = folder / LOG_FILE
     if stamp is None or not path.exists():
         return []
     with closing(PatchLog(path)) as log:
         return [entry for entry in log.all_after(stamp.held(log.name)) if entry.patch.kind == kind]
-
-
-def _names(column: pd.Series) -> np.ndarray:
-    """The values as text; what is text already is not made again, which would keep other threads waiting."""
-    if pd.api.types.infer_dtype(column, skipna=False) == "string":
-        return column.to_numpy(object)
-    return column.astype(str).to_numpy()
-
-
-def _text(column: pd.Series) -> np.ndarray:
-    if pd.api.types.infer_dtype(column, skipna=False) == "string":
-        return column.to_numpy(object)
-    return _names(column.fillna(""))
-
-
-def strings_of(value: object) -> list[str]:
-    """Categories as a list: of a list, its JSON, or names joined by |."""
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return []
-    if isinstance(value, str):
-        if value.startswith("["):
-            with suppress(json.JSONDecodeError):  # "[NEW] Shoes" is a name, not a list
-                return [str(part) for part in json.loads(value)]
-        return [part.strip() for part in value.split("|") if part.strip()]
-    return [str(part) for part in value]  # type: ignore[attr-defined]

@@ -49,14 +49,14 @@ def read_table(path: Path) -> tuple[pd.DataFrame, Stamp]:
         # Part by part: making Python's objects lets no other thread run, and requests wait beside.
         parts = [part.to_pandas() for part in table.to_batches(max_chunksize=ROWS_AT_ONCE)]
         frame = pd.concat(parts, ignore_index=True) if parts else table.to_pandas()
-        return frame, _stamp(table.schema.metadata, handle.fileno())
+        return frame, stamp_of(table.schema.metadata, handle.fileno())
 
 
 def read_stamp(path: Path) -> Stamp:
     """What a table is, without reading it; of a file that is not there, nothing."""
     try:
         with path.open("rb") as handle:
-            return _stamp(pq.read_schema(handle).metadata, handle.fileno())
+            return stamp_of(pq.read_schema(handle).metadata, handle.fileno())
     except FileNotFoundError:
         return Stamp()
 
@@ -82,7 +82,8 @@ def write_table(frame: pd.DataFrame, path: Path, *, stamp: Stamp | None = None) 
         staged.unlink(missing_ok=True)
 
 
-def _stamp(metadata: Mapping[bytes, bytes] | None, handle: int) -> Stamp:
+def stamp_of(metadata: Mapping[bytes, bytes] | None, handle: int) -> Stamp:
+    """What a table is, by its metadata and the number of its open file."""
     said = (metadata or {}).get(_KEY)
     if said is None:  # written by something that knows of no patches: the file itself is the generation
         status = os.fstat(handle)

@@ -1,19 +1,21 @@
 """A catalogue with more items at its end: what was there is shared, rows keep their numbers."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tailorbird.catalog.catalog import Catalog
+from tailorbird.catalog.catalog import ITEM_COLUMNS, Catalog
+from tailorbird.catalog.mapped import Names
 from tailorbird.plumbing.appended import appended
 
 
 class GrownCatalog(Catalog):
     """``base`` and after its rows those of ``more``. The table of all items is made only for whoever asks for it."""
 
-    def __init__(self, base: Catalog, more: Catalog, item_ids: np.ndarray) -> None:
+    def __init__(self, base: Catalog, more: Catalog, item_ids: Any) -> None:
         self.__dict__.update(base=base, more=more, item_ids=item_ids, history=base.history, stamp=base.stamp)
         own = {item_id: len(base) + row for row, item_id in enumerate(more.item_ids)}
         self.__dict__["row_of"] = _Either(base.row_of, own)
@@ -24,7 +26,10 @@ class GrownCatalog(Catalog):
     @classmethod
     def of(cls, catalog: Catalog, more: Catalog) -> "GrownCatalog":
         """``catalog`` and after its rows those of ``more``, none of which it holds."""
-        item_ids = appended(catalog.item_ids, more.item_ids)
+        before = catalog.item_ids
+        item_ids = (
+            before.with_more(more.item_ids) if isinstance(before, Names) else appended(before, more.item_ids)
+        )
         if isinstance(catalog, GrownCatalog):
             both = pd.concat([catalog.more.items, more.items], ignore_index=True)
             return cls(catalog.base, Catalog(both), item_ids)
@@ -47,9 +52,33 @@ class GrownCatalog(Catalog):
         order = np.argsort(np.concatenate([np.flatnonzero(old), np.flatnonzero(~old)]))
         return both.iloc[order].reset_index(drop=True)
 
+    def parts(self, columns: Sequence[str] = ITEM_COLUMNS) -> Iterator[Catalog]:
+        """The items piece by piece, in their order."""
+        yield from self.base.parts(columns)
+        yield from self.more.parts(columns)
+
+    def numbers(self, name: str) -> np.ndarray:
+        """(n_items,) float64 a column of numbers."""
+        return np.concatenate([self.base.numbers(name), self.more.numbers(name)])
+
+    def value(self, name: str, row: int) -> Any:
+        """What one item has in a column."""
+        count = len(self.base)
+        return self.base.value(name, row) if row < count else self.more.value(name, row - count)
+
+    def word_keys(self, rows: np.ndarray) -> np.ndarray:
+        """(c,) int64 keys of the words of ``rows`` (c,)."""
+        found, old = np.empty(len(rows), np.int64), rows < len(self.base)
+        found[old] = self.base.word_keys(rows[old])
+        found[~old] = self.more.word_keys(rows[~old] - len(self.base))
+        return found
+
     def rows(self, item_ids: Iterable[str]) -> np.ndarray:
         """(n,) int32 rows of ``item_ids``; -1 where an id is unknown."""
-        return np.fromiter((self.row_of.get(item_id, -1) for item_id in item_ids), dtype=np.int32)
+        names = list(item_ids)
+        found = self.base.rows(names)
+        found[found < 0] = [self.row_of.get(names[place], -1) for place in np.flatnonzero(found < 0)]
+        return found
 
     def as_of(self, instant: float) -> Catalog:
         """The same rows with the values that held at ``instant`` (epoch seconds)."""

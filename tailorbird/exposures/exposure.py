@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from tailorbird.catalog.keys import stable_key
 from tailorbird.events.schema import user_key
-from tailorbird.features.facts import stable_key
 from tailorbird.models.ranker.ranker import Inputs
 
 TIME_DIGITS = 14

@@ -192,10 +192,9 @@ def _titles(recommender: Recommender | None) -> Callable[[str], str]:
     if recommender is None:
         return lambda item_id: ""
     catalog = recommender.catalog
-    titles = catalog.items["title"].to_numpy()
 
     def title(item_id: str) -> str:
         row = catalog.row_of.get(item_id)
-        return "" if row is None else str(titles[row])
+        return "" if row is None else str(catalog.value("title", row))
 
     return title

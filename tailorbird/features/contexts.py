@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from tailorbird.features.facts import stable_keys
+from tailorbird.catalog.keys import stable_keys
 from tailorbird.features.records import MICROSECONDS, frame_microseconds
 
 KEPT = ("device", "referrer")

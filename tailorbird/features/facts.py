@@ -1,6 +1,5 @@
 """What a profile needs to know of an item when an event on it arrives: key, buckets of category and brand, price."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -10,6 +9,7 @@ import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.catalog.history import Versions
+from tailorbird.catalog.keys import stable_key, stable_keys
 from tailorbird.events.valence import FIVE_STARS, RatingScale
 
 BUCKETS = 65_536
@@ -17,26 +17,6 @@ BUCKETS = 65_536
 
 Hashing bounds a profile and keeps its sums order-independent: nothing is ever evicted (Weinberger et al. 2009).
 """
-
-
-def stable_key(text: str | None) -> int:
-    """Hash a name to a signed 64-bit key that is the same in every process; 0 stands for none."""
-    if not text:
-        return 0
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
-
-
-def stable_keys(names: Iterable[str | None]) -> np.ndarray:
-    """(n,) int64 keys of ``names``."""
-    return np.fromiter((stable_key(name) for name in names), dtype=np.int64)
-
-
-def rows_of_keys(ordered: np.ndarray, rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """(m,) int64 rows of ``keys`` (m,), where ``ordered`` (n,) ascending keys belong to ``rows`` (n,); -1 where one is unknown."""
-    if not len(ordered) or not len(keys):
-        return np.full(len(keys), -1, np.int64)
-    where = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
-    return np.where(ordered[where] == keys, rows[where], -1)
 
 
 @lru_cache(maxsize=65_536)

@@ -33,7 +33,7 @@ class ItemFeatures:
         self._table, self.now = table, now
         self._instant = microseconds(now)
         self._ordered, self._totals = _counted(  # (2, n) float32 ascending; (10,)
-            _TYPES, _HORIZONS, table.sums, table.seen, self._instant, _RATES, _AT
+            _TYPES, _HORIZONS, table.slots, table.held, table.seen, self._instant, _RATES, _AT
         )
         self._ordered.sort(axis=1)
 
@@ -53,7 +53,8 @@ class ItemFeatures:
             _TYPES,
             _HORIZONS,
             rows,
-            table.sums,
+            table.slots,
+            table.held,
             table.seen,
             table.totals,
             table.launched_at,
@@ -77,7 +78,8 @@ def item_matrix(table: ItemTable, *, now: float) -> np.ndarray:
 def _counted(
     types: np.ndarray,
     horizons: np.ndarray,
-    sums: np.ndarray,
+    slots: np.ndarray,
+    held: np.ndarray,
     seen: np.ndarray,
     instant: int,
     rates: np.ndarray,
@@ -88,29 +90,32 @@ def _counted(
     Those are the hits and trials of the four rates, then how many ratings there are and their sum.
     """
     kind, over, wide = types[0], horizons[0], len(rates)
-    strengths, totals, factors = np.empty((2, len(seen)), np.float32), np.zeros(10), np.empty(wide)
+    strengths, totals, factors = np.zeros((2, len(seen)), np.float32), np.zeros(10), np.empty(wide)
     for row in range(len(seen)):
+        if slots[row] == 0:
+            continue
+        sums = held[slots[row]]
         elapsed = max(0.0, (instant - seen[row]) / 1e6)
         for each in range(wide):
             factors[each] = np.exp2(-elapsed * rates[each])
-        strengths[0, row] = max(0.0, sums[row, at[1] + over.week] * factors[over.week])
-        strengths[1, row] = max(0.0, sums[row, at[1] + over.ever] * factors[over.ever])
+        strengths[0, row] = max(0.0, sums[at[1] + over.week] * factors[over.week])
+        strengths[1, row] = max(0.0, sums[at[1] + over.ever] * factors[over.ever])
         month, ever = factors[over.month], factors[over.ever]
-        clicked = sums[row, kind.click * wide + over.month] * month
-        looked = clicked + sums[row, kind["view"] * wide + over.month] * month
+        clicked = sums[kind.click * wide + over.month] * month
+        looked = clicked + sums[kind["view"] * wide + over.month] * month
         everything = 0.0
         for each in range(at[0] // wide):
-            everything += sums[row, each * wide + over.ever] * ever
+            everything += sums[each * wide + over.ever] * ever
         totals[0] += clicked
-        totals[1] += sums[row, kind.impression * wide + over.month] * month
-        totals[2] += sums[row, kind.add_to_cart * wide + over.month] * month
+        totals[1] += sums[kind.impression * wide + over.month] * month
+        totals[2] += sums[kind.add_to_cart * wide + over.month] * month
         totals[3] += looked
-        totals[4] += sums[row, kind.purchase * wide + over.month] * month
+        totals[4] += sums[kind.purchase * wide + over.month] * month
         totals[5] += looked
-        totals[6] += sums[row, kind.hide * wide + over.ever] * ever
+        totals[6] += sums[kind.hide * wide + over.ever] * ever
         totals[7] += everything
-        totals[8] += sums[row, at[2]]
-        totals[9] += sums[row, at[2] + 1]
+        totals[8] += sums[at[2]]
+        totals[9] += sums[at[2] + 1]
     return strengths, totals
 
 
@@ -121,7 +126,8 @@ def _happened(
     types: np.ndarray,
     horizons: np.ndarray,
     rows: np.ndarray,
-    sums: np.ndarray,
+    slots: np.ndarray,
+    held: np.ndarray,
     seen: np.ndarray,
     counts: np.ndarray,
     launches: np.ndarray,
@@ -139,10 +145,11 @@ def _happened(
     average = totals[9] / totals[8] if totals[8] > 0 else 0.0
     for place in range(len(rows)):
         row = rows[place]
+        sums = held[slots[row]]
         elapsed = max(0.0, (instant - seen[row]) / 1e6)
         for each in range(wide):
             factors[each] = np.exp2(-elapsed * rates[each])
-            strength[each] = max(0.0, sums[row, at[1] + each] * factors[each])
+            strength[each] = max(0.0, sums[at[1] + each] * factors[each])
             x[place, popularities[each]] = np.log1p(strength[each])
         week, ever = np.float32(strength[over.week]), np.float32(strength[over.ever])
         x[place, column.popularity_week_rank] = _percentile(ordered[0], week, n)
@@ -152,20 +159,20 @@ def _happened(
         x[place, column.trend_day] = np.log((daily[over.day] + 0.1) / (daily[over.week] + 0.1))
         x[place, column.trend_week] = np.log((daily[over.week] + 0.1) / (daily[over.month] + 0.1))
         faded = factors[over.month]
-        clicked = sums[row, kind.click * wide + over.month] * faded
-        looked = clicked + sums[row, kind["view"] * wide + over.month] * faded
-        shown = sums[row, kind.impression * wide + over.month] * faded
-        carted = sums[row, kind.add_to_cart * wide + over.month] * faded
-        bought = sums[row, kind.purchase * wide + over.month] * faded
-        hidden, everything = sums[row, kind.hide * wide + over.ever] * factors[over.ever], 0.0
+        clicked = sums[kind.click * wide + over.month] * faded
+        looked = clicked + sums[kind["view"] * wide + over.month] * faded
+        shown = sums[kind.impression * wide + over.month] * faded
+        carted = sums[kind.add_to_cart * wide + over.month] * faded
+        bought = sums[kind.purchase * wide + over.month] * faded
+        hidden, everything = sums[kind.hide * wide + over.ever] * factors[over.ever], 0.0
         for each in range(at[0] // wide):
-            everything += sums[row, each * wide + over.ever] * factors[over.ever]
+            everything += sums[each * wide + over.ever] * factors[over.ever]
         x[place, column.click_rate] = _smoothed(clicked, shown, totals[0], totals[1])
         x[place, column.cart_rate] = _smoothed(carted, looked, totals[2], totals[3])
         x[place, column.purchase_rate] = _smoothed(bought, looked, totals[4], totals[5])
         x[place, column.hide_rate] = _smoothed(hidden, everything, totals[6], totals[7])
-        rated = sums[row, at[2]]
-        x[place, column.value_mean] = (sums[row, at[2] + 1] - average * rated) / (rated + 5.0)
+        rated = sums[at[2]]
+        x[place, column.value_mean] = (sums[at[2] + 1] - average * rated) / (rated + 5.0)
         x[place, column.since_last] = np.log1p(elapsed) if counts[row] > 0 else 20.0
         age_days = 365.0
         if np.isfinite(launches[row]):

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.catalog.keys import by_key, rows_of_keys
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.valence import FIVE_STARS, RatingScale, strengths
 from tailorbird.features.counters import ItemCounters
-from tailorbird.features.facts import BUCKETS, ItemFacts, rows_of_keys
+from tailorbird.features.facts import BUCKETS, ItemFacts
 from tailorbird.features.records import RECORD, microseconds
-from tailorbird.features.sums import OTHER, TYPE_CODE
+from tailorbird.features.sums import ITEM_SUMS, OTHER, TYPE_CODE
 from tailorbird.plumbing.disk import mapped
 
 STATIC = (
@@ -35,10 +36,13 @@ ARRAYS = (
     "primary",
     "brands",
     "buckets",
-    "sums",
+    "slots",
+    "held",
     "seen",
     "totals",
 )
+MADE = ("static", "filled_prices")
+"""Arrays that are made of these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +52,7 @@ class ItemTable:
     ``keys`` (n,) int64 stable keys; ``log_prices`` (n,) float32, NaN unknown; ``stock`` (n,), ``launched_at`` (n,) float64,
     NaN unknown; ``codes`` (n, c) int32 indices into ``buckets`` of an item's categories, padded with len(buckets) - 1;
     ``primary``, ``brands`` (n,) int32 likewise; ``buckets`` (b + 1,) int32 affinity keys, the last 0 for none;
-    ``sums`` (n, ITEM_SUMS) decayed sums at ``seen`` (n,) int64 epoch microseconds; ``totals`` (n,) int64 events.
+    ``slots``, ``held``, ``seen`` and ``totals`` are :class:`~tailorbird.features.counters.ItemCounters`.
     """
 
     keys: np.ndarray
@@ -59,7 +63,8 @@ class ItemTable:
     primary: np.ndarray
     brands: np.ndarray
     buckets: np.ndarray
-    sums: np.ndarray
+    slots: np.ndarray
+    held: np.ndarray
     seen: np.ndarray
     totals: np.ndarray
 
@@ -85,7 +90,8 @@ class ItemTable:
             primary=np.array([code_of.get(c, none) for c in facts.categories[:n].tolist()], np.int32),
             brands=np.array([code_of.get(BUCKETS + b, none) for b in facts.brands[:n].tolist()], np.int32),
             buckets=buckets,
-            sums=counters.sums,
+            slots=counters.slots,
+            held=counters.held,
             seen=counters.seen,
             totals=counters.totals,
         )
@@ -109,7 +115,9 @@ class ItemTable:
 
     def with_counters(self, counters: ItemCounters) -> "ItemTable":
         """The same items after more has happened; what does not depend on events is shared, not computed again."""
-        table = replace(self, sums=counters.sums, seen=counters.seen, totals=counters.totals)
+        table = replace(
+            self, slots=counters.slots, held=counters.held, seen=counters.seen, totals=counters.totals
+        )
         derived = {name: value for name, value in self.__dict__.items() if name not in ARRAYS}
         table.__dict__.update(derived)
         return table
@@ -117,18 +125,39 @@ class ItemTable:
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def counters(self) -> ItemCounters:
+        """What has happened to the items."""
+        return ItemCounters(self.slots, self.held, self.seen, self.totals)
+
+    @property
+    def sums(self) -> np.ndarray:
+        """(n, ITEM_SUMS) decayed sums at ``seen``, as a copy."""
+        return self.counters.sums
+
     def save(self, folder: Path) -> None:
-        """Write one npy file an array."""
+        """Write one npy file an array, and of what is made from them what would take as much memory in every process."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (*ARRAYS, "static"):
-            np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
+        arrays = {name: getattr(self, name) for name in (*ARRAYS, *MADE)}
+        arrays["held"] = self.held[: int(self.slots.max(initial=0)) + 1]
+        arrays["ordered_keys"], arrays["rows_by_key"] = self._by_key
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> "ItemTable":
         """Map what ``save`` wrote into memory."""
-        table = cls(**{name: mapped(folder / f"{name}.npy") for name in ARRAYS})
-        if (folder / "static.npy").exists():
-            table.__dict__["static"] = mapped(folder / "static.npy")
+        arrays = {path.stem: mapped(path) for path in folder.glob("*.npy")}
+        if "sums" in arrays:  # of an older version: a row of sums for every item
+            arrays["slots"] = np.where(arrays["totals"] > 0, np.cumsum(arrays["totals"] > 0), 0).astype(
+                np.int32
+            )
+            held = arrays["sums"][arrays["totals"] > 0]
+            arrays["held"] = np.concatenate([np.zeros((1, ITEM_SUMS)), held])
+        table = cls(**{name: arrays[name] for name in ARRAYS})
+        table.__dict__.update({name: arrays[name] for name in MADE if name in arrays})
+        if "ordered_keys" in arrays:
+            table.__dict__["_by_key"] = arrays["ordered_keys"], arrays["rows_by_key"]
         return table
 
     @cached_property
@@ -150,8 +179,7 @@ class ItemTable:
 
     @cached_property
     def _by_key(self) -> tuple[np.ndarray, np.ndarray]:
-        order = np.argsort(self.keys, kind="stable")
-        return np.ascontiguousarray(self.keys[order]), order
+        return by_key(self.keys)
 
     def sizes(self, codes: np.ndarray) -> np.ndarray:
         """(len(buckets),) float32 how many items have each of the ``codes`` (n,); 0 for none."""

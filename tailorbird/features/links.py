@@ -10,9 +10,9 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from tailorbird.catalog.keys import stable_key, stable_keys
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import IDENTIFY, LINK_TYPES, Event, user_key
-from tailorbird.features.facts import stable_key, stable_keys
 from tailorbird.features.records import frame_microseconds, microseconds
 
 MOST_LINKS = 64

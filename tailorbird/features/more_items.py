@@ -7,7 +7,8 @@ from tailorbird.features.counters import ItemCounters
 from tailorbird.features.items import ARRAYS, STATIC, ItemTable
 from tailorbird.plumbing.appended import appended
 
-_OF_ROWS = tuple(name for name in ARRAYS if name != "buckets")
+_COUNTED = ("slots", "held", "seen", "totals")
+_OF_ROWS = tuple(name for name in ARRAYS if name not in ("buckets", *_COUNTED))
 
 
 def with_more_items(table: ItemTable, more: Catalog, *, since: float) -> ItemTable:
@@ -26,8 +27,10 @@ def with_more_items(table: ItemTable, more: Catalog, *, since: float) -> ItemTab
     codes[:, :taken] = code_of[fresh.codes[:, :taken]]
     arrays["launched_at"] = np.fmax(fresh.launched_at, since)
     arrays.update(codes=codes, primary=code_of[fresh.primary], brands=code_of[fresh.brands])
+    counters = table.counters.grown(len(table) + len(more))
     grown = ItemTable(
         buckets=table.buckets,
+        **{name: getattr(counters, name) for name in _COUNTED},
         **{name: appended(getattr(table, name), array) for name, array in arrays.items()},
     )
     static = _static(table, arrays)

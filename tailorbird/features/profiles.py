@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.catalog.keys import stable_keys
 from tailorbird.events.interactions import Histories
 from tailorbird.events.valence import Taste
-from tailorbird.features.facts import stable_keys
 from tailorbird.features.items import ItemTable
 from tailorbird.features.state import UserState
 from tailorbird.features.sums import TYPE_PRESENCE

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tailorbird.catalog.keys import stable_key, stable_keys
 from tailorbird.events.schema import LINK_TYPES, Event
 from tailorbird.events.valence import strength, strengths
-from tailorbird.features.facts import ItemFacts, stable_key, stable_keys
+from tailorbird.features.facts import ItemFacts
 from tailorbird.features.sums import TYPE_CODE, type_code
 from tailorbird.features.table import PASSIVE_TYPES
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import orjson
 import pandas as pd
 
-from tailorbird.catalog.catalog import strings_of
 from tailorbird.catalog.schemas import ItemPatch, UserPatch, parted
 from tailorbird.catalog.store import CatalogStore
 from tailorbird.catalog.told import DELETED, Patch
+from tailorbird.catalog.values import strings_of
 from tailorbird.errors import UsageError
 from tailorbird.ingest.descriptions import KEYS, cleaned, described_rows
 from tailorbird.ingest.files import read_source

@@ -1,30 +1,28 @@
 """The shelf: what filters need to know of every item as arrays aligned with the catalogue, stock the newest known."""
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from tailorbird.catalog.catalog import ITEM_COLUMNS, Catalog
+from tailorbird.catalog.files import ROWS_AT_ONCE
 from tailorbird.catalog.grown import GrownCatalog
 from tailorbird.catalog.history import Versions, no_history
+from tailorbird.catalog.keys import rows_of_keys, stable_keys
+from tailorbird.catalog.passing import ItemSource
 from tailorbird.catalog.told import Told
-from tailorbird.features.facts import rows_of_keys, stable_keys
 from tailorbird.models.allowed import Blocked
 from tailorbird.plumbing.appended import appended
-from tailorbird.slate.filtering.columns import ItemColumns, object_of
+from tailorbird.slate.blocks import Block, Blocks
+from tailorbird.slate.filtering.columns import NUMBERS, Filling, ItemColumns, object_of
 from tailorbird.slate.filtering.selection import BITMAP_SECONDS, Selections
 from tailorbird.slate.filtering.terms import Term
 
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
-
-
+ASKED = ("item_id", "categories", "brand", *NUMBERS, "attributes")
+"""The columns of the catalogue that expressions may ask of."""
 _OF_NO_STOCK = ("shelf_of", "_shelf_codes", "_keys")
 
 
@@ -45,7 +43,7 @@ class Shelf:
     @classmethod
     def of(cls, catalog: Catalog) -> "Shelf":
         """Make the shelf of a catalogue with the stock it names."""
-        return cls(catalog, catalog.items["stock"].to_numpy(float))
+        return cls(catalog, catalog.numbers("stock"))
 
     @classmethod
     def of_past(
@@ -63,10 +61,21 @@ class Shelf:
         stock = newest.items["stock"].to_numpy(float)
         return cls(catalog, np.where(changed, stock, np.nan), past=past)
 
-    def restocked(self, current: Catalog) -> "Shelf":
+    def restocked(self, current: ItemSource) -> "Shelf":
         """The same items, live, with all that ``current`` says of them; an item that left the catalogue is out of stock."""
-        newest = _as_in(self.catalog, current)
-        fresh = replace(self, stock=newest.items["stock"].to_numpy(float), columns=ItemColumns.of(newest))
+        filling, gone = Filling(len(self)), np.ones(len(self), bool)
+        for part in current.parts(ASKED):
+            rows = self.catalog.rows(part.item_ids)
+            there = np.flatnonzero(rows >= 0)
+            filling.put(rows[there], part.items if len(there) == len(part) else part.some(there))
+            gone[rows[there]] = False
+        for start in range(0, len(self), ROWS_AT_ONCE):
+            left = start + np.flatnonzero(gone[start : start + ROWS_AT_ONCE])
+            if len(left):
+                filling.put(left, self.catalog.some(left))
+                filling.sell_out(left)
+        columns = filling.done()
+        fresh = replace(self, stock=columns.numbers("stock").copy(), columns=columns)
         fresh.__dict__.update({name: value for name, value in self.__dict__.items() if name in _OF_NO_STOCK})
         return fresh
 
@@ -107,7 +116,7 @@ class Shelf:
     def __len__(self) -> int:
         return len(self.stock)
 
-    def sold_out_at(self, now: float) -> "np.ndarray | Block":
+    def sold_out_at(self, now: float) -> np.ndarray | Block:
         """The items whose stock is known to be used up at ``now`` (epoch seconds): a block; of the past, rows (m,)."""
         if self.past is None:
             return self.blocks.kept(
@@ -117,22 +126,22 @@ class Shelf:
         held = self.past.at(rows, np.full(len(rows), round(now * 1e6), np.int64))
         return rows[self.past.numbers("stock", self.stock[rows], held) <= 0]
 
-    def unlaunched_at(self, now: float) -> "Block":
+    def unlaunched_at(self, now: float) -> Block:
         """The items that are known to be launched after ``now`` (epoch seconds)."""
         return self._passing("launched_at", now, lambda launches: launches > now)
 
-    def deleted_at(self, now: float) -> "Block":
+    def deleted_at(self, now: float) -> Block:
         """The items that are there no more at ``now`` (epoch seconds)."""
         return self._passing("deleted_at", now, lambda deletions: deletions <= now)
 
-    def breaking(self, term: Term, *, now: float) -> "Block":
+    def breaking(self, term: Term, *, now: float) -> Block:
         """The items that do not fulfil an expression."""
         selection = self.selections.of(term)
         moment = int(now // BITMAP_SECONDS) if selection.clocked else 0
         key = (term, self._version, moment)
         return self.blocks.kept(key, lambda: Block(~selection.bitmap(now=now)[: len(self)]))
 
-    def all_but(self, rows: frozenset[int]) -> "Block":
+    def all_but(self, rows: frozenset[int]) -> Block:
         """Every item but those of ``rows``."""
 
         def others() -> Block:
@@ -142,13 +151,13 @@ class Shelf:
 
         return self.blocks.kept(("all but", rows), others)
 
-    def blocked(self, blocks: Sequence["Block"]) -> Blocked:
+    def blocked(self, blocks: Sequence[Block]) -> Blocked:
         """All ``blocks`` together: each row has the number, from 1, of the first that has it; empty ones are not counted."""
         full = tuple(block for block in blocks if block.count)
         return self.blocks.joined(full, count=len(self))
 
     @cached_property
-    def blocks(self) -> "Blocks":
+    def blocks(self) -> Blocks:
         """What was made for one request and may serve the next."""
         return Blocks()
 
@@ -168,9 +177,9 @@ class Shelf:
         """(n,) a column of numbers as it is now."""
         if self.columns is not None:
             return self.columns.numbers(name)[: len(self)]  # it may have heard of more items by now
-        return self.stock if name == "stock" else self.catalog.items[name].to_numpy(float)
+        return self.stock if name == "stock" else self.catalog.numbers(name)
 
-    def _passing(self, name: str, now: float, is_blocked: Callable[[np.ndarray], np.ndarray]) -> "Block":
+    def _passing(self, name: str, now: float, is_blocked: Callable[[np.ndarray], np.ndarray]) -> Block:
         """A block over a column of instants, the same until the clock passes one of them."""
         touched, instants = self._instants(name)
         key = (name, touched, int(np.searchsorted(instants, now, side="right")))
@@ -192,13 +201,14 @@ class Shelf:
         return {}
 
     @cached_property
-    def _nothing(self) -> "Block":
+    def _nothing(self) -> Block:
         return Block(np.zeros(len(self), bool))
 
     @cached_property
     def shelf_of(self) -> np.ndarray:
         """(n,) int32 code of each item's most specific category; -1 where there is none."""
-        return self._shelves_of(self.catalog.items)
+        shelves = [self._shelves_of(part.items) for part in self.catalog.parts(("categories",))]
+        return np.concatenate([np.zeros(0, np.int32), *shelves])
 
     @cached_property
     def _shelf_codes(self) -> dict[str, int]:
@@ -223,14 +233,12 @@ class Shelf:
         return brand.coded.codes
 
     def rows_of_keys(self, keys: np.ndarray) -> np.ndarray:
-        """(m,) int64 rows of item keys (``facts.stable_key``); -1 where a key is not of this catalogue."""
+        """(m,) int64 rows of item keys (``keys.stable_key``); -1 where a key is not of this catalogue."""
         return rows_of_keys(*self._keys, keys)
 
     @cached_property
     def _keys(self) -> tuple[np.ndarray, np.ndarray]:
-        keys = stable_keys(self.catalog.item_ids)
-        order = np.argsort(keys, kind="stable")
-        return keys[order], order.astype(np.int64)
+        return self.catalog.by_key
 
 
 def _rows_of(catalog: Catalog, history: pd.DataFrame | None) -> np.ndarray:
@@ -250,47 +258,3 @@ def _as_in(catalog: Catalog, current: Catalog) -> Catalog:
         newest[gone] = 0.0 if name == "stock" else own[gone]
         columns[name] = newest
     return Catalog(pd.DataFrame(columns))
-
-
-class Block:
-    """Items that many requests leave out for one reason: ``mask`` (n,) bool, ``count`` of them."""
-
-    def __init__(self, mask: np.ndarray) -> None:
-        self.mask, self.count = mask, int(np.count_nonzero(mask))
-
-
-class Blocks:
-    """Blocks that were asked for lately, and what they are together: the oldest go."""
-
-    def __init__(self, *, capacity: int = 16) -> None:
-        self._capacity, self._lock = capacity, threading.Lock()
-        self._blocks: OrderedDict[Hashable, Block] = OrderedDict()
-        self._joined: OrderedDict[tuple[Block, ...], Blocked] = OrderedDict()
-
-    def kept(self, key: Hashable, make: Callable[[], Block]) -> Block:
-        """The block of ``key``, made where it is not at hand."""
-        return self._found(self._blocks, key, make)
-
-    def joined(self, blocks: tuple[Block, ...], *, count: int) -> Blocked:
-        """The blocks together, over ``count`` rows."""
-
-        def join() -> Blocked:
-            code = np.zeros(count, np.uint8)
-            for number in range(len(blocks), 0, -1):
-                code[blocks[number - 1].mask] = number
-            return Blocked(code)
-
-        return self._found(self._joined, blocks, join)
-
-    def _found(self, kept: "OrderedDict[Key, Value]", key: Key, make: Callable[[], Value]) -> Value:
-        with self._lock:
-            found = kept.get(key)
-            if found is not None:
-                kept.move_to_end(key)
-                return found
-        made = make()
-        with self._lock:
-            kept[key] = made
-            while len(kept) > self._capacity:
-                kept.popitem(last=False)
-        return made

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tailorbird.catalog.keys import stable_key
 from tailorbird.events.schema import Event
-from tailorbird.features.facts import ItemFacts, stable_key
+from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import user_vector
 from tailorbird.features.links import MOST_LINKS, NO_LINKS, Link, Links
 from tailorbird.features.merge import merge_all, merge_states, with_linked

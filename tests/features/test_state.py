@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tailorbird.catalog.keys import stable_key
 from tailorbird.events.schema import Event
-from tailorbird.features.facts import ItemFacts, stable_key
+from tailorbird.features.facts import ItemFacts
 from tailorbird.features.records import records_of, records_of_frame
 from tailorbird.features.state import UserState
 from tailorbird.features.sums import PRICE, TYPE_CODE, VALUE

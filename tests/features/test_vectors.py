@@ -152,13 +152,6 @@ def test_price_bands_and_content_rows() -> None:
     assert [row["content_row"] for row in rows] == [0, 1, 2, 3, 4]
 
 
-def test_item_tables_survive_saving(tmp_path) -> None:
-    table = item_table(CATALOG, frame([event("1", "rating", "kettle", NOON, value=4.0)]), NOON + 1)
-    table.save(tmp_path / "items")
-    again = ItemTable.load(tmp_path / "items")
-    assert item_matrix(again, now=NOON + 9).tobytes() == item_matrix(table, now=NOON + 9).tobytes()
-
-
 def test_item_counters_do_not_care_about_order_or_batches() -> None:
     catalog, events = random_shop(users=5, items=8, events=300, days=9, seed=4)
     facts_of = item_table(catalog, frame(events), NOON + 100 * DAY)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.catalog.grown import GrownCatalog
-from tailorbird.features.facts import stable_keys
+from tailorbird.catalog.keys import stable_keys
 from tailorbird.slate.filtering.parser import parse_filter
 from tailorbird.slate.query import Rules
 from tailorbird.slate.shelf import Shelf

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.catalog.mapped import MappedCatalog, write_mapped
 from tailorbird.events.interactions import Histories
 from tailorbird.features.context import context_vector
 from tailorbird.features.cross import cross_matrix
@@ -37,6 +38,8 @@ from tailorbird.recipes.recipe import Recipe, load_recipe
 RETRIEVERS: Mapping[str, type[Retriever]] = {
     kind.name: kind for kind in (Cooccurrence, SequenceRetriever, Content, Popularity, Habit)
 }
+CATALOG = "catalog"
+"""The folder of the items; bundles of older versions have a table of them."""
 TEXTS = "texts"
 """The folder of the text space; bundles of older versions lack it."""
 NO_CONTEXT: Mapping[str, object] = MappingProxyType({})
@@ -236,7 +239,7 @@ class HybridModel:
     def save(self, folder: Path) -> None:
         """Write every part into ``folder``; nobody's demographics are among them."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.catalog.write(folder)
+        write_mapped(self.catalog, folder / CATALOG)
         (folder / "recipe.toml").write_text(self.recipe.to_toml(), encoding="utf-8")
         (folder / "hybrid.json").write_text(
             json.dumps({"items_at": self.items_at, "shares": self.shares}), encoding="utf-8"
@@ -255,7 +258,7 @@ class HybridModel:
         """Read what ``save`` wrote."""
         described = json.loads((folder / "hybrid.json").read_text(encoding="utf-8"))
         return cls(
-            catalog=Catalog.read(folder),
+            catalog=MappedCatalog(folder / CATALOG) if (folder / CATALOG).exists() else Catalog.read(folder),
             retrievers={name: RETRIEVERS[name].load(folder / name) for name in described["shares"]},
             ranker=Ranker.load(folder / "ranker"),
             item_table=ItemTable.load(folder / "items"),

@@ -1,14 +1,13 @@
-"""The vector index: the items' vectors, scored whole while that is quick, else searched by FAISS and scored exactly."""
+"""The vector index: the items' vectors, scored whole while that is quick, else searched by lists and scored exactly."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import faiss
 import numpy as np
 
 from tailorbird.models.base import Asked
+from tailorbird.models.retrievers.lists import Lists
 from tailorbird.models.retrievers.search import WHOLE, Search, SearchAsked, WholeAsked, choose_search
 from tailorbird.plumbing.disk import mapped
 
@@ -16,16 +15,16 @@ from tailorbird.plumbing.disk import mapped
 class VectorIndex:
     """The nearest item vectors by inner product; rows of the index are rows of the catalogue."""
 
-    def __init__(self, vectors: np.ndarray, search: Search = WHOLE, index: Any = None) -> None:
+    def __init__(self, vectors: np.ndarray, search: Search = WHOLE, lists: Lists | None = None) -> None:
         self.vectors, self.search = vectors, search  # (n_items, d) float32, C order
-        self._index = index
+        self._lists = lists
 
     @classmethod
     def build(cls, vectors: np.ndarray, *, queries: np.ndarray | None = None) -> "VectorIndex":
         """Index ``vectors`` (n_items, d) in the way that answers ``queries`` (b, d) (items' own, if None) quickest."""
         vectors = np.ascontiguousarray(vectors, np.float32)
-        search, index = choose_search(vectors, vectors if queries is None or not len(queries) else queries)
-        return cls(vectors, search, index)
+        search, lists = choose_search(vectors, vectors if queries is None or not len(queries) else queries)
+        return cls(vectors, search, lists)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -40,23 +39,21 @@ class VectorIndex:
 
         The lists stay as they are: what changed goes into the nearest.
         """
-        index: Any = faiss.deserialize_index(faiss.serialize_index(self._index))  # its memory is its own then
-        index.remove_ids(np.asarray(out, np.int64))
-        index.add_with_ids(np.ascontiguousarray(vectors[into]), np.asarray(into, np.int64))
-        return VectorIndex(vectors, self.search, index)
+        assert self._lists is not None, "an index that scores everything takes new vectors as they are"
+        return VectorIndex(vectors, self.search, self._lists.exchanged(vectors, out=out, into=into))
 
     def ask(self, queries: np.ndarray) -> list[Asked]:
         """What ``queries`` (b, d) ask, one request each; a query of zeros gets nothing."""
-        if self._index is None:
+        if self._lists is None:
             return [WholeAsked(scores) for scores in queries @ self.vectors.T]
-        return [SearchAsked(self.vectors, query, self._index, self.search) for query in queries]
+        return [SearchAsked(self.vectors, query, self._lists, self.search) for query in queries]
 
     def save(self, folder: Path) -> None:
-        """Write ``vectors.npy``, ``search.json`` and, where there is one, ``index.faiss``."""
+        """Write ``vectors.npy``, ``search.json`` and the lists, where there are any."""
         np.save(folder / "vectors.npy", self.vectors)
         (folder / "search.json").write_text(json.dumps(asdict(self.search), indent=2), "utf-8")
-        if self._index is not None:
-            faiss.write_index(self._index, str(folder / "index.faiss"))
+        if self._lists is not None:
+            self._lists.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> "VectorIndex":
@@ -65,4 +62,4 @@ class VectorIndex:
         search = Search(**json.loads(described.read_text("utf-8"))) if described.exists() else WHOLE
         if search.whole:
             return cls(vectors)
-        return cls(vectors, search, faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_MMAP_IFC))
+        return cls(vectors, search, Lists.load(folder))

@@ -1,16 +1,16 @@
-"""How an index looks for neighbours: every vector, or the lists of a FAISS index of codes; measured, chosen and recorded."""
+"""How an index looks for neighbours: every vector, or some of its lists; measured, chosen and recorded."""
 
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import faiss
 import numpy as np
 
 from tailorbird.models.allowed import NO_ROWS, Allowed
 from tailorbird.models.retrievers.best import best_of_all, best_of_some
+from tailorbird.models.retrievers.lists import Lists
 from tailorbird.plumbing.compiled import compiled
 
 RECALL, AT = 0.995, 200
@@ -21,7 +21,6 @@ NEVER_SEARCHED = 20_000
 """Up to so many vectors nothing is measured: to score them all takes less than a search with its overhead."""
 ROWS = 4_096
 """Rows by which the time to score one is measured."""
-POINTS_PER_LIST = 40
 SELECT_BELOW = 0.5
 """Share of allowed rows below which FAISS is told which they are; above, some more are looked for."""
 
@@ -30,8 +29,8 @@ SELECT_BELOW = 0.5
 class Search:
     """What was chosen, and what it was chosen by: ``recall`` at 200, milliseconds of one query each way.
 
-    A search scans ``probes`` of ``lists`` lists of one-byte codes and finds ``widen`` times as many as are wanted, which
-    are then scored exactly.
+    A search scans the ``probes`` most promising of ``lists`` lists of one-byte codes and finds ``widen`` times as many as
+    are wanted, which are then scored exactly.
     """
 
     lists: int = 0
@@ -70,11 +69,11 @@ class WholeAsked:
 
 @dataclass(frozen=True, eq=False)
 class SearchAsked:
-    """One ``query`` (d,) to a FAISS ``index``: what it finds is scored exactly by ``vectors`` (n_items, d)."""
+    """One ``query`` (d,) to ``lists``: what it finds there is scored exactly by ``vectors`` (n_items, d)."""
 
     vectors: np.ndarray
     query: np.ndarray
-    index: Any
+    lists: Lists
     search: Search
 
     def best(self, k: int, allowed: Allowed) -> np.ndarray:
@@ -104,17 +103,15 @@ class SearchAsked:
         return _products(self.vectors, rows, self.query)
 
     def _found(self, k: int, probes: int, allowed: Allowed | None) -> np.ndarray:
-        parameters: dict[str, Any] = {"nprobe": probes}
+        chosen = None
         if allowed is not None:
             bits = allowed.blocked.free_bits
-            parameters["sel"] = faiss.IDSelectorBitmap(len(allowed.blocked), faiss.swig_ptr(bits))
-        rows = self.index.search(self.query[None], k, params=faiss.SearchParametersIVF(**parameters))[1][0]
-        found: np.ndarray = rows[rows >= 0]
-        return found
+            chosen = faiss.IDSelectorBitmap(len(allowed.blocked), faiss.swig_ptr(bits))
+        return self.lists.find(self.query, k, probes=probes, chosen=chosen)
 
 
-def choose_search(vectors: np.ndarray, queries: np.ndarray) -> tuple[Search, Any]:
-    """The quicker way for ``queries`` (b, d) among ``vectors`` (n, d) that finds what it must, and its index, if any."""
+def choose_search(vectors: np.ndarray, queries: np.ndarray) -> tuple[Search, Lists | None]:
+    """The quicker way for ``queries`` (b, d) among ``vectors`` (n, d) that finds what it must, and its lists, if any."""
     if len(vectors) <= NEVER_SEARCHED:
         return WHOLE, None
     rng = np.random.default_rng(0)
@@ -122,41 +119,19 @@ def choose_search(vectors: np.ndarray, queries: np.ndarray) -> tuple[Search, Any
     if not len(queries):
         return WHOLE, None
     queries = np.ascontiguousarray(queries[rng.permutation(len(queries))[:MEASURED]], np.float32)
-    index = lists_of(vectors, seed=1)
-    search, everything = (
-        tuned(Search(lists=index.nlist), vectors, queries, index),
-        Allowed.all_but(len(vectors)),
-    )
+    lists, everything = Lists.build(vectors, seed=1), Allowed.all_but(len(vectors))
+    search = tuned(Search(lists=len(lists)), vectors, queries, lists)
     whole_ms = _milliseconds(lambda q: WholeAsked(vectors @ q).best(AT, everything), queries)
-    search_ms = _milliseconds(lambda q: SearchAsked(vectors, q, index, search).best(AT, everything), queries)
+    search_ms = _milliseconds(lambda q: SearchAsked(vectors, q, lists, search).best(AT, everything), queries)
     rows = rng.integers(0, len(vectors), ROWS)
     row_us = 1000 * _milliseconds(lambda q: _products(vectors, rows, q), queries) / ROWS
     search = replace(
         search, whole_ms=round(whole_ms, 3), search_ms=round(search_ms, 3), row_us=round(row_us, 4)
     )
-    return (search, index) if search_ms < whole_ms else (replace(search, lists=0, probes=0, recall=1.0), None)
+    return (search, lists) if search_ms < whole_ms else (replace(search, lists=0, probes=0, recall=1.0), None)
 
 
-def lists_of(vectors: np.ndarray, *, seed: int) -> Any:
-    """A FAISS index of ``vectors`` (n, d): about 2 √n lists of one-byte codes (IVF, scalar quantizer, inner product)."""
-    n, d = vectors.shape
-    lists = max(1, round(2.0 * math.sqrt(n)))
-    some = np.random.default_rng(seed).choice(n, min(n, POINTS_PER_LIST * lists), replace=False)
-    sample = np.ascontiguousarray(vectors[np.sort(some)])
-    means = faiss.Kmeans(d, lists, niter=8, seed=seed, min_points_per_centroid=1)
-    means.train(sample)
-    assert means.centroids is not None
-    # The nearest centre by distance: by inner product the longest would take everything.
-    centres = faiss.IndexFlatL2(d)
-    centres.add(means.centroids)
-    kind = faiss.ScalarQuantizer.QT_8bit
-    index = faiss.IndexIVFScalarQuantizer(centres, d, lists, kind, faiss.METRIC_INNER_PRODUCT, False)
-    index.train(sample)
-    index.add(vectors)
-    return index
-
-
-def tuned(search: Search, vectors: np.ndarray, queries: np.ndarray, index: Any) -> Search:
+def tuned(search: Search, vectors: np.ndarray, queries: np.ndarray, lists: Lists) -> Search:
     """With as few probes as find what must be found."""
     everything = Allowed.all_but(len(vectors))
     exact = [best_of_all(vectors @ query, everything.mask(), AT) for query in queries]
@@ -164,7 +139,7 @@ def tuned(search: Search, vectors: np.ndarray, queries: np.ndarray, index: Any) 
     while True:
         search = replace(search, probes=min(probes, search.lists))
         shares = [
-            np.isin(wanted, SearchAsked(vectors, query, index, search).best(AT, everything)).mean()
+            np.isin(wanted, SearchAsked(vectors, query, lists, search).best(AT, everything)).mean()
             for query, wanted in zip(queries, exact, strict=True)
             if len(wanted)
         ]

@@ -1,14 +1,15 @@
 """The attributes of items as columns that filters read: numbers as they are, everything else as codes of distinct values."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import orjson
+import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.slate.filtering.terms import Scalar, kind_of
+from tailorbird.slate.filtering.attributes import Attribute, Coded, Key
 
 MOST_ATTRIBUTES = 256
 """Attributes of a shop that can be filtered by; further ones are kept, and unknown to filters."""
@@ -16,105 +17,9 @@ MOST_LEFT_OUT = 10_000
 """Names of further attributes that are remembered, for whoever filters by one."""
 KEPT_CHANGES = 1_000
 """Changes of which it is remembered which rows they were about."""
-SPARE_CODES = 1_000
-"""Codes that an attribute may have beyond four for each item, before those of values that no item has any more are let go."""
 NUMBERS = ("price", "stock", "launched_at", "deleted_at")
 PREFIX = "attributes."
 """Says that an attribute is meant which has the name of a column of the catalogue."""
-Key = str | float | tuple[bool]
-"""A scalar as a dictionary's key: True is not 1.0 there."""
-
-
-def key_of(value: Scalar) -> Key:
-    """A value by which codes are found."""
-    return (value,) if isinstance(value, bool) else value
-
-
-class Coded:
-    """One attribute's texts, booleans and lists: a code for each row, 0 for nothing, and what each code stands for.
-
-    Codes are given once and never change their meaning, so a table made for the codes of before stays right. Where most
-    of them stand for what no item has any more, another ``Coded`` takes this one's place.
-    """
-
-    def __init__(self, rows: int) -> None:
-        self.codes = np.zeros(rows, np.int32)  # (capacity,)
-        self.holders: dict[Key, list[int]] = {}
-        """The codes of the values that hold a scalar."""
-        self.kinds: set[str] = set()
-        self._code_of: dict[tuple[Key, ...], int] = {(): 0}
-
-    def __len__(self) -> int:
-        return len(self._code_of)
-
-    def code(self, value: tuple[Key, ...]) -> int:
-        """The code of a value, a new one where it has none."""
-        code = self._code_of.get(value)
-        if code is None:
-            code = len(self._code_of)
-            for key in dict.fromkeys(value):
-                self.kinds.add("boolean" if isinstance(key, tuple) else kind_of(key))
-                self.holders.setdefault(key, []).append(code)
-            self._code_of[value] = code
-        return code
-
-    def without_unused(self) -> "Coded":
-        """The same values of the same rows under codes of their own; what no row has any more has none."""
-        fresh, values = Coded(0), list(self._code_of)
-        used = np.unique(self.codes)
-        code_now = np.zeros(len(values), np.int32)
-        code_now[used] = [fresh.code(values[code]) for code in used]
-        fresh.codes = code_now[self.codes]
-        fresh.kinds |= self.kinds
-        return fresh
-
-
-class Attribute:
-    """One attribute of all items: its single numbers (n,) float64, NaN for none, and its other values, coded."""
-
-    def __init__(self, rows: int) -> None:
-        self.numbers: np.ndarray | None = None
-        self.coded: Coded | None = None
-        self._rows = rows
-
-    def grow(self, rows: int) -> None:
-        """Make room for ``rows`` items."""
-        if self.numbers is not None:
-            self.numbers = _longer(self.numbers, rows, np.nan)
-        if self.coded is not None:
-            self.coded.codes = _longer(self.coded.codes, rows, 0)
-        self._rows = rows
-
-    def at(self, places: np.ndarray, *, rows: int) -> "Attribute":
-        """The same attribute of items that have the values of ``places`` (n,) here, with room for ``rows`` items."""
-        taken = Attribute(rows)
-        if self.numbers is not None:
-            taken.numbers = _longer(self.numbers[places], rows, np.nan)
-        if self.coded is not None:
-            taken.coded = self.coded
-            self.coded.codes = _longer(self.coded.codes[places], rows, 0)
-        return taken
-
-    def put(self, row: int, value: object) -> None:
-        """Say what an item's value is: a scalar, a list of scalars, or None for not known; anything else counts as not known."""
-        number = _number(value)
-        if number is not None and self.numbers is None:
-            self.numbers = np.full(self._rows, np.nan)
-        if self.numbers is not None:
-            self.numbers[row] = np.nan if number is None else number
-        keys = () if number is not None else _keys(value)
-        if keys and self.coded is None:
-            self.coded = Coded(self._rows)
-        if self.coded is not None:
-            self.coded.codes[row] = self.coded.code(keys)
-            if len(self.coded) > 4 * self._rows + SPARE_CODES:
-                self.coded = self.coded.without_unused()
-
-    @property
-    def kinds(self) -> set[str]:
-        """What this attribute was ever seen to hold: number, text, boolean."""
-        coded = set(self.coded.kinds) if self.coded is not None else set()
-        return coded | ({"number"} if self.numbers is not None else set())
 
 
 class ItemColumns:
@@ -145,21 +50,11 @@ class ItemColumns:
     @classmethod
     def of(cls, catalog: Catalog) -> "ItemColumns":
         """The columns of a catalogue's items."""
-        items, columns = catalog.items, cls(len(catalog))
-        for name in NUMBERS:
-            columns._attributes[name].numbers = items[name].to_numpy(np.float64, copy=True)
-        columns._fill("category", [tuple(map(str, names)) for names in items["categories"]])
-        columns._fill("brand", [(brand,) if brand else () for brand in items["brand"]])
-        texts: dict[str, int] = {}  # many items say the same: each text is read once
-        places = np.fromiter((texts.setdefault(text, len(texts)) for text in items["attributes"]), np.int64)
-        each = cls(len(texts))
-        for row, text in enumerate(texts):
-            each._put_attributes(row, object_of(text))
-        for name, attribute in each._attributes.items():
-            if name.startswith(PREFIX):
-                columns._attributes[name] = attribute.at(places, rows=columns._room)
-        columns._left_out = each._left_out
-        return columns
+        filling, count = Filling(len(catalog)), 0
+        for part in catalog.parts():
+            filling.put(np.arange(count, count + len(part)), part.items)
+            count += len(part)
+        return filling.done()
 
     def __len__(self) -> int:
         return self._count
@@ -220,11 +115,6 @@ class ItemColumns:
         own = [name.removeprefix(PREFIX) for name in list(self._attributes) if name.startswith(PREFIX)]
         return [PREFIX + name if name in self._attributes or name == "age_days" else name for name in own]
 
-    def _fill(self, name: str, values: Sequence[tuple[Key, ...]]) -> None:
-        coded = self._attributes[name].coded
-        assert coded is not None
-        coded.codes[: len(values)] = [coded.code(value) for value in values]
-
     def _put(self, row: int, told: Mapping[str, Any], touched: set[str]) -> None:
         """Take over what is said of a row; the numbers that became others are added to ``touched``."""
         for name, value in told.items():
@@ -263,26 +153,42 @@ class ItemColumns:
         self._count = rows
 
 
-def _longer(array: np.ndarray, rows: int, fill: float) -> np.ndarray:
-    return np.concatenate([array, np.full(rows - len(array), fill, array.dtype)])
+class Filling:
+    """Makes the columns of ``rows`` items, some at a time."""
 
+    def __init__(self, rows: int) -> None:
+        self._columns = ItemColumns(rows)
+        self._texts: dict[str, int] = {"{}": 0}  # many items say the same: each text is read once
+        self._places = np.zeros(rows, np.int32)
 
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        return None
-    number = float(value)
-    return number if np.isfinite(number) else None
+    def put(self, rows: np.ndarray, items: pd.DataFrame) -> None:
+        """``rows`` (c,), each once, are as the table of ``items`` (c,) says."""
+        for name in NUMBERS:
+            self._columns.numbers(name)[rows] = items[name].to_numpy(np.float64)
+        self._code("category", rows, (tuple(map(str, names)) for names in items["categories"]))
+        self._code("brand", rows, ((brand,) if brand else () for brand in items["brand"]))
+        texts = self._texts
+        self._places[rows] = [texts.setdefault(text, len(texts)) for text in items["attributes"]]
 
+    def sell_out(self, rows: np.ndarray) -> None:
+        """Nothing is left of ``rows`` (c,)."""
+        self._columns.numbers("stock")[rows] = 0.0
 
-def _keys(value: object) -> tuple[Key, ...]:
-    if isinstance(value, list | tuple):
-        return tuple(key for each in value if not isinstance(each, list | tuple) for key in _keys(each))
-    if isinstance(value, str):
-        return (value,) if value else ()
-    if isinstance(value, bool):
-        return ((value,),)
-    number = _number(value)
-    return () if number is None else (number,)
+    def done(self) -> ItemColumns:
+        """The columns of what was put."""
+        columns, each = self._columns, ItemColumns(len(self._texts))
+        for row, text in enumerate(self._texts):
+            each._put_attributes(row, object_of(text))
+        for name, attribute in each._attributes.items():
+            if name.startswith(PREFIX):
+                columns._attributes[name] = attribute.at(self._places, rows=columns._room)
+        columns._left_out = each._left_out
+        return columns
+
+    def _code(self, name: str, rows: np.ndarray, values: Iterable[tuple[Key, ...]]) -> None:
+        coded = self._columns._attributes[name].coded
+        assert coded is not None
+        coded.codes[rows] = [coded.code(value) for value in values]
 
 
 def object_of(text: str) -> Mapping[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tailorbird.slate.filtering.columns import MOST_ATTRIBUTES, Attribute, Coded, ItemColumns, key_of
+from tailorbird.slate.filtering.attributes import Attribute, Coded, key_of
+from tailorbird.slate.filtering.columns import MOST_ATTRIBUTES, ItemColumns
 from tailorbird.slate.filtering.parser import parse_filter
 from tailorbird.slate.filtering.terms import (
     Among,

@@ -9,7 +9,8 @@ from tailorbird.models.allowed import Allowed, Blocked
 from tailorbird.models.retrievers.best import best_of_all
 from tailorbird.models.retrievers.grown import GrownIndex
 from tailorbird.models.retrievers.index import VectorIndex
-from tailorbird.models.retrievers.search import Search, lists_of, tuned
+from tailorbird.models.retrievers.lists import Lists
+from tailorbird.models.retrievers.search import Search, tuned
 
 D = 12
 NOTHING = np.zeros(0, np.int64)
@@ -26,8 +27,8 @@ def main(request: pytest.FixtureRequest) -> VectorIndex:
     vectors = _clustered(6_000, seed=1)
     if request.param == "scored whole":
         return VectorIndex.build(vectors)
-    index = lists_of(vectors, seed=1)
-    return VectorIndex(vectors, tuned(Search(lists=index.nlist), vectors, vectors[:60] + 0.1, index), index)
+    lists = Lists.build(vectors, seed=1)
+    return VectorIndex(vectors, tuned(Search(lists=len(lists)), vectors, vectors[:60] + 0.1, lists), lists)
 
 
 @pytest.fixture(scope="module")

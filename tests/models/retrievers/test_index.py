@@ -8,7 +8,8 @@ import pytest
 from tailorbird.models.allowed import Allowed, Blocked
 from tailorbird.models.retrievers.best import best_of_all
 from tailorbird.models.retrievers.index import VectorIndex
-from tailorbird.models.retrievers.search import RECALL, Search, lists_of, tuned
+from tailorbird.models.retrievers.lists import Lists
+from tailorbird.models.retrievers.search import RECALL, Search, SearchAsked, tuned
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +35,8 @@ def many() -> np.ndarray:
 @pytest.fixture(scope="module")
 def searched(many: np.ndarray) -> VectorIndex:
     """An index that searches, however quick it would be to score all here."""
-    index = lists_of(many, seed=1)
-    return VectorIndex(many, tuned(Search(lists=index.nlist), many, many[:60] + 0.1, index), index)
+    lists = Lists.build(many, seed=1)
+    return VectorIndex(many, tuned(Search(lists=len(lists)), many, many[:60] + 0.1, lists), lists)
 
 
 def _recall(index: VectorIndex, queries: np.ndarray, allowed: Allowed, k: int) -> float:
@@ -86,3 +87,34 @@ def test_an_index_survives_the_disk(searched: VectorIndex, tmp_path: Path) -> No
     for one, other in zip(loaded.ask(searched.vectors[:5]), searched.ask(searched.vectors[:5]), strict=True):
         everything = Allowed.all_but(len(loaded))
         np.testing.assert_array_equal(one.best(8, everything), other.best(8, everything))
+
+
+def test_an_index_of_an_older_version_is_searched_too(searched: VectorIndex, tmp_path: Path) -> None:
+    searched.save(tmp_path)
+    for name in ("centres", "reach"):
+        (tmp_path / f"{name}.npy").unlink()
+    loaded = VectorIndex.load(tmp_path)
+    assert _recall(loaded, searched.vectors[:40], Allowed.all_but(len(loaded)), 100) > 0.95
+
+
+def test_every_list_together_finds_what_is_found_without_lists(many: np.ndarray) -> None:
+    lists = Lists.build(many, seed=1)
+    everything, search = Allowed.all_but(len(many)), Search(lists=len(lists), probes=len(lists))
+    for query in many[:20] + 0.1:
+        exact = best_of_all(many @ query, everything.mask(), 50)
+        np.testing.assert_array_equal(SearchAsked(many, query, lists, search).best(50, everything), exact)
+
+
+def test_the_few_long_vectors_are_found_without_a_look_into_every_list() -> None:
+    """As a young network has them: what people came for is long and lies anywhere, the rest is short and lies together."""
+    rng = np.random.default_rng(3)
+    centres = rng.normal(size=(60, 16))
+    rest = centres[rng.integers(0, 60, 30_000)] + 0.1 * rng.normal(size=(30_000, 16))
+    vectors = (0.2 * rest).astype(np.float32)
+    came_for = rng.permutation(len(vectors))[:1_500]
+    vectors[came_for] += 1.5 * rng.normal(size=(len(came_for), 16)).astype(np.float32)
+    queries = rng.normal(size=(60, 16)).astype(np.float32)
+    lists = Lists.build(vectors, seed=1)
+    search = tuned(Search(lists=len(lists)), vectors, queries, lists)
+    assert search.recall >= RECALL
+    assert search.probes < 0.5 * len(lists)
