@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SDK := sdk/js/node_modules/.installed
 TAILORBIRD := $(BIN)/tailorbird
 DATA ?= shop
 DATA_PATH ?=
@@ -29,6 +30,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
+$(SDK): sdk/js/package-lock.json
+	@cd sdk/js && if npm ci --silent --fetch-retries=1; then touch node_modules/.installed; \
+		else echo "no npm, or it found nothing: tests that build the browser SDK skip"; fi
+
 check: setup ## Format, lint, types, import contracts, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -36,11 +41,11 @@ check: setup ## Format, lint, types, import contracts, spelling
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-test: setup ## Run every test, two files at a time, then what starts a cluster; warnings are errors
+test: setup $(SDK) ## Run every test, two files at a time, then what starts a cluster; warnings are errors
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not ray and not server" $(ARGS) || [ $$? -eq 5 ] # 5: ARGS chose none of these
 	$(BIN)/pytest -m "ray or server" $(ARGS) || [ $$? -eq 5 ]
 
-test-fast: setup ## The tests that start no Ray and no server: some minutes
+test-fast: setup $(SDK) ## The tests that start no Ray and no server: some minutes
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not ray and not server and not slow" $(ARGS)
 
 demo: setup ## From raw events to answers over HTTP, then serve until Ctrl-C (DATA=, EVENTS=, ONLINE=, MLFLOW=)

@@ -1,6 +1,7 @@
 """The only place that reads the environment: where things are kept and which engine keeps them."""
 
 import hashlib
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,8 @@ from tailorbird.plumbing.objects import SCHEMES as STORAGE
 from tailorbird.plumbing.objects import ObjectPath
 from tailorbird.plumbing.postgres import SCHEMES as POSTGRES
 from tailorbird.plumbing.postgres import is_postgres, sqlalchemy_address
+
+_is_origin = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?").fullmatch
 
 
 class Settings(BaseSettings):
@@ -45,6 +48,10 @@ class Settings(BaseSettings):
     ray_address: str = Field("", description="Ray cluster for tuning; empty means one on this machine.")
     host: str = Field("127.0.0.1", description="Address that serving binds to.")
     port: int = Field(8000, ge=1, le=65535, description="HTTP port of serving.")
+    cors_origins: str = Field(
+        "",
+        description="Origins of web pages that may call, separated by commas; empty means the platform's own, `*` any.",
+    )
     admin_port: int = Field(
         0,
         ge=0,
@@ -98,6 +105,17 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().resolve()
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _known_origins(cls, listed: str) -> str:
+        origins = [origin.strip() for origin in listed.split(",") if origin.strip()]
+        for origin in origins:
+            if origin != "*" and not _is_origin(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin: scheme://host or scheme://host:port in lower case, without a path"
+                )
+        return ",".join(origins)
+
     @field_validator("storage")
     @classmethod
     def _known_storage(cls, address: str) -> str:
@@ -129,6 +147,11 @@ class Settings(BaseSettings):
     def workspace_key(self) -> str:
         """Tells this workspace from one of the same name elsewhere, without saying where it is."""
         return hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """Those of ``cors_origins``, each by itself."""
+        return tuple(self.cors_origins.split(",")) if self.cors_origins else ()
 
     @property
     def archive_folder(self) -> Path | ObjectPath:

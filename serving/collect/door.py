@@ -9,6 +9,8 @@ from serving.http.problems import shown
 from tailorbird.events.contract import Fault, Fields, faults_of
 from tailorbird.events.schema import Event
 
+WAY_SECONDS = 2.0
+"""A batch may have been so long on its way: a smaller difference says nothing against the sender's clock."""
 _COLUMN_OF = {
     "messageId": "message_id",
     "type": "type",
@@ -41,10 +43,11 @@ def check(
     """Check every event by itself: one bad event costs the others nothing.
 
     ``sent_at`` is the sender's clock at the moment of sending (epoch seconds): a clock that is wrong is wrong by the same
-    amount in every ``timestamp``, so each is moved by ``now - sent_at``.
+    amount in every ``timestamp``, so each is moved by ``now - sent_at``. What the way may have taken is not moved: it
+    differs from batch to batch, and would put what happened close together into another order.
     """
     checked = Checked()
-    shift = 0.0 if sent_at is None else now - sent_at
+    shift = 0.0 if sent_at is None or abs(now - sent_at) < WAY_SECONDS else now - sent_at
     for index, raw in enumerate(batch):
         found = _event(raw, now=now, shift=shift)
         if not isinstance(found, Event):

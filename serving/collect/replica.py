@@ -33,7 +33,7 @@ class Collect:
             workspace=chosen.workspace,
             known_items=KnownItems(chosen.catalog_folder),
         )
-        self._max_body_bytes = chosen.max_body_bytes
+        self._max_body_bytes, self._origins = chosen.max_body_bytes, chosen.allowed_origins
         keep_for_good()
 
     def __serve_build_asgi_app__(self) -> Front:
@@ -45,6 +45,7 @@ class Collect:
             ],
             rest=None,
             max_body_bytes=self._max_body_bytes,
+            origins=self._origins,
             on_shutdown=self.close,
         )
 

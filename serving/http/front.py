@@ -6,13 +6,14 @@ Raw because it is half again as fast as FastAPI here (docs/experiments.md); Fast
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
 from serving import metrics
+from serving.http.cors import CrossOrigin, Headers
 from serving.http.problems import MEDIA_TYPE, ProblemError, method_not_allowed, not_found, too_large, too_slow
 
 log = logging.getLogger("ray.serve.tailorbird")
@@ -36,6 +37,11 @@ class Request:
     body: bytes = b""
     argument: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
+    headers: Headers = ()
+
+    def header(self, name: bytes) -> bytes:
+        """The value of a header, whose name is given in lower case; empty where it is absent."""
+        return next((value for each, value in self.headers if each == name), b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class Answer:
     body: bytes
     status: int = 200
     headers: Mapping[str, str] | None = None
+    media_type: bytes = JSON
 
 
 Handler = Callable[[Request], Awaitable[Answer]]
@@ -80,12 +87,14 @@ class Front:
         rest: Asgi | None,
         max_body_bytes: int,
         body_seconds: float = BODY_SECONDS,
+        origins: Sequence[str] = (),
         on_shutdown: Callable[[], object] = lambda: None,
     ) -> None:
         self._exact = {(route.method, route.prefix): route for route in routes if route.suffix is None}
         self._routes = routes
         self._rest = rest
         self._max_body_bytes, self._body_seconds = max_body_bytes, body_seconds
+        self._cross_origin = CrossOrigin(origins)
         self._on_shutdown = on_shutdown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,6 +104,18 @@ class Front:
             return
         if scope["type"] != "http":
             return
+        try:
+            asks, allowed = self._cross_origin.judge(scope["method"], scope["headers"])
+        except ProblemError as problem:
+            await _respond(send, _refused(problem))
+            return
+        sending = _adding(allowed, send) if allowed else send
+        if asks:
+            await _respond(sending, Answer(b""))
+            return
+        await self._call(scope, receive, sending)
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         route = self._exact.get((scope["method"], path))
         argument = ""
@@ -104,8 +125,8 @@ class Front:
                 await self._other(scope, receive, send, path)
                 return
         started = time.perf_counter()
-        answer, media_type = await self._answered(route, argument, scope, receive)
-        await _respond(send, answer, media_type)
+        answer = await self._answered(route, argument, scope, receive)
+        await _respond(send, answer)
         metrics.observe_request(route.name, answer.status, time.perf_counter() - started)
 
     def _search(self, method: str, path: str) -> tuple[Route | None, str]:
@@ -122,18 +143,16 @@ class Front:
             await self._rest(scope, receive, send)
             return
         problem = method_not_allowed(scope["method"], path, allowed) if allowed else not_found(path)
-        await _respond(send, _refused(problem), MEDIA_TYPE)
+        await _respond(send, _refused(problem))
 
-    async def _answered(
-        self, route: Route, argument: str, scope: Scope, receive: Receive
-    ) -> tuple[Answer, bytes]:
+    async def _answered(self, route: Route, argument: str, scope: Scope, receive: Receive) -> Answer:
         try:
             body = b"" if route.method == "GET" else await self._body(scope, receive)
             raw_query = scope["query_string"]
             query = dict(parse_qsl(raw_query.decode("latin-1"), keep_blank_values=True)) if raw_query else {}
-            return await route.handler(Request(body, argument, query)), JSON
+            return await route.handler(Request(body, argument, query, scope["headers"]))
         except ProblemError as problem:
-            return _refused(problem), MEDIA_TYPE
+            return _refused(problem)
         except Exception:
             log.exception("%s failed", route.name)
             failure = ProblemError(
@@ -142,7 +161,7 @@ class Front:
                 f"{route.name} failed on our side",
                 remedy="try again; the operator finds the cause in the replica's log",
             )
-            return _refused(failure), MEDIA_TYPE
+            return _refused(failure)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         message = await receive()
@@ -183,16 +202,25 @@ class Front:
 
 
 def _refused(problem: ProblemError) -> Answer:
-    return Answer(problem.body(), problem.status, problem.headers)
+    return Answer(problem.body(), problem.status, problem.headers, MEDIA_TYPE)
 
 
-async def _respond(send: Send, answer: Answer, media_type: bytes) -> None:
+def _adding(headers: Headers, send: Send) -> Send:
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    return sending
+
+
+async def _respond(send: Send, answer: Answer) -> None:
     await send(
         {
             "type": "http.response.start",
             "status": answer.status,
             "headers": [
-                (b"content-type", media_type),
+                (b"content-type", answer.media_type),
                 (b"content-length", b"%d" % len(answer.body)),
                 *((name.encode(), value.encode()) for name, value in (answer.headers or {}).items()),
             ],

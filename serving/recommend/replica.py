@@ -110,13 +110,14 @@ class Recommend:
             demographics=builder.demographics,
             history_length=chosen.history_length,
         )
-        self._noop, self._max_body_bytes = noop, chosen.max_body_bytes
+        self._noop, self._max_body_bytes, self._origins = noop, chosen.max_body_bytes, chosen.allowed_origins
         self._arms.start()
         self._heartbeat.start()
         keep_for_good()
 
     def __serve_build_asgi_app__(self) -> Front:
         """The HTTP edge, made in the replica once the parts above stand."""
+        from serving.http.sdk import sdk_routes
         from serving.recommend.merge import MergeRoutes
         from serving.recommend.pages import build_pages
 
@@ -130,9 +131,11 @@ class Recommend:
                 Route("similar", "GET", "/v1/items/", service.similar, suffix="/similar"),
                 Route("merge", "POST", "/v1/users/", merge.merge, suffix="/merge"),
                 Route("merge", "DELETE", "/v1/users/", merge.part, suffix="/merge"),
+                *sdk_routes(),
             ],
             rest=build_pages(service, self._traces, merge=merge, noop=self._noop),
             max_body_bytes=self._max_body_bytes,
+            origins=self._origins,
             on_shutdown=self.close,
         )
 

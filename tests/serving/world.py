@@ -19,6 +19,7 @@ from serving.collect.links import LinkService
 from serving.collect.service import CollectService
 from serving.http.front import Front, Route
 from serving.http.schemas import Linked
+from serving.http.sdk import sdk_routes
 from serving.recommend.arms import ServedArms, Standing
 from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.cache import RankingCache
@@ -173,10 +174,12 @@ class World:
                 Route("merge", "DELETE", "/v1/users/", merge.part, suffix="/merge"),
                 Route("events", "POST", "/v1/events", collect.collect),
                 Route("events_health", "GET", "/v1/events/health", collect.health),
+                *sdk_routes(),
             ],
             rest=build_pages(service, self.traces, merge=merge, noop=True),
             max_body_bytes=body,
             body_seconds=0.2,
+            origins=settings.allowed_origins,
         )
 
     def point(self, version: str, alias: str = "champion") -> None:

@@ -80,6 +80,16 @@ def test_a_senders_wrong_clock_is_set_right(world):
     assert event.received_time - event.event_time == pytest.approx(600.0, abs=1e-3)
 
 
+def test_the_way_of_a_batch_is_not_taken_for_a_wrong_clock(world):
+    """Each batch takes another while: moved by it, what happened close together would change places."""
+    for message, second, way in (("m1", 10, 1.5), ("m2", 11, 0.1)):
+        at = dt.datetime.fromtimestamp(toy.NOW - second / 1000, dt.UTC).isoformat()
+        sent = dt.datetime.fromtimestamp(toy.NOW - way, dt.UTC).isoformat()
+        world.post(PATH, {"sentAt": sent, "batch": [view(message, timestamp=at)]})
+    first, second = (entry.record.event_time for entry in world.log.read(world.before).entries)
+    assert first - second == pytest.approx(0.001, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

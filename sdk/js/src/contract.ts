@@ -1,0 +1,63 @@
+/** What goes over the wire: the bodies of /v1/events and /v1/recommendations, in the platform's own names. */
+
+/** What an event may say besides its type; who did it and when is added at capture. */
+export interface About {
+  itemId?: string | undefined;
+  /** The answer that showed the item; by default the one it was last clicked in. */
+  recommendationId?: string | undefined;
+  /** The item's place in that answer, from 0. */
+  position?: number | undefined;
+  /** An amount of money, or the number of a rating. */
+  value?: number | undefined;
+  properties?: Record<string, unknown> | undefined;
+  /** An id of your own, where the same thing may be told twice: it counts once, for good. */
+  messageId?: string | undefined;
+}
+
+export interface Event extends About {
+  type: string;
+  userId?: string | undefined;
+  anonymousId: string;
+  sessionId: string;
+  context: Context;
+}
+
+export interface Context {
+  device: string;
+  referrer: string;
+  consent: true;
+}
+
+/** What may be asked of /v1/recommendations besides who asks. */
+export interface Question {
+  scenario?: string;
+  numResults?: number;
+  itemId?: string;
+  filter?: string | Record<string, unknown>;
+  includeItemIds?: string[];
+  excludeItemIds?: string[];
+  boost?: { filter: string; by: number }[];
+  pin?: { itemId: string; place: number }[];
+  maxPerCategory?: number;
+  maxPerBrand?: number;
+  explain?: boolean;
+  cursor?: string;
+}
+
+export interface Item {
+  itemId: string;
+  score: number;
+  sources: string[];
+  reasons: string[];
+}
+
+export interface Answer {
+  recommendationId: string;
+  items: Item[];
+  model: { name: string; version: string };
+  arm: string;
+  fallback: string | null;
+  partial: boolean;
+  cursor: string | null;
+  tookMs: number;
+}

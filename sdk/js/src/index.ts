@@ -1,0 +1,265 @@
+/** The browser SDK: `start()` tells a Tailorbird platform what people do on a page, and fills slots with what it answers. */
+
+import type { About, Answer, Context, Question } from "./contract.js";
+import { KEPT, openPerson } from "./person.js";
+import { openQueue } from "./queue.js";
+import { render, type Slot, type SlotOptions } from "./slot.js";
+import { deviceOf, refused, sourceOf } from "./page.js";
+import { openStore } from "./store.js";
+import { watchClicks, watchHovers, watchImpressions, watchScroll } from "./watch.js";
+
+export type { About, Answer, Context, Item, Question } from "./contract.js";
+export type { Shown, Slot, SlotOptions } from "./slot.js";
+
+const ANSWER_MS = 5_000;
+
+export interface Options {
+  /** Where the platform answers, without a slash at the end; by default the page's own origin. */
+  endpoint?: string;
+  /** True where the person has agreed, as this page knows; otherwise `consent(true)` says so, and the device remembers. */
+  consent?: boolean;
+  /** The item whose page this is. */
+  item?: string | undefined;
+  /** Who is logged in. */
+  user?: string | undefined;
+  /** False: nothing is told that the page does not tell itself. */
+  auto?: boolean;
+  /** True: what goes wrong is written to the console. */
+  debug?: boolean;
+}
+
+export interface Tailorbird {
+  /** Whether anything is kept and sent; with an argument, the person's word. Withdrawing deletes the ids and what waits. */
+  consent(given?: boolean): boolean;
+  /** Tell of anything: a type of the contract, or one of your own in lower case. */
+  track(type: string, about?: About): void;
+  /** A page was opened: of `itemId`, where it shows one. */
+  page(itemId?: string): void;
+  view(itemId: string, about?: About): void;
+  search(query: string, properties?: Record<string, unknown>): void;
+  addToCart(itemId: string, about?: About): void;
+  /** One item or many of an order; with `orderId`, a page that is loaded again counts once. */
+  purchase(items: string | ({ itemId: string } & About)[], about?: About & { orderId?: string }): void;
+  /** A login: what was done under the anonymous id belongs to the user. Again the same is nothing new. */
+  identify(userId: string): void;
+  /** The device is somebody else's from now on. */
+  logout(): void;
+  /** Ask; null where nobody answers in time, or before consent. */
+  recommend(question?: Question, withoutConsent?: boolean): Promise<Answer | null>;
+  /** Fill an element with recommendations. */
+  slot(element: HTMLElement, options?: SlotOptions): Slot;
+  /** Find marked items and slots that were added to the page. */
+  scan(root?: ParentNode): void;
+  /** Send what waits, now. */
+  flush(): Promise<void>;
+}
+
+export const start = (options: Options = {}): Tailorbird => {
+  const endpoint = options.endpoint ?? "";
+  const warn = (what: unknown): void => {
+    if (options.debug) console.warn("tailorbird:", what);
+  };
+  // Whatever fails here must not fail in the page.
+  const safe =
+    <A extends unknown[]>(work: (...given: A) => void) =>
+    (...given: A): void => {
+      try {
+        work(...given);
+      } catch (error) {
+        warn(error);
+      }
+    };
+
+  const store = openStore(() => localStorage);
+  const person = openPerson(store, sourceOf);
+  const allowed = (): boolean => !refused() && !!person.now();
+  const queue = openQueue(store, `${endpoint}/v1/events`, allowed, warn);
+  const device = deviceOf();
+  const slots = new Map<HTMLElement, Slot>();
+  let observe: ((items: Iterable<HTMLElement>) => void) | undefined;
+  let newPage: (() => void) | undefined;
+
+  const track = safe((type: string, about: About = {}) => {
+    const who = !refused() && person.now();
+    if (!who) return;
+    const { itemId, recommendationId, position, ...rest } = about;
+    const [, source, place] = (!recommendationId && who.r.find(([item]) => item === itemId)) || [];
+    const context: Context = { device, referrer: who.f, consent: true };
+    queue.push({
+      ...rest,
+      type,
+      itemId,
+      recommendationId: recommendationId ?? source,
+      position: recommendationId ? position : (position ?? place),
+      userId: who.u,
+      anonymousId: who.a,
+      sessionId: who.s,
+      context,
+    });
+  });
+
+  const page = (itemId?: string): void => {
+    newPage?.();
+    track(itemId ? "view" : "page", { itemId, properties: { path: location.pathname } });
+  };
+
+  const recommend = async (question: Question = {}, withoutConsent = false): Promise<Answer | null> => {
+    const who = !refused() && person.now();
+    if (!who && !withoutConsent) return null;
+    const told = who
+      ? { ...(who.u ? { userId: who.u } : { anonymousId: who.a }), sessionId: who.s, context: { device, referrer: who.f } }
+      : {};
+    const stop = new AbortController();
+    const out = setTimeout(() => stop.abort(), ANSWER_MS);
+    try {
+      const reply = await fetch(`${endpoint}/v1/recommendations`, {
+        method: "POST",
+        body: JSON.stringify({ ...question, ...told }),
+        credentials: "omit",
+        signal: stop.signal,
+      });
+      if (reply.ok) return await reply.json();
+      warn(reply.status);
+    } catch (error) {
+      warn(error);
+    } finally {
+      clearTimeout(out);
+    }
+    return null;
+  };
+
+  const slot = (element: HTMLElement, given: SlotOptions = {}): Slot => {
+    const { template = element?.querySelector("template"), details, withoutConsent, ...question } = given;
+    const fillIt = async (): Promise<boolean> => {
+      try {
+        const answer = template && (await recommend(question, withoutConsent));
+        if (!answer || !answer.items.length) return false;
+        const shown = await render(element, template, answer, details);
+        observe?.(shown);
+        return true;
+      } catch (error) {
+        warn(error);
+        return false;
+      }
+    };
+    const made = { refresh: () => queue.flush().then(fillIt) };
+    slots.set(element, made);
+    fillIt();
+    return made;
+  };
+
+  const scan = safe((root: ParentNode = document) => {
+    observe?.(root.querySelectorAll<HTMLElement>("[data-tb-item]"));
+    for (const element of root.querySelectorAll<HTMLElement>("[data-tb-slot]"))
+      if (!slots.has(element)) {
+        const { tbSlot, tbCount, tbFor } = element.dataset;
+        slot(element, {
+          ...(tbSlot && { scenario: tbSlot }),
+          ...(tbCount && { numResults: Number(tbCount) }),
+          ...(tbFor && { itemId: tbFor }),
+          withoutConsent: "tbAnonymous" in element.dataset,
+        });
+      }
+  });
+
+  const identify = safe((userId: string) => {
+    if (!refused() && person.login(userId)) track("identify");
+  });
+
+  // Once, when consent is there: before it, nothing is even listened to.
+  let begun = false;
+  const begin = safe(() => {
+    if (begun || !allowed()) return;
+    begun = true;
+    let leaving = (): void => {};
+    if (options.auto !== false) {
+      observe = watchImpressions(track, safe);
+      newPage = watchScroll(track, safe);
+      leaving = watchHovers(track, safe);
+      watchClicks(track, safe, ({ itemId, recommendationId, position }) => {
+        if (itemId && recommendationId) person.clicked(itemId, recommendationId, position);
+      });
+    }
+    const leave = safe(() => {
+      leaving();
+      queue.leave();
+    });
+    addEventListener("pagehide", leave);
+    document.addEventListener("visibilitychange", () => document.hidden && leave());
+    addEventListener("online", queue.retry);
+    addEventListener(
+      "pageshow",
+      safe((event: PageTransitionEvent) => {
+        if (!event.persisted) return;
+        if (options.auto !== false) page(options.item);
+        queue.flush();
+      }),
+    );
+  });
+  const enter = (): void => {
+    begin();
+    if (!begun) return;
+    if (options.user) identify(options.user);
+    if (options.auto !== false) page(options.item);
+    scan();
+    queue.flush();
+  };
+
+  const consent = (given?: boolean): boolean => {
+    safe(() => {
+      if (given === false) {
+        queue.clear();
+        person.withdraw();
+      } else if (given && !refused() && !person.now()) {
+        person.grant();
+        enter();
+        for (const { refresh } of slots.values()) refresh();
+      }
+    })();
+    return allowed();
+  };
+
+  safe(() => {
+    if (refused()) consent(false);
+    // Another tab withdrew; what this one wrote meanwhile goes too.
+    addEventListener(
+      "storage",
+      safe(({ key, oldValue, newValue }: StorageEvent) => {
+        const left = person.now();
+        if (key === KEPT && !newValue && (!left || oldValue?.includes(left.a))) consent(false);
+      }),
+    );
+    const go = safe(() => {
+      if (options.consent && !refused()) person.grant();
+      enter();
+      if (!begun) scan(); // slots that ask without consent
+      if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => scan());
+    });
+    if ((document as { prerendering?: boolean }).prerendering)
+      document.addEventListener("prerenderingchange", go, { once: true });
+    else go();
+  })();
+
+  return {
+    consent,
+    track,
+    page,
+    recommend,
+    slot,
+    scan,
+    identify,
+    flush: queue.flush,
+    view: (itemId, about) => track("view", { ...about, itemId }),
+    search: (query, properties) => track("search", { properties: { ...properties, query } }),
+    addToCart: (itemId, about) => track("add_to_cart", { ...about, itemId }),
+    purchase: safe((items, { orderId, ...about } = {}) => {
+      for (const each of typeof items === "string" ? [{ itemId: items }] : items)
+        track("purchase", {
+          ...about,
+          ...each,
+          ...(orderId && { messageId: `order:${orderId}:${each.itemId}`, properties: { ...about.properties, ...each.properties, orderId } }),
+        });
+    }),
+    logout: safe(person.logout),
+  };
+};

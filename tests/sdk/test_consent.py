@@ -1,0 +1,112 @@
+"""Nothing is kept or sent before consent, nothing after its withdrawal, and signals that say no are heard; in a real Chromium."""
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from tests.sdk.site import TILES, Site
+
+pytestmark = pytest.mark.browser
+ASKING = f'<script src="/sdk.js"></script><main>{TILES}</main>'
+KEPT = "Object.keys(localStorage).filter(key => key.startsWith('tailorbird'))"
+
+
+def act(page: Page) -> None:
+    """Everything that would be told."""
+    page.click("text=+ >> nth=0")
+    page.evaluate(
+        "tailorbird.view('i1'); tailorbird.identify('ann'); tailorbird.purchase('i1'); tailorbird.logout()"
+    )
+    assert page.evaluate("tailorbird.recommend()") is None
+    page.evaluate("tailorbird.flush()")
+    page.wait_for_timeout(1_500)  # longer than a batch waits, and than an impression takes
+
+
+def test_nothing_is_kept_or_sent_before_consent(site: Site, page: Page, device: BrowserContext) -> None:
+    site.pages["/"] = ASKING
+    page.goto(site.address)
+    act(page)
+    page.goto(site.address)
+    assert page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+    assert device.cookies() == []
+    assert site.asked == []
+    assert page.evaluate("tailorbird.consent(true)")
+    page.click("text=+ >> nth=1")
+    told = site.wait_for(2)
+    assert [(event.type, event.item_id) for event in told[:2]] == [("page", None), ("add_to_cart", "i1")]
+
+
+def test_consent_is_remembered_by_the_device(site: Site, page: Page) -> None:
+    site.pages["/"] = ASKING
+    page.goto(site.address)
+    page.evaluate("tailorbird.consent(true)")
+    page.goto(site.address)
+    assert page.evaluate("tailorbird.consent()")
+    assert [event.type for event in site.wait_for(2)] == ["page", "page"]
+
+
+def test_withdrawing_clears_the_ids_and_what_waits_in_every_tab(
+    site: Site, page: Page, device: BrowserContext
+) -> None:
+    other = device.new_page()
+    page.goto(site.address)
+    other.goto(site.address)
+    site.wait_for(2)
+    page.wait_for_function(f"{KEPT}.length == 1")
+    device.set_offline(True)
+    for each in (page, other):
+        each.evaluate("tailorbird.view('i1')")
+    page.evaluate("tailorbird.consent(false)")
+    assert page.evaluate(KEPT) == []
+    device.set_offline(False)
+    asked = len(site.asked)
+    act(page)
+    act(other)
+    assert not page.evaluate("tailorbird.consent()")
+    assert not other.evaluate("tailorbird.consent()")
+    assert page.evaluate(KEPT) == []
+    page.close()
+    other.close()
+    assert len(site.asked) == asked
+    assert "i1" not in [event.item_id for event in site.events()]
+
+
+def test_consent_that_is_given_again_is_a_new_person(site: Site, page: Page) -> None:
+    page.goto(site.address)
+    page.evaluate("tailorbird.view('i0'); tailorbird.flush()")
+    site.wait_for(2)
+    page.evaluate("tailorbird.consent(false); tailorbird.consent(true); tailorbird.view('i1')")
+    before, after = (
+        next(event.anonymous_id for event in site.wait_for(4) if event.item_id == item)
+        for item in ("i0", "i1")
+    )
+    assert before != after
+
+
+@pytest.mark.parametrize(
+    "signal", ["globalPrivacyControl', {value: true}", "doNotTrack', {value: '1'}"], ids=["gpc", "dnt"]
+)
+def test_a_signal_that_says_no_is_heard(site: Site, device: BrowserContext, signal: str) -> None:
+    page = device.new_page()
+    page.goto(site.address)
+    site.wait_for(1)
+    page.evaluate("tailorbird.flush()")
+    device.add_init_script(f"Object.defineProperty(navigator, '{signal})")
+    page.goto(site.address)
+    told, asked = len(site.events()), len(site.asked)
+    assert page.evaluate(KEPT) == []
+    assert not page.evaluate("tailorbird.consent(true)")
+    act(page)
+    assert page.evaluate(KEPT) == []
+    assert (len(site.events()), len(site.asked)) == (told, asked)
+
+
+def test_a_slot_may_ask_without_consent_and_without_ids(site: Site, page: Page) -> None:
+    site.pages["/"] = (
+        '<script src="/sdk.js"></script><div data-tb-slot="home" data-tb-anonymous>'
+        "<template><p>{{itemId}}</p></template></div>"
+    )
+    page.goto(site.address)
+    page.wait_for_selector("[data-tb-item]")
+    ((_, asked),) = site.asked
+    assert not {"userId", "anonymousId", "sessionId", "context"} & set(asked)
+    assert page.evaluate(KEPT) == []
