@@ -8,7 +8,7 @@ const served = process.argv[2] ? `${out}/sdk.js` : "../../serving/http/sdk.js";
 const shared = {
   bundle: true,
   minify: true,
-  target: "es2020",
+  target: "es2021",
   legalComments: "none",
   logLevel: "warning",
 };

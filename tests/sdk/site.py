@@ -19,7 +19,9 @@ TILES = "".join(
     f'<a href="/item/i{n}">i{n}</a> <button data-tb-event="add_to_cart">+</button></div>'
     for n in range(3)
 )
-HOME = f'<script src="/sdk.js" data-consent="granted"></script><main>{TILES}</main>'
+BARE = '<script src="/sdk.js" data-consent="granted"></script>'
+"""Tells of itself that it was opened, and nothing more."""
+HOME = f"{BARE}<main>{TILES}</main>"
 
 
 @dataclass
@@ -70,11 +72,11 @@ class Site:
         found = [entry.record for entry in self.world.log.read(self.world.before).entries]
         return sorted(found, key=lambda event: event.event_time)
 
-    def wait_for(self, count: int, *, seconds: float = 20) -> list[Event]:
-        """The events once there are so many, or fails with what there is."""
+    def wait_for(self, count: int, kind: str = "", *, seconds: float = 20) -> list[Event]:
+        """The events, those of one type if it is named, once there are so many; fails with what there is."""
         deadline = time.monotonic() + seconds
-        while len(found := self.events()) < count:
-            assert time.monotonic() < deadline, [(event.type, event.item_id) for event in found]
+        while len(found := [event for event in self.events() if kind in ("", event.type)]) < count:
+            assert time.monotonic() < deadline, [(event.type, event.item_id) for event in self.events()]
             time.sleep(0.02)
         return found
 

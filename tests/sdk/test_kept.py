@@ -11,6 +11,7 @@ from tests.sdk.site import EVENTS, HOME, Fault, Site
 pytestmark = pytest.mark.browser
 QUIET = '<script src="/sdk.js" data-consent="granted" data-auto="off"></script>'
 WAITING = "Object.keys(localStorage).filter(key => key.startsWith('tailorbird.q.')).length"
+"""How many parcels wait: what happened is kept within a tenth of a second, and by `flush` at once."""
 
 
 @pytest.fixture
@@ -34,7 +35,8 @@ def test_a_tab_that_is_closed_in_the_middle_has_told_all(site: Site, page: Page)
     page.click("text=+ >> nth=2")
     page.click("text=+ >> nth=1")
     page.close()
-    assert [event.item_id for event in site.wait_for(3)] == [None, "i2", "i1"]
+    assert [event.item_id for event in site.wait_for(2, "add_to_cart")] == ["i2", "i1"]
+    assert len([event for event in site.events() if event.type == "page"]) == 1
 
 
 def test_what_was_handed_over_and_not_acknowledged_counts_once(quiet: Site, device: BrowserContext) -> None:
@@ -71,12 +73,12 @@ def test_a_network_that_comes_back_is_noticed_at_once(
 ) -> None:
     page.goto(quiet.address)
     device.set_offline(True)
-    for item in ("i0", "i1", "i2"):
-        view(page, item)
-        page.evaluate("tailorbird.flush()")
+    view(page, "i0", "i1")
+    for _ in range(8):
+        page.evaluate("tailorbird.flush()")  # of itself it would wait minutes by now
     device.set_offline(False)
-    quiet.wait_for(3, seconds=8)  # of itself it would wait longer each time
-    assert items(quiet) == ["i0", "i1", "i2"]
+    quiet.wait_for(2)
+    assert items(quiet) == ["i0", "i1"]
 
 
 @pytest.mark.parametrize("status", [429, 500])
@@ -158,7 +160,7 @@ def test_a_page_that_comes_back_from_the_cache_goes_on(site: Site, page: Page) -
     page.wait_for_url("**/other")
     page.evaluate("history.back()")
     page.wait_for_function("window.persisted === true && window.kept === 'kept'")
-    page.evaluate("tailorbird.view('i2')")
+    page.evaluate("tailorbird.view('i2'); tailorbird.flush()")
     page.wait_for_function(f"{WAITING} == 0")
     told = [event for event in site.events() if event.type != "impression"]
     assert [event.type for event in told] == ["page", "add_to_cart", "page", "view"]
@@ -198,11 +200,11 @@ def test_what_waits_is_bounded_and_the_newest_is_kept(
 ) -> None:
     page.goto(quiet.address)
     device.set_offline(True)
-    page.evaluate("for (let n = 0; n < 4000; n++) tailorbird.view('i' + n)")
+    page.evaluate("for (let n = 0; n < 4000; n++) tailorbird.view('i' + n); tailorbird.flush()")
     size, newest = page.evaluate(
         """() => { const keys = Object.keys(localStorage).filter(key => key.startsWith('tailorbird.q.')).sort();
             return [keys.reduce((sum, key) => sum + localStorage[key].length, 0),
-                    JSON.parse(localStorage[keys.at(-1)]).itemId] }"""
+                    JSON.parse(`[${localStorage[keys.at(-1)]}]`).at(-1).itemId] }"""
     )
     assert 400_000 < size <= 500_000
     assert newest == "i3999"
@@ -213,7 +215,7 @@ def test_an_entry_that_is_broken_costs_the_others_nothing(quiet: Site, page: Pag
     page.evaluate("localStorage['tailorbird.q.2026-01'] = '{'; localStorage['tailorbird.q.x'] = '!'")
     for n in range(5):
         view(page, f"i{n}")
-    page.evaluate("tailorbird.track('NO TYPE'); tailorbird.view('i5')")
+    page.evaluate("tailorbird.track('NO TYPE'); tailorbird.view('i5'); tailorbird.flush()")
     page.wait_for_function(f"{WAITING} == 0")
     assert items(quiet) == [f"i{n}" for n in range(6)]
 
@@ -245,7 +247,7 @@ def test_a_blocked_endpoint_is_felt_by_nobody(site: Site, page: Page) -> None:
     page.evaluate("tailorbird.flush()")
     assert page.evaluate("tailorbird.recommend()") is None
     assert page.locator("[data-tb-slot] p").inner_text() == "as it was"
-    assert page.evaluate(WAITING) == 2
+    assert page.evaluate(WAITING) >= 1
     assert site.asked == []
 
 

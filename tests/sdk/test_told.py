@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from tests.sdk.site import HOME, TILES, Site
+from tests.sdk.site import BARE, HOME, TILES, Site
 
 pytestmark = pytest.mark.browser
 
@@ -17,17 +17,18 @@ def kinds(events) -> list[str]:
 def test_three_lines_tell_of_a_visit(site: Site, page: Page) -> None:
     page.goto(f"{site.address}/?q=secret")
     page.click("text=i1")
-    seen, clicked, *_ = site.wait_for(3)
-    assert (seen.type, seen.properties) == ("page", {"path": "/"})
-    assert (clicked.type, clicked.item_id) == ("click", "i1")
-    assert (clicked.recommendation_id, clicked.position) == ("r1", 1)
-    assert re.fullmatch("[0-9a-f]{32}", clicked.anonymous_id or "")
+    (clicked,) = site.wait_for(1, "click")
+    (seen,) = (event for event in site.events() if event.type == "page" and event.properties["path"] == "/")
+    assert seen.event_time < clicked.event_time
+    assert (clicked.item_id, clicked.recommendation_id, clicked.position) == ("i1", "r1", 1)
+    assert re.fullmatch("[0-9a-f-]{36}", clicked.anonymous_id or "")
     assert clicked.context == {"device": "desktop", "referrer": "direct", "consent": True}
     assert {event.session_id for event in site.events()} == {seen.session_id}
     assert {event.anonymous_id for event in site.events()} == {seen.anonymous_id}
 
 
 def test_every_kind_that_a_page_tells_arrives_in_its_order(site: Site, page: Page) -> None:
+    site.pages["/"] = BARE
     page.goto(site.address)
     page.evaluate(
         """() => {
@@ -48,6 +49,7 @@ def test_every_kind_that_a_page_tells_arrives_in_its_order(site: Site, page: Pag
 
 
 def test_an_order_whose_page_is_loaded_again_counts_once(site: Site, page: Page) -> None:
+    site.pages["/"] = BARE
     for _ in range(3):
         page.goto(site.address)
         page.evaluate("tailorbird.purchase('i1', {value: 5, orderId: 'o-7'}); tailorbird.flush()")
@@ -62,14 +64,15 @@ def test_an_item_half_visible_for_a_second_is_an_impression_once(site: Site, pag
         HOME + '<div style="height:5000px"></div><div id="far">' + TILES.replace("i2", "i9") + "</div>"
     )
     page.goto(site.address)
-    shown = [event for event in site.wait_for(4) if event.type == "impression"]
+    shown = site.wait_for(3, "impression")
     assert [(event.item_id, event.position) for event in shown] == [("i0", 0), ("i1", 1), ("i2", 2)]
     page.evaluate("scrollTo(0, 9999); setTimeout(() => scrollTo(0, 0), 400)")  # too short to count
     page.wait_for_timeout(2500)
     page.evaluate("scrollTo(0, 9999)")
     page.locator("#far .tile").last.scroll_into_view_if_needed()
-    found = site.wait_for(4 + 3 + 1)
-    shown = [event.item_id for event in found if event.type == "impression"]
+    shown = [event.item_id for event in site.wait_for(6, "impression")]
+    page.evaluate("tailorbird.flush()")
+    assert len(site.wait_for(6, "impression")) == 6
     assert shown == ["i0", "i1", "i2", "i0", "i1", "i9"]
 
 
@@ -79,7 +82,8 @@ def test_scroll_depth_is_told_once(site: Site, page: Page) -> None:
     for place in (3000, 0, 6000, 99999, 0):
         page.evaluate(f"scrollTo(0, {place})")
         page.wait_for_timeout(350)
-    depths = [event.properties["depth"] for event in site.wait_for(4) if event.type == "scroll"]
+    page.evaluate("tailorbird.flush()")
+    depths = [event.properties["depth"] for event in site.wait_for(3, "scroll")]
     assert depths == [25, 50, 100]
 
 
@@ -91,7 +95,7 @@ def test_dwelling_with_the_mouse_is_a_hover(site: Site, page: Page) -> None:
     page.wait_for_timeout(100)
     page.hover("text=i2")
     page.wait_for_timeout(100)
-    (hover,) = [event for event in site.wait_for(5) if event.type == "hover"]
+    (hover,) = site.wait_for(1, "hover")
     assert (hover.item_id, hover.position) == ("i0", 0)
     assert 1.2 <= hover.properties["seconds"] < 5
 
@@ -99,8 +103,9 @@ def test_dwelling_with_the_mouse_is_a_hover(site: Site, page: Page) -> None:
 def test_a_button_says_its_own_type(site: Site, page: Page) -> None:
     page.goto(site.address)
     page.click(".tile button >> nth=1")
-    told = site.wait_for(2)[1]
-    assert (told.type, told.item_id, told.recommendation_id, told.position) == ("add_to_cart", "i1", "r1", 1)
+    (told,) = site.wait_for(1, "add_to_cart")
+    assert (told.item_id, told.recommendation_id, told.position) == ("i1", "r1", 1)
+    assert "click" not in kinds(site.events())
 
 
 def test_what_was_clicked_in_an_answer_is_bought_in_its_name(site: Site, page: Page) -> None:
@@ -109,13 +114,15 @@ def test_what_was_clicked_in_an_answer_is_bought_in_its_name(site: Site, page: P
     page.click("text=i1")
     page.wait_for_url("**/item/i1")
     page.evaluate("tailorbird.purchase('i1', {value: 9}); tailorbird.purchase('i2', {value: 9})")
-    view, bought, other = site.wait_for(5)[-3:]
-    assert (view.type, view.item_id, view.recommendation_id, view.position) == ("view", "i1", "r1", 1)
+    bought, other = site.wait_for(2, "purchase")
+    (view,) = site.wait_for(1, "view")
+    assert (view.item_id, view.recommendation_id, view.position) == ("i1", "r1", 1)
     assert (bought.recommendation_id, bought.position) == ("r1", 1)
     assert (other.recommendation_id, other.position) == (None, None)
 
 
 def test_a_login_joins_and_a_logout_renews(site: Site, page: Page) -> None:
+    site.pages["/"] = BARE
     page.goto(site.address)
     page.evaluate(
         """() => {
@@ -133,6 +140,7 @@ def test_a_login_joins_and_a_logout_renews(site: Site, page: Page) -> None:
 
 
 def test_a_clock_that_is_wrong_is_set_right(site: Site, page: Page) -> None:
+    site.pages["/"] = BARE
     page.clock.install(time="2031-01-01T00:00:00Z")
     page.goto(site.address)
     page.evaluate("tailorbird.view('i1')")
@@ -153,8 +161,7 @@ def test_slots_render_and_carry_their_answer(site: Site, page: Page) -> None:
     assert first.get_attribute("href") == "/item/i0?at=0"
     answer = page.locator("[data-tb-item]").first.get_attribute("data-tb-rec")
     page.click("text=item i1")
-    found = site.wait_for(3)
-    clicked = next(event for event in found if event.type == "click")
+    (clicked,) = site.wait_for(1, "click")
     assert (clicked.item_id, clicked.recommendation_id, clicked.position) == ("i1", answer, 1)
     asked = next(body for path, body in site.asked if path == "/v1/recommendations")
     assert asked["anonymousId"] == clicked.anonymous_id

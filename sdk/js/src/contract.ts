@@ -30,18 +30,18 @@ export interface Context {
 
 /** What may be asked of /v1/recommendations besides who asks. */
 export interface Question {
-  scenario?: string;
-  numResults?: number;
-  itemId?: string;
-  filter?: string | Record<string, unknown>;
-  includeItemIds?: string[];
-  excludeItemIds?: string[];
-  boost?: { filter: string; by: number }[];
-  pin?: { itemId: string; place: number }[];
-  maxPerCategory?: number;
-  maxPerBrand?: number;
-  explain?: boolean;
-  cursor?: string;
+  scenario?: string | undefined;
+  numResults?: number | undefined;
+  itemId?: string | undefined;
+  filter?: string | Record<string, unknown> | undefined;
+  includeItemIds?: string[] | undefined;
+  excludeItemIds?: string[] | undefined;
+  boost?: { filter: string | undefined; by: number }[];
+  pin?: { itemId: string | undefined; place: number }[];
+  maxPerCategory?: number | undefined;
+  maxPerBrand?: number | undefined;
+  explain?: boolean | undefined;
+  cursor?: string | undefined;
 }
 
 export interface Item {

@@ -5,7 +5,7 @@ const LONGEST_MS = 300_000;
 const LONGEST_TOLD_MS = 3_600_000;
 
 /** Milliseconds: doubled with each failure (from 1), jittered; never less than the server's Retry-After (seconds or a date). */
-export const delayOf = (failures: number, told: string | null, now: number, random: number): number => {
+export const delayOf = (failures: number, told: string | null | undefined, now: number, random: number): number => {
   const own = Math.min(LONGEST_MS, FIRST_MS * 2 ** failures) * (0.5 + random / 2);
   if (!told) return own;
   const seconds = Number(told);

@@ -1,7 +1,8 @@
 /** Ids and instants: made once, at capture. */
 
-/** 128 random bits in hexadecimal; pages without TLS have no `crypto.randomUUID`. */
+/** 128 random bits; pages without TLS have no `crypto.randomUUID`. */
 export const newId = (): string => {
+  if (crypto.randomUUID) return crypto.randomUUID();
   let id = "";
   for (const byte of crypto.getRandomValues(new Uint8Array(16))) id += (byte + 256).toString(16).slice(1);
   return id;

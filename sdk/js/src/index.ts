@@ -1,10 +1,12 @@
 /** The browser SDK: `start()` tells a Tailorbird platform what people do on a page, and fills slots with what it answers. */
 
-import type { About, Answer, Context, Question } from "./contract.js";
+import { call } from "./call.js";
+import type { About, Answer, Question } from "./contract.js";
 import { KEPT, openPerson } from "./person.js";
 import { openQueue } from "./queue.js";
 import { render, type Slot, type SlotOptions } from "./slot.js";
-import { deviceOf, refused, sourceOf } from "./page.js";
+import { deviceOf, refused } from "./page.js";
+import { on, safe, speak, warn } from "./safe.js";
 import { openStore } from "./store.js";
 import { watchClicks, watchHovers, watchImpressions, watchScroll } from "./watch.js";
 
@@ -54,47 +56,35 @@ export interface Tailorbird {
   flush(): Promise<void>;
 }
 
-export const start = (options: Options = {}): Tailorbird => {
-  const endpoint = options.endpoint ?? "";
-  const warn = (what: unknown): void => {
-    if (options.debug) console.warn("tailorbird:", what);
-  };
-  // Whatever fails here must not fail in the page.
-  const safe =
-    <A extends unknown[]>(work: (...given: A) => void) =>
-    (...given: A): void => {
-      try {
-        work(...given);
-      } catch (error) {
-        warn(error);
-      }
-    };
-
+export const start = ({ endpoint = "", auto = true, ...options }: Options = {}): Tailorbird => {
+  if (options.debug) speak();
   const store = openStore(() => localStorage);
-  const person = openPerson(store, sourceOf);
-  const allowed = (): boolean => !refused() && !!person.now();
-  const queue = openQueue(store, `${endpoint}/v1/events`, allowed, warn);
+  const person = openPerson(store);
+  const allowed = (): ReturnType<typeof person.now> => (refused() ? undefined : person.now());
+  const queue = openQueue(store, `${endpoint}/v1/events`, allowed, person.keep);
   const device = deviceOf();
   const slots = new Map<HTMLElement, Slot>();
   let observe: ((items: Iterable<HTMLElement>) => void) | undefined;
   let newPage: (() => void) | undefined;
 
-  const track = safe((type: string, about: About = {}) => {
-    const who = !refused() && person.now();
+  const track = safe((type: string, { itemId, recommendationId, position, ...rest }: About = {}) => {
+    const who = allowed();
     if (!who) return;
-    const { itemId, recommendationId, position, ...rest } = about;
-    const [, source, place] = (!recommendationId && who.r.find(([item]) => item === itemId)) || [];
-    const context: Context = { device, referrer: who.f, consent: true };
+    if (!recommendationId) {
+      const [, source, place] = who.r.find(([item]) => item === itemId) ?? [];
+      recommendationId = source;
+      position ??= place;
+    }
     queue.push({
       ...rest,
       type,
       itemId,
-      recommendationId: recommendationId ?? source,
-      position: recommendationId ? position : (position ?? place),
+      recommendationId,
+      position,
       userId: who.u,
       anonymousId: who.a,
       sessionId: who.s,
-      context,
+      context: { device, referrer: who.f, consent: true },
     });
   });
 
@@ -104,28 +94,15 @@ export const start = (options: Options = {}): Tailorbird => {
   };
 
   const recommend = async (question: Question = {}, withoutConsent = false): Promise<Answer | null> => {
-    const who = !refused() && person.now();
+    const who = allowed();
     if (!who && !withoutConsent) return null;
-    const told = who
-      ? { ...(who.u ? { userId: who.u } : { anonymousId: who.a }), sessionId: who.s, context: { device, referrer: who.f } }
-      : {};
-    const stop = new AbortController();
-    const out = setTimeout(() => stop.abort(), ANSWER_MS);
-    try {
-      const reply = await fetch(`${endpoint}/v1/recommendations`, {
-        method: "POST",
-        body: JSON.stringify({ ...question, ...told }),
-        credentials: "omit",
-        signal: stop.signal,
-      });
-      if (reply.ok) return await reply.json();
-      warn(reply.status);
-    } catch (error) {
-      warn(error);
-    } finally {
-      clearTimeout(out);
-    }
-    return null;
+    const told = who && {
+      [who.u ? "userId" : "anonymousId"]: who.u ?? who.a,
+      sessionId: who.s,
+      context: { device, referrer: who.f },
+    };
+    const reply = await call(`${endpoint}/v1/recommendations`, JSON.stringify({ ...question, ...told }), ANSWER_MS);
+    return reply?.told ?? null;
   };
 
   const slot = (element: HTMLElement, given: SlotOptions = {}): Slot => {
@@ -133,8 +110,8 @@ export const start = (options: Options = {}): Tailorbird => {
     const fillIt = async (): Promise<boolean> => {
       try {
         const answer = template && (await recommend(question, withoutConsent));
-        if (!answer || !answer.items.length) return false;
-        const shown = await render(element, template, answer, details);
+        if (!answer?.items.length) return false;
+        const shown = await render(element, template!, answer, details);
         observe?.(shown);
         return true;
       } catch (error) {
@@ -150,16 +127,16 @@ export const start = (options: Options = {}): Tailorbird => {
 
   const scan = safe((root: ParentNode = document) => {
     observe?.(root.querySelectorAll<HTMLElement>("[data-tb-item]"));
-    for (const element of root.querySelectorAll<HTMLElement>("[data-tb-slot]"))
-      if (!slots.has(element)) {
-        const { tbSlot, tbCount, tbFor } = element.dataset;
+    for (const element of root.querySelectorAll<HTMLElement>("[data-tb-slot]")) {
+      const { tbSlot, tbCount, tbFor, tbAnonymous } = element.dataset;
+      if (!slots.has(element))
         slot(element, {
-          ...(tbSlot && { scenario: tbSlot }),
-          ...(tbCount && { numResults: Number(tbCount) }),
-          ...(tbFor && { itemId: tbFor }),
-          withoutConsent: "tbAnonymous" in element.dataset,
+          scenario: tbSlot || undefined,
+          numResults: tbCount ? +tbCount : undefined,
+          itemId: tbFor,
+          withoutConsent: tbAnonymous !== undefined,
         });
-      }
+    }
   });
 
   const identify = safe((userId: string) => {
@@ -168,41 +145,36 @@ export const start = (options: Options = {}): Tailorbird => {
 
   // Once, when consent is there: before it, nothing is even listened to.
   let begun = false;
-  const begin = safe(() => {
-    if (begun || !allowed()) return;
+  const begin = (): void => {
     begun = true;
-    let leaving = (): void => {};
-    if (options.auto !== false) {
-      observe = watchImpressions(track, safe);
-      newPage = watchScroll(track, safe);
-      leaving = watchHovers(track, safe);
-      watchClicks(track, safe, ({ itemId, recommendationId, position }) => {
-        if (itemId && recommendationId) person.clicked(itemId, recommendationId, position);
-      });
+    let leaving: (() => void) | undefined;
+    if (auto) {
+      observe = watchImpressions(track);
+      newPage = watchScroll(track);
+      leaving = watchHovers(track);
+      watchClicks(track, person.clicked);
     }
-    const leave = safe(() => {
-      leaving();
+    const leave = (): void => {
+      leaving?.();
       queue.leave();
+    };
+    on(window, "pagehide", leave);
+    on(document, "visibilitychange", () => document.hidden && leave());
+    on(window, "online", queue.retry);
+    on<PageTransitionEvent>(window, "pageshow", ({ persisted }) => {
+      if (!persisted) return;
+      if (auto) page(options.item);
+      queue.flush();
     });
-    addEventListener("pagehide", leave);
-    document.addEventListener("visibilitychange", () => document.hidden && leave());
-    addEventListener("online", queue.retry);
-    addEventListener(
-      "pageshow",
-      safe((event: PageTransitionEvent) => {
-        if (!event.persisted) return;
-        if (options.auto !== false) page(options.item);
-        queue.flush();
-      }),
-    );
-  });
+  };
   const enter = (): void => {
-    begin();
-    if (!begun) return;
-    if (options.user) identify(options.user);
-    if (options.auto !== false) page(options.item);
+    if (allowed()) {
+      if (!begun) begin();
+      if (options.user) identify(options.user);
+      if (auto) page(options.item);
+      queue.flush();
+    }
     scan();
-    queue.flush();
   };
 
   const consent = (given?: boolean): boolean => {
@@ -216,27 +188,22 @@ export const start = (options: Options = {}): Tailorbird => {
         for (const { refresh } of slots.values()) refresh();
       }
     })();
-    return allowed();
+    return !!allowed();
   };
 
   safe(() => {
     if (refused()) consent(false);
     // Another tab withdrew; what this one wrote meanwhile goes too.
-    addEventListener(
-      "storage",
-      safe(({ key, oldValue, newValue }: StorageEvent) => {
-        const left = person.now();
-        if (key === KEPT && !newValue && (!left || oldValue?.includes(left.a))) consent(false);
-      }),
-    );
-    const go = safe(() => {
+    on<StorageEvent>(window, "storage", ({ key, oldValue, newValue }) => {
+      const left = person.now();
+      if (key === KEPT && !newValue && (!left || oldValue?.includes(left.a))) consent(false);
+    });
+    const go = (): void => {
       if (options.consent && !refused()) person.grant();
       enter();
-      if (!begun) scan(); // slots that ask without consent
-      if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => scan());
-    });
-    if ((document as { prerendering?: boolean }).prerendering)
-      document.addEventListener("prerenderingchange", go, { once: true });
+      if (document.readyState === "loading") on(document, "DOMContentLoaded", () => scan());
+    };
+    if ((document as { prerendering?: boolean }).prerendering) on(document, "prerenderingchange", go);
     else go();
   })();
 
@@ -249,17 +216,18 @@ export const start = (options: Options = {}): Tailorbird => {
     scan,
     identify,
     flush: queue.flush,
+    logout: safe(person.logout),
     view: (itemId, about) => track("view", { ...about, itemId }),
     search: (query, properties) => track("search", { properties: { ...properties, query } }),
     addToCart: (itemId, about) => track("add_to_cart", { ...about, itemId }),
     purchase: safe((items, { orderId, ...about } = {}) => {
       for (const each of typeof items === "string" ? [{ itemId: items }] : items)
         track("purchase", {
+          messageId: orderId && `order:${orderId}:${each.itemId}`,
           ...about,
           ...each,
-          ...(orderId && { messageId: `order:${orderId}:${each.itemId}`, properties: { ...about.properties, ...each.properties, orderId } }),
+          properties: { ...about.properties, ...each.properties, orderId },
         });
     }),
-    logout: safe(person.logout),
   };
 };

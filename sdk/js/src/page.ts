@@ -15,8 +15,8 @@ export const sourceOf = (): string => {
   const { referrer } = document;
   const from = referrer && new URL(referrer).hostname;
   if (!from || from === location.hostname) return "direct";
-  if (/(^|\.)(google|bing|duckduckgo|yahoo|ecosia|qwant|baidu|yandex|startpage)\./.test(from)) return "search";
-  if (/(^|\.)(facebook|instagram|twitter|x|t|tiktok|pinterest|reddit|linkedin|youtube|threads|bsky)\.(com?|net|app)$/.test(from)) return "social";
+  if (/(^|\.)(google|bing|duckduckgo|yahoo|ecosia|baidu|yandex)\./.test(from)) return "search";
+  if (/(^|\.)(facebook|instagram|twitter|x|t|tiktok|pinterest|reddit|linkedin|youtube)\.com?$/.test(from)) return "social";
   if (/(^|[.-])(web)?mail\b/.test(from)) return "email";
   return "other";
 };

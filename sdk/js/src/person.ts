@@ -1,6 +1,8 @@
 /** Who it is: consent, the anonymous id, the login, the session. Nothing is kept before consent, nothing after its withdrawal. */
 
+import type { About } from "./contract.js";
 import { newId } from "./ids.js";
+import { sourceOf } from "./page.js";
 import type { Store } from "./store.js";
 
 export const KEPT = "tailorbird";
@@ -28,18 +30,22 @@ export interface Person {
   /** Another login; false where it was this one before. */
   login(userId: string): boolean;
   logout(): void;
-  clicked(itemId: string, recommendationId: string, position: number | undefined): void;
+  /** Remembered with the next change of the session, or by `keep`. */
+  clicked(about: About): void;
+  keep(): void;
 }
 
-export const openPerson = (store: Store, source: () => string): Person => {
+export const openPerson = (store: Store, source = sourceOf): Person => {
   let text: string | null = null;
   let kept: Kept | undefined;
+  let dirty = false;
 
   // Read anew each time: other tabs log in, log out and withdraw too.
   const read = (): Kept | undefined => {
     const found = store.get(KEPT);
     if (found !== text) {
       text = found;
+      dirty = false;
       try {
         kept = found ? JSON.parse(found) : undefined;
       } catch {
@@ -50,6 +56,7 @@ export const openPerson = (store: Store, source: () => string): Person => {
   };
   const write = (next: Kept): void => {
     kept = next;
+    dirty = false;
     store.set(KEPT, (text = JSON.stringify(next)));
   };
   const renew = (): void => write({ a: newId(), s: newId(), t: Date.now(), f: source(), r: [] });
@@ -78,11 +85,16 @@ export const openPerson = (store: Store, source: () => string): Person => {
     logout() {
       if (read()) renew();
     },
-    clicked(itemId, recommendationId, position) {
+    clicked({ itemId, recommendationId, position }) {
       const known = read();
-      if (!known) return;
-      const before = known.r.filter(([item]) => item !== itemId).slice(1 - MOST_CLICKS);
-      write({ ...known, r: [...before, [itemId, recommendationId, position]] });
+      if (!known || !itemId || !recommendationId) return;
+      kept = { ...known, r: [...known.r.filter(([item]) => item !== itemId), [itemId, recommendationId, position]] };
+      if (kept.r.length > MOST_CLICKS) kept.r.shift();
+      dirty = true;
+    },
+    keep() {
+      const known = read();
+      if (known && dirty) write(known);
     },
   };
 };

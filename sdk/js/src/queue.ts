@@ -1,25 +1,32 @@
 /**
- * Events on their way: each under a key of its own, so that tabs share one queue without overwriting each other, and gone
- * only once the platform has said 202. What was sent and not acknowledged is sent again: a message id counts once.
+ * Events on their way: in parcels of what happened within a tenth of a second, each under a key of its own, so that tabs
+ * share one queue without overwriting each other. A parcel goes once the platform has said 202. What was sent and not
+ * acknowledged is sent again: a message id counts once.
  */
 
+import { call } from "./call.js";
 import type { Event } from "./contract.js";
 import { delayOf } from "./delay.js";
 import { newClock, newId } from "./ids.js";
+import { warn } from "./safe.js";
 import type { Store } from "./store.js";
 
 const WAITING = "tailorbird.q.";
 const NOT_BEFORE = "tailorbird.wait";
-const LEASE = "tailorbird.lease";
+const LOCK = "tailorbird";
 const LONGEST_MS = 3_700_000;
 const PAUSE_MS = 1_000;
+/** How soon an event is kept: a page that ends keeps it at once, only one that crashes loses what is younger. */
+const KEEP_MS = 100;
 const TIMEOUT_MS = 20_000;
-/** Of a request: three bytes each at most, and browsers let 64 KiB outlive their page. */
-const BATCH_CHARACTERS = 20_000;
-const BATCH_EVENTS = 100;
+/** Of a request. */
+const BATCH_CHARACTERS = 50_000;
+/** What browsers let outlive its page: 64 KiB. */
+const OUTLIVING_BYTES = 65_000;
+const BATCH_PARCELS = 100;
 /** Of all that waits; the oldest go first. */
 const QUEUE_CHARACTERS = 500_000;
-/** Answers that say: not these events. */
+/** Answers that say: not these. */
 const REFUSED = [400, 413, 422];
 
 export interface Queue {
@@ -37,7 +44,7 @@ export const openQueue = (
   store: Store,
   url: string,
   allowed: () => unknown,
-  warn: (what: unknown) => void,
+  kept: () => void,
 ): Queue => {
   const stamp = newClock(Date.now);
   const tab = newId();
@@ -45,8 +52,12 @@ export const openQueue = (
   let handed = new Set<string>();
   let sending: string[] = [];
   let size = Infinity; // not known before the first event
-  let most = BATCH_EVENTS;
+  let most = BATCH_PARCELS;
   let failures = 0;
+  let fresh: string[] = []; // JSON texts, not kept yet
+  let began = ""; // when the first of them happened
+  let length = 0;
+  let keeper: ReturnType<typeof setTimeout> | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let running: Promise<void> | undefined;
   let stop: AbortController | undefined;
@@ -64,12 +75,12 @@ export const openQueue = (
   const take = (keys: Iterable<string>): [string[], string[]] => {
     const taken: string[] = [];
     const texts: string[] = [];
-    let length = 0;
+    let total = 0;
     for (const key of keys) {
       const text = store.get(key);
       if (!text) continue; // another tab was faster
-      length += text.length;
-      if (taken.length >= most || (taken.length && length > BATCH_CHARACTERS)) break;
+      total += text.length;
+      if (taken.length >= most || (taken.length && total > BATCH_CHARACTERS)) break;
       taken.push(key);
       texts.push(text);
     }
@@ -92,30 +103,30 @@ export const openQueue = (
     }
   };
 
-  const post = async (texts: string[]): Promise<[number, string | null]> => {
-    stop = new AbortController();
-    const out = setTimeout(() => stop!.abort(), TIMEOUT_MS);
+  const keep = (): void => {
+    clearTimeout(keeper);
+    keeper = undefined;
+    const text = fresh.join();
+    fresh = [];
+    length = 0;
+    if (!text || !allowed()) return;
+    kept();
+    const key = WAITING + began + tab;
+    store.set(key, text);
+    mine.add(key);
+    size += text.length;
+    if (size > QUEUE_CHARACTERS) trim();
+  };
+  // One of its events is at fault: they go one by one from now on, and one that is refused by itself goes no more.
+  const split = (key: string): void => {
+    let events: unknown[] = [];
     try {
-      const sent = body(texts);
-      // A text: what pages may send to other origins without asking first.
-      const reply = await fetch(url, {
-        method: "POST",
-        body: sent,
-        keepalive: sent.length < BATCH_CHARACTERS + 200,
-        credentials: "omit",
-        signal: stop.signal,
-      });
-      if (reply.status === 202) {
-        const { rejected } = await reply.json();
-        if (rejected.length) warn(rejected);
-      } else warn(reply.status);
-      return [reply.status, reply.headers.get("retry-after")];
-    } catch (error) {
-      warn(error);
-      return [0, null];
-    } finally {
-      clearTimeout(out);
+      events = JSON.parse(`[${store.get(key)}]`);
+    } catch {
+      // Nothing of it can be read.
     }
+    drop([key]);
+    if (events.length > 1) events.forEach((event, n) => store.set(key + (1000 + n), JSON.stringify(event)));
   };
 
   const drain = async (): Promise<void> => {
@@ -128,20 +139,23 @@ export const openQueue = (
         return;
       }
       sending = taken;
-      const [status, told] = await post(texts);
+      const sent = body(texts);
+      stop = new AbortController();
+      const reply = await call(url, sent, TIMEOUT_MS, stop, new Blob([sent]).size < OUTLIVING_BYTES);
+      const status = reply?.status ?? 0;
       sending = [];
       if (status === 202) {
+        if (reply?.told.rejected?.length) warn(reply.told.rejected);
         drop(taken);
         keys = keys.slice(taken.length);
         failures = 0;
-        most = BATCH_EVENTS;
+        most = BATCH_PARCELS;
       } else if (REFUSED.includes(status)) {
-        // One of them is at fault: ask in halves, and let go of the one.
         if (taken.length > 1) most = taken.length >> 1;
-        else drop(taken);
+        else split(taken[0]!);
         keys = [];
       } else {
-        const delay = delayOf(++failures, told, Date.now(), Math.random());
+        const delay = delayOf(++failures, reply?.wait, Date.now(), Math.random());
         if (status) store.set(NOT_BEFORE, String(Date.now() + delay)); // all tabs and the next pages wait too
         return later(delay);
       }
@@ -149,24 +163,16 @@ export const openQueue = (
     if (allowed()) later(rest());
   };
 
-  // One tab sends at a time. Pages without TLS have no locks: a lease that ends by itself.
-  const leased = async (): Promise<void> => {
-    const [until, holder] = (store.get(LEASE) ?? "0 ").split(" ");
-    if (Number(until) > Date.now() && holder !== tab) return later(PAUSE_MS);
-    store.set(LEASE, `${Date.now() + TIMEOUT_MS} ${tab}`);
-    await drain();
-    store.remove(LEASE);
-  };
+  // One tab sends at a time. Pages without TLS have no locks: there tabs may send the same, which counts once.
   const alone = async (): Promise<void> => {
     if (!allowed() || !store.keys(WAITING).length) return;
-    if (!navigator.locks) return leased();
-    await navigator.locks
-      .request(LEASE, { ifAvailable: true }, (lock) => (lock ? drain() : later(PAUSE_MS)))
-      .catch(leased);
+    const locked = (lock: Lock | null): unknown => (lock ? drain() : later(PAUSE_MS));
+    await (navigator.locks?.request(LOCK, { ifAvailable: true }, locked).catch(drain) ?? drain());
   };
   const flush = (): Promise<void> => {
     clearTimeout(timer);
     timer = undefined;
+    keep();
     return (running ??= alone()
       .catch(warn)
       .finally(() => {
@@ -177,17 +183,17 @@ export const openQueue = (
   return {
     push(event) {
       const timestamp = stamp();
-      const messageId = event.messageId ?? newId();
-      const text = JSON.stringify({ ...event, messageId, timestamp });
-      const key = WAITING + timestamp + messageId;
-      store.set(key, text);
-      mine.add(key);
-      size += text.length;
-      if (size > QUEUE_CHARACTERS) trim();
+      const text = JSON.stringify({ ...event, messageId: event.messageId ?? newId(), timestamp });
+      if (length + text.length > BATCH_CHARACTERS) keep();
+      if (!fresh.length) began = timestamp;
+      fresh.push(text);
+      length += text.length + 1;
+      keeper ??= setTimeout(keep, KEEP_MS);
       later(PAUSE_MS);
     },
     flush,
     leave() {
+      keep();
       const waits = rest() > 0;
       const left = [...mine].filter(
         (key) => !sending.includes(key) && !handed.has(key) && (!waits || store.fleeting(key)),
@@ -200,7 +206,8 @@ export const openQueue = (
       stop?.abort();
       clearTimeout(timer);
       timer = undefined;
-      drop([...store.keys(WAITING), NOT_BEFORE, LEASE]);
+      fresh = [];
+      drop([...store.keys(WAITING), NOT_BEFORE]);
       mine.clear();
       handed = new Set();
     },

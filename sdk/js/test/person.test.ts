@@ -27,8 +27,8 @@ test("a session ends after half an hour of quiet, and the person stays", () => {
 test("the last thirty answers that were clicked in are remembered", () => {
   const person = openPerson(openStore(blocked), () => "direct");
   person.grant();
-  for (let n = 0; n < 40; n++) person.clicked(`i${n}`, "r1", n);
-  person.clicked("i20", "r2", 0);
+  for (let n = 0; n < 40; n++) person.clicked({ itemId: `i${n}`, recommendationId: "r1", position: n });
+  person.clicked({ itemId: "i20", recommendationId: "r2", position: 0 });
   const known = person.now()!.r;
   assert.equal(known.length, 30);
   assert.deepEqual([known[0], known.at(-1)], [["i10", "r1", 10], ["i20", "r2", 0]]);
@@ -56,8 +56,12 @@ test("instants of one millisecond keep their order", () => {
   ]);
 });
 
-test("ids are of 128 bits and differ", () => {
+test("ids are of 128 bits and differ, on pages without TLS too", () => {
   const made = Array.from({ length: 1_000 }, newId);
-  assert.ok(made.every((id) => /^[0-9a-f]{32}$/.test(id)));
-  assert.equal(new Set(made).size, 1_000);
+  const withTls = crypto.randomUUID;
+  Object.defineProperty(crypto, "randomUUID", { value: undefined, configurable: true });
+  const more = Array.from({ length: 1_000 }, newId);
+  Object.defineProperty(crypto, "randomUUID", { value: withTls, configurable: true });
+  assert.ok(more.every((id) => /^[0-9a-f]{32}$/.test(id)));
+  assert.equal(new Set([...made, ...more]).size, 2_000);
 });

@@ -26,24 +26,24 @@ export interface Context {
 }
 /** What may be asked of /v1/recommendations besides who asks. */
 export interface Question {
-    scenario?: string;
-    numResults?: number;
-    itemId?: string;
-    filter?: string | Record<string, unknown>;
-    includeItemIds?: string[];
-    excludeItemIds?: string[];
+    scenario?: string | undefined;
+    numResults?: number | undefined;
+    itemId?: string | undefined;
+    filter?: string | Record<string, unknown> | undefined;
+    includeItemIds?: string[] | undefined;
+    excludeItemIds?: string[] | undefined;
     boost?: {
-        filter: string;
+        filter: string | undefined;
         by: number;
     }[];
     pin?: {
-        itemId: string;
+        itemId: string | undefined;
         place: number;
     }[];
-    maxPerCategory?: number;
-    maxPerBrand?: number;
-    explain?: boolean;
-    cursor?: string;
+    maxPerCategory?: number | undefined;
+    maxPerBrand?: number | undefined;
+    explain?: boolean | undefined;
+    cursor?: string | undefined;
 }
 export interface Item {
     itemId: string;

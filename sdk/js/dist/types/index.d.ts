@@ -46,4 +46,4 @@ export interface Tailorbird {
     /** Send what waits, now. */
     flush(): Promise<void>;
 }
-export declare const start: (options?: Options) => Tailorbird;
+export declare const start: ({ endpoint, auto, ...options }?: Options) => Tailorbird;

@@ -1,4 +1,6 @@
 /** Who it is: consent, the anonymous id, the login, the session. Nothing is kept before consent, nothing after its withdrawal. */
+import type { About } from "./contract.js";
+import { sourceOf } from "./page.js";
 import type { Store } from "./store.js";
 export declare const KEPT = "tailorbird";
 interface Kept {
@@ -20,7 +22,9 @@ export interface Person {
     /** Another login; false where it was this one before. */
     login(userId: string): boolean;
     logout(): void;
-    clicked(itemId: string, recommendationId: string, position: number | undefined): void;
+    /** Remembered with the next change of the session, or by `keep`. */
+    clicked(about: About): void;
+    keep(): void;
 }
-export declare const openPerson: (store: Store, source: () => string) => Person;
+export declare const openPerson: (store: Store, source?: typeof sourceOf) => Person;
 export {};

@@ -1,6 +1,7 @@
 /**
- * Events on their way: each under a key of its own, so that tabs share one queue without overwriting each other, and gone
- * only once the platform has said 202. What was sent and not acknowledged is sent again: a message id counts once.
+ * Events on their way: in parcels of what happened within a tenth of a second, each under a key of its own, so that tabs
+ * share one queue without overwriting each other. A parcel goes once the platform has said 202. What was sent and not
+ * acknowledged is sent again: a message id counts once.
  */
 import type { Event } from "./contract.js";
 import type { Store } from "./store.js";
@@ -14,4 +15,4 @@ export interface Queue {
     /** The network is back. */
     retry(): void;
 }
-export declare const openQueue: (store: Store, url: string, allowed: () => unknown, warn: (what: unknown) => void) => Queue;
+export declare const openQueue: (store: Store, url: string, allowed: () => unknown, kept: () => void) => Queue;
