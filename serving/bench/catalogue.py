@@ -31,7 +31,7 @@ FULL_CALLERS = 32
 PUTS_A_SECOND = 10.0
 WARM_SECONDS = 3.0
 CANDIDATES = 300
-FILTER = 'price < 50 and price >= 2 and age_days < 3000 and not brand = "x" and not category in ["x", "y"]'
+FILTER = 'price < 50 and price >= 2 and stock >= 1 and not brand = "x" and not category in ["x", "y"]'
 GONE_SECONDS = 10.0
 
 

@@ -3,15 +3,19 @@
 import asyncio
 import threading
 
+import numpy as np
 import pandas as pd
 import uvicorn
 
 from serving.bench.callers import Ask
-from serving.bench.catalogue import filter_figures
+from serving.bench.catalogue import FILTER, filter_figures
 from serving.bench.paced import send_by_the_clock
+from serving.bench.world import _catalog
 from serving.cluster import free_ports
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.settings import load_settings
+from tailorbird.slate.filtering.columns import ItemColumns
+from tailorbird.slate.filtering.selection import Selections
 
 
 async def _slow(scope, receive, send) -> None:
@@ -38,8 +42,13 @@ def test_every_request_is_sent_and_waits_count_from_when_it_was_due() -> None:
     assert paced.percentile(50) >= 50
 
 
+def test_what_is_measured_passes_some_items_of_the_world() -> None:
+    bitmap = Selections(ItemColumns.of(_catalog(1_000, np.random.default_rng(7)))).of(FILTER).bitmap(now=0.0)
+    assert 100 < bitmap.sum() < 1_000
+
+
 def test_filters_are_measured_over_the_catalogue_itself(tmp_path) -> None:
     settings = load_settings(home=tmp_path, workspace="toy")
-    items = pd.DataFrame({"item_id": ["a", "b"], "price": [5.0, 90.0], "launched_at": [1.7e9, 1.7e9]})
+    items = pd.DataFrame({"item_id": ["a", "b", "c"], "price": [5.0, 90.0, 5.0], "stock": [1.0, 1.0, 0.0]})
     Catalog.from_frame(items).write(settings.catalog_folder)
     assert filter_figures(settings)["fulfilled"] == 1
