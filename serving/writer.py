@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from serving.lasting import LastingThread
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
-from tailorbird.streams.stream import Entry, Stream, StreamAwayError, trouble_of
+from tailorbird.streams.stream import Announced, Entry, Stream, StreamAwayError, trouble_of
 
 log = logging.getLogger("ray.serve.tailorbird")
 BATCH_EVENTS = 5_000
@@ -55,6 +55,8 @@ class GroupWriter:
         self._log, self._fold, self._capacity = event_log, fold, capacity
         self._waiting, self._closed, self._counting = 0, False, threading.Lock()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        if isinstance(event_log, Announced):
+            event_log.announce_appends()
         self.thread = LastingThread(self._run, name="group-writer")
 
     def write(self, events: Sequence[Event]) -> "Future[Written]":

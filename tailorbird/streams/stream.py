@@ -121,6 +121,14 @@ class Probed(Protocol):
         """Raise TailorbirdError where the stream cannot be read or written now."""
 
 
+@runtime_checkable
+class Announced(Protocol):
+    """A stream whose first append takes long where nobody announced it."""
+
+    def announce_appends(self) -> None:
+        """Begin with what the first append needs; waits for nobody, and leaves it to the append to fail."""
+
+
 def trouble_of(stream: Stream[Any]) -> str:
     """Why the stream cannot be read or written now; empty where it can. Asks the engine: not for an event loop's thread."""
     try:

@@ -1,5 +1,6 @@
 """What waits for the event log is bounded: events that do not fit are refused."""
 
+import socket
 import sqlite3
 import threading
 import time
@@ -37,6 +38,28 @@ def test_events_that_could_not_wait_are_refused_at_once_and_the_others_stored(tm
         assert (
             writer.write(many).result(timeout=30).accepted == 9
         )  # a batch beyond the bound, when nothing waits
+        writer.close()
+
+
+def test_a_producer_meets_its_broker_before_there_is_an_event(tmp_path):
+    with socket.socket() as broker:
+        broker.bind(("127.0.0.1", 0))
+        broker.listen()
+        broker.settimeout(30)
+        events = f"kafka://127.0.0.1:{broker.getsockname()[1]}/x"
+        with open_events(load_settings(home=tmp_path, events=events)) as stream:
+            writer = GroupWriter(stream, fold=lambda stored: True)
+            broker.accept()[0].close()
+            writer.close()
+
+
+def test_settings_that_no_producer_takes_are_said_by_the_append(tmp_path):
+    (tmp_path / "no.pem").write_text("no certificate")
+    events = f"kafka://127.0.0.1:9/x?ca={tmp_path}/no.pem"
+    with open_events(load_settings(home=tmp_path, events=events)) as stream:
+        writer = GroupWriter(stream, fold=lambda stored: True)
+        with pytest.raises(TailorbirdError):
+            writer.write([view(1)]).result(timeout=30)
         writer.close()
 
 

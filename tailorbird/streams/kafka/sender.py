@@ -1,5 +1,6 @@
 """Sends messages to a topic and waits until every in-sync replica has them."""
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,11 @@ class Sender:
         self._topic = topic
         self._trouble = Trouble(topic.address, topic.name)
         self._made: Any = None
+
+    def prepare(self) -> None:
+        """Make the producer, which meets the brokers by itself; what is wrong with its settings is for :meth:`send` to say."""
+        with contextlib.suppress(load_client().KafkaException):
+            self._producer()
 
     def send(self, messages: Sequence[Outgoing]) -> Sent:
         """Send them all, in their order within a partition."""

@@ -172,6 +172,11 @@ class KafkaStream(Generic[Record]):
         self._mirror.marks()  # a stream that is closed says so
         self._topic.probe(wait_seconds=PROBE_SECONDS)
 
+    def announce_appends(self) -> None:
+        """Have the producer meet the brokers and get its id, which takes up to a second, before somebody waits for it."""
+        with self._turn():
+            self._sender.prepare()
+
     @property
     def set_aside(self) -> int:
         """How many messages of the topic are no records and were left out."""
