@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -31,12 +32,9 @@ def chromium_program() -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """One browser for the tests of a file; each has a context, and so a device, of its own.
-
-    It ends with the file: while it runs, its event loop lets nobody else run one in this thread.
-    """
+@contextmanager
+def open_chromium() -> Iterator[Browser]:
+    """A browser for as long as the block runs; meanwhile nobody else can run an event loop in this thread."""
     program = chromium_program()
     if program is None:
         pytest.skip("no Chromium here: install the package chromium")
@@ -46,6 +44,13 @@ def chromium() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One browser for the tests of a file; each has a context, and so a device, of its own."""
+    with open_chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -205,3 +205,26 @@ def test_calls_before_the_script_is_there_count(site: Site, device: BrowserConte
     device.new_page().goto(site.address)
     (told,) = site.wait_for(1)
     assert (told.type, told.item_id) == ("view", "i2")
+
+
+def test_a_script_that_stands_twice_in_a_page_tells_once(site: Site, page: Page) -> None:
+    site.pages["/"] = BARE + HOME + BARE
+    page.goto(site.address)
+    page.click("text=+ >> nth=0")
+    page.evaluate("tailorbird.flush()")
+    page.evaluate("tailorbird.purchase('i1'); tailorbird.flush()")
+    site.wait_for(1, "purchase")
+    assert [kinds(site.events()).count(kind) for kind in ("page", "add_to_cart")] == [1, 1]
+
+
+def test_a_mouse_that_leaves_the_window_dwells_no_longer(site: Site, page: Page) -> None:
+    page.goto(site.address)
+    page.hover("text=i0")
+    page.evaluate(
+        "document.querySelector('a').dispatchEvent(new PointerEvent('pointerout', {bubbles: true, relatedTarget: null}))"
+    )
+    page.wait_for_timeout(1_200)
+    page.hover("text=i1")
+    page.wait_for_timeout(1_200)
+    page.mouse.move(500, 500)
+    assert [event.item_id for event in site.wait_for(1, "hover")] == ["i1"]

@@ -82,6 +82,7 @@ export const watchHovers = (track: Track): (() => void) => {
   on<PointerEvent>(document, "pointerover", (event) => {
     if (event.pointerType === "mouse") end(closest(event, ITEM));
   });
+  on<PointerEvent>(document, "pointerout", (event) => event.relatedTarget || end()); // out of the window
   return end;
 };
 
