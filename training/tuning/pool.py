@@ -96,11 +96,14 @@ class RayPool:
 
     def __init__(self, work: Work, data: object, *, parallel: int) -> None:
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._ray = ray
         self._parallel = parallel
         self._data = data if isinstance(data, ray.ObjectRef) else ray.put(data)
-        self._board: Any = ray.remote(num_cpus=0)(Board).remote()
+        # With us: a machine that is lost takes its trials along, and never the news of the others.
+        self._board: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
         self._task: Any = ray.remote(num_cpus=1, max_retries=1)(_run)
         self._work = work
         self._running: dict[Any, int] = {}
