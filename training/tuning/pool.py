@@ -103,7 +103,7 @@ class RayPool:
         self._parallel = parallel
         self._data = data if isinstance(data, ray.ObjectRef) else ray.put(data)
         # With us: a machine that is lost takes its trials along, and never the news of the others.
-        self._board: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
+        self._board: Any = ray.remote(num_cpus=0)(Board).options(scheduling_strategy=here).remote()
         self._task: Any = ray.remote(num_cpus=1, max_retries=1)(_run)
         self._work = work
         self._running: dict[Any, int] = {}

@@ -1,0 +1,22 @@
+"""A client of a Tailorbird platform: tell it what people do, ask it what fits them."""
+
+from tailorbird_client.answers import Collected, Item, Linked, Note, Recommendations
+from tailorbird_client.client import AsyncClient, Client
+from tailorbird_client.collector import Collector
+from tailorbird_client.errors import ClientError, RefusedError, UnavailableError
+from tailorbird_client.events import Event
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "Collected",
+    "Collector",
+    "Event",
+    "Item",
+    "Linked",
+    "Note",
+    "Recommendations",
+    "RefusedError",
+    "UnavailableError",
+]

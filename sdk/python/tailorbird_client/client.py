@@ -1,0 +1,185 @@
+"""The two clients: the same calls, one that waits and one to await. Safe to share between threads, or between tasks."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self, Unpack
+
+import httpx
+
+from tailorbird_client import calls
+from tailorbird_client.answers import Collected, Linked, Recommendations
+from tailorbird_client.arguments import Asking, Patience, Ranking, Recommending, Waiting
+from tailorbird_client.attempts import Attempts, TryAgainError, read
+from tailorbird_client.calls import Answer, Call
+from tailorbird_client.errors import UnavailableError
+from tailorbird_client.events import Event
+
+Fallback = Callable[[Mapping[str, Any]], Sequence[str]]
+"""Item ids for a question (in the platform's JSON), while the platform is away."""
+
+
+class Client:
+    """Asks the platform at ``base_url``; close it, or use it as a context manager.
+
+    ``timeout`` seconds an attempt, ``deadline`` seconds a call, ``retries`` more attempts than one. ``fallback`` answers
+    questions while the platform is away. ``transport`` is for tests.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout: float = 1.0,
+        deadline: float = 3.0,
+        retries: int = 2,
+        fallback: Fallback | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._patience = Patience(timeout, deadline, retries)
+        self._fallback = fallback
+        self._http = httpx.Client(base_url=base_url, transport=transport)
+
+    def recommend(self, **asked: Unpack[Recommending]) -> Recommendations:
+        """Items that fit this person now; the arguments are those of ``calls.recommend``, with ``timeout`` and ``deadline``."""
+        waiting, rest = Waiting.split(asked)
+        return self._answered(calls.recommend(**rest), waiting)
+
+    def rank(self, item_ids: Sequence[str], **asked: Unpack[Ranking]) -> Recommendations:
+        """The best order of ``item_ids`` for this person; while the platform is away and without a fallback, as they are."""
+        waiting, rest = Waiting.split(asked)
+        return self._answered(calls.rank(item_ids, **rest), waiting)
+
+    def similar(
+        self, item_id: str, *, num_results: int | None = None, **wait: Unpack[Asking]
+    ) -> Recommendations:
+        """Neighbours of an item."""
+        return self._answered(calls.similar(item_id, num_results=num_results), Waiting.split(wait)[0])
+
+    def collect(self, events: Sequence[Event], **wait: Unpack[Asking]) -> Collected:
+        """Tell what people did; when this returns it is stored, and the next answer reflects it."""
+        if not events:
+            return Collected()
+        return self._sent(calls.collect(events), Waiting.split(wait)[0])
+
+    def login(self, user_id: str, *, anonymous_id: str, **wait: Unpack[Asking]) -> Linked:
+        """What was done under an anonymous id belongs to the user from now on."""
+        return self._sent(calls.login(user_id, anonymous_id=anonymous_id), Waiting.split(wait)[0])
+
+    def part(self, user_id: str, *, anonymous_id: str, **wait: Unpack[Asking]) -> Linked:
+        """The two ids are strangers again."""
+        return self._sent(calls.part(user_id, anonymous_id=anonymous_id), Waiting.split(wait)[0])
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _answered(self, call: Call[Recommendations], waiting: Waiting) -> Recommendations:
+        try:
+            return self._sent(call, waiting)
+        except UnavailableError:
+            if self._fallback is None:
+                raise
+            return Recommendations.own(self._fallback(call.asked))
+
+    def _sent(self, call: Call[Answer], waiting: Waiting) -> Answer:
+        attempts = self._patience.begin(waiting, now=time.monotonic())
+        while True:
+            seconds, said = attempts.seconds_for_next(time.monotonic()), None
+            try:
+                return read(
+                    call, self._http.request(call.method, call.path, json=call.body(), timeout=seconds)
+                )
+            except TryAgainError as again:
+                attempts.last, said = str(again), again.seconds
+            except httpx.TransportError as error:
+                attempts.last = f"{type(error).__name__}: {error}"
+            time.sleep(attempts.pause(said=said, now=time.monotonic()))
+
+
+class AsyncClient:
+    """As :class:`Client`, to await; its deadlines hold for the whole call, also where single bytes trickle in."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout: float = 1.0,
+        deadline: float = 3.0,
+        retries: int = 2,
+        fallback: Fallback | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._patience = Patience(timeout, deadline, retries)
+        self._fallback = fallback
+        self._http = httpx.AsyncClient(base_url=base_url, transport=transport)
+
+    async def recommend(self, **asked: Unpack[Recommending]) -> Recommendations:
+        """As :meth:`Client.recommend`."""
+        waiting, rest = Waiting.split(asked)
+        return await self._answered(calls.recommend(**rest), waiting)
+
+    async def rank(self, item_ids: Sequence[str], **asked: Unpack[Ranking]) -> Recommendations:
+        """As :meth:`Client.rank`."""
+        waiting, rest = Waiting.split(asked)
+        return await self._answered(calls.rank(item_ids, **rest), waiting)
+
+    async def similar(
+        self, item_id: str, *, num_results: int | None = None, **wait: Unpack[Asking]
+    ) -> Recommendations:
+        """As :meth:`Client.similar`."""
+        return await self._answered(calls.similar(item_id, num_results=num_results), Waiting.split(wait)[0])
+
+    async def collect(self, events: Sequence[Event], **wait: Unpack[Asking]) -> Collected:
+        """As :meth:`Client.collect`."""
+        if not events:
+            return Collected()
+        return await self._sent(calls.collect(events), Waiting.split(wait)[0])
+
+    async def login(self, user_id: str, *, anonymous_id: str, **wait: Unpack[Asking]) -> Linked:
+        """As :meth:`Client.login`."""
+        return await self._sent(calls.login(user_id, anonymous_id=anonymous_id), Waiting.split(wait)[0])
+
+    async def part(self, user_id: str, *, anonymous_id: str, **wait: Unpack[Asking]) -> Linked:
+        """As :meth:`Client.part`."""
+        return await self._sent(calls.part(user_id, anonymous_id=anonymous_id), Waiting.split(wait)[0])
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    async def _answered(self, call: Call[Recommendations], waiting: Waiting) -> Recommendations:
+        try:
+            return await self._sent(call, waiting)
+        except UnavailableError:
+            if self._fallback is None:
+                raise
+            return Recommendations.own(self._fallback(call.asked))
+
+    async def _sent(self, call: Call[Answer], waiting: Waiting) -> Answer:
+        attempts: Attempts = self._patience.begin(waiting, now=time.monotonic())
+        while True:
+            seconds, said = attempts.seconds_for_next(time.monotonic()), None
+            try:
+                async with asyncio.timeout(seconds):
+                    response = await self._http.request(
+                        call.method, call.path, json=call.body(), timeout=seconds
+                    )
+                return read(call, response)
+            except TryAgainError as again:
+                attempts.last, said = str(again), again.seconds
+            except (httpx.TransportError, TimeoutError) as error:
+                attempts.last = f"{type(error).__name__}: {error}"
+            await asyncio.sleep(attempts.pause(said=said, now=time.monotonic()))
