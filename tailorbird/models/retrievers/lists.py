@@ -35,7 +35,9 @@ class Lists:
         # The nearest centre by distance: by inner product the longest would take everything.
         nearest = faiss.IndexFlatL2(d)
         nearest.add(centres)
-        kind = faiss.ScalarQuantizer.QT_8bit
+        kind = (
+            faiss.ScalarQuantizer.QT_8bit_uniform
+        )  # one scale for all numbers: a quarter quicker than one for each
         index = faiss.IndexIVFScalarQuantizer(
             nearest, d, len(centres), kind, faiss.METRIC_INNER_PRODUCT, False
         )

@@ -35,7 +35,7 @@ class Search:
 
     lists: int = 0
     probes: int = 0
-    widen: float = 1.3
+    widen: float = 1.6
     recall: float = 1.0
     whole_ms: float = 0.0
     search_ms: float = 0.0
