@@ -21,7 +21,7 @@ def node() -> str:
     program = shutil.which("node")
     if program is None:
         pytest.skip("no node here")
-    if not (SDK / "node_modules").is_dir():
+    if not (SDK / "node_modules" / ".bin" / "tsc").exists():
         pytest.skip("the SDK's tools are not installed: run `npm ci` in sdk/js")
     return program
 
