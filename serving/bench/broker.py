@@ -6,6 +6,7 @@ import shlex
 import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -71,8 +72,9 @@ class BrokerProcess:
 class BrokerOutcome:
     """What callers noticed of the kills, all together, and what became of their events.
 
-    ``otherwise``: batches of events that were answered neither 202 nor 503 with Retry-After. ``normal_again_s``: from the
-    broker's return until every caller's events are taken again, at the latest.
+    ``otherwise``: batches of events that were answered neither 202 nor 503 with Retry-After, by status; 0: no answer.
+    ``normal_again_s``: from the broker's return until every caller's events are taken again, at the latest; the median of
+    the kills beside it. ``slowest_s``: the longest time that a batch waited for its answer.
     """
 
     kills: int
@@ -80,8 +82,10 @@ class BrokerOutcome:
     recommendations_failed: int
     batches: int
     refused: int
-    otherwise: int
+    otherwise: dict[int, int]
     normal_again_s: float
+    normal_again_median_s: float
+    slowest_s: float
     acknowledged: int
     lost: int
     doubled: int
@@ -116,17 +120,29 @@ def kill_broker_under_load(
             time.sleep(AFTER_SECONDS)
             on_kill()
     lost, doubled = compare(settings, tally)
+    normal = sorted(_normal_after(instant, acting.calls) for instant in back)
     return BrokerOutcome(
         kills=kills,
         recommendations=len(asking.calls),
         recommendations_failed=sum(not call.good for call in asking.calls),
         batches=len(acting.calls),
         refused=sum(call.status == 503 for call in acting.calls),
-        otherwise=sum(not call.good and not (call.status == 503 and call.later) for call in acting.calls),
-        normal_again_s=round(max(_normal_after(instant, acting.calls) for instant in back), 2),
+        otherwise=_otherwise(acting.calls),
+        normal_again_s=round(normal[-1], 2),
+        normal_again_median_s=round(normal[len(normal) // 2], 2),
+        slowest_s=round(max(call.ended - call.started for call in acting.calls), 2),
         acknowledged=len(tally.acknowledged),
         lost=lost,
         doubled=doubled,
+    )
+
+
+def _otherwise(calls: Sequence[Call]) -> dict[int, int]:
+    """How many batches were answered neither 202 nor 503 with Retry-After, by status."""
+    return dict(
+        Counter(
+            call.status for call in calls if call.status != 202 and not (call.status == 503 and call.later)
+        )
     )
 
 

@@ -63,9 +63,10 @@ def write_troubles(folder: Path) -> None:
         )
         head = (
             f"HTTP/1.1 {status} {PHRASES[status]}\r\ncontent-type: application/problem+json\r\n"
-            f"content-length: {len(body)}\r\n\r\n"
+            f"content-length: {len(body)}\r\n"
         )
-        (folder / f"{status}.http").write_bytes(head.encode() + body)
+        later = "retry-after: 1\r\n" if status == 503 else ""
+        (folder / f"{status}.http").write_bytes(f"{head}{later}\r\n".encode() + body)
 
 
 def render(

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from serving.bench.broker import BrokerProcess, _normal_after
+from serving.bench.broker import BrokerProcess, _normal_after, _otherwise
 from serving.bench.callers import Call
 from tailorbird.errors import TailorbirdError, UsageError
 from tests.streams.brokers import Broker, tansu
@@ -39,3 +39,8 @@ def test_callers_are_well_again_when_each_got_what_it_asked_for() -> None:
     calls = [Call(0, 1, 2, 202), Call(1, 1, 2, 202), Call(0, 4, 5, 503), Call(0, 5, 6, 202)]
     assert _normal_after(3, calls) == float("inf")
     assert _normal_after(3, [*calls, Call(1, 4, 7.5, 202)]) == 4.5
+
+
+def test_an_answer_that_is_neither_taken_nor_refused_until_later_is_counted_by_its_status() -> None:
+    calls = [Call(0, 1, 2, 202), Call(0, 1, 2, 503, later=True), Call(0, 1, 2, 503), Call(0, 1, 2, 0)]
+    assert _otherwise(calls) == {503: 1, 0: 1}

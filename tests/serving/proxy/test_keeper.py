@@ -214,6 +214,9 @@ def test_without_replicas_the_caller_hears_so(door):
     status, text = door.ask()
     assert status == 503
     assert "no-replica" in text
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", door.port, timeout=20)) as caller:
+        caller.request("GET", "/")
+        assert caller.getresponse().headers["retry-after"] == "1"
 
 
 def test_events_never_fall_to_another_application(tmp_path):
