@@ -12,11 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.requests import Request
 from starlette.exceptions import HTTPException
 
+from feature_repo.portraits import Portraits
 from registry.versions import Registry
 from serving.admin.goods import Goods
 from serving.admin.goods_pages import catalogue_routes
 from serving.admin.models import list_decisions, list_models, show_model
 from serving.admin.moves import Moves, problem_of
+from serving.admin.people import people_routes
 from serving.admin.schemas import (
     Alias,
     ArmsOut,
@@ -48,13 +50,14 @@ Which = Annotated[
 
 @dataclass(frozen=True)
 class Desk:
-    """What the routes work with: the workspace, its registry, the moves of its aliases, the replicas' heartbeats, the catalogue."""
+    """What the routes work with: the workspace, its registry, the moves of its aliases, the replicas' heartbeats, the catalogue, the people."""
 
     settings: Settings
     registry: Callable[[], Registry]
     moves: Moves
     beats: Callable[[], Sequence[Beat]]
     goods: Goods
+    portraits: Portraits
 
 
 def build_admin(desk: Desk) -> FastAPI:
@@ -76,6 +79,7 @@ def build_admin(desk: Desk) -> FastAPI:
     _reads(app, desk)
     _moves(app, desk)
     catalogue_routes(app, desk.goods, folder=desk.settings.folder, problems=_described)
+    people_routes(app, desk.portraits, problems=_described)
     return app
 
 

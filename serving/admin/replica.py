@@ -24,6 +24,7 @@ class Admin:
     """Answers operators on a loopback port, which its replicas share."""
 
     def __init__(self, settings: dict[str, Any], *, folder: str, port: int) -> None:
+        from feature_repo.portraits import Portraits
         from serving.admin.goods import Goods
         from serving.admin.guard import LoopbackGuard
         from serving.admin.moves import Moves
@@ -41,6 +42,7 @@ class Admin:
             moves=Moves(self._registry, notice=Notice(Path(folder))),
             beats=lambda: live_beats(beats, now=time.time()),
             goods=Goods(self._settings),
+            portraits=Portraits(self._settings),
         )
         app = LoopbackGuard(
             build_admin(desk),

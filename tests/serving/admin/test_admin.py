@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from feature_repo.portraits import Portraits
 from registry.versions import Registry
 from registry.who import whoami
 from serving.admin.goods import Goods
@@ -65,6 +66,7 @@ def operator(registry: Registry, tmp_path: Path) -> Operator:
         moves=Moves(reach, notice=notice, clock=lambda: NOW),
         beats=lambda: beats,
         goods=Goods(settings),
+        portraits=Portraits(settings),
     )
     return Operator(LoopbackGuard(build_admin(desk), max_body_bytes=5_000), settings, notice, beats)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 from click.testing import CliRunner, Result
 
+from feature_repo.portraits import Portraits
 from serving.admin.goods import Goods
 from serving.admin.guard import LoopbackGuard
 from serving.admin.listener import Listener, free_port
@@ -58,6 +59,7 @@ def platform(make_world, tmp_path):
         moves=Moves(reach, notice=notice),
         beats=lambda: live_beats(beats, now=time.time()),
         goods=Goods(world.settings),
+        portraits=Portraits(world.settings),
     )
     port = free_port(0)
     listener = Listener(LoopbackGuard(build_admin(desk), max_body_bytes=10_000), port=port)

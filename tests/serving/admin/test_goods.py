@@ -12,6 +12,8 @@ import httpx
 import pandas as pd
 import pytest
 
+from feature_repo.command import build_features
+from feature_repo.portraits import Portraits
 from serving.admin.goods import Goods
 from serving.admin.guard import LoopbackGuard
 from serving.admin.moves import Moves
@@ -21,6 +23,8 @@ from serving.notice import Notice
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.delta import CatalogFollower
 from tailorbird.settings import Settings, load_settings
+from tailorbird.streams.factory import open_events
+from tests.streams.embedded import event
 
 NOW = 1_000_000.0
 
@@ -69,7 +73,9 @@ def keeper(tmp_path: Path) -> Iterator[Shopkeeper]:
 
     registry: Callable = nobody
     moves = Moves(registry, notice=Notice(tmp_path), clock=lambda: dt.datetime(2026, 5, 7, tzinfo=dt.UTC))
-    desk = Desk(settings, registry=registry, moves=moves, beats=list, goods=goods)
+    desk = Desk(
+        settings, registry=registry, moves=moves, beats=list, goods=goods, portraits=Portraits(settings)
+    )
     app = LoopbackGuard(build_admin(desk), max_body_bytes=100_000, max_upload_bytes=50_000)
     yield Shopkeeper(app, settings)
     goods.store.close()
@@ -228,3 +234,19 @@ def test_the_description_names_what_a_batch_holds(keeper: Shopkeeper) -> None:
     assert {"/v1/items", "/v1/items/{item_id}", "/v1/users/{user_id}", "/v1/items:upload"} <= set(
         document["paths"]
     )
+
+
+def test_a_profile_is_shown_as_json(keeper: Shopkeeper) -> None:
+    keeper.put({"itemId": "mug", "categories": ["home"], "price": 8})
+    with open_events(keeper.settings) as stream:
+        stream.append([event(0, item_id="mug")])
+    build_features(keeper.settings)
+    found = keeper.call("GET", "/v1/users/user-0/profile").json()
+    assert (found["userKey"], found["events"], found["demographics"]["age"]) == ("user:user-0", 1, None)
+    assert found["lastEvents"][0]["itemId"] == "mug"
+    assert set(found["windows"]) == {"15m", "1h", "24h", "30d"}
+    assert keeper.call("GET", "/v1/users/a/b/profile?anonymous=true").json()["userKey"] == "anon:a/b"
+    past = keeper.call("GET", "/v1/users/user-0/profile?at=2001-01-01T00:00:00Z").json()
+    assert (past["events"], past["firstSeen"]) == (0, None)
+    assert keeper.call("GET", "/v1/users/user-0/profile?at=2999-01-01T00:00:00Z").status_code == 422
+    assert keeper.call("GET", "/v1/users/user-0/profile?at=2001-01-01").status_code == 422

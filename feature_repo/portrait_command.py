@@ -1,0 +1,116 @@
+"""``tailorbird profile``: what the platform knows of one person, now or at an instant of the past."""
+
+import datetime as dt
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from tailorbird.catalog.store import bring_catalog
+from tailorbird.errors import UsageError
+from tailorbird.events.schema import user_key
+from tailorbird.features.portrait import Portrait, Window
+from tailorbird.plumbing.terminal import emit, table
+from tailorbird.settings import load_settings
+
+
+@click.command()
+@click.argument("user_id")
+@click.option("--anonymous", is_flag=True, help="USER_ID is an anonymous id.")
+@click.option(
+    "--at", metavar="INSTANT", help="As of then: ISO 8601, UTC where it names no zone.  [default: now]"
+)
+@click.option("--workspace", metavar="NAME", help="Which workspace.  [default: TAILORBIRD_WORKSPACE or shop]")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, the models' features too.")
+def profile(user_id: str, anonymous: bool, at: str | None, workspace: str | None, as_json: bool) -> None:
+    r"""Show what the platform knows of a person: what they did lately, what they like, what they have hidden.
+
+    Without --at it is the live profile, which the next answer will be made from. With it, the profile as it was known at
+    that instant, made again from the events received by then.
+
+    \b
+    Examples:
+        tailorbird profile u1
+        tailorbird profile a-7f3e --anonymous
+        tailorbird profile u1 --at 2026-11-01T12:00 --json
+    """
+    from feature_repo.layout import require_applied
+    from feature_repo.portraits import Portraits
+
+    settings = load_settings(workspace=workspace)
+    bring_catalog(settings)
+    require_applied(settings)
+    key = user_key(user_id=None if anonymous else user_id, anonymous_id=user_id if anonymous else None)
+    portraits = Portraits(settings)
+    found = portraits.live(key) if at is None else portraits.at(key, parsed_instant(at))
+    if as_json:
+        emit(_plain(found), as_json=True)
+    else:
+        _show(found)
+
+
+def parsed_instant(text: str) -> float:
+    """Epoch seconds of an ISO 8601 instant; UTC where it names no zone. Raises UsageError where it is none."""
+    try:
+        instant = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"at = {text!r} is no instant", remedy="write it as 2026-11-01T12:00:00Z") from error
+    return (instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp()
+
+
+def _plain(portrait: Portrait) -> dict[str, Any]:
+    said = asdict(portrait)
+    for name in ("at", "first_seen", "last_seen"):
+        said[name] = _iso(said[name])
+    said["last_events"] = [{**event, "at": _iso(event["at"])} for event in said["last_events"]]
+    age = said["demographics"]["age"]
+    said["demographics"]["age"] = None if age != age else age
+    return said
+
+
+def _show(portrait: Portrait) -> None:
+    """Tables on stderr, the short of it on stdout."""
+    if portrait.last_events:
+        table(
+            [
+                {"when": _iso(event.at), "what": event.type, "item": event.item_id, "value": event.value}
+                for event in portrait.last_events
+            ],
+            title="Last events",
+        )
+    table([_row(name, window) for name, window in portrait.windows.items()], title="Windows")
+    for title, tastes in (("Categories", portrait.categories), ("Brands", portrait.brands)):
+        rows = [
+            {"name": each.name or "(gone from the catalogue)", "share": f"{each.share:.0%}"}
+            for each in tastes
+        ]
+        table(rows, title=title)
+    emit(
+        {
+            "person": portrait.user_key,
+            "linked": ", ".join(portrait.linked),
+            "at": _iso(portrait.at),
+            "events": portrait.events,
+            "first seen": _iso(portrait.first_seen),
+            "last seen": _iso(portrait.last_seen),
+            "usual prices": "{} to {}".format(*portrait.price) if portrait.price else None,
+            "items met": portrait.had,
+            "hidden": ", ".join(portrait.hidden),
+            "version": portrait.version,
+        },
+        as_json=False,
+    )
+
+
+def _row(name: str, window: Window) -> dict[str, object]:
+    return {
+        "window": name,
+        "events": f"{'' if window.complete else 'at least '}{window.events}",
+        "items": window.items,
+        "spent": window.spent,
+        "types": ", ".join(f"{count} {kind}" for kind, count in window.types.items()),
+    }
+
+
+def _iso(instant: float | None) -> str | None:
+    return None if instant is None else dt.datetime.fromtimestamp(instant, dt.UTC).isoformat()

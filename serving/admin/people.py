@@ -1,0 +1,123 @@
+"""The admin application's routes of people: profiles as one reads them, now or as they were."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Path, Query
+from pydantic import AwareDatetime, Field
+
+from feature_repo.away import FeatureStoreAwayError
+from feature_repo.portraits import Portraits
+from serving.http.problems import ProblemError
+from serving.http.schemas import Body, Identifier
+from tailorbird.events.schema import user_key
+from tailorbird.features.portrait import Portrait
+from tailorbird.streams.stream import StreamAwayError
+
+Described = dict[int | str, dict[str, Any]]
+
+
+class WindowOut(Body):
+    """What happened in the last `seconds`; not `complete`: at least so much."""
+
+    seconds: float
+    events: int
+    items: int
+    types: dict[str, int]
+    spent: float
+    complete: bool
+
+
+class TasteOut(Body):
+    """A category or brand and its share of what a person showed liking for."""
+
+    name: str | None
+    share: float
+
+
+class PastOut(Body):
+    """One event of the history."""
+
+    at: dt.datetime
+    type: str
+    item_id: str | None
+    value: float | None
+
+
+class DemographicsOut(Body):
+    """What a person told, or was told of them."""
+
+    age: float | None
+    gender: str
+    country: str
+
+
+class PriceOut(Body):
+    """The range in which a person usually chooses."""
+
+    low: float
+    high: float
+
+
+class ProfileOut(Body):
+    """A person as the platform knows them at the instant `at`."""
+
+    user_key: str = Field(description="`user:` or `anon:` and the id.")
+    linked: list[str] = Field(description="Anonymous keys whose profiles are joined to this one.")
+    at: dt.datetime
+    version: str = Field(description="Changes with every event.")
+    events: int
+    first_seen: dt.datetime | None
+    last_seen: dt.datetime | None
+    demographics: DemographicsOut
+    windows: dict[str, WindowOut]
+    categories: list[TasteOut]
+    brands: list[TasteOut]
+    price: PriceOut | None
+    last_events: list[PastOut]
+    had: int = Field(description="Items that the person has met.")
+    hidden: list[str]
+    features: dict[str, float] = Field(description="What models are given.")
+
+    @classmethod
+    def of(cls, portrait: Portrait) -> "ProfileOut":
+        """A portrait as JSON has it."""
+        said = dataclasses.asdict(portrait)
+        age = portrait.demographics.age
+        said["demographics"]["age"] = None if age != age else age
+        said["price"] = dict(zip(("low", "high"), portrait.price, strict=True)) if portrait.price else None
+        for each in (said, *said["last_events"]):
+            for name in {"at", "first_seen", "last_seen"} & each.keys():
+                each[name] = None if each[name] is None else dt.datetime.fromtimestamp(each[name], dt.UTC)
+        return cls.model_validate(said, by_name=True)
+
+
+def people_routes(app: FastAPI, portraits: Portraits, *, problems: Callable[..., Described]) -> None:
+    """Add the routes."""
+    described = problems((422, "No instant, or one that is not over."), (503, "Profiles or events are away."))
+
+    @app.get("/v1/users/{user_id:path}/profile", tags=["people"], responses=described)
+    def profile(
+        user_id: Annotated[Identifier, Path()],
+        at: Annotated[
+            AwareDatetime | None,
+            Query(description="As known then; without it, as the next answer will see them."),
+        ] = None,
+        anonymous: Annotated[bool, Query(description="The id of the path is an anonymous one.")] = False,
+    ) -> ProfileOut:
+        """What the platform knows of a person. Somebody who never did anything has the empty profile."""
+        key = user_key(user_id=None if anonymous else user_id, anonymous_id=user_id if anonymous else None)
+        try:
+            found = portraits.live(key) if at is None else portraits.at(key, at.timestamp())
+        except (FeatureStoreAwayError, StreamAwayError) as error:
+            raise ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "profile-away",
+                error.what,
+                remedy=error.remedy,
+                headers={"retry-after": "1"},
+            ) from error
+        return ProfileOut.of(found)
