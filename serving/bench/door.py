@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from serving.bench.network import DIES_WITH_US
 from serving.cluster import free_ports
 from tailorbird.errors import TailorbirdError
 
@@ -33,7 +34,7 @@ class Door:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen([self._binary, "-db", "-q", "-f", str(self._config)])  # noqa: S603
+        self._process = subprocess.Popen([*DIES_WITH_US, self._binary, "-db", "-q", "-f", str(self._config)])  # noqa: S603
         time.sleep(2.0)  # two looks at each machine
         if self._process.poll() is not None:
             raise TailorbirdError(f"HAProxy refuses {CONFIG}", remedy="see what it said above")

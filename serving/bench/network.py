@@ -1,6 +1,7 @@
 """Several machines on one: network namespaces with addresses of their own, where nothing of this machine is reached but its engines."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,9 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
+
 from tailorbird.errors import TailorbirdError, UsageError
 
 NET = "10.91.7"
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+"""Before a command that must not outlive us, however we end."""
 _RELAY = """defaults
     mode tcp
     timeout connect 5s
@@ -40,7 +45,7 @@ class Network:
 
     def __init__(self, count: int, *, ports: Sequence[int], haproxy: Path, folder: Path) -> None:
         self._ports, self._haproxy, self._folder = sorted(set(ports)), haproxy, folder
-        self._prefix = f"tb{os.getpid() % 10_000}"
+        self._prefix = f"tb{os.getpid()}"
         self.machines = [Machine(f"{self._prefix}-{n}", f"{NET}.{10 + n}") for n in range(1, count + 1)]
         self._started: dict[str, list[subprocess.Popen[bytes]]] = {each.name: [] for each in self.machines}
         self._stack = ExitStack()
@@ -51,6 +56,7 @@ class Network:
                 "machines of one's own are network namespaces: that takes root and the program `ip`",
                 remedy="run it as root, with iproute2 installed",
             )
+        clear_leftovers()
         try:
             self._make()
         except BaseException:
@@ -117,7 +123,9 @@ class Network:
             for port in self._ports
         )
         config.write_text(_RELAY + "".join(lists), "utf-8")
-        process = subprocess.Popen([*within, str(self._haproxy), "-db", "-q", "-f", str(config)])  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603
+            [*DIES_WITH_US, *within, str(self._haproxy), "-db", "-q", "-f", str(config)]
+        )
         time.sleep(0.5)
         if process.poll() is not None:
             raise TailorbirdError(
@@ -130,14 +138,33 @@ class Network:
             self._stack.callback(process.kill)
 
     def _kill(self, machine: Machine) -> None:
-        for _ in range(3):  # what was being started meanwhile, too
-            for pid in _ip("netns", "pids", machine.name).split():
-                with suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGKILL)
-            time.sleep(0.05)
+        _kill_all(machine.name)
         for process in self._started[machine.name]:
             process.wait()
         self._started[machine.name].clear()
+
+
+def clear_leftovers() -> None:
+    """Remove what a killed measurement has left: namespaces with all that runs in them, bridges with the relay behind."""
+    for found in re.finditer(
+        r"\b(tb(\d+)-\w+)\b", _ip("netns", "list") + _ip("-br", "link", "show", "type", "bridge")
+    ):
+        name, owner = found[1], int(found[2])
+        if psutil.pid_exists(owner):
+            continue
+        if name.endswith("-b"):
+            _ip("link", "del", name)
+        else:
+            _kill_all(name)
+            _ip("netns", "del", name)
+
+
+def _kill_all(namespace: str) -> None:
+    for _ in range(3):  # what was being started meanwhile, too
+        for pid in _ip("netns", "pids", namespace).split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        time.sleep(0.05)
 
 
 def _ip(*words: str) -> str:

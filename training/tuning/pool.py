@@ -56,6 +56,9 @@ def cluster(settings: Settings, *, cpus: int) -> Iterator[None]:
         raise TailorbirdError("Ray runs in this process already", remedy="call ray.shutdown() first")
     try:
         if settings.ray_address:
+            # A machine that is lost without a word: Ray would wait seven minutes for the answers of its trials.
+            for name in ("time", "timeout"):
+                os.environ.setdefault(f"RAY_grpc_client_keepalive_{name}_ms", str(KEEPALIVE_MS))
             ray.init(address=settings.ray_address, log_to_driver=False, logging_level=logging.ERROR)
         else:
             _keep_on_this_machine()
@@ -88,6 +91,7 @@ def _keep_on_this_machine() -> None:
     ray_constants.ENABLE_RAY_CLUSTER = False  # read at import, which may have been long ago
 
 
+KEEPALIVE_MS = 10_000
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from serving.bench.door import CONFIG, Door, door_config
 from serving.bench.machines import engine_ports, require_shared
-from serving.bench.network import Machine, Network
+from serving.bench.network import Machine, Network, clear_leftovers
 from serving.cluster import free_ports, haproxy
 from tailorbird.errors import UsageError
 from tailorbird.settings import load_settings
@@ -213,3 +213,25 @@ def test_what_machines_do_not_share_is_refused(monkeypatch: pytest.MonkeyPatch) 
             require_shared(load_settings(**{key: value for key, value in shared.items() if key != name}))
     with pytest.raises(UsageError, match=r"redis\.internal:6379: the machines"):
         engine_ports(load_settings(**{**shared, "online": "redis://redis.internal:6379/0"}))
+
+
+@pytest.mark.server
+def test_what_a_killed_measurement_left_is_removed_by_the_next(network: Network) -> None:
+    command = [sys.executable, "-c", "import os; print(os.getpid())"]
+    gone = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    for words in (("netns", "add", f"tb{gone}-1"), ("link", "add", f"tb{gone}-b", "type", "bridge")):
+        subprocess.run(["ip", *words], check=True)
+    left = subprocess.Popen(["ip", "netns", "exec", f"tb{gone}-1", "sleep", "600"])
+    until(
+        lambda: (
+            str(left.pid)
+            in subprocess.run(["ip", "netns", "pids", f"tb{gone}-1"], capture_output=True, text=True).stdout
+        )
+    )
+    clear_leftovers()
+    assert left.wait(30) == -9
+    names = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    assert f"tb{gone}-1" not in names
+    assert network.machines[0].name in names
+    links = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
+    assert f"tb{gone}-b" not in links
