@@ -39,6 +39,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": ("registry.commands:rollback", "Return an alias to the version it had before."),
     "decisions": ("registry.commands:decisions", "List who moved which alias, when and why."),
     "serve": ("serving.command:serve", "Answer HTTP requests with the champion."),
+    "storefront": (
+        "tailorbird.demo.storefront.command:storefront",
+        "Open a small shop in which one sees one's own profile move.",
+    ),
     "exposures": (
         "tailorbird.exposures.command:exposures",
         "Prove what was shown: features of answers, computed again.",

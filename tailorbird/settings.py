@@ -59,6 +59,7 @@ class Settings(BaseSettings):
         description="Loopback port of admin; 0: the one after `port`, or a free one where that is taken.",
     )
     mlflow_port: int = Field(5000, ge=1, le=65535, description="HTTP port of the MLflow pages.")
+    storefront_port: int = Field(8080, ge=1, le=65535, description="HTTP port of the demo's shop.")
     replicas: int = Field(2, ge=1, description="Replicas of the recommend application.")
     collect_replicas: int = Field(2, ge=1, description="Replicas of the collect application.")
     admin_replicas: int = Field(2, ge=1, description="Replicas of the admin application.")

@@ -96,20 +96,23 @@ def demo(
 
 def _serve(settings: Settings) -> None:
     here = ("--workspace", settings.workspace)
-    commands = [("serve", *here)]
+    commands = [("serve", *here), ("storefront", *here)]
     if settings.tracking != "server":  # which has the pages already
         commands.append(("mlflow", *here))
     with children(commands) as processes:
-        _, *pages = processes.values()
-        for process in pages:
+        _, shop, *pages = processes.values()
+        for process in (shop, *pages):
             os.setpriority(os.PRIO_PROCESS, process.pid, 10)  # all start at once: answers come before pages
         wait_until_ready(f"http://{settings.host}:{settings.port}/health/ready", processes)
         _show_requests(settings)
+        shop_here = f"http://127.0.0.1:{settings.storefront_port}"
+        wait_until_ready(f"{shop_here}/api/departments", processes)
         pages_here = f"http://127.0.0.1:{settings.mlflow_port}"
         address = settings.tracking_uri if settings.tracking == "server" else pages_here
         if pages:
             wait_until_ready(f"{address}/health", processes)
         say(f"MLflow  {address}")
+        say(f"Shop    {shop_here}  (look around in it, and see what the platform knows of you)")
         say("Ctrl-C stops everything.")
         while True:
             require_alive(processes)
@@ -154,6 +157,7 @@ def _require_engines(settings: Settings) -> None:
         "registry": settings.tracking_uri,
         "studies": settings.studies,
         "storage": settings.storage,
+        "catalogue": settings.catalog,
     }
     asked = [section for section, address in elsewhere.items() if "://" in address]
     if not asked:
@@ -181,7 +185,11 @@ def _require_nobody_serves(settings: Settings) -> None:
 
 
 def _require_free_ports(settings: Settings) -> None:
-    for port, name in ((settings.port, "TAILORBIRD_PORT"), (settings.mlflow_port, "TAILORBIRD_MLFLOW_PORT")):
+    for port, name in (
+        (settings.port, "TAILORBIRD_PORT"),
+        (settings.mlflow_port, "TAILORBIRD_MLFLOW_PORT"),
+        (settings.storefront_port, "TAILORBIRD_STOREFRONT_PORT"),
+    ):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
