@@ -13,6 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from tailorbird.catalog.log import Entry
+from tailorbird.plumbing.disk import fsync
 
 VERSIONED = ("categories", "brand", "price", "stock", "launched_at")
 """The columns of an item whose past values are kept: what features and filters are made of."""
@@ -56,7 +57,7 @@ def with_versions(history: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
 
 
 def append_history(folder: Path, replaced: pd.DataFrame) -> None:
-    """Keep replaced versions (columns of SCHEMA) as one more file, whole or not at all.
+    """Keep replaced versions (columns of SCHEMA) as one more file, whole and on the disk or not at all.
 
     Write them before the catalogue that replaces them: a crash in between leaves versions that end a little early and
     are followed by themselves, which says the same.
@@ -70,7 +71,9 @@ def append_history(folder: Path, replaced: pd.DataFrame) -> None:
     try:
         table = pa.Table.from_pandas(replaced[SCHEMA.names], schema=SCHEMA, preserve_index=False)
         pq.write_table(table, staged, compression="zstd")
+        fsync(staged)
         staged.replace(target / name)
+        fsync(target)
     finally:
         staged.unlink(missing_ok=True)
 

@@ -51,16 +51,18 @@ class Stored:
 class PatchLog:
     """Any number of writers and readers, in any process. What ``append`` returned from is on the disk.
 
-    ``name`` is that of the log elsewhere that a new file follows.
+    ``name`` is that of the log elsewhere that a file follows which holds nothing yet.
     """
 
     def __init__(self, path: Path, *, name: str = "") -> None:
         self._database = Database(path, name="catalogue", durable=True)
         self._database.create(_SCRIPT, version=_FORMAT)
-        if name:
+        self.name = self._named()
+        if name and self.name != name:
             with self._database.transaction() as connection:
-                connection.execute("UPDATE state SET log = ?", (name,))
-        self.name: str = self._database.ask(lambda c: c.execute("SELECT log FROM state").fetchone()[0])
+                if not _end(connection):
+                    connection.execute("UPDATE state SET log = ?", (name,))
+            self.name = self._named()
 
     def append(self, patches: Sequence[Patch], *, now: float, batch_id: str = "") -> Stored:
         """Store patches in their order, all or none; a known ``batch_id`` stores nothing.
@@ -92,8 +94,13 @@ class PatchLog:
         return Stored(sequence)
 
     def take(self, entries: Sequence[Entry]) -> None:
-        """Take in patches of the log elsewhere that this one follows, as they are numbered there; again is fine."""
+        """Take in patches of the log elsewhere that this one follows, as they are numbered there; again is fine.
+
+        Where some are missing before them, those that came earlier go: who knows these alone must read the tables.
+        """
         with self._database.transaction() as connection:
+            if entries[0].sequence > _end(connection) + 1:
+                connection.execute("DELETE FROM patches")
             connection.executemany(
                 "INSERT OR IGNORE INTO patches (sequence, kind, key, told, instant) VALUES (?, ?, ?, ?, ?)",
                 [
@@ -180,13 +187,18 @@ class PatchLog:
     def pass_by(self, *, sequence: int = 0, instant: int = 0) -> None:
         """Number and date what comes past ``sequence`` and ``instant`` (epoch microseconds).
 
-        A log that is older than the tables, a copy of which was put back, must not give a number twice.
+        A log that is older than the tables, a copy of which was put back, must not give a number twice; what it holds is
+        in the tables.
         """
         with self._database.transaction() as connection:
             connection.execute("UPDATE state SET newest = max(newest, ?)", (instant,))
             if _end(connection) < sequence:
+                connection.execute("DELETE FROM patches")
                 connection.execute("DELETE FROM sqlite_sequence WHERE name = 'patches'")
                 connection.execute("INSERT INTO sqlite_sequence VALUES ('patches', ?)", (sequence,))
+
+    def _named(self) -> str:
+        return self._database.ask(lambda c: str(c.execute("SELECT log FROM state").fetchone()[0]))
 
     def close(self) -> None:
         """Release the file."""

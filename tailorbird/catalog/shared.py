@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import pyarrow.fs as fs
 
 from tailorbird.catalog.log import BATCH_SECONDS, PAGE, Entry, Stored, kind_of
+from tailorbird.catalog.objects import CHANGES, SharedObjects
 from tailorbird.catalog.told import Patch
 from tailorbird.errors import UsageError
 from tailorbird.plumbing.addresses import without_secret
-from tailorbird.plumbing.objects import ObjectPath, file_system
+from tailorbird.plumbing.objects import ObjectPath
 from tailorbird.plumbing.postgres import PostgresAwayError, alone_in, alone_in_if_free, connect
 from tailorbird.settings import Settings
 from tailorbird.streams.stream import StreamAwayError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 STATEMENT_MS = 10_000
 """What takes longer is given up: an operator's request waits for it."""
-CHANGES = "changes"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tailorbird_catalogues (
   workspace text PRIMARY KEY, log text NOT NULL, sequence bigint NOT NULL, newest bigint NOT NULL, tables jsonb NOT NULL);
@@ -61,7 +60,7 @@ class SharedCatalog:
 
     def __init__(self, address: str, *, workspace: str, storage: str) -> None:
         self.address, self.workspace = address, workspace
-        self.folder = ObjectPath(storage) / workspace / "catalog"
+        self.objects = SharedObjects(ObjectPath(storage) / workspace / "catalog")
         self._turn = threading.Lock()
         self._connection: Connection[tuple[Any, ...]] | None = None
 
@@ -135,51 +134,46 @@ class SharedCatalog:
                 (self.workspace, through, micros),
             ).rowcount
 
-    def fetch(self, name: str, target: Path) -> None:
-        """Bring an object to this machine, whole or not at all."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staged = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-        try:
-            with _storage_answers(self.folder):
-                fs.copy_files(
-                    (self.folder / name).key,
-                    str(staged),
-                    source_filesystem=file_system(),
-                    destination_filesystem=fs.LocalFileSystem(),
-                )
-            staged.replace(target)
-        finally:
-            staged.unlink(missing_ok=True)
-
-    def publish(self, tables: Mapping[str, Path], changes: Sequence[Path], *, newest: int) -> SharedState:
-        """Put tables in the place of those that were there, after the ``changes`` that say what they replace.
+    def publish(
+        self,
+        tables: Mapping[str, Path],
+        changes: Sequence[Path],
+        *,
+        newest: int,
+        instead_of: Mapping[str, str],
+    ) -> SharedState:
+        """Put tables in the place of the objects ``instead_of`` of the tables, after the ``changes`` that say what they replace.
 
         Call it alone (:meth:`alone`). ``newest`` (epoch microseconds) is the instant past which the next patch is dated.
+
+        Raises:
+            StreamAwayError: also where others are there by now: the lock was lost on the way, and another machine had it.
         """
-        known = set(self.changes())
+        known = set(self.objects.changes())
         for path in changes:
             if path.name not in known:
-                self._send(path, f"{CHANGES}/{path.name}")
+                self.objects.send(path, f"{CHANGES}/{path.name}")
         named = {table: f"{Path(table).stem}-{uuid.uuid4().hex}.parquet" for table in tables}
         for table, path in tables.items():
-            self._send(path, named[table])
+            self.objects.send(path, named[table])
         with self._asked() as connection, connection.transaction():
             before = self._state(connection, "FOR UPDATE")
-            after = {**before.tables, **{t: [name, before.object_of(t)] for t, name in named.items()}}
-            connection.execute(
-                "UPDATE tailorbird_catalogues SET tables = %s, newest = greatest(newest, %s) WHERE workspace = %s",
-                (orjson.dumps(after).decode(), newest, self.workspace),
+            mine = all(before.object_of(t) == instead_of.get(t, "") for t in (*before.tables, *named))
+            if mine:
+                after = {**before.tables, **{t: [name, before.object_of(t)] for t, name in named.items()}}
+                connection.execute(
+                    "UPDATE tailorbird_catalogues SET tables = %s, newest = greatest(newest, %s) WHERE workspace = %s",
+                    (orjson.dumps(after).decode(), newest, self.workspace),
+                )
+        if not mine:
+            self.objects.delete(list(named.values()))
+            raise StreamAwayError(
+                "another machine has replaced the catalogue's tables meanwhile: those of this one are not taken",
+                remedy="do it again",
             )
-        for table in named:
-            for old in before.tables.get(table, ())[1:]:
-                with suppress(OSError):
-                    file_system().delete_file((self.folder / old).key)
+        self.objects.delete([old for table in named for old in before.tables.get(table, ())[1:] if old])
+        self.objects.sweep(keep={name for names in after.values() for name in names})
         return self.state()
-
-    def changes(self) -> list[str]:
-        """The names of the files that say what items were before."""
-        with _storage_answers(self.folder):
-            return sorted(each.name for each in (self.folder / CHANGES).glob("*.parquet"))
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -202,36 +196,35 @@ class SharedCatalog:
     def _lock(self) -> str:
         return f"catalogue {self.workspace}"
 
-    def _send(self, path: Path, name: str) -> None:
-        with _storage_answers(self.folder):
-            fs.copy_files(
-                str(path),
-                (self.folder / name).key,
-                source_filesystem=fs.LocalFileSystem(),
-                destination_filesystem=file_system(),
-            )
-
     def _state(self, connection: "Connection[tuple[Any, ...]]", how: str = "") -> SharedState:
         row = connection.execute(
             f"SELECT log, sequence, newest, tables FROM tailorbird_catalogues WHERE workspace = %s {how}",  # noqa: S608
             (self.workspace,),
         ).fetchone()
-        assert row is not None  # _connected made it
+        if row is None:  # _connected made it
+            raise LookupError(f"workspace {self.workspace!r} was deleted there")
         return SharedState(row[0], int(row[1]), int(row[2]), row[3])
 
     @contextmanager
     def _asked(self) -> Iterator["Connection[tuple[Any, ...]]"]:
         import psycopg
 
-        with self._turn, _database_answers():
-            try:
+        where = f"the catalogue in {without_secret(self.address)}"
+        if not self._turn.acquire(timeout=STATEMENT_MS / 1_000):
+            raise StreamAwayError(f"{where}: those before are not getting on", remedy="try again")
+        try:
+            with _database_answers():
                 yield self._connected()
-            except psycopg.Error as error:
-                self._drop_connection()
-                raise StreamAwayError(
-                    f"the catalogue in {without_secret(self.address)}: {str(error).strip()}",
-                    remedy="`tailorbird doctor` says whether it answers; what was not confirmed was not stored",
-                ) from error
+        except psycopg.DataError as error:
+            raise UsageError(f"{where} cannot store this: {error}", remedy="correct what is told") from error
+        except (psycopg.Error, LookupError) as error:
+            self._drop_connection()
+            raise StreamAwayError(
+                f"{where}: {str(error).strip()}",
+                remedy="`tailorbird doctor` says whether it answers; what was not confirmed may be told again",
+            ) from error
+        finally:
+            self._turn.release()
 
     def _connected(self) -> "Connection[tuple[Any, ...]]":
         if self._connection is None or self._connection.closed:
@@ -281,14 +274,3 @@ def _database_answers() -> Iterator[None]:
         yield
     except PostgresAwayError as error:
         raise StreamAwayError(error.what, remedy=error.remedy) from error
-
-
-@contextmanager
-def _storage_answers(folder: ObjectPath) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StreamAwayError(
-            f"the catalogue's tables in {folder}: {error}",
-            remedy="`tailorbird doctor` says whether the storage answers",
-        ) from error

@@ -54,7 +54,7 @@ class CatalogStore:
             if not (self.folder / ITEMS_FILE).exists():
                 write_table(Catalog.of_ids([]).items, self.folder / ITEMS_FILE)
         held = max(read_stamp(self.folder / name).held(self.log.name) for name in (ITEMS_FILE, USERS_FILE))
-        if held > self.log.end():
+        if mirror is None and held > self.log.end():  # with one, the patches are still to come
             self.log.pass_by(sequence=held)
 
     def put(self, patches: Sequence[Patch], *, now: float, batch_id: str = "") -> Stored:
@@ -67,7 +67,7 @@ class CatalogStore:
             return self.log.append(patches, now=now, batch_id=batch_id)
         stored = self.mirror.shared.append(patches, now=now, batch_id=batch_id)
         with suppress(StreamAwayError):  # it is kept; this machine hears of it with the others
-            self.mirror.pull()
+            self.mirror.hear()
         return stored
 
     def find(self, item_id: str) -> dict[str, Any] | None:
@@ -118,9 +118,7 @@ class CatalogStore:
             return
         with self.mirror.shared.alone_if_free() as free, alone_if_free(self.folder / LOCK_FILE) as mine:
             if free and mine:
-                state = self.mirror.shared.state()
-                self.mirror.take_tables(state)
-                self.mirror.take_patches(state)
+                self.mirror.take()
             yield free and mine
 
     def _fold_items(self, end: int) -> int:
@@ -212,7 +210,7 @@ def writing_tables(settings: Settings) -> Iterator[Callable[[], None]]:
         mirror = store.mirror
         assert mirror is not None
         with mirror.shared.alone(), alone(settings.catalog_folder / LOCK_FILE):
-            mirror.take_tables(mirror.shared.state())
+            mirror.take()
             yield mirror.publish
 
 
@@ -225,7 +223,7 @@ def follow_while_serving(settings: Settings, *, stop: threading.Event) -> None:
         try:
             store = store or open_catalog(settings)
             if store.mirror is not None:
-                store.mirror.pull()
+                store.mirror.pull(wait=False)
             trouble = ""
         except (TailorbirdError, OSError) as error:
             if str(error) != trouble:

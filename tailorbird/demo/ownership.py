@@ -3,11 +3,13 @@
 import json
 import shutil
 import sys
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
+from tailorbird.catalog.shared import shared_of
 from tailorbird.errors import UsageError
 from tailorbird.plumbing.terminal import say
 from tailorbird.settings import Settings
@@ -28,7 +30,7 @@ def ingested(settings: Settings) -> set[str]:
 
 
 def require_own_workspace(settings: Settings) -> None:
-    """Refuse a workspace into which somebody ingested data.
+    """Refuse a workspace into which somebody ingested data, here or on another machine that shares its catalogue.
 
     Raises:
         UsageError: it holds what no demo brought.
@@ -37,6 +39,16 @@ def require_own_workspace(settings: Settings) -> None:
     if foreign:
         raise UsageError(
             f"workspace {settings.workspace!r} holds {len(foreign)} ingested data sets of your own in {settings.folder}",
+            remedy="run the demo in another one: --workspace NAME",
+        )
+    shared = shared_of(settings)
+    if shared is None or _file(settings).exists():
+        return
+    with closing(shared):
+        state = shared.state()
+    if state.tables or state.sequence:
+        raise UsageError(
+            f"workspace {settings.workspace!r} holds a catalogue that machines share, and no demo of this one filled it",
             remedy="run the demo in another one: --workspace NAME",
         )
 

@@ -23,6 +23,14 @@ _NOTICE_A_LOST_PEER: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+_BE_NOTICED = {
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "idle_in_transaction_session_timeout": 10_000,
+}
+"""Asked of the server: rows and locks of a machine that is lost, or stands still, are free within seconds, not hours."""
 
 
 class PostgresAwayError(TailorbirdError):
@@ -53,18 +61,20 @@ def connect(address: str, *, statement_ms: int = 0) -> "Connection[tuple[object,
             f"{without_secret(address)} needs a driver that is not installed ({error})",
             remedy="pip install 'tailorbird[postgres]'",
         ) from error
+    asked = {"statement_timeout": statement_ms, **_BE_NOTICED}
     try:
         return psycopg.connect(
             address,
             autocommit=True,
             connect_timeout=CONNECT_SECONDS,
             application_name="tailorbird",
-            options=f"-c statement_timeout={statement_ms}",
+            options=" ".join(f"-c {name}={value}" for name, value in asked.items()),
             **_NOTICE_A_LOST_PEER,
         )
     except psycopg.Error as error:
+        why = str(error).strip().replace(address, without_secret(address))
         raise PostgresAwayError(
-            f"PostgreSQL at {without_secret(address)} does not let us in: {str(error).strip()}",
+            f"PostgreSQL at {without_secret(address)} does not let us in: {why}",
             remedy="start it, correct the address, or give this user and password access (pg_hba.conf)",
         ) from error
 
