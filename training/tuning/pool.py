@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,15 @@ class Board:
     def __init__(self) -> None:
         self._news: list[tuple[int, int, float]] = []
         self._stopped: set[int] = set()
+        self._nodes: dict[int, str] = {}
+
+    def begin(self, number: int, node: str) -> None:
+        """A task has begun on a node."""
+        self._nodes[number] = node
+
+    def nodes(self) -> dict[int, str]:
+        """Where each task began last."""
+        return self._nodes
 
     def post(self, number: int, step: int, value: float) -> bool:
         """Leave a figure; True where the task should stop."""
@@ -56,9 +66,6 @@ def cluster(settings: Settings, *, cpus: int) -> Iterator[None]:
         raise TailorbirdError("Ray runs in this process already", remedy="call ray.shutdown() first")
     try:
         if settings.ray_address:
-            # A machine that is lost without a word: Ray would wait seven minutes for the answers of its trials.
-            for name in ("time", "timeout"):
-                os.environ.setdefault(f"RAY_grpc_client_keepalive_{name}_ms", str(KEEPALIVE_MS))
             ray.init(address=settings.ray_address, log_to_driver=False, logging_level=logging.ERROR)
         else:
             _keep_on_this_machine()
@@ -91,7 +98,8 @@ def _keep_on_this_machine() -> None:
     ray_constants.ENABLE_RAY_CLUSTER = False  # read at import, which may have been long ago
 
 
-KEEPALIVE_MS = 10_000
+LOOK_SECONDS = 5.0
+"""Between two looks at which machines are still there."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -111,6 +119,8 @@ class RayPool:
         self._task: Any = ray.remote(num_cpus=1, max_retries=1)(_run)
         self._work = work
         self._running: dict[Any, int] = {}
+        self._params: dict[int, dict[str, Value]] = {}
+        self._looked, self._again = time.monotonic(), set[int]()
 
     def free(self) -> int:
         """How many more trials can start now."""
@@ -118,8 +128,8 @@ class RayPool:
 
     def start(self, number: int, params: Mapping[str, Value]) -> None:
         """Submit a trial to the cluster."""
-        future = self._task.remote(self._work, self._data, number, dict(params), self._board)
-        self._running[future] = number
+        self._params[number] = dict(params)
+        self._submit(number)
 
     def reports(self) -> list[TrialReport]:
         """New figures from the board."""
@@ -133,14 +143,43 @@ class RayPool:
         """Collect finished tasks; a crashed or raising one becomes a FAIL with its reason."""
         if not self._running:
             return []
+        lost = self._start_lost_again()
         ready, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
-        return [(self._running.pop(future), self._outcome(future)) for future in ready]
+        return lost + [(self._running.pop(future), self._outcome(future)) for future in ready]
 
     def close(self) -> None:
         """Cancel what still runs."""
         for future in self._running:
             self._ray.cancel(future, force=True)
         self._ray.kill(self._board)
+
+    def _submit(self, number: int) -> None:
+        future = self._task.remote(self._work, self._data, number, self._params[number], self._board)
+        self._running[future] = number
+
+    def _start_lost_again(self) -> list[tuple[int, Outcome]]:
+        """Start the trials of machines that are gone once more, elsewhere; those to which that happened before have failed.
+
+        Ray waits for the answer of a machine that was lost without a word for seven minutes.
+        """
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return []
+        self._looked = time.monotonic()
+        there = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
+        nodes = self._ray.get(self._board.nodes.remote())
+        failed = []
+        for future, number in list(self._running.items()):
+            if nodes.get(number, "") in there | {""}:
+                continue
+            del self._running[future]
+            self._ray.cancel(future, force=True)
+            if number in self._again:
+                failed.append((number, Outcome("FAIL", reason="its machine was lost, twice")))
+            else:
+                self._again.add(number)
+                self._ray.get(self._board.begin.remote(number, ""))
+                self._submit(number)
+        return failed
 
     def _outcome(self, future: Any) -> Outcome:
         try:
@@ -158,6 +197,7 @@ def _run(work: Work, data: Any, number: int, params: Mapping[str, Value], board:
     import torch
 
     torch.set_num_threads(1)
+    ray.get(board.begin.remote(number, ray.get_runtime_context().get_node_id()))
     last: list[tuple[int, float]] = []
 
     def tell(step: int, value: float) -> None:

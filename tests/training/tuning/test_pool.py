@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -101,3 +102,38 @@ def test_a_study_on_ray_finds_the_best(ray_cluster: None, tmp_path: Path) -> Non
 def test_a_process_joins_one_cluster(ray_cluster: None) -> None:
     with pytest.raises(TailorbirdError, match="already"), cluster(Settings(), cpus=1):
         pass
+
+
+def slow_at_first(data: str, params: Mapping[str, Value], tell: Tell) -> Outcome:
+    """Leaves a note for each time that it begins; waits for ever unless it is the last that ``x`` allows."""
+    note = Path(data) / f"{len(list(Path(data).iterdir()))}"
+    note.touch()
+    if int(note.name) < int(params["x"]):
+        time.sleep(600)
+    return Outcome("COMPLETE", value=float(note.name), curves={})
+
+
+@pytest.mark.parametrize(("losses", "state"), [(1, "COMPLETE"), (2, "FAIL")])
+def test_a_trial_whose_machine_is_lost_begins_once_more_elsewhere(
+    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, losses: int, state: str
+) -> None:
+    """The board is told of a node that is not there: what a machine leaves behind that is gone without a word."""
+    import ray
+
+    monkeypatch.setattr("training.tuning.pool.LOOK_SECONDS", 0.0)
+    pool = RayPool(slow_at_first, str(tmp_path), parallel=1)
+    pool.start(0, {"x": losses})
+    deadline = time.monotonic() + 120
+    for begun in range(1, losses + 1):
+        while len(list(tmp_path.iterdir())) < begun:
+            assert time.monotonic() < deadline
+            assert pool.ended() == []
+            time.sleep(0.05)
+        ray.get(pool._board.begin.remote(0, "gone"))
+    over: list[tuple[int, Outcome]] = []
+    while not over:
+        assert time.monotonic() < deadline
+        over = pool.ended()
+    assert [(number, outcome.state) for number, outcome in over] == [(0, state)]
+    assert pool.free() == 1
+    pool.close()
