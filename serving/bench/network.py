@@ -17,7 +17,6 @@ import psutil
 
 from tailorbird.errors import TailorbirdError, UsageError
 
-NET = "10.91.7"
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 """Before a command that must not outlive us, however we end."""
 _RELAY = """defaults
@@ -46,7 +45,9 @@ class Network:
     def __init__(self, count: int, *, ports: Sequence[int], haproxy: Path, folder: Path) -> None:
         self._ports, self._haproxy, self._folder = sorted(set(ports)), haproxy, folder
         self._prefix = f"tb{os.getpid()}"
-        self.machines = [Machine(f"{self._prefix}-{n}", f"{NET}.{10 + n}") for n in range(1, count + 1)]
+        # Addresses of our own: two measurements may run beside each other.
+        self._net = f"10.{64 + os.getpid() % 64}.{os.getpid() // 64 % 256}"
+        self.machines = [Machine(f"{self._prefix}-{n}", f"{self._net}.{10 + n}") for n in range(1, count + 1)]
         self._started: dict[str, list[subprocess.Popen[bytes]]] = {each.name: [] for each in self.machines}
         self._stack = ExitStack()
 
@@ -96,9 +97,9 @@ class Network:
         bridge = f"{self._prefix}-b"
         _ip("link", "add", bridge, "type", "bridge")
         self._stack.callback(_ip, "link", "del", bridge)
-        _ip("addr", "add", f"{NET}.1/24", "dev", bridge)
+        _ip("addr", "add", f"{self._net}.1/24", "dev", bridge)
         _ip("link", "set", bridge, "up")
-        self._run_relay("here", f"{NET}.1", "127.0.0.1", within=[])
+        self._run_relay("here", f"{self._net}.1", "127.0.0.1", within=[])
         for machine in self.machines:
             _ip("netns", "add", machine.name)
             self._stack.callback(_ip, "netns", "del", machine.name)
@@ -114,7 +115,9 @@ class Network:
             self._relay(machine)
 
     def _relay(self, machine: Machine) -> None:
-        self._run_relay(machine.name, "127.0.0.1", f"{NET}.1", within=["ip", "netns", "exec", machine.name])
+        self._run_relay(
+            machine.name, "127.0.0.1", f"{self._net}.1", within=["ip", "netns", "exec", machine.name]
+        )
 
     def _run_relay(self, name: str, here: str, there: str, *, within: Sequence[str]) -> None:
         config = self._folder / f"relay-{name}.cfg"
