@@ -121,6 +121,7 @@ class RayPool:
         self._running: dict[Any, int] = {}
         self._params: dict[int, dict[str, Value]] = {}
         self._looked, self._again = time.monotonic(), set[int]()
+        self._there: dict[int, set[str]] = {}
 
     def free(self) -> int:
         """How many more trials can start now."""
@@ -154,6 +155,7 @@ class RayPool:
         self._ray.kill(self._board)
 
     def _submit(self, number: int) -> None:
+        self._there[number] = self._nodes_there()
         future = self._task.remote(self._work, self._data, number, self._params[number], self._board)
         self._running[future] = number
 
@@ -165,11 +167,12 @@ class RayPool:
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return []
         self._looked = time.monotonic()
-        there = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
+        there = self._nodes_there()
         nodes = self._ray.get(self._board.nodes.remote())
         failed = []
         for future, number in list(self._running.items()):
-            if nodes.get(number, "") in there | {""}:
+            # One that has not said where it is may have been on its way to any machine that was there then.
+            if (node := nodes.get(number, "")) in there or (not node and self._there[number] <= there):
                 continue
             del self._running[future]
             self._ray.cancel(future, force=True)
@@ -180,6 +183,9 @@ class RayPool:
                 self._ray.get(self._board.begin.remote(number, ""))
                 self._submit(number)
         return failed
+
+    def _nodes_there(self) -> set[str]:
+        return {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
 
     def _outcome(self, future: Any) -> Outcome:
         try:

@@ -137,3 +137,25 @@ def test_a_trial_whose_machine_is_lost_begins_once_more_elsewhere(
     assert [(number, outcome.state) for number, outcome in over] == [(0, state)]
     assert pool.free() == 1
     pool.close()
+
+
+def test_a_trial_that_was_on_its_way_to_a_machine_that_is_lost_begins_elsewhere(
+    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    monkeypatch.setattr("training.tuning.pool.LOOK_SECONDS", 0.0)
+    pool = RayPool(slow_at_first, str(tmp_path), parallel=1)
+    pool.start(0, {"x": 1})
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.iterdir()):
+        assert time.monotonic() < deadline
+        assert pool.ended() == []
+    ray.get(pool._board.begin.remote(0, ""))
+    pool._there[0].add("gone")
+    over: list[tuple[int, Outcome]] = []
+    while not over:
+        assert time.monotonic() < deadline
+        over = pool.ended()
+    assert over[0][1].state == "COMPLETE"
+    pool.close()
