@@ -14,7 +14,7 @@ from tailorbird.exposures.past import events_of_person
 from tailorbird.exposures.profiles import fold_parts, joined_parts
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import NOBODY, Demographics, demographics_of
-from tailorbird.features.names import Names
+from tailorbird.features.names import CatalogNames
 from tailorbird.features.portrait import Portrait, portrait_of
 from tailorbird.features.state import UserState
 from tailorbird.settings import Settings
@@ -32,7 +32,7 @@ class Portraits:
         self._reading = threading.Lock()
         self._catalogue: CatalogFollower | None = None
         self._looked = 0.0
-        self._names: Names | None = None
+        self._names: CatalogNames | None = None
         self._people: dict[str, Demographics] = {}
 
     @cached_property
@@ -74,7 +74,7 @@ class Portraits:
         names, people = self._look()
         return portrait_of(state, names, now=now, demographics=people.get(user_key, NOBODY))
 
-    def _look(self) -> tuple[Names, dict[str, Demographics]]:
+    def _look(self) -> tuple[CatalogNames, dict[str, Demographics]]:
         """Names and demographics, read again where the catalogue has changed since."""
         with self._reading:
             folder, now = self._settings.catalog_folder, time.monotonic()
@@ -84,6 +84,6 @@ class Portraits:
                     self._catalogue = CatalogFollower(folder)  # before anything of it is read
                 changed = self._catalogue.changes() is not None
                 if self._names is None or changed:
-                    self._names = Names.of(Catalog.read(folder))
+                    self._names = CatalogNames.of(Catalog.read(folder))
                     self._people = demographics_of(Users.read(folder))
             return self._names, self._people

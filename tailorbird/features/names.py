@@ -12,7 +12,7 @@ from tailorbird.features.facts import BUCKETS, bucket
 
 
 @dataclass(frozen=True)
-class Names:
+class CatalogNames:
     """The ids of n items by their keys (``keys`` (n,) int64 ascending), and names by bucket, of categories and of brands."""
 
     keys: np.ndarray
@@ -21,7 +21,7 @@ class Names:
     of_buckets: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, catalog: Catalog) -> "Names":
+    def of(cls, catalog: Catalog) -> "CatalogNames":
         """The names of a catalogue. Two categories of one bucket are told by both their names."""
         keys, rows = by_key(stable_keys(catalog.item_ids))
         named = _by_bucket(set(chain.from_iterable(catalog.items["categories"])), offset=0)

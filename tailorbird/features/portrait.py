@@ -9,7 +9,7 @@ import numpy as np
 
 from tailorbird.features.facts import BUCKETS
 from tailorbird.features.functions import NOBODY, Demographics, user_vector
-from tailorbird.features.names import Names
+from tailorbird.features.names import CatalogNames
 from tailorbird.features.records import MICROSECONDS, microseconds
 from tailorbird.features.state import UserState
 from tailorbird.features.table import COUNTED_TYPES, LIVE_WINDOW_S, USER_FEATURES
@@ -85,7 +85,7 @@ class Portrait:
 
 
 def portrait_of(
-    state: UserState, names: Names, *, now: float, demographics: Demographics = NOBODY
+    state: UserState, names: CatalogNames, *, now: float, demographics: Demographics = NOBODY
 ) -> Portrait:
     """Draw a profile as it is at ``now`` (epoch seconds)."""
     vector = user_vector(state, now=now, demographics=demographics)
@@ -132,7 +132,7 @@ def _window(state: UserState, seconds: float, now: float) -> Window:
     )
 
 
-def _tastes(keys: np.ndarray, strengths: np.ndarray, names: Names) -> list[Taste]:
+def _tastes(keys: np.ndarray, strengths: np.ndarray, names: CatalogNames) -> list[Taste]:
     strengths = np.maximum(0.0, strengths)
     total = float(strengths.sum())
     if total <= 1e-12:
@@ -153,7 +153,7 @@ def _price(features: Mapping[str, float]) -> tuple[float, float] | None:
     return round(max(0.0, low), 2), round(high, 2)
 
 
-def _last_events(state: UserState, names: Names) -> list[Past]:
+def _last_events(state: UserState, names: CatalogNames) -> list[Past]:
     newest = state.history[::-1][:MOST_EVENTS]
     return [
         Past(

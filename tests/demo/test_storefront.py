@@ -138,6 +138,12 @@ def test_the_shop_says_when_the_platform_is_away(world: World) -> None:
     paths = ("/v1/recommendations/u1", "/api/profile?user=u1", "/secret", "/", "/api/items?ids=i1,nobody")
     with opened(build_storefront(world.settings, platform=f"http://127.0.0.1:{nobody}")) as address:
         answers = [httpx.get(f"{address}{path}", timeout=30) for path in paths]
+        strangers = [
+            httpx.get(f"{address}/api/items?ids=i1", headers={"host": "evil.test:80"}),
+            httpx.post(f"{address}/v1/events", headers={"origin": "http://evil.test"}, content="{}"),
+        ]
+        own = httpx.get(f"{address}/api/departments", headers={"origin": address})
+    assert [answer.status_code for answer in (*strangers, own)] == [403, 403, 200]
     assert [answer.status_code for answer in answers] == [503, 503, 404, 200, 200]
     assert list(answers[-1].json()) == ["i1"]
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.features.facts import BUCKETS, bucket
 from tailorbird.features.functions import Demographics, user_vector
-from tailorbird.features.names import Names
+from tailorbird.features.names import CatalogNames
 from tailorbird.features.portrait import MOST_EVENTS, portrait_of
 from tailorbird.features.state import UserState
 from tailorbird.features.table import USER_FEATURES
 from tests.features.toy import CATALOG, FACTS, NOON, event
 
-NAMES = Names.of(CATALOG)
+NAMES = CatalogNames.of(CATALOG)
 HOUR = 3_600.0
 LATELY = [
     event("m1", "view", "drill", NOON - 40 * 24 * HOUR),
@@ -121,5 +121,5 @@ def test_categories_that_share_a_bucket_are_told_by_both_names(monkeypatch: pyte
     catalog = Catalog.from_frame(
         pd.DataFrame({"item_id": ["a", "b"], "categories": [["tools"], [rival]], "brand": ["tools", ""]})
     )
-    names = Names.of(catalog)
+    names = CatalogNames.of(catalog)
     assert names.of_buckets == {bucket("tools"): f"{rival} or tools", BUCKETS + bucket("tools"): "tools"}

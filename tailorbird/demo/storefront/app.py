@@ -1,7 +1,7 @@
 """The shop's server: its pages and items, the visitor's profile, and the way of its pages to the platform."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +20,7 @@ PLATFORM_SECONDS = 10.0
 PASSED_ON = frozenset({"content-type", "cache-control", "location", "retry-after", "etag"})
 """Headers of the platform's answers that its browser SDK is told."""
 MOST_IDS = 100
+HOSTS = frozenset({"127.0.0.1", "localhost"})
 
 
 def build_storefront(settings: Settings, *, platform: str) -> FastAPI:
@@ -33,6 +34,7 @@ def build_storefront(settings: Settings, *, platform: str) -> FastAPI:
             yield
 
     app = FastAPI(title="Tailorbird's shop", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.middleware("http")(_own_pages_only)
     for path, name in FILES.items():
         _page(app, path, PAGES / name)
 
@@ -79,6 +81,17 @@ def build_storefront(settings: Settings, *, platform: str) -> FastAPI:
         return Response(answer.content, answer.status_code, headers=kept)
 
     return app
+
+
+async def _own_pages_only(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Profiles are shown here: no name that is led to this machine, and no page of another origin, may ask or tell."""
+    host = request.headers.get("host", "")
+    if (
+        host.rpartition(":")[0] not in HOSTS
+        or request.headers.get("origin", f"http://{host}") != f"http://{host}"
+    ):
+        return Response("this shop is for pages of its own, on this machine", 403)
+    return await answer(request)
 
 
 def _page(app: FastAPI, path: str, file: Path) -> None:
