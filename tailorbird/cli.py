@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decisions": ("registry.commands:decisions", "List who moved which alias, when and why."),
     "serve": ("serving.command:serve", "Answer HTTP requests with the champion."),
     "storefront": (
-        "tailorbird.demo.storefront.command:storefront",
+        "serving.storefront.command:storefront",
         "Open a small shop in which one sees one's own profile move.",
     ),
     "exposures": (

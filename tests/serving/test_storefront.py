@@ -24,10 +24,10 @@ from serving.admin.pages import Desk, build_admin
 from serving.admin.reach import RegistryReach
 from serving.cluster import free_ports
 from serving.notice import Notice
+from serving.storefront.app import build_storefront
+from serving.storefront.command import storefront
+from serving.storefront.goods import ShopGoods
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.demo.storefront.app import build_storefront
-from tailorbird.demo.storefront.command import storefront
-from tailorbird.demo.storefront.goods import ShopGoods
 from tailorbird.errors import UsageError
 from tests.sdk.conftest import chromium
 from tests.sdk.site import Site

@@ -27,7 +27,7 @@ def storefront(workspace: str | None, port: int | None) -> None:
     """
     import uvicorn
 
-    from tailorbird.demo.storefront.app import build_storefront
+    from serving.storefront.app import build_storefront
 
     settings = load_settings(workspace=workspace, storefront_port=port)
     if not (settings.catalog_folder / "items.parquet").exists():

@@ -11,7 +11,7 @@ import httpx
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from tailorbird.demo.storefront.goods import ShopGoods
+from serving.storefront.goods import ShopGoods
 from tailorbird.settings import Settings
 
 PAGES = Path(__file__).parent / "pages"
