@@ -104,7 +104,7 @@ class BoostIn(Body):
     """Items to move up, or down."""
 
     filter: Expression
-    by: Annotated[float, Field(ge=-LARGEST_BOOST, le=LARGEST_BOOST, allow_inf_nan=False)] = Field(
+    by: Annotated[StrictFloat, Field(ge=-LARGEST_BOOST, le=LARGEST_BOOST, allow_inf_nan=False)] = Field(
         description="In standard deviations of the candidates' scores; down where negative."
     )
 
