@@ -14,7 +14,7 @@ const windows = (counted) => {
 
 const bar = ({ name, share }) => {
   const row = made("div", "bar");
-  const filled = made("span", "", name ?? "gone from the shop");
+  const filled = made("span", "", name?.split(">").at(-1).trim() ?? "gone from the shop");
   filled.style.setProperty("--share", `${Math.round(share * 100)}%`);
   row.append(filled, made("span", "", `${Math.round(share * 100)} %`));
   return row;

@@ -5,7 +5,6 @@ const $ = (selector) => document.querySelector(selector);
 const shop = window.tailorbird;
 const told = async (path) => (await fetch(path)).json();
 const priceOf = ({ price }) => (price == null ? "" : price.toFixed(2));
-const pictures = { Kitchen: "☕", Home: "🛋", Office: "✒", Sport: "⛹", Outdoor: "⛺", Music: "🎧", Children: "🧸", Care: "🧴" };
 
 let visitor = localStorage.getItem("shop-visitor");
 const begin = () => {
@@ -17,8 +16,8 @@ shop.identify(visitor);
 
 const hue = (text) => [...text].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 360, 7);
 const paint = (element, item) => {
-  element.style.setProperty("--hue", hue(item.department || item.title));
-  element.textContent = pictures[item.department] ?? item.title.slice(0, 1);
+  element.style.setProperty("--hue", hue(item.category || item.title));
+  element.textContent = item.category.slice(0, 1) || item.title.slice(0, 1); // letters are in every font
 };
 const card = (item) => {
   const made = $("#card").content.firstElementChild.cloneNode(true);
