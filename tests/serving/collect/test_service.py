@@ -117,7 +117,7 @@ def test_events_survive_an_absent_feature_store_and_reach_the_profile_later(worl
         answer = world.post(PATH, {"batch": [view("m1")]}).json()
         assert answer["accepted"] == 1
         assert answer["profileDelayed"]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not world.profile("user:ann").total and time.monotonic() < deadline:
         time.sleep(0.01)
     assert world.profile("user:ann").total == 1
