@@ -1,8 +1,6 @@
 """``tailorbird profile``: what the platform knows of one person, now or at an instant of the past."""
 
 import datetime as dt
-from dataclasses import asdict
-from typing import Any
 
 import click
 
@@ -44,7 +42,7 @@ def profile(user_id: str, anonymous: bool, at: str | None, workspace: str | None
     portraits = Portraits(settings)
     found = portraits.live(key) if at is None else portraits.at(key, parsed_instant(at))
     if as_json:
-        emit(_plain(found), as_json=True)
+        emit(found.plain(), as_json=True)
     else:
         _show(found)
 
@@ -58,26 +56,16 @@ def parsed_instant(text: str) -> float:
     return (instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp()
 
 
-def _plain(portrait: Portrait) -> dict[str, Any]:
-    said = asdict(portrait)
-    for name in ("at", "first_seen", "last_seen"):
-        said[name] = _iso(said[name])
-    said["last_events"] = [{**event, "at": _iso(event["at"])} for event in said["last_events"]]
-    age = said["demographics"]["age"]
-    said["demographics"]["age"] = None if age != age else age
-    return said
-
-
 def _show(portrait: Portrait) -> None:
     """Tables on stderr, the short of it on stdout."""
-    if portrait.last_events:
-        table(
-            [
-                {"when": _iso(event.at), "what": event.type, "item": event.item_id, "value": event.value}
-                for event in portrait.last_events
-            ],
-            title="Last events",
-        )
+    said = portrait.plain()
+    table(
+        [
+            {"when": event["at"], "what": event["type"], "item": event["item_id"], "value": event["value"]}
+            for event in said["last_events"]
+        ],
+        title="Last events",
+    )
     table([_row(name, window) for name, window in portrait.windows.items()], title="Windows")
     for title, tastes in (("Categories", portrait.categories), ("Brands", portrait.brands)):
         rows = [
@@ -89,10 +77,10 @@ def _show(portrait: Portrait) -> None:
         {
             "person": portrait.user_key,
             "linked": ", ".join(portrait.linked),
-            "at": _iso(portrait.at),
+            "at": said["at"],
             "events": portrait.events,
-            "first seen": _iso(portrait.first_seen),
-            "last seen": _iso(portrait.last_seen),
+            "first seen": said["first_seen"],
+            "last seen": said["last_seen"],
             "usual prices": "{} to {}".format(*portrait.price) if portrait.price else None,
             "items met": portrait.had,
             "hidden": ", ".join(portrait.hidden),
@@ -110,7 +98,3 @@ def _row(name: str, window: Window) -> dict[str, object]:
         "spent": window.spent,
         "types": ", ".join(f"{count} {kind}" for kind, count in window.types.items()),
     }
-
-
-def _iso(instant: float | None) -> str | None:
-    return None if instant is None else dt.datetime.fromtimestamp(instant, dt.UTC).isoformat()

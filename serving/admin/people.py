@@ -1,6 +1,5 @@
 """The admin application's routes of people: profiles as one reads them, now or as they were."""
 
-import dataclasses
 import datetime as dt
 from collections.abc import Callable
 from http import HTTPStatus
@@ -85,13 +84,8 @@ class ProfileOut(Body):
     @classmethod
     def of(cls, portrait: Portrait) -> "ProfileOut":
         """A portrait as JSON has it."""
-        said = dataclasses.asdict(portrait)
-        age = portrait.demographics.age
-        said["demographics"]["age"] = None if age != age else age
+        said = portrait.plain()
         said["price"] = dict(zip(("low", "high"), portrait.price, strict=True)) if portrait.price else None
-        for each in (said, *said["last_events"]):
-            for name in {"at", "first_seen", "last_seen"} & each.keys():
-                each[name] = None if each[name] is None else dt.datetime.fromtimestamp(each[name], dt.UTC)
         return cls.model_validate(said, by_name=True)
 
 

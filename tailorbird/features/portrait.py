@@ -1,9 +1,11 @@
 """A profile as people read it, at an instant: what somebody did lately, what they like and avoid, how fresh all that is."""
 
+import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -82,6 +84,21 @@ class Portrait:
     had: int
     hidden: Sequence[str]
     features: Mapping[str, float]
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values: instants in ISO 8601, UTC, and an age that is not known as None."""
+        said = asdict(self)
+        for each in (said, *said["last_events"]):
+            each.update(
+                {name: _iso(each[name]) for name in ("at", "first_seen", "last_seen") if name in each}
+            )
+        if math.isnan(self.demographics.age):
+            said["demographics"]["age"] = None
+        return said
+
+
+def _iso(instant: float | None) -> str | None:
+    return None if instant is None else dt.datetime.fromtimestamp(instant, dt.UTC).isoformat()
 
 
 def portrait_of(
