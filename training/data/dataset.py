@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from registry.tracking.runs import DataIdentity
 from tailorbird.catalog.catalog import Catalog, Users
-from tailorbird.catalog.store import bring_catalog
 from tailorbird.errors import TailorbirdError
 from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.protocols import Protocol, global_time_split
@@ -82,7 +81,6 @@ def load_dataset(settings: Settings, *, through: Position | None = None) -> Data
     Raises:
         TailorbirdError: nothing was ingested, or too little to learn from.
     """
-    bring_catalog(settings)
     if not (settings.catalog_folder / "items.parquet").is_file():
         raise TailorbirdError(
             f"workspace {settings.workspace!r} has no catalogue in {settings.catalog_folder}",
