@@ -13,7 +13,7 @@ from feature_repo.online.plugin import Stored
 from feature_repo.online.tables import Marks, Tables
 from feature_repo.rows import name_key
 from feature_repo.store import FeatureStoreRoom, item_row
-from tailorbird.events.schema import LINK_TYPES, Event
+from tailorbird.events.schema import BESIDE_TYPES, Event
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import StaticItems
 from tailorbird.features.records import Records, records_of
@@ -63,7 +63,10 @@ class Folding:
         )
         changed = [after for before, after in zip(whole, folded, strict=True) if after is not before]
         missed = [
-            each.record for key in sorted(lost) for each in by_user[key] if each.record.type not in LINK_TYPES
+            each.record
+            for key in sorted(lost)
+            for each in by_user[key]
+            if each.record.type not in BESIDE_TYPES
         ]
         if missed:
             records = Records.concatenated([records, records_of(missed, facts)])

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from feature_repo.definitions import USER_KEY
 from feature_repo.layout import USER_VIEW, layout_digest, offline_folder
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.events.schema import MOVE
 from tailorbird.events.valence import RatingScale
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.records import EVENT_COLUMNS
@@ -116,7 +117,10 @@ class OfflineRows:
     def _drop_changed(self, after: Position, end: Position) -> int:
         """Of people of whom events were stored past ``after``, drop the rows from the earliest reception on."""
         earliest: dict[str, int] = {}
-        for batch in scan(self._settings, columns=["user_key", "received_time"], after=after, through=end):
+        for batch in scan(
+            self._settings, columns=["user_key", "received_time", "type"], after=after, through=end
+        ):
+            batch = batch.filter(pc.not_equal(batch["type"], MOVE))
             received = batch["received_time"].cast(pa.int64()).to_numpy()
             first = pd.Series(received).groupby(batch["user_key"].to_numpy(zero_copy_only=False)).min()
             for name, instant in first.items():

@@ -13,7 +13,7 @@ from feature_repo.layout import ITEM_VIEW, USER_VIEW
 from feature_repo.rows import name_of
 from feature_repo.store import FeatureStoreRoom, item_row
 from tailorbird.events.rows import EVENTS
-from tailorbird.events.schema import LINK_TYPES, Event
+from tailorbird.events.schema import BESIDE_TYPES, Event
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import StaticItems
@@ -104,7 +104,7 @@ def _write_items(
     facts: ItemFacts,
     static: StaticItems,
 ) -> None:
-    records = records_of([entry.record for entry in entries if entry.record.type not in LINK_TYPES], facts)
+    records = records_of([entry.record for entry in entries if entry.record.type not in BESIDE_TYPES], facts)
     rows = [row for row in (facts.row_of.get(name, -1) for name in names) if row >= 0]
     counters = ItemCounters.empty(len(rows))
     place_of = {row: place for place, row in enumerate(rows)}

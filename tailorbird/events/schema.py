@@ -19,12 +19,17 @@ EVENT_TYPES: tuple[str, ...] = (
     "hide",
     "identify",
     "unlink",
+    "segment_move",
 )
 """The types we know; any other lower-case name is a custom type."""
 
 IDENTIFY, UNLINK = "identify", "unlink"
 LINK_TYPES = frozenset({IDENTIFY, UNLINK})
 """What joins an anonymous id to a user, and parts them again; such an event names both and belongs to the user."""
+MOVE = "segment_move"
+"""What the platform itself says of a person: another segment, rules entered and left. Nobody else may write one."""
+BESIDE_TYPES = LINK_TYPES | {MOVE}
+"""Types that are about a person and no behaviour of theirs: no profile, counter or training set counts them."""
 
 SCHEMA = pa.schema(
     [

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tailorbird.events.schema import Event
+from tailorbird.events.schema import MOVE, Event
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.merge import merge_all
 from tailorbird.features.state import UserState
@@ -39,7 +39,7 @@ def rebuild_profile(
     when it was received. The last ones before the instant may have been on their way to the profile, so of the states
     they lead to the one with the right version is taken; where none has it, the newest.
     """
-    received = [event for event in events if event.received_time <= instant]
+    received = [event for event in events if event.received_time <= instant and event.type != MOVE]
     sure = max(0, len(received) - DOUBTFUL)
     parts = fold_parts({}, received[:sure], facts, history_length=history_length)
     state = joined_parts(parts, user_key, history_length=history_length)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tailorbird.catalog.keys import stable_key, stable_keys
-from tailorbird.events.schema import LINK_TYPES, Event
+from tailorbird.events.schema import BESIDE_TYPES, Event
 from tailorbird.events.valence import strength, strengths
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.sums import TYPE_CODE, type_code
@@ -89,7 +89,7 @@ def frame_microseconds(column: pd.Series) -> np.ndarray:
 
 
 def records_of(events: Sequence[Event], facts: ItemFacts) -> Records:
-    """Pack events in the order given. Ignored types and links must be left out before."""
+    """Pack events in the order given. What is no behaviour (BESIDE_TYPES) must be left out before."""
     rows = facts.rows(event.item_id for event in events)
     received = np.array([microseconds(event.received_time) for event in events], np.int64)
     held = facts.held_at(rows, received)
@@ -116,7 +116,7 @@ def records_of(events: Sequence[Event], facts: ItemFacts) -> Records:
 
 
 def records_of_frame(frame: pd.DataFrame, facts: ItemFacts) -> Records:
-    """Pack the rows of an event log's frame in their order. Ignored types and links must be left out before."""
+    """Pack the rows of an event log's frame in their order. What is no behaviour (BESIDE_TYPES) must be left out before."""
     rows = _map_unique(
         frame["item_id"], lambda names: np.array([facts.row_of.get(n or "", -1) for n in names], np.int64)
     )
@@ -148,7 +148,7 @@ def records_of_frame(frame: pd.DataFrame, facts: ItemFacts) -> Records:
 
 def behaviour(frame: pd.DataFrame) -> pd.DataFrame:
     """Keep the rows that are part of a profile, each message once."""
-    frame = frame[~frame["type"].isin(LINK_TYPES)]
+    frame = frame[~frame["type"].isin(BESIDE_TYPES)]
     return frame.drop_duplicates("message_id") if frame["message_id"].duplicated().any() else frame
 
 

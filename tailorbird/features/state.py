@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tailorbird.events.schema import LINK_TYPES, Event
+from tailorbird.events.schema import BESIDE_TYPES, Event
 from tailorbird.features.adding import Profiles, Rows, add_to_all, known_messages
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.keysets import NOTHING, KeySet, bounded
@@ -174,7 +174,7 @@ def fold_all(
         state.unapplied(own, places[n] if places is not None else None)
         for n, (state, own) in enumerate(zip(states, events, strict=True))
     ]
-    done = [[event for event in new if event.type not in LINK_TYPES] for new, _ in unapplied]
+    done = [[event for event in new if event.type not in BESIDE_TYPES] for new, _ in unapplied]
     records = records_of([event for own in done for event in own], items)
     owners = np.repeat(np.arange(len(states)), [len(own) for own in done])
     if len(records):

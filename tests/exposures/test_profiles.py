@@ -6,6 +6,7 @@ from tailorbird.exposures.profiles import DOUBTFUL, rebuild_profile
 from tailorbird.features.state import UserState
 from tailorbird.features.table import HISTORY_LENGTH
 from tests.features.toy import FACTS, NOON, event
+from tests.segments.moves import moved
 
 KEY = "user:u1"
 
@@ -62,3 +63,12 @@ def test_a_version_that_nothing_leads_to_is_not_claimed():
     found = rebuilt(past(DOUBTFUL + 9), instant=NOON + 1e6, version="7-0-0")
     assert not found.exact
     assert len(found.events) == DOUBTFUL + 9
+
+
+def test_moves_are_not_among_what_may_have_been_on_its_way():
+    events = past(100)
+    wanted = folded(events[:58])
+    moves = [moved(cause=f"m{n}", user_id="u1", at=NOON + 59).to_event() for n in range(2 * DOUBTFUL)]
+    found = rebuilt(events + moves, instant=NOON + 59.5, version=wanted.version)
+    assert found.exact
+    assert len(found.events) == 58

@@ -18,6 +18,7 @@ from tailorbird.events.schema import Event
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.stream import Stream
 from tests.features.toy import CATALOG, DAY, NOON, event
+from tests.segments.moves import moved
 
 LOG = [event(str(n), "click", "kettle", NOON + n * DAY) for n in range(3)]
 LATER = NOON + 9 * DAY
@@ -103,6 +104,16 @@ def test_newer_events_leave_the_rows_of_the_past_as_they_are(
     after = sorted(offline_folder(settings.feature_folder, USER_VIEW).glob("*.parquet"))
     assert len(after) == len(before) + 1
     assert set(before) < set(after)
+
+
+def test_a_move_leaves_every_row_as_it_is(
+    settings: Settings, asked: FeastProfiles, log: Stream[Event]
+) -> None:
+    instants = [NOON + 1, NOON + DAY + 1, LATER]
+    assert totals(asked, ["user:ann"] * 3, instants) == [1, 2, 3]
+    log.append([moved(user_id="ann", cause="1", at=NOON + DAY).to_event()])
+    assert FeatureStoreRoom(settings).rows.refresh() == 0
+    assert totals(asked, ["user:ann"] * 4, [*instants, LATER + 1]) == [1, 2, 3, 3]
 
 
 def test_an_import_that_was_received_earlier_makes_its_rows_anew(

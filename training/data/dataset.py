@@ -18,6 +18,7 @@ from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.protocols import Protocol, global_time_split
 from tailorbird.events.columns import COLUMNS, EventColumns
 from tailorbird.events.interactions import Interactions
+from tailorbird.events.schema import MOVE
 from tailorbird.events.valence import FIVE_STARS, RatingScale, Taste, presences, strengths
 from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
 from tailorbird.settings import Settings
@@ -112,6 +113,7 @@ def read_events(settings: Settings, *, through: Position | None = None) -> tuple
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in scan(settings, columns=[*COLUMNS, "context"], through=through):
+            batch = batch.filter(pc.not_equal(batch["type"], MOVE))
             spoken = batch.select(["user_key", "event_time", "context"]).filter(pc.is_valid(batch["context"]))
             if len(spoken):
                 contexts.append(PastContexts.of(spoken.to_pandas()))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -23,8 +24,9 @@ from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import Position
 from tailorbird.streams.sqlite import SqliteStream
 from tailorbird.streams.stream import Stream
-from tests.feature_repo.laws.toy import assert_live, entries
+from tests.feature_repo.laws.toy import assert_live, entries, spoil
 from tests.features.toy import NOON, event
+from tests.segments.moves import with_moves
 
 Shop = tuple[Catalog, list[Event]]
 
@@ -58,6 +60,21 @@ class FollowingLaws:
         updater.apply(batch)
         again = updater.apply(batch)
         assert (again.users, again.events, again.position) == (0, 0, Position({0: 50}))
+        assert_live(settings, room, shop[0])
+
+    def test_moves_among_the_events_are_in_no_row_not_even_in_one_that_is_mended(
+        self, settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: Shop
+    ) -> None:
+        updater = ProfileUpdater(settings, room=room, log=log)
+        told = with_moves(shop[1][:300], np.random.default_rng(4))
+        updater.apply(entries(log, told[:200]))
+        spoil(room, user=told[200].user_key)
+        spoil(room, item=next(event.item_id for event in told[:200] if event.item_id in shop[0].row_of) or "")
+        updater.apply(entries(log, told[200:]))
+        updater.catch_up(log)
+        assert log.end() == Position({0: len(told)})
+        people = sorted({event.user_key for event in shop[1][:300]})
+        assert sum(state.total for state in room.online_read(people)) == 300
         assert_live(settings, room, shop[0])
 
     def test_what_another_process_logged_first_is_folded_in_first(

@@ -27,7 +27,9 @@ objects = st.one_of(
 events = st.fixed_dictionaries(
     {
         "messageId": ids,
-        "type": st.sampled_from(["view", "search", "VIEW", "rating", "opened_newsletter", "", "hide\n"]),
+        "type": st.sampled_from(
+            ["view", "search", "VIEW", "rating", "opened_newsletter", "segment_move", "", "hide\n"]
+        ),
         "userId": ids,
         "anonymousId": ids,
         "itemId": ids,
@@ -75,3 +77,10 @@ def test_a_clock_that_is_wrong_is_wrong_by_the_same_amount_everywhere() -> None:
     assert first.received_time == second.received_time == NOW
     unmoved = check(batch, now=NOW, known_items={"a"})
     assert ["future time" in each["reason"] for each in unmoved.rejected] == [True, True]
+
+
+def test_nobody_forges_a_move() -> None:
+    move = {"messageId": "m", "type": "segment_move", "userId": "ann"}
+    checked = check([move], now=NOW, known_items=())
+    assert checked.rejected == [{"index": 0, "reason": "/type: segment_move is written by the platform"}]
+    assert checked.kept == []

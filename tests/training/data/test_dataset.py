@@ -13,6 +13,7 @@ from tailorbird.events.rows import table_of_frame
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.scan import read_log
+from tests.segments.moves import moved
 from tests.training.toy import WALK, catalog, walks
 from training.data.dataset import (
     Dataset,
@@ -115,3 +116,17 @@ def test_times_keep_their_microseconds(dataset: Dataset) -> None:
 
     assert epoch_seconds(frame)[0] == pytest.approx(stamp.timestamp(), abs=1e-6)
     assert epoch_seconds(frame.astype("datetime64[ms, UTC]"))[0] == pytest.approx(stamp.timestamp(), abs=1e-3)
+
+
+def test_moves_are_no_part_of_the_training_set(own_toy: Settings) -> None:
+    before = training_set(own_toy)
+    moves = [
+        moved(user_id=f"u{n}", cause=f"m{n}-3", at=before.events.times.max() / 1e6 + 9).to_event()
+        for n in range(9)
+    ]
+    with open_events(own_toy) as log:
+        log.append(moves)
+    after = training_set(own_toy)
+    assert after.identity == before.identity
+    assert after.events.type_names.tolist() == before.events.type_names.tolist()
+    np.testing.assert_array_equal(after.interactions.times, before.interactions.times)
