@@ -36,7 +36,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--mapping",
     "mapping_file",
-    help="TOML file that says which columns make an event, item or user, and which files hold them.",
+    help="TOML file that says which columns make an event, item or user, and which files hold them; or a built-in name.",
 )
 @click.option("--workspace", help="Workspace to fill (default: TAILORBIRD_WORKSPACE or shop).")
 @click.option(
@@ -66,6 +66,7 @@ def ingest(
         tailorbird ingest --data movielens-1m --path ~/data/movielens-1m --workspace movies
         tailorbird ingest --events e.parquet --items i.parquet --users u.parquet --mapping m.toml
         tailorbird ingest --mapping my-shop/mapping.toml
+        tailorbird ingest --events export.jsonl --mapping segment
         tailorbird ingest --events clicks.jsonl --json
     """
     settings = load_settings(workspace=workspace)

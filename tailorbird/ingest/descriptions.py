@@ -11,6 +11,7 @@ from tailorbird.errors import UsageError
 from tailorbird.ingest.expressions import Expression
 from tailorbird.ingest.files import Source
 from tailorbird.ingest.mapping import TableMapping
+from tailorbird.ingest.records import with_paths
 from tailorbird.ingest.values import json_texts, texts, times
 
 COLUMNS = {"items": ITEM_COLUMNS, "users": USER_COLUMNS}
@@ -76,6 +77,8 @@ def cleaned(rows: pd.DataFrame, *, what: str) -> tuple[pd.DataFrame, dict[str, i
 def evaluated(raw: pd.DataFrame, table: TableMapping, *, allowed: Iterable[str]) -> dict[str, pd.Series]:
     """The columns that a mapping makes of raw rows."""
     columns = {name: raw[name] for name in allowed if name in raw} if table.same_names else {}
+    if table.records:
+        raw = with_paths(raw, (name for expression in table.columns.values() for name in expression.sources))
     columns.update({name: expression.evaluate(raw) for name, expression in table.columns.items()})
     return columns
 

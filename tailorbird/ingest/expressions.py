@@ -4,7 +4,7 @@ Every expression is lossless: a value that does not fit (a time that is no time)
 validation can quarantine the row and name the value.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,8 @@ import orjson
 import pandas as pd
 
 from tailorbird.errors import UsageError
-from tailorbird.ingest.values import numbers, texts, times
+from tailorbird.ingest.conditions import check_cases, filled, hits
+from tailorbird.ingest.values import numbers, snake_name, texts, times
 
 Evaluate = Callable[[pd.DataFrame, Mapping[str, object]], pd.Series]
 TIME_UNITS = ("s", "ms", "us", "ns")
@@ -43,15 +44,27 @@ class Expression:
     def sources(self) -> list[str]:
         """The source's columns that this expression reads."""
         names: list[object] = [self.options["unless"]] if "unless" in self.options else []
-        if self.kind in ("column", "split", "time") or (self.kind == "order" and self.value != "row"):
+        if self.kind in ("column", "split", "time", "snake") or (
+            self.kind == "order" and self.value != "row"
+        ):
             names.append(self.value)
-        elif self.kind in ("join", "product"):
+        elif self.kind == "join":
             names.extend(self.value)  # type: ignore[arg-type]
-        elif self.kind == "json":
-            names.extend(_fields(self.value).values())
         elif self.kind == "cases":
             names.extend(case["column"] for case in self.value)  # type: ignore[attr-defined]
+        for part in self._parts():
+            names.extend(part.sources if isinstance(part, Expression) else [])
         return [str(name) for name in names]
+
+    def _parts(self) -> Iterator[object]:
+        """What stands within this expression: expressions, and plain values."""
+        if self.kind in ("product", "first"):
+            yield from self.value  # type: ignore[misc]
+        elif self.kind == "json":
+            yield from self.value.values()  # type: ignore[attr-defined]
+        elif self.kind == "cases":
+            yield from (case["then"] for case in self.value)  # type: ignore[attr-defined]
+            yield self.options["otherwise"]
 
 
 def parse_expression(value: object, *, where: str) -> Expression:
@@ -74,7 +87,25 @@ def parse_expression(value: object, *, where: str) -> Expression:
             known = ", ".join([*_OPTIONS[kind], *_COMMON])
             raise UsageError(f"{where}: unknown key {key!r} beside {kind}", remedy=f"known keys: {known}")
     _check(kind, value[kind], options, where=where)
-    return Expression(kind, value[kind], options)
+    if "otherwise" in options:
+        options["otherwise"] = _inner(options["otherwise"], where=where)
+    return Expression(kind, _with_inner(kind, value[kind], where=where), options)
+
+
+def _with_inner(kind: str, value: object, *, where: str) -> object:
+    """A kind's value with the expressions in it read."""
+    if kind in ("product", "first"):
+        return [parse_expression(part, where=where) for part in value]  # type: ignore[attr-defined]
+    if kind == "json":
+        fields = value if isinstance(value, dict) else {str(name): str(name) for name in value}  # type: ignore[attr-defined]
+        return {key: parse_expression(part, where=f"{where}.{key}") for key, part in fields.items()}
+    if kind == "cases":
+        return [{**case, "then": _inner(case["then"], where=where)} for case in value]  # type: ignore[attr-defined]
+    return value
+
+
+def _inner(value: object, *, where: str) -> object:
+    return parse_expression(value, where=where) if isinstance(value, dict) else value
 
 
 def _column(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
@@ -105,9 +136,9 @@ def _join(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
 def _split(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
     by = str(options.get("by", "|"))
 
-    def parts(value: object) -> list[str]:
+    def parts(value: object) -> list[str] | None:
         if value is None or (isinstance(value, float) and np.isnan(value)):
-            return []
+            return None
         pieces = value.split(by) if isinstance(value, str) else list(value)  # type: ignore[call-overload]
         return [str(piece).strip() for piece in pieces if str(piece).strip()]
 
@@ -131,27 +162,45 @@ def _order(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
 
 
 def _cases(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
-    result = pd.Series([options["otherwise"]] * len(frame), index=frame.index, dtype=object)
+    result = _either(frame, options["otherwise"])
     for case in reversed(options["value"]):  # type: ignore[call-overload]
-        column = frame[case["column"]]
-        if "below" in case:
-            hit = pd.to_numeric(column, errors="coerce") < case["below"]
-        elif "at_most" in case:
-            hit = pd.to_numeric(column, errors="coerce") <= case["at_most"]
-        else:
-            hit = texts(column) == str(case["equals"])
-        result[hit] = case["then"]
+        hit = hits(frame[case["column"]], case)
+        result = result.where(~hit, _either(frame, case["then"]))
     return result
 
 
+def _either(frame: pd.DataFrame, value: object) -> pd.Series:
+    """An expression's column, or the same value in every row; an empty text is nothing."""
+    if isinstance(value, Expression):
+        return value.evaluate(frame).astype(object)
+    return _constant(frame, {"value": None if value == "" else value})
+
+
+def _first(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
+    result = _constant(frame, {"value": None})
+    for part in options["value"]:  # type: ignore[attr-defined]
+        found = part.evaluate(frame).astype(object)
+        result = result.where(filled(result), found.where(filled(found), None))
+    return result
+
+
+def _snake(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
+    renamed = options.get("map")
+    named = renamed if isinstance(renamed, dict) else {}
+    names = texts(frame[str(options["value"])])
+    spelt = {name: named.get(name) or snake_name(name) for name in names.dropna().unique()}
+    return pd.Series([spelt.get(name) for name in names], index=frame.index, dtype=object)
+
+
 def _product(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
-    factors = [pd.to_numeric(frame[name], errors="coerce") for name in options["value"]]  # type: ignore[attr-defined]
+    parts: list[Expression] = options["value"]  # type: ignore[assignment]
+    factors = [pd.to_numeric(part.evaluate(frame), errors="coerce").astype(float) for part in parts]
     return pd.Series(np.prod(factors, axis=0), index=frame.index)
 
 
 def _json(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
-    fields = _fields(options["value"])
-    rows = zip(*(_plain_numbers(frame[source]).to_numpy() for source in fields.values()), strict=True)
+    fields: dict[str, Expression] = options["value"]  # type: ignore[assignment]
+    rows = zip(*(_plain_numbers(part.evaluate(frame)).to_numpy() for part in fields.values()), strict=True)
     return pd.Series(
         [_object(dict(zip(fields, row, strict=True))) for row in rows], index=frame.index, dtype=object
     )
@@ -172,32 +221,17 @@ def _object(values: dict[str, object]) -> str:
     ).decode()
 
 
-def _fields(value: object) -> dict[str, str]:
-    return dict(value) if isinstance(value, dict) else {str(name): str(name) for name in value}  # type: ignore[attr-defined]
-
-
 def _check(kind: str, value: object, options: Mapping[str, object], *, where: str) -> None:
     if kind == "time" and options.get("unit") not in (None, *TIME_UNITS):
         raise UsageError(f"{where}: unit {options['unit']!r}", remedy=f"use one of {', '.join(TIME_UNITS)}")
-    if kind == "cases" and (
-        "otherwise" not in options or not isinstance(value, list) or any(not _is_case(case) for case in value)
-    ):
-        raise UsageError(
-            f"{where}: cases {value!r}",
-            remedy='write cases = [{ column = "…", below = 0, then = "…" }], otherwise = "…"; '
-            "a test is below, at_most or equals",
-        )
-    if kind in ("join", "product") and not _is_names(value):
+    if kind == "cases":
+        check_cases(value, has_otherwise="otherwise" in options, where=where)
+    if kind == "join" and not _is_names(value):
         raise UsageError(f"{where}: {kind} = {value!r}", remedy="give a list of column names")
-
-
-def _is_case(case: object) -> bool:
-    tests: Sequence[str] = ("below", "at_most", "equals")
-    return (
-        isinstance(case, dict)
-        and {"column", "then"} <= set(case)
-        and sum(test in case for test in tests) == 1
-    )
+    if kind in ("product", "first") and not (isinstance(value, list) and value):
+        raise UsageError(
+            f"{where}: {kind} = {value!r}", remedy="give a list of column names and of { column = … }"
+        )
 
 
 def _is_names(value: object) -> bool:
@@ -211,6 +245,8 @@ _EVALUATE: dict[str, Evaluate] = {
     "split": _split,
     "time": _time,
     "order": _order,
+    "first": _first,
+    "snake": _snake,
     "cases": _cases,
     "product": _product,
     "json": _json,
@@ -222,6 +258,8 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "split": ("by",),
     "time": ("unit", "format"),
     "order": (),
+    "first": (),
+    "snake": ("map",),
     "cases": ("otherwise",),
     "product": (),
     "json": (),

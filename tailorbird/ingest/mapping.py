@@ -19,13 +19,16 @@ class TableMapping:
     """One table: the file it is in and the expression of each column.
 
     ``same_names`` takes every source column that already has a schema column's name. ``from_events`` builds the table
-    from the rows of the events' source (one row an id, values by ``aggregate``), of ``types`` if given.
+    from the rows of the events' source (one row an id, values by ``aggregate``), of ``types`` if given. Of ``records`` a
+    dotted name reads within and what a record lacks is empty; ``each`` names a list of them that makes one event an element.
     """
 
     file: str = ""
     same_names: bool = False
     from_events: bool = False
     types: tuple[str, ...] = ()
+    records: bool = False
+    each: str = ""
     columns: MappingType[str, Expression] = field(default_factory=dict)
 
 
@@ -89,18 +92,28 @@ def parse_mapping(content: str, *, name: str) -> Mapping:
         raise UsageError(
             f"mapping {name!r} has no [events]", remedy="say at least which columns make an event"
         )
+    events = _table(tree["events"], where="events", allowed=SCHEMA.names, may_derive=False)
     limits = tree.get("limits", {})
     _known(limits, ("max_events_per_minute",), where="[limits]")
     mapping = Mapping(
         name=str(tree.get("name", name)),
         description=str(tree.get("description", "")),
-        events=_table(tree["events"], where="events", allowed=SCHEMA.names, may_derive=False),
-        items=_table(tree["items"], where="items", allowed=ITEM_COLUMNS) if "items" in tree else None,
-        users=_table(tree["users"], where="users", allowed=USER_COLUMNS) if "users" in tree else None,
+        events=events,
+        items=_described(tree, "items", allowed=ITEM_COLUMNS, events=events),
+        users=_described(tree, "users", allowed=USER_COLUMNS, events=events),
         max_events_per_minute=_limit(limits.get("max_events_per_minute", 600)),
     )
     _check_events(mapping)
     return mapping
+
+
+def _described(
+    tree: MappingType[str, object], what: str, *, allowed: tuple[str, ...] | list[str], events: TableMapping
+) -> TableMapping | None:
+    if what not in tree:
+        return None
+    table = _table(tree[what], where=what, allowed=allowed)
+    return replace(table, records=events.records) if table.from_events else table
 
 
 def _table(
@@ -108,7 +121,10 @@ def _table(
 ) -> TableMapping:
     if not isinstance(tree, dict):
         raise UsageError(f"[{where}] is {tree!r}", remedy=f"write a table: [{where}]")
-    keys = ("file", "same_names", "columns", *(("from_events", "types") if may_derive else ()))
+    keys = (
+        *("file", "same_names", "records", "columns"),
+        *(("from_events", "types") if may_derive else ("each",)),
+    )
     _known(tree, keys, where=f"[{where}]")
     columns = tree.get("columns", {})
     _known(columns, tuple(allowed), where=f"[{where}.columns]")
@@ -126,6 +142,8 @@ def _table(
         same_names=bool(tree.get("same_names", False)),
         from_events=bool(tree.get("from_events", False)),
         types=tuple(tree.get("types", ())),
+        records=bool(tree.get("records", False)),
+        each=str(tree.get("each", "")),
         columns=parsed,
     )
 

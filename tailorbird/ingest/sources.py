@@ -15,6 +15,7 @@ from tailorbird.events.schema import SCHEMA
 from tailorbird.ingest.descriptions import cleaned, derived_rows, described_rows, evaluated
 from tailorbird.ingest.files import Source, read_source
 from tailorbird.ingest.mapping import Mapping, TableMapping
+from tailorbird.ingest.records import unfolded
 from tailorbird.ingest.values import json_texts, numbers, texts, times
 
 ORDER_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -81,8 +82,12 @@ def read_tables(
         source = replace(
             source, frame=source.frame.sample(frac=1.0, random_state=tie_seed, ignore_index=True)
         )
+    places = None
+    if mapping.events.each:
+        rows, places = unfolded(source.frame, mapping.events.each)
+        source = replace(source, frame=rows)
     sources = {"events": source}
-    frame = _events(source, mapping)
+    frame = _events(source, mapping, places=places)
     lost, described = {}, {}
     for what, table, given in (("items", mapping.items, items), ("users", mapping.users, users)):
         if table is not None and table.from_events and given is None:
@@ -121,7 +126,7 @@ def file_paths(
     return [file for file in found if file is not None]
 
 
-def _events(source: Source, mapping: Mapping) -> pd.DataFrame:
+def _events(source: Source, mapping: Mapping, *, places: np.ndarray | None = None) -> pd.DataFrame:
     raw = source.frame
     columns = evaluated(raw, mapping.events, allowed=SCHEMA.names)
     for needed in (("type",), ("event_time",), ("user_id", "anonymous_id")):
@@ -146,6 +151,8 @@ def _events(source: Source, mapping: Mapping) -> pd.DataFrame:
         events["event_time"] = times(events["event_time"])
     if "message_id" not in columns:
         events["message_id"] = _content_ids(events, name=mapping.name)
+    elif places is not None:
+        events["message_id"] = _numbered(events["message_id"], places)
     events["event_time"] = without_ties(events["event_time"], user_keys(events))
     received = times(events["received_time"]) if "received_time" in columns else events["event_time"]
     events["received_time"] = received.where(received.notna(), events["event_time"])
@@ -207,6 +214,14 @@ def _content_ids(events: pd.DataFrame, *, name: str) -> pd.Series:
     nth = hashes.groupby(hashes).cumcount()
     ids = [f"{name}-{code:016x}" + (f"-{n}" if n else "") for code, n in zip(hashes, nth, strict=True)]
     return pd.Series(ids, index=events.index, dtype=object)
+
+
+def _numbered(ids: pd.Series, places: np.ndarray) -> pd.Series:
+    """The elements of one record's list have its id and their number: ``m1``, ``m1/2``, ``m1/3``."""
+    further = pd.Series(
+        [f"{name}/{place + 1}" for name, place in zip(ids, places, strict=True)], index=ids.index
+    )
+    return ids.where((places == 0) | ids.isna(), further)
 
 
 def _fitting(values: pd.Series) -> pd.Series:

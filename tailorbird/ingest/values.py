@@ -1,5 +1,8 @@
 """Turns columns as they were found into text, numbers, instants and JSON; what does not fit stays as it was found."""
 
+import re
+import unicodedata
+
 import numpy as np
 import orjson
 import pandas as pd
@@ -15,6 +18,13 @@ def texts(series: pd.Series) -> pd.Series:
         codes, values = pd.factorize(series.map(_hashable), use_na_sentinel=True)
     names = np.array([*_without_points([_text(value) for value in values]), None], dtype=object)
     return pd.Series(names[codes], index=series.index, dtype=object)
+
+
+def snake_name(name: str) -> str:
+    """``Signed Up`` ▸ ``signed_up``; a name without a Latin letter stays, so that validation can report it."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain).lower()
+    return re.sub(r"[^a-z0-9]+", "_", parted).strip("_")[:64] or name
 
 
 def numbers(series: pd.Series) -> pd.Series:

@@ -23,6 +23,8 @@ def test_every_builtin_mapping_loads_and_describes_itself() -> None:
         "amazon-beauty",
         "diginetica",
         "online-retail",
+        "segment",
+        "mixpanel",
     } == set(names)
     for name in names:
         mapping = load_mapping(name)
@@ -67,8 +69,19 @@ def test_a_mapping_is_read_from_a_file(tmp_path) -> None:
         (EVENTS + "item_id = { join = 'x' }", "list of column names"),
         (
             EVENTS + "item_id = { cases = [{ column = 'x', then = 'y' }], otherwise = 'z' }",
-            "below, at_most or equals",
+            "below, at_most, equals, matches or missing",
         ),
+        (
+            EVENTS + "item_id = { cases = [{ column = 'x', matches = '(', then = 'y' }], otherwise = 'z' }",
+            "matches = '\\(' is no regular expression",
+        ),
+        (
+            EVENTS
+            + "item_id = { cases = [{ column = 'x', equals = 1, then = { columns = 'y' } }], otherwise = '' }",
+            "needs exactly one of column",
+        ),
+        (EVENTS + "item_id = { first = [] }", "list of column names"),
+        (EVENTS + "[items]\nfrom_events = true\neach = 'x'", "unknown key 'each'"),
         (EVENTS + "item_id = 7", "is no expression"),
         (
             EVENTS + "[items.columns]\nitem_id = 'i'\nprice = { column = 'x', aggregate = 'mode' }",
