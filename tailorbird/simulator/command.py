@@ -27,6 +27,12 @@ from tailorbird.simulator.shop import DEFAULT_SIZE, LARGEST, SMALLEST, Shop
     "--end", help="Date on which the shop's time ends, e.g. 2026-01-01 (default: today, 00:00 UTC)."
 )
 @click.option(
+    "--behaviours/--no-behaviours",
+    default=False,
+    show_default=True,
+    help="Plant behaviours: people differ in how they go about a visit.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder (default: the workspace's source).",
@@ -34,17 +40,24 @@ from tailorbird.simulator.shop import DEFAULT_SIZE, LARGEST, SMALLEST, Shop
 @click.option("--workspace", help="Workspace (default: TAILORBIRD_WORKSPACE or shop).")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def simulate(
-    size: int, seed: int, end: str | None, out: Path | None, workspace: str | None, as_json: bool
+    size: int,
+    seed: int,
+    end: str | None,
+    behaviours: bool,
+    out: Path | None,
+    workspace: str | None,
+    as_json: bool,
 ) -> None:
     r"""Make a simulated shop: users with tastes that drift, items, and what the users did in 60 days.
 
-    The shop knows the truth, so one can measure how much of it a model found. A shop of the same size and seed that is
-    already there stays.
+    The shop knows the truth, so one can measure how much of it a model found. With --behaviours people also differ in how
+    they go about a visit (some abandon carts, some hunt bargains, some come at night), and some change it. A shop of the
+    same size, seed and behaviours that is already there stays.
 
     \b
     Examples:
         tailorbird simulate
-        tailorbird simulate --size 500 --seed 7 --out ./my-shop
+        tailorbird simulate --size 500 --seed 7 --behaviours --out ./my-shop
         tailorbird simulate --size 200 --end 2026-01-01 --json
     """
     folder = out or load_settings(workspace=workspace).folder / "source"
@@ -52,13 +65,14 @@ def simulate(
     dial = _dial(folder)
     if (
         dial is not None
-        and (dial["size"], dial["seed"]) == (size, seed)
+        and (dial["size"], dial["seed"], dial.get("behaviours", False)) == (size, seed, behaviours)
         and wanted_end in (None, dial["end"])
     ):
         say(f"already there: the shop of {size:,} users with seed {seed} in {folder}")
     else:
         with progress("simulate the shop", 2) as step:
-            shop = Shop.make(size, seed, end=time.time() // DAY * DAY if wanted_end is None else wanted_end)
+            last = time.time() // DAY * DAY if wanted_end is None else wanted_end
+            shop = Shop.make(size, seed, end=last, behaviours=behaviours)
             step.advance()
             (folder / "shop.json").unlink(missing_ok=True)  # until all is written, there is no shop
             shop.write(folder)

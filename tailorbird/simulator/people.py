@@ -108,8 +108,10 @@ def session_starts(people: People, *, start: float, end: float, rng: np.random.G
         hours = np.mod(people.peak_hour[row] + rng.normal(0.0, 2.2, count), 24.0)
         instants = np.unique(np.floor(days * DAY + hours * 3600.0))
         instants = instants[(instants >= people.joined_at[row]) & (instants < end - 7200.0)]
-        if len(instants):
-            keep = np.concatenate([[True], np.diff(instants) >= 7200.0])
-            instants = instants[keep]
-        starts.append(instants)
+        starts.append(apart(instants))
     return starts
+
+
+def apart(instants: np.ndarray) -> np.ndarray:
+    """Those of sorted ``instants`` that come at least two hours after the one before."""
+    return instants[np.diff(instants, prepend=-np.inf) >= 7200.0]

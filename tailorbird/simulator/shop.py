@@ -14,12 +14,14 @@ import pandas as pd
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
+from tailorbird.simulator.behaviours import NAMES
+from tailorbird.simulator.conduct import conduct_alike, plant, planted_starts
 from tailorbird.simulator.goods import DAY, make_goods
-from tailorbird.simulator.people import make_people
+from tailorbird.simulator.people import make_people, session_starts
 from tailorbird.simulator.reaction import react
-from tailorbird.simulator.truth import TIRED_OF, Truth
+from tailorbird.simulator.truth import Truth
 from tailorbird.simulator.visits import ACTION_TYPES, LOOK, SEARCH, Visits, simulate_visits
-from tailorbird.simulator.vocabulary import DEPARTMENTS, DEVICES, REFERRERS, SHELVES
+from tailorbird.simulator.vocabulary import DEPARTMENTS, contexts_as_json, queries_as_json
 
 SPAN_DAYS = 60
 DEFAULT_END = 1_767_225_600.0
@@ -30,17 +32,30 @@ SMALLEST, LARGEST = 20, 50_000
 
 @dataclass(frozen=True)
 class Shop:
-    """A shop with its past and its truth. The same size, seed and end always give the same shop."""
+    """A shop with its past and its truth. The same dial always gives the same shop.
+
+    Where ``behaviours`` are planted, each person goes about visits in one of a few ways, and some change it once.
+    """
 
     size: int
     seed: int
     end: float
     truth: Truth
     visits: Visits
+    behaviours: bool = False
 
     @classmethod
-    def make(cls, size: int = DEFAULT_SIZE, seed: int = 0, *, end: float = DEFAULT_END) -> "Shop":
+    def make(
+        cls,
+        size: int = DEFAULT_SIZE,
+        seed: int = 0,
+        *,
+        end: float = DEFAULT_END,
+        behaviours: bool = False,
+    ) -> "Shop":
         """Simulate a shop of ``size`` users over the 60 days before ``end`` (epoch seconds); ~50 events a user.
+
+        With ``behaviours`` people differ not only in what they like but in how they go about a visit: see BEHAVIOURS.
 
         Raises UsageError on a size outside 20 to 50,000.
         """
@@ -48,15 +63,26 @@ class Shop:
             raise UsageError(f"shop of {size} users", remedy=f"give a size from {SMALLEST} to {LARGEST:,}")
         if seed < 0:
             raise UsageError(f"seed {seed}", remedy="give a seed from 0 on")
-        goods_rng, people_rng, visits_rng = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(3))
+        goods_rng, people_rng, visits_rng, conduct_rng = map(
+            np.random.default_rng, np.random.SeedSequence(seed).spawn(4)
+        )
         start = end - SPAN_DAYS * DAY
         # Items grow with the root of the users, so that the evidence for each item grows with the shop.
         items = max(120, round(1000 * math.sqrt(size / DEFAULT_SIZE)))
         goods = make_goods(items, start=start, end=end, rng=goods_rng)
         people = make_people(size, goods=goods, start=start, end=end, rng=people_rng)
         hour_bias = 0.5 * people_rng.standard_normal((4, len(DEPARTMENTS)))
-        truth = Truth(people=people, goods=goods, start=start, end=end, hour_bias=hour_bias)
-        return cls(size=size, seed=seed, end=end, truth=truth, visits=simulate_visits(truth, rng=visits_rng))
+        if behaviours:
+            conducts = plant(people, end=end, rng=conduct_rng)
+            starts = planted_starts(people, conducts, start=start, end=end, rng=conduct_rng)
+        else:
+            conducts = conduct_alike(people)
+            starts = session_starts(people, start=start, end=end, rng=visits_rng)
+        truth = Truth(
+            people=people, conducts=conducts, goods=goods, start=start, end=end, hour_bias=hour_bias
+        )
+        visits = simulate_visits(truth, starts, rng=visits_rng)
+        return cls(size=size, seed=seed, end=end, truth=truth, visits=visits, behaviours=behaviours)
 
     @classmethod
     def open(cls, folder: Path) -> "Shop":
@@ -64,7 +90,12 @@ class Shop:
         path = folder / "shop.json"
         try:
             dial = json.loads(path.read_text(encoding="utf-8"))
-            return cls.make(int(dial["size"]), int(dial["seed"]), end=float(dial["end"]))
+            return cls.make(
+                int(dial["size"]),
+                int(dial["seed"]),
+                end=float(dial["end"]),
+                behaviours=bool(dial.get("behaviours", False)),
+            )
         except (OSError, KeyError, ValueError) as error:
             raise TailorbirdError(
                 f"no shop in {folder}: {error}", remedy="run: tailorbird simulate --out FOLDER"
@@ -106,6 +137,25 @@ class Shop:
             lambda rows, instants: self.truth.wants(rows, instants, mobile=np.full(len(rows), 0.5)),
         )
 
+    @property
+    def behaviour_names(self) -> tuple[str, ...]:
+        """The planted behaviours by number; empty where none are."""
+        return NAMES if self.behaviours else ()
+
+    def behaviour_at(self, user_ids: Sequence[str], now: float | np.ndarray) -> np.ndarray:
+        """(b,) numbers of the behaviours that users have at ``now``, one instant or (b,); -1 of an unknown user.
+
+        Raises UsageError where none are planted.
+        """
+        if not self.behaviours:
+            raise UsageError(
+                "this shop has no planted behaviours",
+                remedy="make it with them: tailorbird simulate --behaviours",
+            )
+        rows = np.array([self.user_rows.get(user_id, -1) for user_id in user_ids], dtype=np.int64)
+        instants = np.broadcast_to(np.asarray(now, np.float64), rows.shape)
+        return np.where(rows >= 0, self.truth.conducts.behaviour_at(rows, instants), -1)
+
     def react(
         self,
         user_id: str,
@@ -142,7 +192,7 @@ class Shop:
         )
         at = visits.at[order]
         name = self.digest
-        contexts = _contexts()
+        contexts = contexts_as_json()
         return pd.DataFrame(
             {
                 "message_id": [f"{name}-{number:08d}" for number in range(len(order))],
@@ -161,7 +211,7 @@ class Shop:
                 "event_time": _instants(at),
                 "received_time": _instants(at + (lag * 1e6).astype(np.int64)),
                 "context": contexts[visits.mobile[order], visits.referrer[order]],
-                "properties": np.where(action == SEARCH, _queries()[visits.shelf[order]], None),
+                "properties": np.where(action == SEARCH, queries_as_json()[visits.shelf[order]], None),
             }
         )
 
@@ -177,8 +227,9 @@ class Shop:
 
     @property
     def dial(self) -> dict[str, float]:
-        """What makes this shop: size, seed and end."""
-        return {"size": self.size, "seed": self.seed, "end": self.end}
+        """What makes this shop: size, seed, end and, only where they are planted, behaviours."""
+        dial = {"size": self.size, "seed": self.seed, "end": self.end}
+        return {**dial, "behaviours": True} if self.behaviours else dial
 
     @property
     def digest(self) -> str:
@@ -215,9 +266,10 @@ class Shop:
         wants = self.truth.wants(rows, instants, mobile=mobile) + self.truth.intent(shelf)
         first = np.searchsorted(visits.user, rows, side="left")
         last = _search(visits.user, visits.at, rows, micro, side="left")
+        tired_of = self.truth.tired_of(rows, instants)
         for query, (low, high) in enumerate(zip(first, last, strict=True)):
             met = np.unique(visits.item[low:high])
-            wants[query, met[met >= 0]] -= TIRED_OF
+            wants[query, met[met >= 0]] -= tired_of[query]
         return wants
 
 
@@ -239,19 +291,3 @@ def _search(
 
 def _instants(micro: np.ndarray) -> pd.Series:
     return pd.Series(micro.astype("datetime64[us]")).dt.tz_localize("UTC")
-
-
-def _contexts() -> np.ndarray:
-    """(2, n_referrers) JSON texts by mobile or not and referrer."""
-    return np.array(
-        [
-            [json.dumps({"device": device, "referrer": referrer}) for referrer in REFERRERS]
-            for device in (DEVICES[1], DEVICES[0])
-        ],
-        dtype=object,
-    )
-
-
-def _queries() -> np.ndarray:
-    """(n_shelves,) JSON texts: what people type who look for a shelf."""
-    return np.array([json.dumps({"query": shelf.lower()}) for _, shelf in SHELVES], dtype=object)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tailorbird.simulator.conduct import Conducts
 from tailorbird.simulator.goods import DAY, Goods
 from tailorbird.simulator.people import People
 from tailorbird.simulator.vocabulary import COMPLEMENTS, DEPARTMENTS, SHELVES
@@ -27,6 +28,7 @@ class Truth:
     """Wants of ``people`` for ``goods`` over the span from ``start`` to ``end`` (epoch seconds)."""
 
     people: People
+    conducts: Conducts
     goods: Goods
     start: float
     end: float
@@ -44,6 +46,9 @@ class Truth:
         wish = people.price_wish[rows] - 0.5 * mobile
         wants -= PRICE * np.abs(goods.price_level - wish[:, None].astype(np.float32))
         wants += goods.appeal_at(instants)
+        drawn_to_price = self.conducts.at(rows, instants).price.astype(np.float32)
+        if drawn_to_price.any():
+            wants += drawn_to_price[:, None] * goods.price_level
         return wants.astype(np.float32)
 
     def shelf_wants(self, rows: np.ndarray, instants: np.ndarray) -> np.ndarray:
@@ -52,6 +57,10 @@ class Truth:
         drawn = self.people.taste_at(rows, part) @ self.goods.shelf_vectors.T
         drawn += self.people.shelf_bias[rows] + self.hour_bias[_daytime(instants)][:, SHELF_DEPARTMENT]
         return drawn.astype(np.float32)
+
+    def tired_of(self, rows: np.ndarray, instants: np.ndarray) -> np.ndarray:
+        """(b,) what an item loses once it was met: less for those who like to come back to it."""
+        return TIRED_OF * (1.0 - self.conducts.at(rows, instants).revisit)
 
     def intent(self, shelves: np.ndarray) -> np.ndarray:
         """(b, n_items) what the intent of a session adds; ``shelves`` (b,), -1 for none."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tailorbird.simulator.people import session_starts
-from tailorbird.simulator.truth import COMPLEMENT_ROWS, TIRED_OF, Truth
+from tailorbird.simulator.conduct import Conduct, pick
+from tailorbird.simulator.truth import COMPLEMENT_ROWS, Truth
 
 LOOK, CLICK, CART, PURCHASE, SEARCH = range(5)
 ACTION_TYPES = np.array(["view", "click", "add_to_cart", "purchase", "search"], dtype=object)
@@ -55,9 +55,8 @@ class _Recorder:
         }
 
 
-def simulate_visits(truth: Truth, *, rng: np.random.Generator) -> Visits:
-    """Let every user visit the shop: the n-th sessions of all users run side by side, for users do not meet."""
-    starts = session_starts(truth.people, start=truth.start, end=truth.end, rng=rng)
+def simulate_visits(truth: Truth, starts: list[np.ndarray], *, rng: np.random.Generator) -> Visits:
+    """Let every user visit the shop at their ``starts``: the n-th sessions of all run side by side, for users do not meet."""
     actions = _Recorder("user", "item", "action", "at", "session", "shelf", "mobile", "referrer")
     steps = _Recorder("user", "since", "until", "shelf", "mobile")
     met = np.zeros((len(truth.people), len(truth.goods)), bool)
@@ -98,19 +97,20 @@ def _sessions(
     rng: np.random.Generator,
 ) -> None:
     """One session of each user in ``rows``, step by step; ``met`` and ``wish`` go on from session to session."""
-    mobile = (rng.random(len(rows)) < truth.people.mobile[rows]).astype(np.int64)
-    referrer = rng.choice(4, size=len(rows), p=[0.45, 0.3, 0.12, 0.13])
+    conduct, tired_of = truth.conducts.at(rows, instants), truth.tired_of(rows, instants)
+    mobile = (rng.random(len(rows)) < conduct.mobile).astype(np.int64)
+    referrer = pick(conduct.referrers, rng)
     wants = truth.wants(rows, instants, mobile=mobile)
     shelf = _pick(1.1 * truth.shelf_wants(rows, instants), rng)
     # More often than not people go on with what they were after last time.
     goes_on = (wish[rows] >= 0) & (rng.random(len(rows)) < 0.55)
     shelf = np.where(goes_on, wish[rows], shelf)
-    length = np.minimum(1 + rng.geometric(0.25, len(rows)), LONGEST)
+    length = np.minimum(1 + rng.geometric(conduct.ends), LONGEST)
     clock = (instants * 1e6).astype(np.int64)
     began = clock.copy()
     here = np.arange(len(rows))
 
-    searches = here[rng.random(len(rows)) < 0.3]
+    searches = here[rng.random(len(rows)) < conduct.search]
     same = {"session": sessions, "mobile": mobile, "referrer": referrer}
     actions.add(
         user=rows[searches],
@@ -127,7 +127,18 @@ def _sessions(
             break
         since = np.where(step == 0, began[here], clock[here])
         until, bought = _step(
-            truth, here, rows, wants, shelf, clock, met=met, actions=actions, same=same, rng=rng
+            truth,
+            here,
+            rows,
+            wants,
+            shelf,
+            clock,
+            conduct=conduct,
+            tired_of=tired_of,
+            met=met,
+            actions=actions,
+            same=same,
+            rng=rng,
         )
         steps.add(user=rows[here], since=since, until=until, shelf=shelf[here], mobile=mobile[here])
         clock[here] += _pause(len(here), rng)
@@ -146,19 +157,21 @@ def _step(
     shelf: np.ndarray,
     clock: np.ndarray,
     *,
+    conduct: Conduct,
+    tired_of: np.ndarray,
     met: np.ndarray,
     actions: _Recorder,
     same: dict[str, np.ndarray],
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Each user looks at up to two items and clicks the best; returns when that was and who put it into the cart."""
-    users = rows[here]
-    value = wants[here] + truth.intent(shelf[here]) - TIRED_OF * met[users]
+    users, conduct = rows[here], conduct.of(here)
+    value = wants[here] + truth.intent(shelf[here]) - tired_of[here, None] * met[users]
     noisy = value + rng.gumbel(size=value.shape).astype(np.float32)  # argmax of it is a softmax choice
     best = np.argpartition(-noisy, 2, axis=1)[:, :3]
     best = np.take_along_axis(best, np.argsort(-np.take_along_axis(noisy, best, 1), axis=1), 1)
-    looks = rng.choice(3, size=len(here), p=[0.35, 0.4, 0.25])
-    clicks = rng.random(len(here)) < 0.8
+    looks = pick(conduct.looks, rng)
+    clicks = rng.random(len(here)) < conduct.click
 
     def record(who: np.ndarray, items: np.ndarray, action: int) -> None:
         actions.add(
@@ -179,8 +192,8 @@ def _step(
     chosen = np.flatnonzero(clicks)
     record(here[chosen], best[chosen, 0], CLICK)
     until = clock[here].copy()
-    carts = clicks & (rng.random(len(here)) < _eagerness(value, best[:, 0]))
-    buys = carts & (rng.random(len(here)) < 0.5)
+    carts = clicks & (rng.random(len(here)) < conduct.eagerness * _eagerness(value, best[:, 0]))
+    buys = carts & (rng.random(len(here)) < conduct.purchase)
     for flags, action in ((carts, CART), (buys, PURCHASE)):
         chosen = np.flatnonzero(flags)
         clock[here[chosen]] += _pause(len(chosen), rng)

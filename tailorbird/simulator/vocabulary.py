@@ -1,5 +1,9 @@
 """The shop's words: departments with their shelves, styles, colours, materials and brands."""
 
+import json
+
+import numpy as np
+
 DEPARTMENTS: dict[str, dict[str, tuple[str, ...]]] = {
     "Outdoor": {
         "Tents": ("dome tent", "trekking tent", "family tent", "tarp shelter"),
@@ -167,3 +171,19 @@ SHELVES: tuple[tuple[str, str], ...] = tuple(
 COUNTRIES = ("DE", "FR", "GB", "NL", "SE", "IT")
 DEVICES = ("mobile", "desktop", "tablet")
 REFERRERS = ("direct", "search", "email", "social")
+
+
+def contexts_as_json() -> np.ndarray:
+    """(2, n_referrers) JSON texts by mobile or not and referrer."""
+    return np.array(
+        [
+            [json.dumps({"device": device, "referrer": referrer}) for referrer in REFERRERS]
+            for device in (DEVICES[1], DEVICES[0])
+        ],
+        dtype=object,
+    )
+
+
+def queries_as_json() -> np.ndarray:
+    """(n_shelves,) JSON texts: what people type who look for a shelf."""
+    return np.array([json.dumps({"query": shelf.lower()}) for _, shelf in SHELVES], dtype=object)
