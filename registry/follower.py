@@ -19,15 +19,15 @@ class Release:
 
 
 class Follower:
-    """Follows aliases of one workspace's registered model; keeps nothing between two looks but a connection.
+    """Follows aliases of one registered model, the workspace's recommender unless ``name`` says otherwise.
 
-    A look is cheap (a millisecond embedded, one request to a server) and may be made every second. What it
+    It keeps nothing between two looks but a connection. A look is cheap (a millisecond embedded, one request to a server) and may be made every second. What it
     finds is fetched one alias at a time, so that the trouble or the size of one never keeps another from moving.
     """
 
-    def __init__(self, settings: Settings, *, pointers: Pointers | None = None) -> None:
-        self._settings = settings
-        self._pointers = pointers or open_pointers(settings)
+    def __init__(self, settings: Settings, *, pointers: Pointers | None = None, name: str = "") -> None:
+        self._settings, self._name = settings, name or settings.model_name
+        self._pointers = pointers or open_pointers(settings, name=self._name)
 
     def look(self, aliases: Sequence[str]) -> Mapping[str, str | None]:
         """The version each alias points at now, None where it points nowhere.
@@ -49,13 +49,13 @@ class Follower:
         source = self._pointers.source(version)
         if not source:
             raise RegistryError(
-                f"alias {alias!r} points at version {version} of {self._settings.model_name!r}, which is deleted",
+                f"alias {alias!r} points at version {version} of {self._name!r}, which is deleted",
                 remedy="`tailorbird rollback` or `tailorbird promote` moves the alias to one that is there",
             )
         folder = bundle_folder(self._settings, version=version, source=source)
         if not folder.is_dir():
             raise RegistryError(
-                f"version {version} of {self._settings.model_name!r} has no bundle at {folder}",
+                f"version {version} of {self._name!r} has no bundle at {folder}",
                 remedy="its files were deleted: restore them, or `tailorbird rollback`",
             )
         return Release(version, folder, alias)

@@ -46,13 +46,17 @@ class Pointers(Protocol):
         """Where the artifacts of a version lie; "" where the version is gone. Raises RegistryAwayError."""
 
 
-def open_pointers(settings: Settings) -> Pointers:
-    """Read the workspace's pointers straight from the database, or through MLflow's client where a server keeps them."""
+def open_pointers(settings: Settings, *, name: str = "") -> Pointers:
+    """Read a model's pointers straight from the database, or through MLflow's client where a server keeps them.
+
+    It is the workspace's recommender, unless ``name`` says otherwise.
+    """
+    name = name or settings.model_name
     if settings.tracking == "sqlite":
-        return SqlitePointers(Path(settings.mlflow_uri.removeprefix(SQLITE)), name=settings.model_name)
+        return SqlitePointers(Path(settings.mlflow_uri.removeprefix(SQLITE)), name=name)
     if settings.tracking == "postgresql":
-        return PostgresPointers(settings.tracking_uri, name=settings.model_name)
-    return ServerPointers(settings.mlflow_uri, name=settings.model_name)
+        return PostgresPointers(settings.tracking_uri, name=name)
+    return ServerPointers(settings.mlflow_uri, name=name)
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,11 @@ class Registered:
 
 
 class Registry:
-    """One workspace's registered model."""
+    """One registered model of a workspace: its recommender, unless ``name`` says otherwise."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, name: str = "") -> None:
         self.settings = settings
-        self.name = settings.model_name
+        self.name = name or settings.model_name
         self.workspace = settings.workspace
         self.client = open_client(settings)
 

@@ -200,6 +200,11 @@ class Settings(BaseSettings):
         """Name of this workspace's registered model."""
         return f"tailorbird-{self.workspace}"
 
+    @property
+    def segments_name(self) -> str:
+        """Name of this workspace's registered segment model; no workspace has a full stop in its name."""
+        return f"{self.model_name}.segments"
+
 
 def load_settings(**overrides: object) -> Settings:
     """Read the environment once; ``overrides`` win (None means: not given). Raises UsageError on a wrong value."""

@@ -1,14 +1,16 @@
 """The features of a request's context: the clock, the device, the referrer."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import orjson
 
 from tailorbird.features.table import CONTEXT_FEATURES, DEVICES, REFERRERS
 
 _AT = {name: position for position, name in enumerate(CONTEXT_FEATURES)}
 _DAY = 86_400.0
+_PLACES = len(DEVICES) + 1  # 0 where it is not known
 
 
 def context_vector(context: Mapping[str, object] | None, *, now: float) -> np.ndarray:
@@ -29,3 +31,20 @@ def context_vector(context: Mapping[str, object] | None, *, now: float) -> np.nd
 def _mark(x: np.ndarray, name: str, value: object, known: tuple[str, ...]) -> None:
     if isinstance(value, str) and value.lower() in known:
         x[_AT[f"{name}_{value.lower()}"]] = 1.0
+
+
+def setting_of(context: Mapping[str, object] | None) -> int:
+    """Device and referrer of an event in one byte: ``device + 4 referrer``, each its place from 1, 0 where it is not known."""
+    if not context:
+        return 0
+    device, referrer = context.get("device"), context.get("referrer")
+    return _place(device, DEVICES) + _PLACES * _place(referrer, REFERRERS)
+
+
+def settings_of(texts: Sequence[str | None]) -> np.ndarray:
+    """(n,) uint8 of contexts as a log keeps them: JSON, or None."""
+    return np.array([setting_of(orjson.loads(text)) if text else 0 for text in texts], np.uint8)
+
+
+def _place(value: object, known: tuple[str, ...]) -> int:
+    return known.index(value.lower()) + 1 if isinstance(value, str) and value.lower() in known else 0

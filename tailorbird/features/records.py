@@ -9,6 +9,7 @@ import pandas as pd
 from tailorbird.catalog.keys import stable_key, stable_keys
 from tailorbird.events.schema import BESIDE_TYPES, Event
 from tailorbird.events.valence import strength, strengths
+from tailorbird.features.context import setting_of, settings_of
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.sums import TYPE_CODE, type_code
 from tailorbird.features.table import PASSIVE_TYPES
@@ -26,9 +27,10 @@ RECORD = np.dtype(
         ("brand", "<u2"),  # bucket of the brand, 0 for none
         ("type", "u1"),  # index into COUNTED_TYPES
         ("kept", "u1"),  # 1 where the history keeps it, 0 where it is only counted
+        ("setting", "u1"),  # device and referrer, packed (features.context.setting_of)
     ]
 )
-MEANING = 2
+MEANING = 3
 """Of what a record holds of an event: one more whenever the same event is packed otherwise."""
 MICROSECONDS = 1_000_000
 EVENT_COLUMNS = (
@@ -42,6 +44,7 @@ EVENT_COLUMNS = (
     "value",
     "event_time",
     "received_time",
+    "context",
 )
 """What of a log's events profiles are made of."""
 
@@ -107,6 +110,7 @@ def records_of(events: Sequence[Event], facts: ItemFacts) -> Records:
                 facts.brands[place],
                 type_code(event.type),
                 event.type not in PASSIVE_TYPES,
+                setting_of(event.context),
             )
             for event, place in zip(events, held.tolist(), strict=True)
         ],
@@ -143,6 +147,8 @@ def records_of_frame(frame: pd.DataFrame, facts: ItemFacts) -> Records:
     packed["brand"] = facts.brands[held]
     packed["type"] = types.map(TYPE_CODE).fillna(type_code("other")).to_numpy(np.uint8)
     packed["kept"] = ~types.isin(PASSIVE_TYPES).to_numpy()
+    if "context" in frame:
+        packed["setting"] = _map_unique(frame["context"], settings_of)
     return Records(packed, rows, held, received)
 
 

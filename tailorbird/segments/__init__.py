@@ -1,1 +1,1 @@
-"""Segments: what kind of visitor somebody is at an instant, and how that moves."""
+"""Segments: who somebody is by what they do, found in behaviour or written as rules, and moving with every event."""
