@@ -111,10 +111,10 @@ class Evidence:
         referrers, apart, apart_squared, shapes = np.split(
             totals.values[:, 11:], np.cumsum([4, kinds, kinds]), axis=1
         )
-        weighed = _binary(search, count, _declared("search"))
-        weighed += _binary(mobile, count, _declared("mobile"))
-        weighed += _binary(weekend, count, _declared("weekend"))
-        weighed += _binary(purchases, carts, _declared("purchase"))
+        weighed = _binary(search, count, declared("search"))
+        weighed += _binary(mobile, count, declared("mobile"))
+        weighed += _binary(weekend, count, declared("weekend"))
+        weighed += _binary(purchases, carts, declared("purchase"))
         spread = OWN_EAGERNESS**2 + OWN_TASTE**2
         weighed += _binary(carts, clicks, self.cart, like=np.maximum((1 / self.cart - 1) / spread - 1, 2.0))
         weighed += _binary(revisits, looks + clicks, self.revisit)
@@ -126,11 +126,11 @@ class Evidence:
             own=OWN_PRICE,
             spread=PRICE_SPREAD,
         )
-        alphas = LIKE_MINDED * _declared("referrers")  # (n_behaviours, 4)
+        alphas = LIKE_MINDED * declared("referrers")  # (n_behaviours, 4)
         weighed += (gammaln(referrers[:, None, :] + alphas) - gammaln(alphas)).sum(axis=2)
         weighed += gammaln(LIKE_MINDED) - gammaln(LIKE_MINDED + count)
         # Sessions come at a rate that is Gamma-distributed over people.
-        rate = _declared("sessions") / (SPAN_DAYS * DAY)
+        rate = declared("sessions") / (SPAN_DAYS * DAY)
         weighed += gammaln(count + ACTIVITY_SHAPE) - gammaln(ACTIVITY_SHAPE) + count * np.log(rate)
         weighed += ACTIVITY_SHAPE * np.log(ACTIVITY_SHAPE)
         weighed -= (count + ACTIVITY_SHAPE) * np.log(ACTIVITY_SHAPE + rate * duration[:, None])
@@ -139,7 +139,8 @@ class Evidence:
         return result
 
 
-def _declared(name: str) -> np.ndarray:
+def declared(name: str) -> np.ndarray:
+    """(n_behaviours, …) what each behaviour declares under ``name``."""
     return np.array([getattr(behaviour, name) for behaviour in BEHAVIOURS])
 
 

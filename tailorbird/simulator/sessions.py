@@ -8,7 +8,7 @@ import pandas as pd
 from tailorbird.simulator.conduct import WEEKEND
 from tailorbird.simulator.goods import DAY
 from tailorbird.simulator.shop import Shop
-from tailorbird.simulator.visits import CART, CLICK, LOOK, PURCHASE, SEARCH
+from tailorbird.simulator.visits import CART, CLICK, LOOK, PURCHASE, SEARCH, Visits
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,7 @@ class Sessions:
 def observe(shop: Shop, *, since: float, until: float) -> Sessions:
     """The sessions of which an event happened from ``since`` until before ``until``, as far as it did then."""
     visits = shop.visits
-    touched = (visits.action == LOOK) | (visits.action == CLICK)
-    again = np.zeros(len(visits.at), bool)
-    again[touched] = (
-        pd.DataFrame({"user": visits.user[touched], "item": visits.item[touched]}).duplicated().to_numpy()
-    )
+    again = met_before(visits)
     seen = (visits.at >= since * 1e6) & (visits.at < until * 1e6)
     action, item = visits.action[seen], visits.item[seen]
     _, first, session = np.unique(visits.session[seen], return_index=True, return_inverse=True)
@@ -79,3 +75,12 @@ def observe(shop: Shop, *, since: float, until: float) -> Sessions:
         mobile=visits.mobile[seen][first],
         referrer=visits.referrer[seen][first],
     )
+
+
+def met_before(visits: Visits) -> np.ndarray:
+    """(n_events,) which looks and clicks are on items that the user had looked at or clicked before."""
+    touched = (visits.action == LOOK) | (visits.action == CLICK)
+    again = np.zeros(len(visits.at), bool)
+    pairs = pd.DataFrame({"user": visits.user[touched], "item": visits.item[touched]})
+    again[touched] = pairs.duplicated().to_numpy()
+    return again
