@@ -33,6 +33,18 @@ arm_fallbacks = Counter(
 )
 failures = Counter("tailorbird_failures", "Parts that failed while an answer was made.", ("part",))
 cache_hits = Counter("tailorbird_cache_hits", "Answers whose ranking came from the result cache.", ("arm",))
+cache_misses = Counter(
+    "tailorbird_cache_misses", "Answers whose ranking was looked for there and made anew.", ("arm",)
+)
+cache_invalidations = Counter(
+    "tailorbird_cache_invalidations", "Misses where only the person had changed since.", ("arm",)
+)
+cache_age_seconds = Histogram(
+    "tailorbird_cache_age_seconds",
+    "Age of the rankings that came from there.",
+    ("arm",),
+    buckets=(0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 300.0, 900.0),
+)
 exposures = Counter("tailorbird_exposures", "Exposures: stored, dropped or failed.", ("outcome",))
 events = Counter("tailorbird_events", "Events sent to collect.", ("outcome",))
 bundle_swaps = Counter(

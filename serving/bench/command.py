@@ -11,6 +11,7 @@ import click
 
 from feature_repo.command import build_features
 from serving.bench.archive import archive
+from serving.bench.cache import cache
 from serving.bench.catalogue import catalogue
 from serving.bench.events import events
 from serving.bench.exposures import exposures
@@ -42,6 +43,7 @@ def bench() -> None:
         tailorbird bench events --out build/bench
         tailorbird bench faults --out build/bench --kills 3
         tailorbird bench archive
+        tailorbird bench cache --out build/bench
         tailorbird bench catalogue --out build/bench
     """
 
@@ -53,6 +55,7 @@ bench.add_command(archive)
 bench.add_command(catalogue)
 bench.add_command(exposures)
 bench.add_command(redis)
+bench.add_command(cache)
 bench.add_command(machines)
 
 

@@ -1,62 +1,84 @@
-"""The result cache: rankings by (arm, user, profile version, model version, request). Filters run after it, on every hit."""
+"""Where rankings are kept for a while: in the memory of a replica here, in Redis in shared_cache.py."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.slate.query import Ranking
 
-Key = tuple[str, str, str, str, bytes]
-"""The last is the request's digest: a key stays small whatever the request."""
+
+class Key(NamedTuple):
+    """What a ranking is for; small whatever the request, which is a digest here."""
+
+    arm: str
+    user: str
+    model: str
+    context: str
+    request: bytes
+
+
+class Kept(NamedTuple):
+    """A ranking, the person's version that it was made of, and the instants (epoch seconds) between which it holds."""
+
+    person: str
+    ranking: Ranking
+    made: float
+    until: float
+
+    def holds(self, now: float) -> bool:
+        """Whether it may be used; a clock that was set back leaves nothing that never ages."""
+        return self.made <= now < self.until
+
+
+class Found(NamedTuple):
+    """What a look found: a ranking, or none; ``moved`` where there is one of another version of the person."""
+
+    ranking: Ranking | None = None
+    moved: bool = False
 
 
 class Rankings(Protocol):
     """Where rankings are kept for a while; ``catalog`` is what their rows are of, ``now`` epoch seconds."""
 
-    def get_many(self, keys: Sequence[Key], *, now: float, catalog: Catalog) -> list[Ranking | None]:
-        """The rankings kept under ``keys``; None for one that is not there or too old."""
+    def get_many(self, asked: Sequence[tuple[Key, str]], *, now: float, catalog: Catalog) -> list[Found]:
+        """What is kept under each key for that version of the person."""
 
-    def put_many(self, rankings: Sequence[tuple[Key, Ranking]], *, now: float, catalog: Catalog) -> None:
-        """Keep rankings."""
+    def put_many(self, made: Sequence[tuple[Key, Kept]], *, now: float, catalog: Catalog) -> None:
+        """Keep rankings, each until its own instant; one of another version of the person goes."""
 
 
 class RankingCache:
-    """Keeps rankings for ``seconds``; features move with the clock, so a ranking must not grow old."""
+    """Keeps the latest ``capacity`` rankings in memory."""
 
-    def __init__(self, *, seconds: float, capacity: int = 2_000) -> None:
-        self._seconds, self._capacity = seconds, capacity
-        self._kept: OrderedDict[Key, tuple[float, Ranking]] = OrderedDict()  # the oldest first
+    def __init__(self, *, capacity: int = 2_000) -> None:
+        self._capacity = capacity
+        self._kept: OrderedDict[Key, Kept] = OrderedDict()  # the oldest first
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get_many(self, keys: Sequence[Key], *, now: float, catalog: Catalog) -> list[Ranking | None]:
-        """The rankings kept under ``keys``; None for one that is not there or too old."""
-        return [self.get(key, now=now) for key in keys]
-
-    def put_many(self, rankings: Sequence[tuple[Key, Ranking]], *, now: float, catalog: Catalog) -> None:
-        """Keep rankings."""
-        for key, ranking in rankings:
-            self.put(key, ranking, now=now)
-
-    def get(self, key: Key, *, now: float) -> Ranking | None:
-        """The ranking kept under ``key``, unless it is too old."""
+    def get_many(self, asked: Sequence[tuple[Key, str]], *, now: float, catalog: Catalog) -> list[Found]:
+        """What is kept under each key for that version of the person."""
         self._drop_old(now)
-        found = self._kept.get(key)
-        return found[1] if found else None
+        return [self._get(key, person, now=now) for key, person in asked]
 
-    def put(self, key: Key, ranking: Ranking, *, now: float) -> None:
-        """Keep a ranking; what is too old makes room, then the oldest."""
+    def put_many(self, made: Sequence[tuple[Key, Kept]], *, now: float, catalog: Catalog) -> None:
+        """Keep rankings; what is too old makes room, then the oldest."""
         self._drop_old(now)
-        self._kept.pop(key, None)
-        self._kept[key] = (now, ranking)
-        if len(self._kept) > self._capacity:
-            self._kept.popitem(last=False)
+        for key, kept in made:
+            self._kept.pop(key, None)
+            self._kept[key] = kept
+            if len(self._kept) > self._capacity:
+                self._kept.popitem(last=False)
+
+    def _get(self, key: Key, person: str, *, now: float) -> Found:
+        kept = self._kept.get(key)
+        if kept is None or not kept.holds(now):
+            return Found()
+        return Found(kept.ranking) if kept.person == person else Found(moved=True)
 
     def _drop_old(self, now: float) -> None:
-        while self._kept:
-            made = next(iter(self._kept.values()))[0]
-            if 0 <= now - made <= self._seconds:  # a clock that was set back leaves nothing behind
-                return
+        """From the oldest on; one that holds shorter than those before it waits for them, unseen."""
+        while self._kept and not next(iter(self._kept.values())).holds(now):
             self._kept.popitem(last=False)

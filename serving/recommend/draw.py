@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from serving import metrics
 from serving.recommend.arms import Served, ServedArms
-from serving.recommend.cache import Rankings
 from serving.recommend.hydrate import Hydrator
+from serving.recommend.results import ResultCache
 from serving.recommend.visit import Drawn, Visit
 from tailorbird.experiments.arm import CHAMPION
 from tailorbird.features.functions import NOBODY, Demographics
@@ -30,11 +30,16 @@ class SlateDrawer:
         hydrator: Hydrator,
         *,
         demographics: Callable[[str], Demographics] = lambda user: NOBODY,
-        cache: Rankings | None = None,
+        cache: ResultCache | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._arms, self._hydrator = arms, hydrator
         self._demographics, self._cache, self._clock = demographics, cache, clock
+
+    @property
+    def caches(self) -> bool:
+        """Whether rankings are reused: only then a visit needs a key."""
+        return self._cache is not None
 
     @property
     def profiles_away(self) -> str:
@@ -97,22 +102,7 @@ class SlateDrawer:
         recommender, cache = served.recommender, self._cache
         if cache is None or recommender.stages is None:
             return recommender.recommend_many(queries)
-        arm = CHAMPION if served.stands_in else served.arm
-        keys = [
-            (arm, query.state.user_key, query.state.version, recommender.version, request)
-            for query, request in zip(queries, requests, strict=True)
-        ]
-        now, catalog = queries[0].now, recommender.catalog  # drawn together: one instant
-        known = cache.get_many(keys, now=now, catalog=catalog)
-        metrics.cache_hits.labels(arm).inc(sum(ranking is not None for ranking in known))
-        answered = recommender.recommend_and_rank(queries, known=known)
-        fresh = [
-            (key, ranking)
-            for key, before, (_, ranking) in zip(keys, known, answered, strict=True)
-            if before is None and ranking is not None
-        ]
-        cache.put_many(fresh, now=now, catalog=catalog)
-        return [slate for slate, _ in answered]
+        return cache.recommend(CHAMPION if served.stands_in else served.arm, recommender, queries, requests)
 
     def _queries(self, visits: Sequence[Visit]) -> tuple[list[Query], bool]:
         states, profile_read = self._hydrator.fetch_profiles([visit.user_key for visit in visits])

@@ -16,7 +16,7 @@ from tailorbird.settings import Settings
 if TYPE_CHECKING:
     from serving.http.schemas import Linked
     from serving.recommend.arms import Standing
-    from serving.recommend.cache import Rankings
+    from serving.recommend.results import ResultCache
 
 
 class Recommend:
@@ -90,7 +90,7 @@ class Recommend:
                 self._arms,
                 Hydrator(features, on_failure=lambda: metrics.failures.labels("feature_store").inc()),
                 demographics=builder.demographics,
-                cache=_rankings(chosen, seconds=result_cache_seconds),
+                cache=_result_cache(chosen, seconds=result_cache_seconds),
                 clock=clock,
             ),
             self._exposures,
@@ -154,22 +154,23 @@ class Recommend:
         self._happened.close()
 
 
-def _rankings(settings: Settings, *, seconds: float) -> "Rankings | None":
+def _result_cache(settings: Settings, *, seconds: float) -> "ResultCache | None":
     """The result cache that the settings name."""
     from serving import metrics
     from serving.recommend.cache import RankingCache
+    from serving.recommend.results import ResultCache
     from serving.recommend.shared_cache import SharedRankingCache
 
     if seconds <= 0:
         return None
     if settings.result_cache == "memory":
-        return RankingCache(seconds=seconds)
-    return SharedRankingCache(
+        return ResultCache(RankingCache(), seconds=seconds)
+    shared = SharedRankingCache(
         RedisAddress.parse(settings.result_cache, setting="result_cache"),
         workspace=settings.workspace,
-        seconds=seconds,
         on_failure=lambda: metrics.failures.labels("result_cache").inc(),
     )
+    return ResultCache(shared, seconds=seconds)
 
 
 async def _link_by_collect(user_id: str, anonymous_id: str, joined: bool) -> "Linked":

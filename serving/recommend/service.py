@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any
 
@@ -22,6 +21,7 @@ from serving.recommend.asked import asked_for, require_known
 from serving.recommend.batch import Batcher
 from serving.recommend.draw import Ask, SlateDrawer
 from serving.recommend.exposures import ExposureWriter, described
+from serving.recommend.results import request_digest
 from serving.recommend.visit import Drawn, Visit
 from tailorbird.experiments.arm import Arm
 from tailorbird.experiments.assign import Unit, assign
@@ -117,16 +117,21 @@ class RecommendService:
     async def _recommendations(self, raw: bytes) -> Answer:
         body = parse_body(RecommendationRequest, raw)
         scenario = self._scenarios(body.scenario)
-        defaults = b"" if scenario is NO_SCENARIO else repr(scenario).encode()
         visit = self._visit(
             body,
             scenario=body.scenario,
-            key=blake2b(raw + defaults, digest_size=16).digest(),
+            key=self._key(body, raw, scenario),
             size=len(raw),
             **asked_for(body, scenario),
         )
         require_known(body, self._arms.current(visit.arm).recommender)
         return await self._batcher.submit(visit)
+
+    def _key(self, body: RecommendationRequest, raw: bytes, scenario: Scenario) -> bytes:
+        """What names the request in the result cache; empty where a visitor without an id can never be known again."""
+        if not self._drawer.caches or not (body.user_id or body.anonymous_id):
+            return b""
+        return request_digest(raw, b"" if scenario is NO_SCENARIO else repr(scenario).encode())
 
     def _answers(self, visits: Sequence[Visit]) -> list[Answer]:
         """Answer the requests that wait."""

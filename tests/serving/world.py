@@ -29,6 +29,7 @@ from serving.recommend.facts import LiveFacts
 from serving.recommend.hydrate import Hydrator
 from serving.recommend.merge import MergeRoutes
 from serving.recommend.pages import build_pages
+from serving.recommend.results import ResultCache
 from serving.recommend.service import RecommendService
 from serving.recommend.trace import TraceService, recommender_of
 from serving.writer import GroupWriter
@@ -116,7 +117,7 @@ class World:
             pause_seconds=0.01,
             on_outcome=lambda outcome, count: self.outcomes.append((outcome, count)),
         )
-        cache = RankingCache(seconds=cache_seconds) if cache_seconds else None
+        cache = ResultCache(RankingCache(), seconds=cache_seconds) if cache_seconds else None
         self.clock = toy.NOW
         self.chosen: dict[str, str] = {}
         self.drawer = SlateDrawer(

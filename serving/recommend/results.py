@@ -1,0 +1,79 @@
+"""The result cache: equal requests of an unchanged person get their ranking again, for as long as no window moves.
+
+A ranking is reused within its arm, the model's version, the bucket of the context and everything else in the request. What
+may be shown is looked up after that, on every hit, and so must be whatever is drawn by chance.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import orjson
+
+from serving import metrics
+from serving.recommend.cache import Found, Kept, Key, Rankings
+from tailorbird.features.cacheable import cacheable_seconds
+from tailorbird.features.context import context_bucket
+from tailorbird.slate.query import Query, Slate
+from tailorbird.slate.recommender import Recommender
+
+WHO = ("userId", "anonymousId", "sessionId", "context")
+"""Parts of a request's body that are no part of what is asked: the key has the person, and what is read of the context."""
+
+
+def request_digest(raw: bytes, defaults: bytes) -> bytes:
+    """(16,) names what is asked, whoever asks and however the JSON is written; ``defaults`` fill what it leaves out."""
+    body = orjson.loads(raw)
+    for name in WHO:
+        body.pop(name, None)
+    return blake2b(orjson.dumps(body, option=orjson.OPT_SORT_KEYS) + defaults, digest_size=16).digest()
+
+
+class ResultCache:
+    """Answers from kept rankings where it can, and keeps the others for at most ``seconds``."""
+
+    def __init__(self, rankings: Rankings, *, seconds: float) -> None:
+        self._rankings, self._seconds = rankings, seconds
+
+    def recommend(
+        self, arm: str, recommender: Recommender, queries: Sequence[Query], requests: Sequence[bytes]
+    ) -> list[Slate]:
+        """The slates of queries of one instant; ``requests`` are their digests, empty where nothing is to be kept."""
+        now, catalog = queries[0].now, recommender.catalog
+        keys = {
+            place: _key(arm, recommender, query, request)
+            for place, (query, request) in enumerate(zip(queries, requests, strict=True))
+            if request
+        }
+        looked = [(key, _person(queries[place])) for place, key in keys.items()]
+        found = dict(zip(keys, self._rankings.get_many(looked, now=now, catalog=catalog), strict=True))
+        _count(arm, list(found.values()), now=now)
+        known = [found[place].ranking if place in found else None for place in range(len(queries))]
+        answered = recommender.recommend_and_rank(queries, known=known)
+        made = []
+        for place, key in keys.items():
+            query, ranking = queries[place], answered[place][1]
+            if known[place] is None and ranking is not None:
+                seconds = cacheable_seconds(query.state, now=now, at_most=self._seconds)
+                made += [(key, Kept(_person(query), ranking, now, now + seconds))] * (seconds > 0)
+        self._rankings.put_many(made, now=now, catalog=catalog)
+        return [slate for slate, _ in answered]
+
+
+def _key(arm: str, recommender: Recommender, query: Query, request: bytes) -> Key:
+    context = context_bucket(query.context, now=query.now)
+    return Key(arm, query.state.user_key, recommender.version, context, request)
+
+
+def _person(query: Query) -> str:
+    """The version of all that is known of the person: an event makes another, and so does a word on them."""
+    told = query.demographics
+    return f"{query.state.version}/{told.age}/{told.gender}/{told.country}/{query.segment}"
+
+
+def _count(arm: str, found: Sequence[Found], *, now: float) -> None:
+    ages = [now - each.ranking.scored_at for each in found if each.ranking is not None]
+    metrics.cache_hits.labels(arm).inc(len(ages))
+    metrics.cache_misses.labels(arm).inc(len(found) - len(ages))
+    metrics.cache_invalidations.labels(arm).inc(sum(each.moved for each in found))
+    for age in ages:
+        metrics.cache_age_seconds.labels(arm).observe(age)
