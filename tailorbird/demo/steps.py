@@ -41,8 +41,8 @@ def steps_of(
         Step("promote", ("promote", *here, "--alias", "champion")),
     ]
     if data == "shop":
-        simulate = ("simulate", "--size", str(size), "--seed", str(seed), "--out", str(source))
-        steps.insert(0, Step("simulate", simulate))
+        dial = ("--size", str(size), "--seed", str(seed), "--behaviours")
+        steps.insert(0, Step("simulate", ("simulate", *dial, "--out", str(source))))
     return steps
 
 

@@ -1,10 +1,16 @@
-"""The steps of a demo that comes again: what the gates refuse does not end it."""
+"""The steps of a demo: what they are, and that what the gates refuse does not end one that comes again."""
+
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from registry.versions import Registry
-from tailorbird.demo.steps import Step, prepare
+from tailorbird.demo.steps import Step, prepare, steps_of
 from tailorbird.errors import TailorbirdError
+from tailorbird.settings import load_settings
+from tailorbird.simulator.command import simulate
+from tailorbird.simulator.shop import Shop
 
 
 @pytest.mark.slow
@@ -23,3 +29,15 @@ def test_a_demo_goes_on_with_the_version_it_has_where_the_gates_refuse_the_new_o
     assert "the gates keep the version that serves now" in capfd.readouterr().err
     with pytest.raises(TailorbirdError, match="ended with exit code 1"):
         prepare([Step("promote", ("promote", "--workspace", "test", "--version", "9"))], own, None)
+
+
+def test_the_demo_s_shop_has_behaviours_to_find(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path, workspace="shop")
+    steps = steps_of(
+        settings, data="shop", source=tmp_path / "simulated", size=20, seed=7, recipe="quick", trials=1
+    )
+    assert [step.name for step in steps] == ["simulate", "ingest", "features", "tune", "promote"]
+    program, *arguments = steps[0].argv
+    assert program == "simulate"
+    assert CliRunner().invoke(simulate, arguments).exit_code == 0
+    assert Shop.open(tmp_path / "simulated").behaviour_names
