@@ -8,7 +8,7 @@ import { render, type Slot, type SlotOptions } from "./slot.js";
 import { deviceOf, refused } from "./page.js";
 import { on, safe, speak, warn } from "./safe.js";
 import { openStore } from "./store.js";
-import { watchClicks, watchHovers, watchImpressions, watchScroll } from "./watch.js";
+import { watchAddress, watchClicks, watchHovers, watchImpressions, watchScroll } from "./watch.js";
 
 export type { About, Answer, Context, Item, Question } from "./contract.js";
 export type { Shown, Slot, SlotOptions } from "./slot.js";
@@ -88,10 +88,20 @@ export const start = ({ endpoint = "", auto = true, ...options }: Options = {}):
     });
   });
 
+  const address = (): string => location.pathname + location.search;
+  const first = address();
+  let told = first;
   const page = (itemId?: string): void => {
+    told = address();
     newPage?.();
     track(itemId ? "view" : "page", { itemId, properties: { path: location.pathname } });
   };
+
+  /** What the page's tag said of its item holds at its own address. */
+  const pageHere = (): void => page(address() === first ? options.item : undefined);
+  const pageIfMoved = safe(() => {
+    if (told !== address()) pageHere();
+  });
 
   const recommend = async (question: Question = {}, withoutConsent = false): Promise<Answer | null> => {
     const who = allowed();
@@ -153,8 +163,10 @@ export const start = ({ endpoint = "", auto = true, ...options }: Options = {}):
       newPage = watchScroll(track);
       leaving = watchHovers(track);
       watchClicks(track, person.clicked);
+      safe(watchAddress)(pageIfMoved);
     }
     const leave = (): void => {
+      if (auto) pageIfMoved();
       leaving?.();
       queue.leave();
     };
@@ -163,7 +175,7 @@ export const start = ({ endpoint = "", auto = true, ...options }: Options = {}):
     on(window, "online", queue.retry);
     on<PageTransitionEvent>(window, "pageshow", ({ persisted }) => {
       if (!persisted) return;
-      if (auto) page(options.item);
+      if (auto) pageHere();
       queue.flush();
     });
   };
@@ -171,7 +183,7 @@ export const start = ({ endpoint = "", auto = true, ...options }: Options = {}):
     if (allowed()) {
       if (!begun) begin();
       if (options.user) identify(options.user);
-      if (auto) page(options.item);
+      if (auto) pageHere();
       queue.flush();
     }
     scan();

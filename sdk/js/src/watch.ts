@@ -6,6 +6,7 @@ import { on, safe } from "./safe.js";
 const ITEM = "[data-tb-item]";
 const SEEN_MS = 1_000;
 const DWELL_MS = 1_000;
+const ADDRESS_MS = 100;
 const SCROLL_MS = 200;
 
 type Track = (type: string, about?: About) => void;
@@ -102,4 +103,21 @@ export const watchScroll = (track: Track): (() => void) => {
   return () => {
     told = 0;
   };
+};
+
+/** Other addresses of one document, as applications of a single page make them: `look` a moment after each, when the page had its say. */
+export const watchAddress = (look: () => void): void => {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const soon = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(look, ADDRESS_MS);
+  };
+  for (const name of ["pushState", "replaceState"] as const) {
+    const change = history[name];
+    history[name] = function (...given) {
+      change.apply(this, given);
+      soon();
+    };
+  }
+  on(window, "popstate", soon);
 };

@@ -9,4 +9,6 @@ export declare const watchClicks: (track: Track, onClick: (about: About) => void
 export declare const watchHovers: (track: Track) => (() => void);
 /** How much of the page was seen, in quarters, each told once; call the answer where a new page begins. */
 export declare const watchScroll: (track: Track) => (() => void);
+/** Other addresses of one document, as applications of a single page make them: `look` a moment after each, when the page had its say. */
+export declare const watchAddress: (look: () => void) => void;
 export {};
