@@ -47,6 +47,17 @@ cache_age_seconds = Histogram(
 )
 exposures = Counter("tailorbird_exposures", "Exposures: stored, dropped or failed.", ("outcome",))
 events = Counter("tailorbird_events", "Events sent to collect.", ("outcome",))
+trigger_deliveries = Counter(
+    "tailorbird_trigger_deliveries",
+    "Tries to tell a target of a move, and moves given up.",
+    ("target", "outcome"),
+)
+trigger_waiting = Gauge(
+    "tailorbird_trigger_waiting",
+    "Deliveries that wait for a target.",
+    ("target",),
+    multiprocess_mode="livesum",
+)
 bundle_swaps = Counter(
     "tailorbird_bundle_swaps", "Versions that started serving or were refused.", ("outcome", "arm")
 )

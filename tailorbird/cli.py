@@ -39,6 +39,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": ("registry.commands:rollback", "Return an alias to the version it had before."),
     "decisions": ("registry.commands:decisions", "List who moved which alias, when and why."),
     "serve": ("serving.command:serve", "Answer HTTP requests with the champion."),
+    "triggers": (
+        "serving.triggers.command:triggers",
+        "Show whom moves of people call; look at and replay what was given up.",
+    ),
     "storefront": (
         "serving.storefront.command:storefront",
         "Open a small shop in which one sees one's own profile move.",

@@ -18,6 +18,8 @@ from tailorbird.plumbing.postgres import is_postgres, sqlalchemy_address
 
 _is_origin = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?").fullmatch
 
+_is_loopback_origin = re.compile(r"http://(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d{1,5})?").fullmatch
+
 
 class Settings(BaseSettings):
     """Everything an operator may choose, each overridable by ``TAILORBIRD_<NAME>`` (docs/settings.md lists them)."""
@@ -51,6 +53,10 @@ class Settings(BaseSettings):
     cors_origins: str = Field(
         "",
         description="Origins of web pages that may call, separated by commas; empty means the platform's own, `*` any.",
+    )
+    trigger_origins: str = Field(
+        "",
+        description="Origins that triggers may call, separated by commas; empty means none.",
     )
     admin_port: int = Field(
         0,
@@ -117,6 +123,19 @@ class Settings(BaseSettings):
                 )
         return ",".join(origins)
 
+    @field_validator("trigger_origins")
+    @classmethod
+    def _callable_origins(cls, listed: str) -> str:
+        origins = [origin.strip().rstrip("/") for origin in listed.split(",") if origin.strip()]
+        for origin in origins:
+            if not _is_origin(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin: https://host or https://host:port in lower case, without a path"
+                )
+            if origin.startswith("http:") and not _is_loopback_origin(origin):
+                raise ValueError(f"{origin!r} is not encrypted: http is for 127.0.0.1, [::1] and localhost")
+        return ",".join(origins)
+
     @field_validator("storage")
     @classmethod
     def _known_storage(cls, address: str) -> str:
@@ -153,6 +172,11 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> tuple[str, ...]:
         """Those of ``cors_origins``, each by itself."""
         return tuple(self.cors_origins.split(",")) if self.cors_origins else ()
+
+    @property
+    def callable_origins(self) -> tuple[str, ...]:
+        """Those of ``trigger_origins``, each by itself."""
+        return tuple(self.trigger_origins.split(",")) if self.trigger_origins else ()
 
     @property
     def archive_folder(self) -> Path | ObjectPath:

@@ -29,8 +29,9 @@ from serving.admin.schemas import (
     PromoteRequest,
     RollbackRequest,
     StreamsOut,
+    TriggersOut,
 )
-from serving.admin.state import show_arms, show_streams
+from serving.admin.state import show_arms, show_streams, show_triggers
 from serving.heartbeat import Beat
 from serving.http.problems import MEDIA_TYPE, ProblemError, not_found, pointer, shown
 from serving.http.schemas import Problem
@@ -121,6 +122,11 @@ def _reads(app: FastAPI, desk: Desk) -> None:
     def streams() -> StreamsOut:
         """Where events and exposures end, how far their readers are, and what waits."""
         return show_streams(desk.settings, desk.beats())
+
+    @app.get("/v1/triggers", tags=["state"])
+    def triggers() -> TriggersOut:
+        """Whom moves of people call, what waits for them, and what was given up."""
+        return show_triggers(desk.settings)
 
 
 def _moves(app: FastAPI, desk: Desk) -> None:

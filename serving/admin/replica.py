@@ -18,6 +18,8 @@ from tailorbird.settings import Settings
 log = logging.getLogger("ray.serve.tailorbird")
 NICENESS = 10
 """Whoever asks for recommendations goes first."""
+PAUSE_SECONDS = 5.0
+"""Between an error of the deliverer, such as a full disk, and its next try."""
 
 
 class Admin:
@@ -55,6 +57,9 @@ class Admin:
         self._compaction = LastingThread(partial(_compact, self._settings, self._stop), name="compaction")
         self._folding = LastingThread(partial(_fold, self._settings, self._stop), name="catalogue-compaction")
         self._following = LastingThread(partial(_follow, self._settings, self._stop), name="shared-catalogue")
+        self._delivering = LastingThread(
+            partial(_deliver, self._settings, self._stop), name="triggers", pause_seconds=PAUSE_SECONDS
+        )
         threading.Thread(target=self._warm, name="admin-warm-up", daemon=True).start()
 
     def check_health(self) -> None:
@@ -65,6 +70,8 @@ class Admin:
             raise RuntimeError("the thread that fills the archives has died")
         if not self._folding.alive:
             raise RuntimeError("the thread that folds patches into the catalogue has died")
+        if not self._delivering.alive:
+            raise RuntimeError("the thread that delivers triggers has died")
         if self._settings.catalog and not self._following.alive:
             raise RuntimeError("the thread that follows the shared catalogue has died")
 
@@ -102,3 +109,9 @@ def _follow(settings: Settings, stop: threading.Event) -> None:
     from tailorbird.catalog.store import follow_while_serving
 
     follow_while_serving(settings, stop=stop)
+
+
+def _deliver(settings: Settings, stop: threading.Event) -> None:
+    from serving.triggers.deliverer import Deliverer
+
+    Deliverer(settings, stop=stop).run()

@@ -166,6 +166,26 @@ class StreamsOut(Body):
     streams: list[StreamOut]
 
 
+class TriggerTarget(Body):
+    """Whom moves call, and how that goes."""
+
+    name: str
+    url: str = Field(description="Empty where it is not declared any more.")
+    calls: list[str] = Field(description="What calls it, in words.")
+    waiting: int
+    dead: int = Field(description="Given up; `tailorbird triggers replay` tries again.")
+    dropped: int = Field(description="Of the dead, so many were dropped: there were too many.")
+    next_at: dt.datetime | None = Field(description="When the next delivery is due.")
+    problem: str = Field(description="Why it cannot be called; empty where it can.")
+
+
+class TriggersOut(Body):
+    """Every target of triggers; ``problems`` says what is wrong with the declaration."""
+
+    targets: list[TriggerTarget]
+    problems: list[str] = Field(default=[])
+
+
 class ItemsIn(Body):
     """What is told of items, in order."""
 

@@ -1,5 +1,6 @@
 """What runs at the moment: the arms and what every live replica serves for them, the streams and how far their readers are."""
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -7,7 +8,15 @@ from dataclasses import asdict
 from feature_repo.store import FeatureStoreRoom
 from registry.follower import Follower
 from registry.pointers import RegistryError
-from serving.admin.schemas import ArmOut, ArmsOut, ReplicaArm, StreamOut, StreamsOut
+from serving.admin.schemas import (
+    ArmOut,
+    ArmsOut,
+    ReplicaArm,
+    StreamOut,
+    StreamsOut,
+    TriggersOut,
+    TriggerTarget,
+)
 from serving.heartbeat import Beat
 from tailorbird.errors import TailorbirdError
 from tailorbird.experiments.arm import CHAMPION_ARM, Arm
@@ -15,6 +24,7 @@ from tailorbird.experiments.declared import ARMS_FILE, read_arms
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events, open_exposures
 from tailorbird.streams.position import Position
+from tailorbird.triggers.state import state_of
 
 
 def show_arms(settings: Settings, beats: Sequence[Beat]) -> ArmsOut:
@@ -36,6 +46,27 @@ def show_arms(settings: Settings, beats: Sequence[Beat]) -> ArmsOut:
 def show_streams(settings: Settings, beats: Sequence[Beat]) -> StreamsOut:
     """The events with the profiles that follow them, the exposures with what replicas have not stored yet."""
     return StreamsOut(streams=[_events(settings), _exposures(settings, beats)])
+
+
+def show_triggers(settings: Settings) -> TriggersOut:
+    """Whom moves call, what waits, and what is wrong."""
+    state = state_of(settings)
+    return TriggersOut(
+        targets=[
+            TriggerTarget(
+                name=each.name,
+                url=each.url,
+                calls=list(each.calls),
+                waiting=each.counts.waiting,
+                dead=each.counts.dead,
+                dropped=each.counts.dropped,
+                next_at=_instant(each.counts.next_at),
+                problem=each.problem,
+            )
+            for each in state.targets
+        ],
+        problems=state.problems,
+    )
 
 
 def _arm(arm: Arm, version: str | None, beats: Sequence[Beat]) -> ArmOut:
@@ -82,3 +113,7 @@ def _exposures(settings: Settings, beats: Sequence[Beat]) -> StreamOut:
 
 def _offsets(position: Position) -> dict[str, int]:
     return {str(partition): position[partition] for partition in position}
+
+
+def _instant(seconds: float | None) -> dt.datetime | None:
+    return None if seconds is None else dt.datetime.fromtimestamp(seconds, dt.UTC)

@@ -52,6 +52,7 @@ class Recommend:
         from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
         from tailorbird.plumbing.clock import clock_at
         from tailorbird.streams.factory import open_events, open_exposures
+        from tailorbird.triggers.declared import TriggersFile
 
         keep_on_this_machine()
         give_way_often()
@@ -84,6 +85,7 @@ class Recommend:
             exposures=lambda: {"waiting": self._exposures.waiting},
         )
         scenarios = ScenarioFile(chosen.folder / SCENARIOS_FILE, clock=time.monotonic)
+        triggers = TriggersFile(chosen.folder, clock=time.monotonic)
         self._service = RecommendService(
             self._arms,
             SlateDrawer(
@@ -101,6 +103,7 @@ class Recommend:
             trouble=scenarios.trouble_with,
             sample_share=chosen.exposure_sample,
             streams=(self._shown, self._happened),
+            watched=(lambda: triggers.trouble,),
         )
         self._traces = TraceService(
             self._shown,

@@ -52,13 +52,14 @@ class RecommendService:
         trouble: Callable[[Callable[[str], bool]], str] = lambda leaves_out: "",
         sample_share: float = SAMPLE_SHARE,
         streams: Sequence[Stream[Any]] = (),
+        watched: Sequence[Callable[[], str]] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._arms, self._drawer, self._exposures = arms, drawer, exposures
         self._workspace, self._workspace_key = workspace, workspace_key
         self._assign, self._clock = assign, clock
         self._scenarios, self._trouble = scenarios, trouble
-        self._sample_share, self._streams = sample_share, streams
+        self._sample_share, self._streams, self._watched = sample_share, streams, watched
         self._batcher: Batcher[Visit, Answer] = Batcher(self._answers, rescue=self._rescued)
 
     async def recommend(self, request: Request) -> Answer:
@@ -102,6 +103,7 @@ class RecommendService:
         if self._exposures.trouble:
             problems.append(self._exposures.trouble)
         problems += [trouble for trouble in map(trouble_of, self._streams) if trouble]
+        problems += [trouble for each in self._watched if (trouble := each())]
         return {
             "status": "degraded" if problems else "ready",
             "workspace": self._workspace,

@@ -100,6 +100,22 @@ def test_a_promotion_moves_the_alias_and_gives_notice(operator):
     assert operator.get("/v1/arms")["arms"][0]["version"] == "2"
 
 
+def test_triggers_are_shown_with_what_is_wrong(operator):
+    assert operator.get("/v1/triggers") == {"targets": [], "problems": []}
+    operator.settings.folder.mkdir(parents=True, exist_ok=True)
+    file = operator.settings.folder / "triggers.toml"
+    crm = '[targets.crm]\nurl = "https://crm.example.com"\nsecret_env = "NO_SUCH_SECRET"\n'
+    file.write_text(crm + '[[triggers]]\ntarget = "crm"\nrule = "away"\n')
+    (target,) = operator.get("/v1/triggers")["targets"]
+    assert (target["name"], target["calls"], target["waiting"]) == ("crm", ["enters rule away"], 0)
+    assert "not among TAILORBIRD_TRIGGER_ORIGINS" in target["problem"]
+    file.write_text(crm + "retries = 3\n")
+    answer = operator.get("/v1/triggers")
+    assert answer["targets"] == []
+    assert "targets.crm.retries = 3" in answer["problems"][0]
+    file.unlink()
+
+
 def test_a_dry_run_moves_nothing(operator):
     tried = operator.promote(2, dryRun=True).json()
     assert (tried["moved"], tried["dryRun"]) == (False, True)
