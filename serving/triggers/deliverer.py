@@ -4,7 +4,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 
 import pyarrow as pa
@@ -79,9 +79,7 @@ class Deliverer:
                         self._forgotten = True
                         return
                     declared = self._file.declared
-                    if (
-                        declared is not None
-                    ):  # else it was wrong from the beginning: events wait until it is right
+                    if declared is not None:  # else it was never right: moves wait until it is
                         self._employ(declared, queue)
                         self._follow(declared, events, queue)
                     self._say_trouble()
@@ -117,8 +115,8 @@ class Deliverer:
                     rng=random.Random(self._rng.random()),
                 )
 
-    def _dismiss(self, names: object) -> None:
-        leaving = [self._couriers.pop(name) for name in list(names)]  # type: ignore[call-overload]
+    def _dismiss(self, names: Iterable[str]) -> None:
+        leaving = [self._couriers.pop(name) for name in list(names)]
         for courier in leaving:
             courier.close()
         deadline = time.monotonic() + END_SECONDS

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from serving.cluster import free_ports
 from tailorbird.features.functions import user_vector
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events, open_exposures
+from tailorbird.triggers.queue import QUEUE_FILE, DeliveryQueue
+from tests.segments.moves import moved
+from tests.serving.triggers.subscriber import SECRET, Subscriber, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 START_SECONDS = 240
@@ -60,6 +64,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "TAILORBIRD_ALIAS_POLL_SECONDS": "0.2",
         "TAILORBIRD_EXPOSURE_SAMPLE": "1.0",
         "TAILORBIRD_PORT": str(settings.port),
+        "TAILORBIRD_TRIGGER_ORIGINS": settings.trigger_origins,
+        "CRM_SECRET": SECRET,
         "TAILORBIRD_WORKSPACE": settings.workspace,
     }
 
@@ -83,10 +89,21 @@ def ours(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory) -> Iterator[Service]:
+def subscriber() -> Iterator[Subscriber]:
+    opened = Subscriber()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory, subscriber) -> Iterator[Service]:
     home = tmp_path_factory.mktemp("serve")
     settings = load_settings(
-        home=home / "home", mlruns=home / "mlruns", workspace="small", port=free_ports(1)[0]
+        home=home / "home",
+        mlruns=home / "mlruns",
+        workspace="small",
+        port=free_ports(1)[0],
+        trigger_origins=subscriber.origin(),
     )
     make_world(settings, items=300, users=120, seed=3, on_step=lambda name: None)
     process = command(settings)
@@ -335,6 +352,31 @@ def test_an_absent_online_store_is_a_marked_answer_and_loses_no_event(service):
     finally:
         for path in away:
             shutil.copy(path.with_name(path.name + ".kept"), path)
+
+
+def test_a_move_calls_a_subscriber_and_a_broken_file_is_told_to_operators(service, subscriber):
+    file = service.settings.folder / "triggers.toml"
+    crm = f'[targets.crm]\nurl = "{subscriber.origin()}/hooks"\nsecret_env = "CRM_SECRET"\n'
+    file.write_text(crm + '[[triggers]]\ntarget = "crm"\nto = ["luxury-evening"]\n')
+    wait_until(lambda: (service.settings.folder / QUEUE_FILE).exists() and _position(service) is not None)
+    move = moved(user_id="user-1", at=time.time()).to_event()
+    with open_events(service.settings) as events:
+        events.append([move])
+    wait_until(lambda: subscriber.calls)
+    (call,) = subscriber.calls
+    assert (call.path, call.json["userId"], call.signed()) == ("/hooks", "user-1", True)
+    assert service.admin.get("/v1/triggers").json()["problems"] == []
+    delivered = 'tailorbird_trigger_deliveries_total{outcome="delivered",target="crm"} 1.0'
+    wait_until(lambda: delivered in service.client.get("/metrics").text)
+    file.write_text("[targets.crm]\nform = 1\n")
+    wait_until(lambda: "targets.crm" in str(service.client.get("/health/ready").json()["problems"]))
+    file.unlink()
+    wait_until(lambda: "targets.crm" not in str(service.client.get("/health/ready").json()["problems"]))
+
+
+def _position(service: Service) -> object:
+    with closing(DeliveryQueue(service.settings.folder)) as queue:
+        return queue.position
 
 
 def test_metrics_add_up_the_replicas_and_nothing_else(service):
