@@ -15,7 +15,7 @@ setting = $(if $(filter command,$(origin $(1))),$(eval export TAILORBIRD_$(2) :=
 $(foreach engine,$(ENGINES),$(call setting,$(firstword $(subst :, ,$(engine))),$(lastword $(subst :, ,$(engine)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-fast demo ingest features train tune evaluate promote rollback serve mlflow bench doctor
+.PHONY: help setup check test test-fast demo ingest features segments train tune evaluate promote rollback serve mlflow bench doctor
 
 help:
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ ingest: setup ## Validate events, items and users into the workspace
 
 features: setup ## Apply the Feast repository and bring features up to date
 	@$(TAILORBIRD) features $(WORKSPACE) $(ARGS)
+
+segments: setup ## Find segments in what people do, and promote them
+	@$(TAILORBIRD) segments fit $(WORKSPACE) --promote $(ARGS)
 
 train: setup ## Fit one recipe, track and register it
 	@$(TAILORBIRD) train $(WORKSPACE) $(ARGS)

@@ -3,6 +3,14 @@
 import importlib.metadata
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+Kind = Literal["recommender", "segments"]
+"""What a bundle holds: each has code of its own that MLflow opens it with."""
+CODE: dict[Kind, str] = {"recommender": "pyfunc.py", "segments": "segments_pyfunc.py"}
 
 REQUIREMENTS = (
     "tailorbird",
@@ -16,16 +24,31 @@ REQUIREMENTS = (
 )
 
 
-def save_model_folder(bundle: Path, folder: Path, *, run_id: str, model_id: str) -> None:
+def save_model_folder(bundle: Path, folder: Path, *, kind: Kind, run_id: str, model_id: str) -> None:
     """Write the new ``folder`` that ``mlflow.pyfunc.load_model`` opens; the bundle lies in ``artifacts/bundle``."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what its libraries deprecate of each other
         import mlflow.pyfunc
-    from mlflow.models import Model, ModelSignature
+    from mlflow.models import Model
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow advises type hints; the signature below says more
+        mlflow.pyfunc.save_model(
+            path=str(folder),
+            python_model=str(Path(__file__).with_name(CODE[kind])),
+            artifacts={"bundle": str(bundle)},
+            signature=_of_recommender() if kind == "recommender" else _of_segments(),
+            pip_requirements=[_pinned(name) for name in REQUIREMENTS],
+            mlflow_model=Model(run_id=run_id, model_uuid=model_id, model_id=model_id),
+        )
+
+
+def _of_recommender() -> "ModelSignature":
+    from mlflow.models import ModelSignature
     from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
     ids = Array(DataType.string)
-    signature = ModelSignature(
+    return ModelSignature(
         inputs=Schema(
             [ColSpec(DataType.string, "user_id", required=False), ColSpec(ids, "history", required=False)]
         ),
@@ -38,16 +61,22 @@ def save_model_folder(bundle: Path, folder: Path, *, run_id: str, model_id: str)
         ),
         params=ParamSchema([ParamSpec("num_results", DataType.long, 10)]),
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow advises type hints; the signature above says more
-        mlflow.pyfunc.save_model(
-            path=str(folder),
-            python_model=str(Path(__file__).with_name("pyfunc.py")),
-            artifacts={"bundle": str(bundle)},
-            signature=signature,
-            pip_requirements=[_pinned(name) for name in REQUIREMENTS],
-            mlflow_model=Model(run_id=run_id, model_uuid=model_id, model_id=model_id),
-        )
+
+
+def _of_segments() -> "ModelSignature":
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, DataType, Schema
+
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.binary, "history")]),
+        outputs=Schema(
+            [
+                ColSpec(DataType.string, "segment"),
+                ColSpec(DataType.string, "name"),
+                ColSpec(DataType.double, "evidence"),
+            ]
+        ),
+    )
 
 
 def _pinned(name: str) -> str:

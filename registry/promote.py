@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from registry.aliases import Aliases, check_alias
 from registry.decisions import PROMOTE, ROLLBACK, Decision
@@ -11,8 +11,17 @@ from registry.gatekeeper import judge, serviceable
 from registry.gates.finding import Finding
 from registry.gates.gates import Gates, gates_of
 from registry.pointers import RegistryError
-from registry.versions import Registry
+from registry.versions import Registered, Registry
 from tailorbird.errors import TailorbirdError, UsageError
+
+
+class Judge(Protocol):
+    """Puts a version through its gates."""
+
+    def __call__(
+        self, registry: Registry, candidate: Registered, *, champion: Registered | None, gates: Gates
+    ) -> list[Finding]:
+        """What each gate found; ``champion`` is the version that the alias points at now."""
 
 
 class RefusedError(TailorbirdError):
@@ -108,8 +117,17 @@ class Rollback:
         }
 
 
-def promote(registry: Registry, which: str, *, order: Order, gates: Gates | None = None) -> Promotion:
+def promote(
+    registry: Registry,
+    which: str,
+    *,
+    order: Order,
+    gates: Gates | None = None,
+    judged_by: Judge | None = None,
+) -> Promotion:
     """Move the alias to a version that passes its gates, or with ``force`` to any that can be opened.
+
+    ``judged_by`` puts it through them: those of recommenders, unless another is given.
 
     A refusal is an outcome, not an error: ``require_moved`` makes it one.
 
@@ -125,7 +143,9 @@ def promote(registry: Registry, which: str, *, order: Order, gates: Gates | None
     _require_expected(registry, order)
     if before == candidate.version:
         return Promotion(order.alias, candidate.version, before, [], moved=False)
-    findings = judge(registry, candidate, champion=current, gates=gates or gates_of(registry.settings))
+    findings = (judged_by or judge)(
+        registry, candidate, champion=current, gates=gates or gates_of(registry.settings)
+    )
     refused = [finding for finding in findings if not finding.passed]
     forced = bool(refused) and order.force and not any(finding.final for finding in refused)
     if refused and not forced:

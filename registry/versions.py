@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry.download import bundle_folder, local_folder
+from registry.packaging import Kind
 from registry.pointers import MISSING, RegistryAwayError, RegistryError
 from registry.tracking.runs import Run
 from registry.tracking.store import locked, open_client
@@ -63,6 +64,7 @@ class Registry:
         manifest: Manifest,
         tags: Mapping[str, object],
         description: str = "",
+        kind: Kind = "recommender",
     ) -> Registered:
         """Store ``bundle`` as an MLflow model of ``run`` and make it the next version; ``description`` is Markdown."""
         from registry.packaging import save_model_folder
@@ -70,13 +72,13 @@ class Registry:
         self._ensure_model()
         experiment = self.client.get_run(run.run_id).info.experiment_id
         logged = self.client.create_logged_model(
-            experiment, name="tailorbird", source_run_id=run.run_id, model_type="recommender"
+            experiment, name="tailorbird", source_run_id=run.run_id, model_type=kind
         )
         with tempfile.TemporaryDirectory(prefix="tailorbird-") as scratch:
             folder = Path(scratch) / "model"
             if bundle.name != "bundle":  # MLflow names an artifact's folder after its source
                 bundle = Path(shutil.copytree(bundle, Path(scratch) / "bundle"))
-            save_model_folder(bundle, folder, run_id=run.run_id, model_id=logged.model_id)
+            save_model_folder(bundle, folder, kind=kind, run_id=run.run_id, model_id=logged.model_id)
             self.client.log_model_artifacts(logged.model_id, str(folder))
         self.client.finalize_logged_model(logged.model_id, "READY")
         self._link(run, logged.model_id)
@@ -153,7 +155,7 @@ class Registry:
 
         try:
             self.client.create_registered_model(
-                self.name, description="Recommender bundles of one workspace."
+                self.name, description=f"Bundles of workspace {self.workspace}."
             )
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":

@@ -28,6 +28,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "feature_repo.portrait_command:profile",
         "Show what the platform knows of a person, now or at an instant of the past.",
     ),
+    "segments": (
+        "training.segments.commands:segments",
+        "Find segments in what people do, compare, promote and tell them.",
+    ),
     "train": ("training.commands:train", "Fit one recipe, track it in MLflow and register the bundle."),
     "tune": ("training.commands:tune", "Search a recipe's space with Optuna on Ray; register the best."),
     "evaluate": ("training.commands:evaluate", "Evaluate a registered model on the newest events."),

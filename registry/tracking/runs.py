@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -38,13 +39,16 @@ class Tracker:
         self.uri = uri
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Open the workspace's experiment; a database's schema is created once, under a lock."""
+    def open(cls, settings: Settings, *, name: str = "") -> Self:
+        """Open the workspace's experiment, or the one of another of its models.
+
+        A database's schema is created once, under a lock.
+        """
         client = open_client(settings)
         with locked(settings):
             experiment = experiment_id(
                 client,
-                settings.model_name,
+                name or settings.model_name,
                 location=artifact_location(settings),
             )
         return cls(client, experiment, uri=settings.mlflow_uri)
@@ -73,6 +77,16 @@ class Tracker:
             found += page
             token = page.token or ""
         return found
+
+    def latest(self, *, tag: str, value: str) -> "MlflowRun | None":
+        """The newest finished run with this tag; None where there is none."""
+        found = self.client.search_runs(
+            [self.experiment_id],
+            f"tags.`{tag}` = '{value}' and attributes.status = 'FINISHED'",
+            order_by=["attributes.start_time DESC"],
+            max_results=1,
+        )
+        return found[0] if found else None
 
     def resume(self, run_id: str) -> "Run":
         """Go on with a run that an earlier process began."""
@@ -209,8 +223,9 @@ def experiment_id(client: "MlflowClient", name: str, *, location: str | None) ->
     return str(found.experiment_id)
 
 
+@cache
 def git_commit() -> str:
-    """The commit of this code, with ``-dirty`` where files differ; empty outside of a checkout."""
+    """The commit of this code when it was first asked for, with ``-dirty`` where files differ; empty outside of a checkout."""
     here = Path(__file__).resolve().parent
     try:
         commit = _git(here, "rev-parse", "HEAD")

@@ -23,10 +23,11 @@ GATES_REFUSE = 3
 
 @dataclass(frozen=True)
 class Step:
-    """One command of the demo; ``argv`` without the program."""
+    """One command of the demo; ``argv`` without the program. What is not ``needed`` may fail, and the demo goes on."""
 
     name: str
     argv: tuple[str, ...]
+    needed: bool = True
 
 
 def steps_of(
@@ -37,6 +38,7 @@ def steps_of(
     steps = [
         Step("ingest", ("ingest", *here, "--data", data, "--path", str(source))),
         Step("features", ("features", *here)),
+        Step("segments", ("segments", "fit", *here, "--promote"), needed=False),
         Step("tune", ("tune", *here, "--recipe", recipe, "--trials", str(trials))),
         Step("promote", ("promote", *here, "--alias", "champion")),
     ]
@@ -83,6 +85,10 @@ def _run(step: Step) -> None:
         raise
     if code == GATES_REFUSE and step.name == "promote":
         say("the gates keep the version that serves now; what they found is above")
+    elif code and not step.needed:
+        say(
+            f"step {step.name!r} ended with exit code {code}; its message is above, and the demo goes on without"
+        )
     elif code:
         again = f"tailorbird {' '.join(step.argv)}"
         raise TailorbirdError(

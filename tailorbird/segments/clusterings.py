@@ -87,7 +87,7 @@ def mixture(y: np.ndarray, seed: int, k: int) -> Grouping:
     """A mixture of k Gaussians, each with its own covariance (Dempster, Laird and Rubin 1977)."""
     from sklearn.mixture import GaussianMixture
 
-    fitted = GaussianMixture(k, n_init=2, reg_covar=1e-3, max_iter=200, random_state=seed)
+    fitted = GaussianMixture(k, reg_covar=1e-3, tol=1e-2, max_iter=100, random_state=seed)
     labels = fitted.fit_predict(y)
     whitening = np.transpose(fitted.precisions_cholesky_, (0, 2, 1)).copy()
     volume = np.log(np.abs(np.einsum("kqq->kq", whitening))).sum(axis=1)

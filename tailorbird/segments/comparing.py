@@ -9,11 +9,9 @@ from tailorbird.segments.clusterings import SMALLEST, Gaussians, Grouping, Metho
 
 SAMPLE = 10_000
 """People that quadratic measures and methods see."""
-RESAMPLES = 8
+RESAMPLES = 12
 STABLE, EXTENDS = 0.75, 0.95
 """A proposal comes again in resamples at this adjusted Rand index, and its extension agrees with it on so many held out."""
-NEARLY = 0.05
-"""What comes again so much less often than the most stable is as good, and the finer the better."""
 ALONE = 20_000
 """Fewer people are grouped by one thread: several wait for each other longer than they work."""
 MOST_NOISE = 0.3
@@ -94,14 +92,26 @@ def compare(
 
 
 def propose(candidates: Sequence[Candidate]) -> Candidate | None:
-    """The finest of those that come again about as surely as the most stable one; of equally fine ones the most separate.
+    """The best of the sound ones by stability, silhouette and Davies-Bouldin index together, each against the best there is.
 
-    After prediction strength (Tibshirani and Walther 2005), with its tolerance relative to the best that the data allow.
+    Any one of them alone errs: few groups are often stable, many are often compact.
     """
-    sound = [each for each in candidates if each.sound]
-    best = max((each.stability for each in sound), default=0.0)
-    nearly = [each for each in sound if each.stability >= best - NEARLY]
-    return max(nearly, key=lambda each: (each.groups, each.stability + each.silhouette), default=None)
+    sound = [each for each in candidates if each.sound and each.silhouette > 0]
+    if not sound:
+        return None
+    stable = max(each.stability for each in sound)
+    separate = max(_separation(each) for each in sound)
+    compact = min(each.davies_bouldin for each in sound)
+
+    def merit(each: Candidate) -> float:
+        return each.stability / stable + _separation(each) / separate + compact / each.davies_bouldin
+
+    return max(sound, key=merit)
+
+
+def _separation(candidate: Candidate) -> float:
+    """The silhouette, in which whoever is in no group counts as lying between two."""
+    return candidate.silhouette * (1.0 - candidate.noise)
 
 
 def _judged(method: Method, y: np.ndarray, sample: np.ndarray, *, number: int, seed: int) -> Candidate | None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from tailorbird.errors import TailorbirdError
 from tailorbird.features.functions import NOBODY, Demographics
+from tailorbird.features.records import RECORD
 from tailorbird.features.state import UserState
 from tailorbird.segments.assigning import Weights, assigned
 from tailorbird.segments.evidence import NAMES, evidence
@@ -159,6 +160,12 @@ class SegmentModel:
             figures=said["figures"],
             dropped=said["dropped"],
         )
+
+
+def state_of_history(packed: bytes) -> UserState:
+    """A profile of which only the packed history is known."""
+    history = np.frombuffer(bytearray(packed), RECORD)
+    return replace(UserState.empty(""), history=history, total=len(history))
 
 
 def told_of(person: Demographics) -> np.ndarray:

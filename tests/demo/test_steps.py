@@ -36,8 +36,22 @@ def test_the_demo_s_shop_has_behaviours_to_find(tmp_path: Path) -> None:
     steps = steps_of(
         settings, data="shop", source=tmp_path / "simulated", size=20, seed=7, recipe="quick", trials=1
     )
-    assert [step.name for step in steps] == ["simulate", "ingest", "features", "tune", "promote"]
+    assert [step.name for step in steps] == ["simulate", "ingest", "features", "segments", "tune", "promote"]
     program, *arguments = steps[0].argv
     assert program == "simulate"
     assert CliRunner().invoke(simulate, arguments).exit_code == 0
     assert Shop.open(tmp_path / "simulated").behaviour_names
+
+
+def test_a_demo_goes_on_without_what_is_not_needed(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An empty workspace has nobody to find segments among."""
+    settings = registry.settings
+    monkeypatch.setenv("TAILORBIRD_HOME", str(settings.home))
+    own = settings.model_copy(update={"home": settings.mlruns.parent / "home"})
+    own.folder.mkdir(parents=True)
+    prepare([Step("segments", ("segments", "fit", "--workspace", "nobody"), needed=False)], own, None)
+    said = capfd.readouterr().err
+    assert "has no events" in said
+    assert "the demo goes on without" in " ".join(said.split())

@@ -76,7 +76,8 @@ def test_who_behaves_otherwise_now_moves_and_the_margin_decides(model: SegmentMo
     labels = [model.assign(state_of(story[:end])).key for end in range(len(before), len(story) + 1)]
     assert labels[0] == settled.key
     assert labels[-1] != settled.key
-    assert sum(one != other for one, other in itertools.pairwise(labels)) == 1
+    runs = [key for key, _ in itertools.groupby(labels)]
+    assert len(runs) == len(set(runs)), "nobody goes back and forth"
     stubborn = SegmentModel(model.segments, weights_of({**model.weights._asdict(), "margin": np.inf}))
     assert stubborn.assign(state_of(story)).key == stubborn.assign(state_of(story)).incumbent
 

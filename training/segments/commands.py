@@ -1,0 +1,393 @@
+"""``tailorbird segments``: find, look at, compare, promote segments, and tell everybody's."""
+
+import datetime as dt
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.plumbing.terminal import emit, progress, say, table
+from tailorbird.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from registry.promote import Promotion
+    from registry.versions import Registered
+    from tailorbird.segments.model import SegmentModel
+
+_workspace = click.option("--workspace", help="Workspace; default TAILORBIRD_WORKSPACE or `shop`.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+_SHORT = {
+    "davies_bouldin": "D-B",
+    "silhouette": "silh.",
+    "stability": "stable",
+    "extension": "ext.",
+    "smallest": "least",
+}
+SHOWN = 12
+"""Candidates in a table; --json has them all."""
+_FIGURES = ("groups", "silhouette", "davies_bouldin", "stability", "extension", "noise", "smallest")
+
+
+@click.group()
+def segments() -> None:
+    r"""Segments: who people are by what they do.
+
+    \b
+    Examples:
+        tailorbird segments fit
+        tailorbird segments compare
+        tailorbird segments fit --choose 7
+        tailorbird segments promote
+        tailorbird segments assign --every 15m
+    """
+
+
+@segments.command()
+@_workspace
+@click.option(
+    "--most", default=10, show_default=True, type=click.IntRange(2, 50), help="Most groups that are tried."
+)
+@click.option(
+    "--people", default=100_000, show_default=True, type=click.IntRange(50), help="People looked at, at most."
+)
+@click.option(
+    "--choose", type=click.IntRange(1), help="Register the candidate of this number, not the proposed one."
+)
+@click.option("--promote", "promoting", is_flag=True, help="Promote the version where it passes its gates.")
+@click.option("--seed", default=0, show_default=True, help="Seed of everything that draws.")
+@_json
+def fit(
+    workspace: str | None,
+    most: int,
+    people: int,
+    choose: int | None,
+    promoting: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
+    r"""Find segments among the people of the workspace, and register the proposed ones as a version.
+
+    K-Means, Gaussian mixtures, HDBSCAN and DBSCAN over their sizes and densities, with and without what people told, are
+    compared by silhouette, Davies-Bouldin index and how surely their groups come again in resamples; each is a run in
+    MLflow. On the same data the same seed gives the same candidates, so --choose takes one that `compare` has shown.
+
+    \b
+    Examples:
+        tailorbird segments fit
+        tailorbird segments fit --promote
+        tailorbird segments fit --most 8 --choose 5
+    """
+    from training.segments.fit import fit_segments
+    from training.segments.people import load_people
+
+    settings = load_settings(workspace=workspace)
+    with progress("reading people"):
+        crowd = load_people(settings, most=people)
+    with progress("comparing") as bar:
+        fitted = fit_segments(
+            crowd,
+            settings=settings,
+            now=_now(),
+            sizes_tried=range(2, most + 1),
+            choose=choose,
+            seed=seed,
+            advance=lambda what: bar.update(figures=what),
+        )
+    proposed = fitted.found.proposed
+    table(
+        [
+            {
+                **_row(each.number, each.method.words, each.number in fitted.found.with_told, each.figures()),
+                "": "proposed" if each is proposed else "chosen" if each is fitted.chosen else "",
+            }
+            for each in sorted(fitted.found.candidates, key=lambda each: -each.stability)[:SHOWN]
+        ],
+        title="Candidates that come again most surely",
+    )
+    if fitted.model is None or fitted.registered is None:
+        say(
+            "no grouping comes again in resamples: everybody is one segment; more events or --choose may help"
+        )
+        emit({"model": settings.segments_name, "version": None, "run": fitted.run_id}, as_json=as_json)
+        return
+    _show_segments(fitted.model)
+    emit(
+        {
+            **_version(fitted.registered),
+            "run": fitted.run_id,
+            "candidate": fitted.chosen.number if fitted.chosen else None,
+            **({"promoted": _promoted(fitted.registered)} if promoting else {}),
+            **({"segments": [_plain(each) for each in fitted.model.segments]} if as_json else {}),
+        },
+        as_json=as_json,
+    )
+
+
+@segments.command()
+@_workspace
+@click.option("--version", default="champion", show_default=True, help="Number, alias or `latest`.")
+@_json
+def show(workspace: str | None, version: str, as_json: bool) -> None:
+    r"""Show the segments of a version: their names, sizes, and what sets them apart.
+
+    \b
+    Examples:
+        tailorbird segments show
+        tailorbird segments show --version latest --json
+    """
+    registered, model = _opened(load_settings(workspace=workspace), version)
+    _show_segments(model)
+    emit(
+        {
+            **_version(registered),
+            **(
+                {"segments": [_plain(each) for each in model.segments], "figures": dict(model.figures)}
+                if as_json
+                else {}
+            ),
+        },
+        as_json=as_json,
+    )
+
+
+@segments.command()
+@_workspace
+@_json
+def compare(workspace: str | None, as_json: bool) -> None:
+    r"""List the candidates of the latest search, the most stable first.
+
+    \b
+    Examples:
+        tailorbird segments compare
+        tailorbird segments compare --json
+    """
+    from registry.tracking.runs import Run, Tracker
+    from training.segments.fit import KIND, SEARCH, TOLD
+
+    settings = load_settings(workspace=workspace)
+    tracker = Tracker.open(settings, name=settings.segments_name)
+    latest = tracker.latest(tag=KIND, value=SEARCH)
+    if latest is None:
+        raise TailorbirdError(
+            f"workspace {settings.workspace!r} has no search for segments",
+            remedy="run `tailorbird segments fit`",
+        )
+    runs = tracker.children(Run(tracker.client, latest.info.run_id), status="FINISHED")
+    found: list[dict[str, Any]] = [
+        {
+            "number": int(run.data.tags["candidate"]),
+            "method": str(run.info.run_name).partition(": ")[2].replace(TOLD, " + told"),
+            **{name: run.data.metrics[name] for name in _FIGURES},
+            "sound": bool(run.data.metrics["sound"]),
+            "run": run.info.run_id,
+        }
+        for run in runs
+    ]
+    found.sort(key=lambda each: (-each["stability"], each["number"]))
+    tags = latest.data.tags
+    table(
+        [
+            {
+                **_row(each["number"], each["method"], False, each),
+                "": "proposed"
+                if str(each["number"]) == tags.get("proposed")
+                else ""
+                if each["sound"]
+                else "not sound",
+            }
+            for each in found
+        ]
+    )
+    result = {
+        "run": latest.info.run_id,
+        "proposed": tags.get("proposed"),
+        "registered": tags.get("registered"),
+    }
+    emit({**result, "candidates": found} if as_json else result, as_json=as_json)
+
+
+@segments.command()
+@_workspace
+@click.option("--version", default="champion", show_default=True, help="Number, alias or `latest`.")
+@click.option(
+    "--every", metavar="TIME", help="Again and again, this long apart: 30s, 15m, 2h. Ctrl-C ends it."
+)
+@_json
+def assign(workspace: str | None, version: str, every: str | None, as_json: bool) -> None:
+    r"""Tell the segment of everybody, into segments/assigned.parquet of the workspace.
+
+    What was told before is kept: only people with newer events, or a new version, are looked at; interrupted, the next run
+    goes on. It says what the live path says.
+
+    \b
+    Examples:
+        tailorbird segments assign
+        tailorbird segments assign --every 15m
+    """
+    from training.segments.assign import AssignedPeople
+
+    settings, pause = load_settings(workspace=workspace), None if every is None else _seconds(every)
+    while True:
+        registered, model = _opened(settings, version)
+        with progress("assigning people") as bar:
+            done = AssignedPeople(settings).update(model, registered.version, advance=bar.advance)
+        table(
+            [
+                {
+                    "segment": model.name_of(key),
+                    "people": count,
+                    "share": f"{count / max(1, done.people):.0%}",
+                }
+                for key, count in sorted(done.sizes.items(), key=lambda entry: -entry[1])
+            ]
+        )
+        emit(
+            {
+                **_version(registered),
+                "looked_at": done.looked,
+                "moved": done.moved,
+                "people": done.people,
+                **({"sizes": done.sizes} if as_json else {}),
+            },
+            as_json=as_json,
+        )
+        if pause is None:
+            return
+        time.sleep(pause)
+
+
+@segments.command()
+@_workspace
+@click.option("--version", default="latest", show_default=True, help="Number, alias or `latest`.")
+@click.option(
+    "--alias", default="champion", show_default=True, help="Alias: champion, challenger, shadow, ..."
+)
+@click.option("--force", is_flag=True, help="Promote against the gates; needs --reason.")
+@click.option("--reason", default="", help="Why; recorded with who and when.")
+@_json
+def promote(workspace: str | None, version: str, alias: str, force: bool, reason: str, as_json: bool) -> None:
+    r"""Move an alias of the segment model to a version that passes its gates: the bundle is whole, assigns soundly, comes again.
+
+    The champion steers people, triggers and audiences. Exit code 3 when a gate refuses.
+
+    \b
+    Examples:
+        tailorbird segments promote
+        tailorbird segments promote --version 2 --reason "finer groups"
+    """
+    from registry.promote import Order
+    from registry.promote import promote as move
+    from registry.segment_gates import judge_segments
+    from registry.versions import Registry
+    from registry.who import whoami
+
+    settings = load_settings(workspace=workspace)
+    registry = Registry(settings, name=settings.segments_name)
+    order = Order(alias, whoami(), _now(), reason=reason, force=force)
+    done = move(registry, version, order=order, judged_by=judge_segments)
+    _show_gates(done)
+    if not done.moved and done.before == done.version:
+        say(f"{done.alias} is version {done.version} already")
+    result = {"model": registry.name, **done.to_dict()}
+    emit(
+        result if as_json else {key: value for key, value in result.items() if key != "gates"},
+        as_json=as_json,
+    )
+    done.require_moved()
+
+
+def _promoted(registered: "Registered") -> bool:
+    """Whether the champion is this version now: its gates may refuse."""
+    from registry.promote import Order
+    from registry.promote import promote as move
+    from registry.segment_gates import judge_segments
+    from registry.versions import Registry
+    from registry.who import whoami
+
+    registry = Registry(registered.settings, name=registered.name)
+    order = Order("champion", whoami(), _now(), reason="proposed by the search")
+    done = move(registry, str(registered.version), order=order, judged_by=judge_segments)
+    _show_gates(done)
+    return done.moved
+
+
+def _show_gates(done: "Promotion") -> None:
+    table(
+        [
+            {"gate": each.gate, "passed": "yes" if each.passed else "NO", "found": each.found}
+            for each in done.findings
+        ],
+        title=f"version {done.version} ▸ {done.alias}",
+    )
+
+
+def _opened(settings: Settings, version: str) -> "tuple[Registered, SegmentModel]":
+    from registry.pointers import RegistryError
+    from registry.versions import Registry
+
+    try:
+        registered = Registry(settings, name=settings.segments_name).version(version)
+    except RegistryError as error:
+        raise TailorbirdError(
+            error.what,
+            remedy="`tailorbird segments fit` registers a version, `tailorbird segments promote` an alias",
+        ) from error
+    return registered, registered.open().model
+
+
+def _show_segments(model: "SegmentModel") -> None:
+    table(
+        [
+            {
+                "segment": each.name,
+                "key": each.key,
+                "share": f"{each.share:.0%}",
+                "precision": f"{each.precision:.2f}",
+                "recall": f"{each.recall:.2f}",
+                "sets apart": ", ".join(
+                    f"{name} {value:+.1f}" for name, value in list(each.traits.items())[:3]
+                ),
+            }
+            for each in sorted(model.segments, key=lambda each: -each.share)
+        ],
+        title=f"Segments: {model.method}",
+    )
+
+
+def _plain(segment: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {**asdict(segment), "words": list(segment.words)}
+
+
+def _row(number: int, method: str, told: bool, figures: Any) -> dict[str, object]:
+    return {
+        "no": str(number),
+        "method": method + (" + told" if told else ""),
+        **{
+            _SHORT.get(name, name): f"{figures[name]:.0f}" if name == "groups" else f"{figures[name]:.2f}"
+            for name in _FIGURES
+        },
+    }
+
+
+def _version(registered: "Registered") -> dict[str, object]:
+    return {
+        "model": registered.name,
+        "version": registered.version,
+        "method": registered.tags.get("method", ""),
+        "stability": registered.tags.get("stability", ""),
+    }
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)", text.strip())
+    if found is None or float(found[1]) <= 0:
+        raise UsageError(f"--every {text!r} is no time", remedy="write it as 30s, 15m or 2h")
+    return float(found[1]) * {"s": 1.0, "m": 60.0, "h": 3600.0}[found[2]]
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
