@@ -17,6 +17,7 @@ from tailorbird.features.functions import NOBODY, Demographics, demographics_of
 from tailorbird.features.names import CatalogNames
 from tailorbird.features.portrait import Portrait, portrait_of
 from tailorbird.features.state import UserState
+from tailorbird.segments.belonging import Segments, no_segments
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 
@@ -25,10 +26,19 @@ LOOK_SECONDS = 10.0
 
 
 class Portraits:
-    """The people of one workspace. Any thread may ask; the catalogue is read when the first does."""
+    """The people of one workspace. Any thread may ask; the catalogue is read when the first does.
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
-        self._settings, self._clock = settings, clock
+    ``segments`` gives the segment model that says where somebody belongs, also of the past.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        segments: Segments = no_segments,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings, self._segments, self._clock = settings, segments, clock
         self._reading = threading.Lock()
         self._catalogue: CatalogFollower | None = None
         self._looked = 0.0
@@ -51,7 +61,7 @@ class Portraits:
     def at(self, user_key: str, instant: float) -> Portrait:
         """Somebody as they were known at ``instant`` (epoch seconds): from the events that had been received by then.
 
-        Demographics are today's. This reads all events of a person, and what items were.
+        Demographics and the segment model are today's. This reads all events of a person, and what items were.
 
         Raises:
             UsageError: the instant is not over yet.
@@ -71,8 +81,10 @@ class Portraits:
         return self._drawn(joined_parts(parts, user_key, history_length=length), user_key, now=instant)
 
     def _drawn(self, state: UserState, user_key: str, *, now: float) -> Portrait:
-        names, people = self._look()
-        return portrait_of(state, names, now=now, demographics=people.get(user_key, NOBODY))
+        (names, people), promoted = self._look(), self._segments()
+        person = people.get(user_key, NOBODY)
+        belonging = promoted.belonging(state, person) if promoted else None
+        return portrait_of(state, names, now=now, demographics=person, belonging=belonging)
 
     def _look(self) -> tuple[CatalogNames, dict[str, Demographics]]:
         """Names and demographics, read again where the catalogue has changed since."""

@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Apply the Feast repository and bring features up to date.",
     ),
     "profile": (
-        "feature_repo.portrait_command:profile",
+        "serving.admin.profile_command:profile",
         "Show what the platform knows of a person, now or at an instant of the past.",
     ),
     "segments": (

@@ -31,10 +31,12 @@ from serving.admin.schemas import (
     StreamsOut,
     TriggersOut,
 )
+from serving.admin.segments import segment_routes
 from serving.admin.state import show_arms, show_streams, show_triggers
 from serving.heartbeat import Beat
 from serving.http.problems import MEDIA_TYPE, ProblemError, not_found, pointer, shown
 from serving.http.schemas import Problem
+from serving.segments.live import LiveSegments
 from tailorbird import __version__
 from tailorbird.errors import TailorbirdError
 from tailorbird.settings import Settings
@@ -51,7 +53,7 @@ Which = Annotated[
 
 @dataclass(frozen=True)
 class Desk:
-    """What the routes work with: the workspace, its registry, the moves of its aliases, the replicas' heartbeats, the catalogue, the people."""
+    """What the routes work with: the workspace, its registry and the moves of its aliases, heartbeats, goods, people, segments."""
 
     settings: Settings
     registry: Callable[[], Registry]
@@ -59,6 +61,7 @@ class Desk:
     beats: Callable[[], Sequence[Beat]]
     goods: Goods
     portraits: Portraits
+    segments: LiveSegments
 
 
 def build_admin(desk: Desk) -> FastAPI:
@@ -81,6 +84,7 @@ def build_admin(desk: Desk) -> FastAPI:
     _moves(app, desk)
     catalogue_routes(app, desk.goods, folder=desk.settings.folder, problems=_described)
     people_routes(app, desk.portraits, problems=_described)
+    segment_routes(app, desk.segments, name=desk.settings.segments_name)
     return app
 
 

@@ -61,6 +61,25 @@ class PriceOut(Body):
     high: float
 
 
+class MembershipOut(Body):
+    """How much of a segment a person is."""
+
+    key: str
+    name: str
+    share: float
+
+
+class BelongingOut(Body):
+    """The learned segment of a person at the instant `at`; `key` "" where too little was seen."""
+
+    key: str
+    name: str
+    evidence: float = Field(description="Its lead over the second, in nats.")
+    incumbent: str = Field(description="What is usual for the person; another key than `key` after a move.")
+    memberships: list[MembershipOut] = Field(description="The largest first, five at most.")
+    model_version: str
+
+
 class ProfileOut(Body):
     """A person as the platform knows them at the instant `at`."""
 
@@ -72,6 +91,7 @@ class ProfileOut(Body):
     first_seen: dt.datetime | None
     last_seen: dt.datetime | None
     demographics: DemographicsOut
+    segment: BelongingOut | None = Field(description="Null while no segment model is promoted.")
     windows: dict[str, WindowOut]
     categories: list[TasteOut]
     brands: list[TasteOut]

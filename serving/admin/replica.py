@@ -32,19 +32,22 @@ class Admin:
         from serving.admin.moves import Moves
         from serving.admin.pages import Desk, build_admin
         from serving.admin.reach import RegistryReach
+        from serving.segments.live import LiveSegments
 
         keep_on_this_machine()
         os.nice(NICENESS)
         self._settings = Settings(**settings)
         self._registry = RegistryReach(self._settings)
-        beats = beats_folder(Path(folder))
+        beats, notice = beats_folder(Path(folder)), Notice(Path(folder))
+        self._segments = LiveSegments(self._settings, noticed=notice.stamp)
         desk = Desk(
             self._settings,
             registry=self._registry,
-            moves=Moves(self._registry, notice=Notice(Path(folder))),
+            moves=Moves(self._registry, notice=notice),
             beats=lambda: live_beats(beats, now=time.time()),
             goods=Goods(self._settings),
-            portraits=Portraits(self._settings),
+            portraits=Portraits(self._settings, segments=self._segments),
+            segments=self._segments,
         )
         app = LoopbackGuard(
             build_admin(desk),
@@ -53,6 +56,7 @@ class Admin:
         )
         self._listener = Listener(app, port=port)
         self._listener.wait()
+        self._segments.start()
         self._stop = threading.Event()
         self._compaction = LastingThread(partial(_compact, self._settings, self._stop), name="compaction")
         self._folding = LastingThread(partial(_fold, self._settings, self._stop), name="catalogue-compaction")
@@ -72,6 +76,8 @@ class Admin:
             raise RuntimeError("the thread that folds patches into the catalogue has died")
         if not self._delivering.alive:
             raise RuntimeError("the thread that delivers triggers has died")
+        if self._segments.thread is None or not self._segments.thread.alive:
+            raise RuntimeError("the thread that follows the segment model has died")
         if self._settings.catalog and not self._following.alive:
             raise RuntimeError("the thread that follows the shared catalogue has died")
 
@@ -79,6 +85,7 @@ class Admin:
         if hasattr(self, "_listener"):
             self._listener.close()
             self._stop.set()
+            self._segments.close()
 
     def _warm(self) -> None:
         """Put the champion through the gates that open it, so that the first operator does not wait for imports."""

@@ -18,7 +18,13 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from tailorbird.experiments.scenarios import LARGEST_BOOST, MOST_BOOSTS, MOST_PINS
+from tailorbird.experiments.scenarios import (
+    LARGEST_BOOST,
+    MOST_BOOSTS,
+    MOST_PINS,
+    MOST_SEGMENT_FILTERS,
+    MOST_SEGMENTS,
+)
 
 Identifier = Annotated[str, Field(min_length=1, max_length=256)]
 ItemIds = Annotated[list[Identifier], Field(max_length=10_000)]
@@ -100,6 +106,16 @@ Filter = Annotated[
 ]
 
 
+Segments = Annotated[list[Identifier], Field(min_length=1, max_length=MOST_SEGMENTS)]
+
+
+class SegmentFilterIn(Body):
+    """What every item must fulfil that is answered to people of some segments."""
+
+    filter: Expression
+    segments: Segments = Field(description="Keys of learned segments (docs/segments.md): any of these.")
+
+
 class BoostIn(Body):
     """Items to move up, or down."""
 
@@ -107,6 +123,7 @@ class BoostIn(Body):
     by: Annotated[StrictFloat, Field(ge=-LARGEST_BOOST, le=LARGEST_BOOST, allow_inf_nan=False)] = Field(
         description="In standard deviations of the candidates' scores; down where negative."
     )
+    segments: Segments | None = Field(default=None, description="For people of these segments alone.")
 
 
 class PinIn(Body):
@@ -138,6 +155,7 @@ class RecommendationRequest(Visitor):
         default=None,
         description="What every item must fulfil: as an object, or as an expression over any attribute.",
     )
+    segment_filter: Annotated[list[SegmentFilterIn], Field(max_length=MOST_SEGMENT_FILTERS)] = []
     include_item_ids: ItemIds | None = Field(default=None, description="The only items that may be shown.")
     exclude_item_ids: ItemIds = []
     boost: Annotated[list[BoostIn], Field(max_length=MOST_BOOSTS)] = []
@@ -180,6 +198,13 @@ class Experiment(Body):
     variant: str
 
 
+class SegmentName(Body):
+    """A learned segment; `key` "" where too little was seen of the person."""
+
+    key: str
+    name: str
+
+
 class Recommendations(Body):
     """The answer to a recommendation request."""
 
@@ -194,6 +219,10 @@ class Recommendations(Body):
     )
     partial: bool = Field(description="Fewer items than asked for, or part of the profile was away.")
     cursor: str | None = Field(default=None, description="Send it back to get the next page.")
+    segment: SegmentName | None = Field(
+        default=None,
+        description="Where the person belongs, in an answer that was asked to explain; null without a segment model.",
+    )
     took_ms: float
 
 

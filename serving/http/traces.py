@@ -63,6 +63,14 @@ class TracedProfile(Body):
     rebuilt: bool
 
 
+class TracedSegment(Body):
+    """Where the person belonged when the answer was made, and by which version of the segment model."""
+
+    key: str
+    name: str
+    model: str
+
+
 class Trace(Body):
     """Why an answer was what it was."""
 
@@ -73,6 +81,7 @@ class Trace(Body):
     model: ModelName
     fallback: str | None
     partial: bool
+    segment: TracedSegment | None = Field(description="Null without a segment model.")
     profile: TracedProfile
     items: list[TracedItem]
     removed: list[TracedRule]

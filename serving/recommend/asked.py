@@ -6,7 +6,7 @@ from typing import Any
 from serving.http.cursor import read_cursor
 from serving.http.problems import ProblemError
 from serving.http.schemas import ItemFilter, RecommendationRequest
-from tailorbird.experiments.scenarios import Scenario
+from tailorbird.experiments.scenarios import BoostSaid, Scenario, SegmentFilter
 from tailorbird.slate.filtering.terms import FilterError
 from tailorbird.slate.query import NO_RULES, NO_WISHES, Rules, Wishes
 from tailorbird.slate.recommender import Recommender
@@ -35,7 +35,7 @@ def asked_for(body: RecommendationRequest, scenario: Scenario) -> dict[str, Any]
 
 def require_known(body: RecommendationRequest, recommender: Recommender) -> None:
     """See that the request's own expressions name what items have; a scenario's may be ahead of them. Raises ProblemError."""
-    texts = [each.filter for each in body.boost]
+    texts = [each.filter for each in body.boost] + [each.filter for each in body.segment_filter]
     if isinstance(body.filter, str):
         texts.append(body.filter)
     try:
@@ -53,7 +53,12 @@ def _said(body: RecommendationRequest) -> Scenario:
         filter=body.filter if isinstance(body.filter, str) else "" if body.filter is not None else None,
         include=None if body.include_item_ids is None else tuple(body.include_item_ids),
         exclude=tuple(body.exclude_item_ids) if "exclude_item_ids" in said else None,
-        boost=tuple((each.filter, each.by) for each in body.boost) if "boost" in said else None,
+        segment_filter=tuple(SegmentFilter(each.filter, tuple(each.segments)) for each in body.segment_filter)
+        if "segment_filter" in said
+        else None,
+        boost=tuple(BoostSaid(each.filter, each.by, tuple(each.segments or ())) for each in body.boost)
+        if "boost" in said
+        else None,
         pin=tuple((each.item_id, each.place) for each in body.pin) if "pin" in said else None,
         max_per_category=body.max_per_category,
         max_per_brand=body.max_per_brand,

@@ -14,6 +14,7 @@ from tailorbird.experiments.arm import CHAMPION
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.segments import segment_of
 from tailorbird.features.state import UserState
+from tailorbird.segments.belonging import PromotedSegments, Segments, no_segments
 from tailorbird.slate.query import Query, Slate
 from tailorbird.slate.recommender import Recommender
 
@@ -30,11 +31,13 @@ class SlateDrawer:
         hydrator: Hydrator,
         *,
         demographics: Callable[[str], Demographics] = lambda user: NOBODY,
+        segments: Segments = no_segments,
         cache: ResultCache | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._arms, self._hydrator = arms, hydrator
         self._demographics, self._cache, self._clock = demographics, cache, clock
+        self._segments = segments
 
     @property
     def caches(self) -> bool:
@@ -56,7 +59,9 @@ class SlateDrawer:
         for arm, places in groups.items():
             served = self._arms.current(arm)
             slates = self._slates(
-                served, [queries[place] for place in places], [visits[place].key for place in places]
+                served,
+                [queries[place] for place in places],
+                [_kept_as(visits[place], queries[place]) for place in places],
             )
             for place, slate in zip(places, slates, strict=True):
                 drawn[place] = self._drawn(served, visits[place], queries[place], slate, profile_read)
@@ -106,20 +111,33 @@ class SlateDrawer:
 
     def _queries(self, visits: Sequence[Visit]) -> tuple[list[Query], bool]:
         states, profile_read = self._hydrator.fetch_profiles([visit.user_key for visit in visits])
-        now = self._clock()
-        queries = [self._query(visit, state, now=now) for visit, state in zip(visits, states, strict=True)]
+        now, promoted = self._clock(), self._segments()
+        queries = [
+            self._query(visit, state, promoted, now=now) for visit, state in zip(visits, states, strict=True)
+        ]
         return queries, profile_read
 
-    def _query(self, visit: Visit, state: UserState, *, now: float) -> Query:
+    def _query(
+        self, visit: Visit, state: UserState, promoted: PromotedSegments | None, *, now: float
+    ) -> Query:
         person = self._demographics(state.user_key)
+        belonging = promoted.belonging(state, person) if promoted else None
         return Query(
             state=state,
             now=now,
             context=visit.visitor.context,
             demographics=person,
             segment=segment_of(person),
-            **visit.wishes,
+            belonging=belonging,
+            **visit.wishes_in(belonging.key if belonging else ""),
         )
+
+
+def _kept_as(visit: Visit, query: Query) -> bytes:
+    """What names the request among kept rankings: where the segment decides about its wishes, the segment too."""
+    if not visit.by_segment or not visit.key or query.belonging is None:
+        return visit.key
+    return visit.key + query.belonging.key.encode()
 
 
 def report_failure(slate: Slate, *, arm: str) -> None:

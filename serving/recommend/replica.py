@@ -47,6 +47,7 @@ class Recommend:
         from serving.recommend.hydrate import Hydrator
         from serving.recommend.service import RecommendService
         from serving.recommend.trace import TraceService, recommender_of
+        from serving.segments.live import LiveSegments
         from tailorbird.catalog.delta import CatalogFollower
         from tailorbird.experiments.declared import ARMS_FILE, read_arms
         from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
@@ -86,12 +87,14 @@ class Recommend:
         )
         scenarios = ScenarioFile(chosen.folder / SCENARIOS_FILE, clock=time.monotonic)
         triggers = TriggersFile(chosen.folder, clock=time.monotonic)
+        segments = self._segments = LiveSegments(chosen, noticed=Notice(Path(folder)).stamp)
         self._service = RecommendService(
             self._arms,
             SlateDrawer(
                 self._arms,
                 Hydrator(features, on_failure=lambda: metrics.failures.labels("feature_store").inc()),
                 demographics=builder.demographics,
+                segments=segments,
                 cache=_result_cache(chosen, seconds=result_cache_seconds),
                 clock=clock,
             ),
@@ -103,7 +106,11 @@ class Recommend:
             trouble=scenarios.trouble_with,
             sample_share=chosen.exposure_sample,
             streams=(self._shown, self._happened),
-            watched=(lambda: triggers.trouble,),
+            watched=(
+                lambda: triggers.trouble,
+                lambda: segments.trouble,
+                lambda: scenarios.unknown_segments(segments.keys),
+            ),
         )
         self._traces = TraceService(
             self._shown,
@@ -115,6 +122,7 @@ class Recommend:
         )
         self._noop, self._max_body_bytes, self._origins = noop, chosen.max_body_bytes, chosen.allowed_origins
         self._arms.start()
+        self._segments.start()
         self._heartbeat.start()
         keep_for_good()
 
@@ -144,12 +152,18 @@ class Recommend:
 
     def check_health(self) -> None:
         """Ray Serve asks; an error here has the replica replaced."""
-        threads = (self._arms.thread, self._exposures.thread, self._heartbeat.thread)
+        threads = (
+            self._arms.thread,
+            self._segments.thread,
+            self._exposures.thread,
+            self._heartbeat.thread,
+        )
         refuse_dead(dead(each for each in threads if each))
 
     def close(self) -> None:
         """Store the exposures that wait and stop the threads."""
         self._heartbeat.close()
+        self._segments.close()
         self._arms.close()
         self._traces.close()
         self._exposures.close()

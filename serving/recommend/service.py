@@ -27,6 +27,7 @@ from tailorbird.experiments.arm import Arm
 from tailorbird.experiments.assign import Unit, assign
 from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
 from tailorbird.exposures.exposure import SAMPLE_SHARE, new_recommendation_id
+from tailorbird.slate.query import Query
 from tailorbird.slate.recommender import Recommender
 from tailorbird.streams.stream import Stream, trouble_of
 
@@ -210,10 +211,19 @@ def _answer(drawn: Drawn) -> Answer:
                 "fallback": drawn.fallback or None,
                 "partial": slate.partial or not drawn.profile_read,
                 "cursor": cursor,
+                **_segment(drawn.query),
                 "tookMs": round((time.perf_counter() - visit.started) * 1000, 3),
             }
         )
     )
+
+
+def _segment(query: Query) -> Mapping[str, object]:
+    """Where the person belongs, as an answer says it that was asked to explain."""
+    if not query.explain:
+        return {}
+    found = query.belonging
+    return {"segment": {"key": found.key, "name": found.name} if found else None}
 
 
 def _asked_results(query: Mapping[str, str]) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from serving.http.schemas import Visitor
 from tailorbird.events.schema import user_key
 from tailorbird.experiments.arm import CHAMPION
-from tailorbird.slate.query import Query, Slate
+from tailorbird.slate.query import NO_WISHES, Query, Slate, Wishes
 from tailorbird.slate.recommender import Recommender
 
 NO_PROFILE = "no_profile"
@@ -35,6 +35,22 @@ class Visit:
         """The profile to answer for; a visitor without any id gets one that nobody has."""
         anonymous_id = self.visitor.anonymous_id or self.recommendation_id
         return user_key(user_id=self.visitor.user_id, anonymous_id=anonymous_id)
+
+    @property
+    def by_segment(self) -> bool:
+        """Whether the person's segment decides about what is wished."""
+        return bool(self._wished.of_segments)
+
+    def wishes_in(self, segment: str) -> Mapping[str, Any]:
+        """What the query gets, for somebody of the segment with that key."""
+        if not self.by_segment:
+            return self.wishes
+        return {**self.wishes, "wishes": self._wished.for_segment(segment)}
+
+    @property
+    def _wished(self) -> Wishes:
+        wishes: Wishes = self.wishes.get("wishes", NO_WISHES)
+        return wishes
 
 
 @dataclass(frozen=True)

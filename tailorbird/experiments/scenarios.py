@@ -1,7 +1,7 @@
 """Scenarios as an operator declares them: ``scenarios.toml``, a table each, with what its requests wish where they do not say."""
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, TypeAd
 from tailorbird.errors import UsageError
 from tailorbird.slate.filtering.parser import parse_filter
 from tailorbird.slate.filtering.terms import FilterError, leaves
-from tailorbird.slate.query import Boost, Pin, Wishes
+from tailorbird.slate.query import Boost, Pin, SegmentWish, Wishes
 
 SCENARIOS_FILE = "scenarios.toml"
 MOST_SCENARIOS = 256
 MOST_BOOSTS, MOST_PINS, MOST_IDS = 16, 32, 10_000
+MOST_SEGMENT_FILTERS, MOST_SEGMENTS = 16, 64
 LARGEST_BOOST = 10.0
 LOOK_SECONDS = 1.0
 _REMEDY = "see docs/catalog.md for the keys; the scenarios of before hold until it is right"
@@ -29,9 +30,18 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Keys = Annotated[list[Name], Field(min_length=1, max_length=MOST_SEGMENTS)]
+
+
 class _BoostTable(_Table):
     filter: str
     by: Annotated[float, Field(ge=-LARGEST_BOOST, le=LARGEST_BOOST, allow_inf_nan=False)]
+    segments: Keys | None = None
+
+
+class _SegmentFilterTable(_Table):
+    filter: str
+    segments: Keys
 
 
 class _PinTable(_Table):
@@ -44,6 +54,7 @@ class _ScenarioTable(_Table):
     filter: str | None = None
     include: Ids | None = None
     exclude: Ids | None = None
+    segment_filter: Annotated[list[_SegmentFilterTable], Field(max_length=MOST_SEGMENT_FILTERS)] | None = None
     boost: Annotated[list[_BoostTable], Field(max_length=MOST_BOOSTS)] | None = None
     pin: Annotated[list[_PinTable], Field(max_length=MOST_PINS)] | None = None
     max_per_category: Most | None = None
@@ -52,14 +63,32 @@ class _ScenarioTable(_Table):
 
 
 @dataclass(frozen=True)
+class BoostSaid:
+    """A boost in the words of a request: an expression, and by how much; for people of ``segments`` alone, () for everybody."""
+
+    filter: str
+    by: float
+    segments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SegmentFilter:
+    """An expression that every item must fulfil that people of ``segments`` are shown."""
+
+    filter: str
+    segments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Scenario:
     """What requests of a scenario wish where they do not say it themselves; None where it has no wish either."""
 
     num_results: int | None = None
     filter: str | None = None
+    segment_filter: tuple[SegmentFilter, ...] | None = None
     include: tuple[str, ...] | None = None
     exclude: tuple[str, ...] | None = None
-    boost: tuple[tuple[str, float], ...] | None = None
+    boost: tuple[BoostSaid, ...] | None = None
     pin: tuple[tuple[str, int], ...] | None = None
     max_per_category: int | None = None
     max_per_brand: int | None = None
@@ -77,8 +106,9 @@ class Scenario:
     def wishes(self) -> Wishes:
         """The same as a query has it. Raises FilterError."""
         said: dict[str, object] = {"filter": self.filter} if self.filter else {}
-        if self.boost:
-            said["boost"] = [{"filter": text, "by": by} for text, by in self.boost]
+        everybodys = [boost for boost in self.boost or () if not boost.segments]
+        if everybodys:
+            said["boost"] = [{"filter": boost.filter, "by": boost.by} for boost in everybodys]
         if self.pin:
             said["pin"] = [{"itemId": item_id, "place": place} for item_id, place in self.pin]
         for name, value in (("maxPerCategory", self.max_per_category), ("maxPerBrand", self.max_per_brand)):
@@ -88,12 +118,40 @@ class Scenario:
         return Wishes(
             where=parse_filter(self.filter) if self.filter else None,
             include=frozenset(self.include) if self.include is not None else None,
-            boosts=tuple(Boost(parse_filter(text), by) for text, by in self.boost or ()),
+            boosts=tuple(Boost(parse_filter(boost.filter), boost.by) for boost in everybodys),
             pins=tuple(Pin(item_id, place) for item_id, place in self.pin or ()),
             per_category=self.max_per_category,
             per_brand=self.max_per_brand,
+            of_segments=self._of_segments(),
             said=said,
         )
+
+    @property
+    def segments(self) -> list[str]:
+        """Keys of the segments that are named, each once."""
+        named = [wish.segments for wish in self.boost or ()]
+        named += [wish.segments for wish in self.segment_filter or ()]
+        return list(dict.fromkeys(key for keys in named for key in keys))
+
+    def _of_segments(self) -> tuple[SegmentWish, ...]:
+        filters = [
+            SegmentWish(
+                frozenset(each.segments),
+                where=parse_filter(each.filter),
+                said={"filter": each.filter, "segments": list(each.segments)},
+            )
+            for each in self.segment_filter or ()
+        ]
+        boosts = [
+            SegmentWish(
+                frozenset(each.segments),
+                boost=Boost(parse_filter(each.filter), each.by),
+                said={"filter": each.filter, "by": each.by, "segments": list(each.segments)},
+            )
+            for each in self.boost or ()
+            if each.segments
+        ]
+        return (*filters, *boosts)
 
 
 NO_SCENARIO = Scenario()
@@ -169,6 +227,17 @@ class ScenarioFile:
                 )
         return ""
 
+    def unknown_segments(self, known: Collection[str]) -> str:
+        """What is wrong with the file where the segments are ``known``: a wish for one that is not is nobody's; "" for nothing."""
+        for name, scenario in self._scenarios.items():
+            for key in scenario.segments:
+                if key not in known:
+                    return (
+                        f"{self._path}: {name}: nobody is in a segment {key!r}: the promoted segment model "
+                        f"{'has ' + ', '.join(sorted(known)) if known else 'is none'}; admin's /v1/segments lists them"
+                    )
+        return ""
+
     def _look(self) -> None:
         try:
             status = self._path.stat()
@@ -190,7 +259,9 @@ class ScenarioFile:
 def _attributes(scenario: Scenario) -> list[str]:
     """What the expressions of a scenario name, each once."""
     wishes = scenario.wishes
-    terms = [boost.term for boost in wishes.boosts] + ([wishes.where] if wishes.where else [])
+    boosts = [*wishes.boosts, *(each.boost for each in wishes.of_segments if each.boost is not None)]
+    wheres = [wishes.where, *(each.where for each in wishes.of_segments)]
+    terms = [boost.term for boost in boosts] + [where for where in wheres if where is not None]
     return list(dict.fromkeys(leaf.attribute for term in terms for leaf in leaves(term)))
 
 
@@ -200,7 +271,12 @@ def _scenario(table: _ScenarioTable) -> Scenario:
         filter=table.filter,
         include=None if table.include is None else tuple(table.include),
         exclude=None if table.exclude is None else tuple(table.exclude),
-        boost=None if table.boost is None else tuple((each.filter, each.by) for each in table.boost),
+        segment_filter=None
+        if table.segment_filter is None
+        else tuple(SegmentFilter(each.filter, tuple(each.segments)) for each in table.segment_filter),
+        boost=None
+        if table.boost is None
+        else tuple(BoostSaid(each.filter, each.by, tuple(each.segments or ())) for each in table.boost),
         pin=None if table.pin is None else tuple((each.item_id, each.place) for each in table.pin),
         max_per_category=table.max_per_category,
         max_per_brand=table.max_per_brand,

@@ -119,6 +119,9 @@ def _request(query: Query) -> Mapping[str, object]:
     if query.keep_seen is not None:
         wishes["keepSeen"] = query.keep_seen
     wishes |= query.wishes.said
+    if query.belonging is not None:
+        found = query.belonging
+        wishes["segment"] = {"key": found.key, "name": found.name, "model": found.by.version}
     if query.rules is not NO_RULES:
         rules = query.rules
         asked = {

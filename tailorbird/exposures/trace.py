@@ -13,6 +13,7 @@ from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.segments import segment_of
 from tailorbird.slate.filtering.parser import parse_filter
+from tailorbird.slate.filtering.terms import Every
 from tailorbird.slate.query import NO_WISHES, Query, Rules, Wishes
 from tailorbird.slate.recommender import Recommender
 from tailorbird.slate.words import filled_in, number_of, rule_in_words
@@ -60,6 +61,7 @@ def trace_of(
         "model": {"name": exposure.model_name, "version": exposure.model_version},
         "fallback": exposure.fallback or None,
         "partial": exposure.partial,
+        "segment": exposure.request.get("segment"),
         "profile": {
             "version": exposure.profile_version,
             "events": 0 if rebuilt is None else rebuilt.state.total,
@@ -130,11 +132,18 @@ def _query(exposure: Exposure, rebuilt: Rebuilt, demographics: Demographics) -> 
             asked.get("minPrice"),
             asked.get("maxPrice"),
         ),
-        wishes=Wishes(where=parse_filter(str(asked["filter"]))) if "filter" in asked else NO_WISHES,
+        wishes=_wishes(asked),
         item_id=asked.get("itemId"),
         keep_seen=asked.get("keepSeen"),
         segment=segment_of(demographics),
     )
+
+
+def _wishes(asked: Mapping[str, Any]) -> Wishes:
+    """The filters that held, those of the person's segment among them."""
+    texts = [asked["filter"]] if "filter" in asked else []
+    texts += [each["filter"] for each in asked.get("segmentFilter", ())]
+    return Wishes(where=Every(tuple(parse_filter(str(text)) for text in texts))) if texts else NO_WISHES
 
 
 def _item(

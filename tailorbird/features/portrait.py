@@ -4,7 +4,7 @@ import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from tailorbird.features.names import CatalogNames
 from tailorbird.features.records import MICROSECONDS, microseconds
 from tailorbird.features.state import UserState
 from tailorbird.features.table import COUNTED_TYPES, LIVE_WINDOW_S, USER_FEATURES
+from tailorbird.segments.belonging import Belonging
 
 WINDOWS: Mapping[str, float] = {
     "15m": LIVE_WINDOW_S,
@@ -66,6 +67,7 @@ class Portrait:
 
     ``version`` changes with every event; ``price`` is the usual range (a standard deviation around the mean of log prices).
     ``hidden`` names items that are never shown again, ``had`` counts those already met. ``features`` are what models are given.
+    ``belonging`` is the learned segment, None where no segment model was asked.
     """
 
     user_key: str
@@ -84,10 +86,13 @@ class Portrait:
     had: int
     hidden: Sequence[str]
     features: Mapping[str, float]
+    belonging: Belonging | None = None
 
     def plain(self) -> dict[str, Any]:
         """As plain values: instants in ISO 8601, UTC, and an age that is not known as None."""
-        said = asdict(self)
+        said = asdict(replace(self, belonging=None))  # which would copy the whole segment model
+        del said["belonging"]
+        said["segment"] = None if self.belonging is None else self.belonging.plain()
         for each in (said, *said["last_events"]):
             each.update(
                 {name: _iso(each[name]) for name in ("at", "first_seen", "last_seen") if name in each}
@@ -102,7 +107,12 @@ def _iso(instant: float | None) -> str | None:
 
 
 def portrait_of(
-    state: UserState, names: CatalogNames, *, now: float, demographics: Demographics = NOBODY
+    state: UserState,
+    names: CatalogNames,
+    *,
+    now: float,
+    demographics: Demographics = NOBODY,
+    belonging: Belonging | None = None,
 ) -> Portrait:
     """Draw a profile as it is at ``now`` (epoch seconds)."""
     vector = user_vector(state, now=now, demographics=demographics)
@@ -126,6 +136,7 @@ def portrait_of(
         had=len(state.had_set),
         hidden=[each for each in names.items(state.hidden[:MOST_HIDDEN]) if each is not None],
         features=features,
+        belonging=belonging,
     )
 
 

@@ -1,7 +1,7 @@
 """What goes through the stages: the query, its candidates, what was removed and the slate that answers it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.state import UserState
 from tailorbird.models.allowed import Blocked
+from tailorbird.segments.belonging import Belonging
 from tailorbird.slate.filtering.terms import Among, Compare, Every, Term
 
 
@@ -58,6 +59,17 @@ class Pin:
 
 
 @dataclass(frozen=True)
+class SegmentWish:
+    """What is wished of answers to people of some segments alone: ``segments`` are keys of the learned ones (docs/segments.md)."""
+
+    segments: frozenset[str]
+    where: Term | None = None
+    boost: Boost | None = None
+    said: Mapping[str, object] = field(default_factory=dict, compare=False)
+    """The same in the words of the request."""
+
+
+@dataclass(frozen=True)
 class Wishes:
     """What a caller or a scenario demands of an answer beside who it is for; the default demands nothing."""
 
@@ -70,6 +82,8 @@ class Wishes:
     per_category: int | None = None
     """Items of one (most specific) category at most."""
     per_brand: int | None = None
+    of_segments: tuple[SegmentWish, ...] = ()
+    """What holds for people of some segments; nothing of it does until :meth:`for_segment` has made it part of the rest."""
     said: Mapping[str, object] = field(default_factory=dict, compare=False)
     """The same in the words of the request, for the record."""
 
@@ -78,13 +92,40 @@ class Wishes:
         """Whether places depend on more than the scores."""
         return bool(self.pins) or self.per_category is not None or self.per_brand is not None
 
+    def for_segment(self, key: str) -> "Wishes":
+        """What is wished of the answer to somebody of the segment ``key``, "" for none."""
+        if not self.of_segments:
+            return self
+        said = dict(self.said)
+        wheres, boosts = [self.where] if self.where else [], list(self.boosts)
+        for wish in self.of_segments:
+            if key not in wish.segments:
+                continue
+            if wish.where is not None:
+                wheres.append(wish.where)
+                said["segmentFilter"] = [*_listed(said, "segmentFilter"), wish.said]
+            if wish.boost is not None:
+                boosts.append(wish.boost)
+                said["boost"] = [*_listed(said, "boost"), wish.said]
+        where = Every(tuple(wheres)) if len(wheres) > 1 else wheres[0] if wheres else None
+        return replace(self, where=where, boosts=tuple(boosts), of_segments=(), said=said)
+
 
 NO_WISHES = Wishes()
 
 
+def _listed(said: Mapping[str, object], name: str) -> list[object]:
+    found = said.get(name)
+    return found if isinstance(found, list) else []
+
+
 @dataclass(frozen=True)
 class Query:
-    """Who asks for what, and when. ``now`` is epoch seconds, ``segment`` names the user's group where one is known."""
+    """Who asks for what, and when. ``now`` is epoch seconds.
+
+    ``segment`` names the user's group by what they told, of which fallback lists are; ``belonging`` the learned segment that
+    their behaviour puts them in, None where no segment model is followed.
+    """
 
     state: UserState
     now: float
@@ -103,6 +144,7 @@ class Query:
     """Whether items the user already had may return; None leaves it to the policy."""
     explain: bool = False
     segment: str = ""
+    belonging: Belonging | None = None
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,10 @@
 """Portraits of a workspace: live ones as the next answer sees people, past ones as they were known then, joined keys and all."""
 
-import datetime as dt
-import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from feature_repo.command import build_features
-from feature_repo.portrait_command import parsed_instant, profile
 from feature_repo.portraits import Portraits
 from feature_repo.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Users
@@ -16,9 +12,12 @@ from tailorbird.catalog.store import CatalogStore
 from tailorbird.catalog.told import Patch
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import Event
+from tailorbird.segments.belonging import PromotedSegments
+from tailorbird.segments.model import NOT_KNOWN
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from tests.features.toy import CATALOG, NOON, event
+from tests.segments.carters import CARTS, LOOKS, carters
 
 
 @pytest.fixture
@@ -99,19 +98,22 @@ def test_who_logs_in_brings_what_they_did_before_and_who_parts_leaves_it(workspa
     assert portraits.live("anon:a7").last_events[0].item_id == "novel"
 
 
-def test_the_command_shows_and_prints(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TAILORBIRD_HOME", str(workspace.home))
-    ran = CliRunner().invoke(profile, ["ann", "--workspace", "toy", "--json"], catch_exceptions=False)
-    said = json.loads(ran.stdout)
-    assert (said["user_key"], said["events"], said["demographics"]["gender"]) == ("user:ann", 2, "f")
-    at = dt.datetime.fromtimestamp(NOON + 1, dt.UTC).isoformat()
-    ran = CliRunner().invoke(
-        profile, ["ann", "--workspace", "toy", "--at", at, "--json"], catch_exceptions=False
-    )
-    assert json.loads(ran.stdout)["events"] == 1
-    ran = CliRunner().invoke(profile, ["nobody", "--anonymous", "--workspace", "toy"], catch_exceptions=False)
-    assert "person: anon:nobody" in ran.stdout
-    assert "events: 0" in ran.stdout
-    with pytest.raises(UsageError, match="is no instant"):
-        parsed_instant("yesterday")
-    assert parsed_instant("1970-01-02") == parsed_instant("1970-01-02T01:00:00+01:00") == 86_400.0
+def test_a_portrait_says_the_segment_of_its_instant(workspace: Settings) -> None:
+    model = PromotedSegments("3", carters())
+    deeds = [event(f"c{n}", "add_to_cart", "novel", NOON + 200 + n) for n in range(3)]
+    tell(workspace, event("m3", "view", "novel", NOON + 100), *deeds)
+    portraits = Portraits(workspace, segments=lambda: model, clock=lambda: NOON + 400)
+    keys = [portraits.at("user:ann", NOON + at).belonging for at in (70, 150, 300)]
+    assert [each.key for each in keys if each] == [NOT_KNOWN, LOOKS, CARTS]
+    live, then = portraits.live("user:ann"), portraits.at("user:ann", NOON + 400)
+    assert live == then
+    assert live.plain()["segment"] == {
+        "key": CARTS,
+        "name": "fills carts",
+        "evidence": live.plain()["segment"]["evidence"],
+        "incumbent": CARTS,
+        "memberships": live.plain()["segment"]["memberships"],
+        "model_version": "3",
+    }
+    assert [each["key"] for each in live.plain()["segment"]["memberships"]] == [CARTS, LOOKS]
+    assert Portraits(workspace, clock=lambda: NOON + 400).live("user:ann").plain()["segment"] is None

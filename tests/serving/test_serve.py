@@ -27,6 +27,7 @@ from tailorbird.features.functions import user_vector
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events, open_exposures
 from tailorbird.triggers.queue import QUEUE_FILE, DeliveryQueue
+from tests.segments.carters import CARTS, carters, register_segments
 from tests.segments.moves import moved
 from tests.serving.triggers.subscriber import SECRET, Subscriber, wait_until
 
@@ -377,6 +378,27 @@ def test_a_move_calls_a_subscriber_and_a_broken_file_is_told_to_operators(servic
 def _position(service: Service) -> object:
     with closing(DeliveryQueue(service.settings.folder)) as queue:
         return queue.position
+
+
+def test_every_replica_names_the_segment_by_the_model_that_was_promoted(service, tmp_path):
+    deeds = [
+        {"messageId": f"s-{n}", "type": "add_to_cart", "userId": "carter", "itemId": f"item-{n}"}
+        for n in range(4)
+    ]
+    assert service.client.post("/v1/events", json={"batch": deeds}).json()["accepted"] == 4
+    assert service.admin.get("/v1/segments").json()["segments"] == []
+    assert service.recommend(userId="carter", explain=True)["segment"] is None
+    register_segments(service.settings, carters(), tmp_path)
+    wait_until(lambda: service.admin.get("/v1/segments").json()["model"]["version"] == "1")
+    told = [""]
+
+    def everybody_knows() -> bool:  # whichever replica answers
+        told.append((service.recommend(userId="carter", explain=True)["segment"] or {}).get("key", ""))
+        return told[-10:] == [CARTS] * 10
+
+    wait_until(everybody_knows)
+    profile = service.admin.get("/v1/users/carter/profile").json()["segment"]
+    assert (profile["key"], profile["modelVersion"]) == (CARTS, "1")
 
 
 def test_metrics_add_up_the_replicas_and_nothing_else(service):

@@ -54,7 +54,8 @@ def open_shop(world: World, tmp_path: Path) -> Iterator[str]:
         moves=Moves(reach, notice=Notice(tmp_path)),
         beats=list,
         goods=Goods(settings),
-        portraits=Portraits(settings),
+        portraits=Portraits(settings, segments=world.segments),
+        segments=world.segments,
     )
     port = free_port(0)
     listener = Listener(LoopbackGuard(build_admin(desk), max_body_bytes=10_000), port=port)

@@ -32,6 +32,7 @@ from serving.recommend.pages import build_pages
 from serving.recommend.results import ResultCache
 from serving.recommend.service import RecommendService
 from serving.recommend.trace import TraceService, recommender_of
+from serving.segments.live import LiveSegments
 from serving.writer import GroupWriter
 from tailorbird.bundle import BUNDLE_PATH, Origin, open_bundle, write_bundle
 from tailorbird.catalog.delta import CatalogFollower
@@ -119,10 +120,12 @@ class World:
         )
         cache = ResultCache(RankingCache(), seconds=cache_seconds) if cache_seconds else None
         self.clock = toy.NOW
+        self.segments = LiveSegments(settings, clock=lambda: self.clock)
         self.chosen: dict[str, str] = {}
         self.drawer = SlateDrawer(
             self.served,
             Hydrator(self.features, clock=lambda: self.clock),
+            segments=self.segments,
             cache=cache,
             clock=lambda: self.clock,
         )
@@ -138,6 +141,10 @@ class World:
             trouble=self.scenarios.trouble_with,
             sample_share=1.0,
             streams=(self.shown, self.log),
+            watched=(
+                lambda: self.segments.trouble,
+                lambda: self.scenarios.unknown_segments(self.segments.keys),
+            ),
             clock=lambda: self.clock,
         )
         updater = ProfileUpdater(settings, log=self.log)

@@ -36,7 +36,8 @@ export interface Question {
   filter?: string | Record<string, unknown> | undefined;
   includeItemIds?: string[] | undefined;
   excludeItemIds?: string[] | undefined;
-  boost?: { filter: string | undefined; by: number }[];
+  segmentFilter?: { filter: string | undefined; segments: string[] }[];
+  boost?: { filter: string | undefined; by: number; segments?: string[] | undefined }[];
   pin?: { itemId: string | undefined; place: number }[];
   maxPerCategory?: number | undefined;
   maxPerBrand?: number | undefined;
@@ -59,5 +60,7 @@ export interface Answer {
   fallback: string | null;
   partial: boolean;
   cursor: string | null;
+  /** Where the person belongs, of an answer that was asked to explain. */
+  segment?: { key: string; name: string } | null;
   tookMs: number;
 }

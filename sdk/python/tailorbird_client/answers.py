@@ -20,7 +20,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Recommendations:
-    """Items, best first. ``fallback`` names what stood in for the model; ``cursor`` asks for the next page."""
+    """Items, best first. ``fallback`` names what stood in for the model; ``cursor`` asks for the next page.
+
+    ``segment`` is the key of the person's segment where the question said ``explain``, "" where too little was seen of them.
+    """
 
     items: tuple[Item, ...]
     recommendation_id: str = ""
@@ -30,6 +33,7 @@ class Recommendations:
     fallback: str | None = None
     partial: bool = False
     cursor: str | None = None
+    segment: str | None = None
 
     @property
     def item_ids(self) -> list[str]:
@@ -56,6 +60,7 @@ class Recommendations:
             fallback=raw.get("fallback"),
             partial=bool(raw.get("partial", False)),
             cursor=raw.get("cursor"),
+            segment=(raw.get("segment") or {}).get("key"),
         )
 
     @classmethod

@@ -35,6 +35,7 @@ class Recommending(Visiting, total=False):
     num_results: int | None
     item_id: str | None
     filter: str | Mapping[str, Any] | None
+    segment_filter: Sequence[Mapping[str, Any]] | None
     include_item_ids: Sequence[str] | None
     exclude_item_ids: Sequence[str] | None
     boost: Sequence[Mapping[str, Any]] | None

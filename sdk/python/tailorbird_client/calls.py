@@ -34,6 +34,7 @@ def recommend(
     item_id: str | None = None,
     context: Mapping[str, Any] | None = None,
     filter: str | Mapping[str, Any] | None = None,  # noqa: A002 - as the API names it
+    segment_filter: Sequence[Mapping[str, Any]] | None = None,
     include_item_ids: Sequence[str] | None = None,
     exclude_item_ids: Sequence[str] | None = None,
     boost: Sequence[Mapping[str, Any]] | None = None,
@@ -53,6 +54,7 @@ def recommend(
         itemId=item_id,
         context=context,
         filter=filter,
+        segmentFilter=segment_filter,
         includeItemIds=include_item_ids,
         excludeItemIds=exclude_item_ids,
         boost=boost,

@@ -21,7 +21,9 @@ from serving.admin.reach import RegistryReach
 from serving.heartbeat import ArmBeat, Beat
 from serving.http.schemas import Problem
 from serving.notice import Notice
+from serving.segments.live import LiveSegments
 from tailorbird.settings import Settings
+from tests.segments.carters import CARTS, LOOKS, carters, damage, register_segments
 
 NOW = dt.datetime(2026, 5, 7, tzinfo=dt.UTC)
 
@@ -34,6 +36,7 @@ class Operator:
     settings: Settings
     notice: Notice
     beats: list[Beat]
+    segments: LiveSegments
 
     def call(
         self, method: str, path: str, *, client=("127.0.0.1", 5000), headers=None, **more
@@ -59,6 +62,7 @@ def operator(registry: Registry, tmp_path: Path) -> Operator:
     beats: list[Beat] = []
     notice = Notice(tmp_path)
     settings = registry.settings
+    segments = LiveSegments(settings)
     reach = RegistryReach(settings)
     desk = Desk(
         settings,
@@ -66,9 +70,11 @@ def operator(registry: Registry, tmp_path: Path) -> Operator:
         moves=Moves(reach, notice=notice, clock=lambda: NOW),
         beats=lambda: beats,
         goods=Goods(settings),
-        portraits=Portraits(settings),
+        portraits=Portraits(settings, segments=segments),
+        segments=segments,
     )
-    return Operator(LoopbackGuard(build_admin(desk), max_body_bytes=5_000), settings, notice, beats)
+    app = LoopbackGuard(build_admin(desk), max_body_bytes=5_000)
+    return Operator(app, settings, notice, beats, segments)
 
 
 def test_versions_are_listed_with_figures_and_aliases(operator):
@@ -114,6 +120,25 @@ def test_triggers_are_shown_with_what_is_wrong(operator):
     assert answer["targets"] == []
     assert "targets.crm.retries = 3" in answer["problems"][0]
     file.unlink()
+
+
+def test_segments_are_listed_with_the_version_that_is_followed(operator, tmp_path):
+    none = operator.get("/v1/segments")
+    assert (none["model"]["version"], none["segments"], none["problem"]) == ("", [], "")
+    register_segments(operator.settings, carters(), tmp_path)
+    operator.segments.check()
+    listed = operator.get("/v1/segments")
+    assert listed["model"] == {"name": operator.settings.segments_name, "version": "1"}
+    assert listed["method"] == "toy 2"
+    assert [(each["key"], each["share"]) for each in listed["segments"]] == [(LOOKS, 0.75), (CARTS, 0.25)]
+    assert listed["segments"][1]["words"] == ["fills carts"]
+    assert listed["segments"][1]["traits"] == {"carting": 1.5}
+    register_segments(operator.settings, carters(), tmp_path)
+    damage(tmp_path)
+    operator.segments.check()
+    kept = operator.get("/v1/segments")
+    assert kept["model"]["version"] == "1"
+    assert "version 2 of the segment model is refused" in kept["problem"]
 
 
 def test_a_dry_run_moves_nothing(operator):

@@ -18,6 +18,7 @@ from serving.admin.reach import RegistryReach
 from serving.heartbeat import Heartbeat, beats_folder, live_beats
 from serving.notice import Notice
 from serving.recommend.arms import beats_of
+from serving.segments.live import LiveSegments
 from tailorbird.cli import tailorbird
 from tests.serving.world import World
 
@@ -60,6 +61,7 @@ def platform(make_world, tmp_path):
         beats=lambda: live_beats(beats, now=time.time()),
         goods=Goods(world.settings),
         portraits=Portraits(world.settings),
+        segments=LiveSegments(world.settings),
     )
     port = free_port(0)
     listener = Listener(LoopbackGuard(build_admin(desk), max_body_bytes=10_000), port=port)

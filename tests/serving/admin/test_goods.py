@@ -20,6 +20,7 @@ from serving.admin.moves import Moves
 from serving.admin.pages import Desk, build_admin
 from serving.http.schemas import Problem
 from serving.notice import Notice
+from serving.segments.live import LiveSegments
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.delta import CatalogFollower
 from tailorbird.settings import Settings, load_settings
@@ -74,7 +75,13 @@ def keeper(tmp_path: Path) -> Iterator[Shopkeeper]:
     registry: Callable = nobody
     moves = Moves(registry, notice=Notice(tmp_path), clock=lambda: dt.datetime(2026, 5, 7, tzinfo=dt.UTC))
     desk = Desk(
-        settings, registry=registry, moves=moves, beats=list, goods=goods, portraits=Portraits(settings)
+        settings,
+        registry=registry,
+        moves=moves,
+        beats=list,
+        goods=goods,
+        portraits=Portraits(settings),
+        segments=LiveSegments(settings),
     )
     app = LoopbackGuard(build_admin(desk), max_body_bytes=100_000, max_upload_bytes=50_000)
     yield Shopkeeper(app, settings)

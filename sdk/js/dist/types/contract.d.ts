@@ -32,9 +32,14 @@ export interface Question {
     filter?: string | Record<string, unknown> | undefined;
     includeItemIds?: string[] | undefined;
     excludeItemIds?: string[] | undefined;
+    segmentFilter?: {
+        filter: string | undefined;
+        segments: string[];
+    }[];
     boost?: {
         filter: string | undefined;
         by: number;
+        segments?: string[] | undefined;
     }[];
     pin?: {
         itemId: string | undefined;
@@ -62,5 +67,10 @@ export interface Answer {
     fallback: string | null;
     partial: boolean;
     cursor: string | null;
+    /** Where the person belongs, of an answer that was asked to explain. */
+    segment?: {
+        key: string;
+        name: string;
+    } | null;
     tookMs: number;
 }

@@ -1,6 +1,8 @@
 """``tailorbird profile``: what the platform knows of one person, now or at an instant of the past."""
 
 import datetime as dt
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -8,7 +10,7 @@ from tailorbird.catalog.store import bring_catalog
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import user_key
 from tailorbird.features.portrait import Portrait, Window
-from tailorbird.plumbing.terminal import emit, table
+from tailorbird.plumbing.terminal import emit, say, table
 from tailorbird.settings import load_settings
 
 
@@ -21,7 +23,7 @@ from tailorbird.settings import load_settings
 @click.option("--workspace", metavar="NAME", help="Which workspace.  [default: TAILORBIRD_WORKSPACE or shop]")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, the models' features too.")
 def profile(user_id: str, anonymous: bool, at: str | None, workspace: str | None, as_json: bool) -> None:
-    r"""Show what the platform knows of a person: what they did lately, what they like, what they have hidden.
+    r"""Show what the platform knows of a person: their segment, what they did lately, what they like, what they have hidden.
 
     Without --at it is the live profile, which the next answer will be made from. With it, the profile as it was known at
     that instant, made again from the events received by then.
@@ -34,12 +36,17 @@ def profile(user_id: str, anonymous: bool, at: str | None, workspace: str | None
     """
     from feature_repo.layout import require_applied
     from feature_repo.portraits import Portraits
+    from serving.segments.live import LiveSegments
 
     settings = load_settings(workspace=workspace)
     bring_catalog(settings)
     require_applied(settings)
     key = user_key(user_id=None if anonymous else user_id, anonymous_id=user_id if anonymous else None)
-    portraits = Portraits(settings)
+    segments = LiveSegments(settings)
+    segments.check()
+    if segments.trouble:
+        say(segments.trouble)
+    portraits = Portraits(settings, segments=segments)
     found = portraits.live(key) if at is None else portraits.at(key, parsed_instant(at))
     if as_json:
         emit(found.plain(), as_json=True)
@@ -73,9 +80,14 @@ def _show(portrait: Portrait) -> None:
             for each in tastes
         ]
         table(rows, title=title)
+    segment = said["segment"]
+    if segment:
+        rows = [{"segment": each["name"], "share": f"{each['share']:.0%}"} for each in segment["memberships"]]
+        table(rows, title="Segments")
     emit(
         {
             "person": portrait.user_key,
+            "segment": segment and _placed(segment),
             "linked": ", ".join(portrait.linked),
             "at": said["at"],
             "events": portrait.events,
@@ -88,6 +100,13 @@ def _show(portrait: Portrait) -> None:
         },
         as_json=False,
     )
+
+
+def _placed(segment: Mapping[str, Any]) -> str:
+    """The segment in words, and what is usual where that is another."""
+    name, usual = segment["name"], segment["incumbent"]
+    moved = f", usually {usual}" if usual != segment["key"] else ""
+    return f"{name} (evidence {segment['evidence']}{moved}; segment model {segment['model_version']})"
 
 
 def _row(name: str, window: Window) -> dict[str, object]:
