@@ -9,15 +9,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import httpx
+import numpy as np
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.bench.load import Load, press, tool
 from serving.bench.machine import machine
-from serving.bench.measure import ANSWERS, CONNECTIONS, WARM_SECONDS, wait_until_quiet
+from serving.bench.measure import ANSWERS, CONNECTIONS, WARM_SECONDS, replica_pids, wait_until_quiet
 from serving.bench.redis import Server
 from serving.bench.world import make_world
 from serving.cluster import free_ports
@@ -27,11 +29,13 @@ from tailorbird.settings import Settings, load_settings
 
 REPEATS = (0.0, 0.5, 0.9)
 """Shares of the requests that were asked a moment ago."""
-AGO = (64, 256)
+AGO = (40, 120)
 """How many requests ago: later than all that are under way, sooner than a cache forgets."""
 MOST_RPS = 6_000
 """Requests are made for this many a second: none comes again that is not meant to."""
 CACHE_SECONDS = 60.0
+QUIET_SECONDS = 20.0
+"""Ratios and processor time do not need a quiet machine, only one on which all has started."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,17 @@ class Figures:
     of_noop: float
     p50_ms: float
     alone_p50_ms: float
+    cpu_ms: float
+    """Processor time of the replicas and of Redis for an answer: it hardly knows of what else the machine does."""
+    hits: float
+
+
+class Run(NamedTuple):
+    """One run at one share of repeats."""
+
+    load: Load
+    of_noop: float
+    cpu_ms: float
     hits: float
 
 
@@ -86,9 +101,9 @@ class Requests:
 def cache(out: Path, items: int, users: int, rounds: int, seconds: float, seed: int, as_json: bool) -> None:
     r"""Press recommendations without a result cache, with one in memory, with one in Redis, and without one again.
 
-    Two replicas, distinct requests of which 0, 50 and 90 % come again 64 to 256 requests later. `of_noop` is the ratio to
-    the no-op route of the same application, pressed in turn: it compares caches whatever the machine does meanwhile.
-    Redis is left out where `redis-server` is not on the path.
+    Two replicas, distinct requests of which 0, 50 and 90 % come again 40 to 120 requests later. `of_noop` is the ratio to
+    the no-op route of the same application, pressed in turn; `cpu_ms` the processor time of an answer, Redis' own included.
+    Both compare caches whatever else the machine does. Redis is left out where `redis-server` is not on the path.
 
     \b
     Examples:
@@ -111,15 +126,17 @@ def cache(out: Path, items: int, users: int, rounds: int, seconds: float, seed: 
             )
         requests = Requests(people, seed=seed)
         found: list[Figures] = []
-        with _redis(home) as address:
-            for name in ("off", "memory", *(["redis"] if address else []), "off again"):
+        with _redis(home) as server:
+            for name in ("off", "memory", *(["redis"] if server else []), "off again"):
+                there = server if name == "redis" else None
                 found += _measured(
-                    settings.model_copy(update={"result_cache": address if name == "redis" else "memory"}),
+                    settings.model_copy(update={"result_cache": there.url if there else "memory"}),
                     requests,
                     name=name,
                     rounds=rounds,
                     seconds=seconds,
                     folder=home,
+                    others=[there.process.pid] if there and there.process else [],
                 )
     rows = [_rounded(each) for each in found]
     result = {
@@ -143,21 +160,28 @@ def _rounded(figures: Figures) -> dict[str, Any]:
 
 
 @contextmanager
-def _redis(folder: Path) -> Iterator[str]:
-    """The address of a Redis of our own; empty where there is no program."""
+def _redis(folder: Path) -> Iterator[Server | None]:
+    """A Redis of our own; None where there is no program."""
     if shutil.which("redis-server") is None:
-        yield ""
+        yield None
         return
     server = Server(folder, free_ports(1)[0])
     server.start()
     try:
-        yield f"redis://127.0.0.1:{server.port}"
+        yield server
     finally:
         server.kill()
 
 
 def _measured(
-    settings: Settings, requests: Requests, *, name: str, rounds: int, seconds: float, folder: Path
+    settings: Settings,
+    requests: Requests,
+    *,
+    name: str,
+    rounds: int,
+    seconds: float,
+    folder: Path,
+    others: Sequence[int],
 ) -> list[Figures]:
     held = CACHE_SECONDS if not name.startswith("off") else 0.0
     url, nothing = f"{base_url(settings)}/v1/recommendations", f"{base_url(settings)}/noop"
@@ -166,34 +190,42 @@ def _measured(
         bodies = requests.bodies(round(MOST_RPS * length), repeats=repeats)
         return press(url, bodies=bodies, connections=connections, seconds=length, folder=folder)
 
-    runs: dict[float, list[tuple[Load, float]]] = {repeats: [] for repeats in REPEATS}
-    hits: dict[float, list[float]] = {repeats: [] for repeats in REPEATS}
+    runs: dict[float, list[Run]] = {repeats: [] for repeats in REPEATS}
     with running(settings, noop=True, result_cache_seconds=held):
         press(nothing, bodies=(), connections=CONNECTIONS, seconds=WARM_SECONDS, folder=folder)
         pressed(0.0, length=WARM_SECONDS)
-        wait_until_quiet()
+        wait_until_quiet(seconds=QUIET_SECONDS)
+        pids = [*replica_pids(settings), *others]
         with progress(f"Measuring: {name}", total=rounds) as bar:
             for _ in range(rounds):
-                noop = press(nothing, bodies=(), connections=CONNECTIONS, seconds=seconds, folder=folder)
                 for repeats in REPEATS:
-                    before = _looked(settings)
+                    noop = press(nothing, bodies=(), connections=CONNECTIONS, seconds=seconds, folder=folder)
+                    before, busy = _looked(settings), _busy(pids)
                     load = pressed(repeats)
-                    runs[repeats].append((load, load.rps / noop.rps))
-                    hits[repeats].append(_share(before, _looked(settings)))
+                    answers, hits = np.subtract(_looked(settings), before)
+                    cpu_ms = 1_000 * (_busy(pids) - busy) / answers
+                    runs[repeats].append(Run(load, load.rps / noop.rps, cpu_ms, hits / answers))
                 bar.advance()
         alone = {repeats: pressed(repeats, connections=1) for repeats in REPEATS}
     return [
         Figures(
             cache=name,
             repeats=repeats,
-            rps=statistics.median(load.rps for load, _ in runs[repeats]),
-            of_noop=statistics.median(ratio for _, ratio in runs[repeats]),
-            p50_ms=statistics.median(load.p50_ms for load, _ in runs[repeats]),
+            rps=statistics.median(run.load.rps for run in runs[repeats]),
+            of_noop=statistics.median(run.of_noop for run in runs[repeats]),
+            p50_ms=statistics.median(run.load.p50_ms for run in runs[repeats]),
             alone_p50_ms=alone[repeats].p50_ms,
-            hits=statistics.median(hits[repeats]),
+            cpu_ms=statistics.median(run.cpu_ms for run in runs[repeats]),
+            hits=statistics.median(run.hits for run in runs[repeats]),
         )
         for repeats in REPEATS
     ]
+
+
+def _busy(pids: Sequence[int]) -> float:
+    """Seconds of processor time that the processes have taken."""
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return float(sum(each.user + each.system for each in times))
 
 
 def _looked(settings: Settings) -> tuple[float, float]:
@@ -204,8 +236,3 @@ def _looked(settings: Settings) -> tuple[float, float]:
         if family.name in totals:
             totals[family.name] += sum(each.value for each in family.samples if each.name.endswith("_total"))
     return totals["tailorbird_answers"], totals["tailorbird_cache_hits"]
-
-
-def _share(before: tuple[float, float], after: tuple[float, float]) -> float:
-    answers = after[0] - before[0]
-    return (after[1] - before[1]) / answers if answers else 0.0

@@ -58,7 +58,7 @@ def measure(
             seconds=seconds,
             folder=folder,
         )
-        memory = [memory_mb(pid) for pid in _replica_pids(settings)]
+        memory = [memory_mb(pid) for pid in replica_pids(settings)]
     ratios = [r.rps / n.rps for n, r in zip(noop, recommend, strict=True)]
     return {
         **figures("noop", noop),
@@ -127,7 +127,7 @@ def _wait_for_arms(settings: Settings) -> None:
     )
 
 
-def _replica_pids(settings: Settings) -> list[int]:
+def replica_pids(settings: Settings) -> list[int]:
     """The processes of the replicas on this machine: their names end with it."""
     arms = httpx.get(f"{addresses(settings)['admin']}/v1/arms", timeout=30).json()["arms"]
     return sorted({int(each["replica"].rpartition("-")[2]) for arm in arms for each in arm["replicas"]})

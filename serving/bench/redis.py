@@ -44,6 +44,11 @@ class Server:
     port: int
     process: "subprocess.Popen[bytes] | None" = None
 
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"redis://127.0.0.1:{self.port}"
+
     def start(self) -> None:
         """Start it and wait until it answers."""
         binary = shutil.which("redis-server")
