@@ -64,7 +64,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-GUESTS: dict[str, tuple[str, ...]] = {"bench": ("training.benchmarks.loading:data",)}
+GUESTS: dict[str, tuple[str, ...]] = {
+    "bench": ("training.benchmarks.loading:data", "training.benchmarks.planted:planted")
+}
 """Members of a group that another room owns: rooms do not import each other."""
 
 

@@ -51,8 +51,16 @@ def setting_of(context: Mapping[str, object] | None) -> int:
 
 
 def settings_of(texts: Sequence[str | None]) -> np.ndarray:
-    """(n,) uint8 of contexts as a log keeps them: JSON, or None."""
-    return np.array([setting_of(orjson.loads(text)) if text else 0 for text in texts], np.uint8)
+    """(n,) uint8 of contexts as a log keeps them: JSON, or None; what is no object says nothing."""
+    return np.array([setting_of(_read(text)) for text in texts], np.uint8)
+
+
+def _read(text: str | None) -> Mapping[str, object] | None:
+    try:
+        found = orjson.loads(text) if text else None
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _place(value: object, known: tuple[str, ...]) -> int:

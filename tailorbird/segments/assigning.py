@@ -1,8 +1,8 @@
-"""Which segment somebody is in: a pure function of their history and of what they told, compiled for every event and request.
+"""Which segment somebody is in: a pure function of their history and of what they told, for every event and request.
 
-Two memories are asked. The slow one names the incumbent; the fast one, which forgets soon and takes the slow one's word for
-what it has not seen, must beat it by a margin. No label of before is read, so late, repeated and reordered events, a rebuild
-and a training set all give the same label.
+Evidence are decayed sums of what each event says for each segment. Two memories hold them. The slow one, of all visits but the
+latest, names the incumbent; it must be beaten clearly within that visit, or by a margin in the fast memory, which forgets soon.
+No label of before is read, so late, repeated and reordered events, a rebuild and a training set all give the same label.
 """
 
 from typing import NamedTuple
@@ -10,88 +10,92 @@ from typing import NamedTuple
 import numpy as np
 
 from tailorbird.plumbing.compiled import compiled
+from tailorbird.segments.signs import explained
 
 
 class Weights(NamedTuple):
-    """What an assignment computes with: F traits, c of them chosen, q directions, d facts told, K segments, Q = q + d.
+    """What an assignment computes with, of K segments.
 
-    ``half_lives`` (2,) seconds, slow and fast; ``share`` (F,) bool, ``prior``, ``strength`` (F,); ``chosen``, ``center``, ``scale`` (c,);
-    ``projection`` (c, q); ``told_center``, ``told_scale`` (d,); ``means`` (K, Q); ``whitening`` (K, Q, Q) so that the squared
-    length of ``whitening[k] @ (y - means[k])`` is the distance; ``bias`` (K,) is what a segment has before any distance.
+    ``half_lives`` (2,) seconds, slow and fast; ``edges`` of prices; ``log_chances`` (K, SIGNS) of each sign, tempered; ``told``
+    (K, TOLD_SIGNS) of what people told, zeros where that takes no part; ``bias`` (K,) is what a segment has before any sign.
+    ``slack`` and ``margin`` are nats; ``least`` decayed events must have been seen.
     """
 
     half_lives: np.ndarray
-    share: np.ndarray
-    prior: np.ndarray
-    strength: np.ndarray
-    chosen: np.ndarray
-    center: np.ndarray
-    scale: np.ndarray
-    projection: np.ndarray
-    told_center: np.ndarray
-    told_scale: np.ndarray
-    means: np.ndarray
-    whitening: np.ndarray
+    edges: np.ndarray
+    log_chances: np.ndarray
+    told: np.ndarray
     bias: np.ndarray
-    furthest: float
+    slack: float
     margin: float
     least: float
 
 
-@compiled
-def assigned(found, told, weights):  # type: ignore[no-untyped-def]
-    """Where somebody belongs by their evidence ``found`` (2, F, 2), slow and fast, and what they ``told`` (d,), NaN for nothing.
+def usual_count(history: np.ndarray, *, least: float) -> int:
+    """How many events came before the latest visit, but at least ``least``: they tell what somebody is usually like."""
+    if not len(history):
+        return 0
+    session = history["session"]
+    begins = len(history) - 1
+    if session[-1]:
+        others = np.flatnonzero(session != session[-1])
+        begins = int(others[-1]) + 1 if len(others) else 0
+    return max(begins, min(len(history), int(np.ceil(least))))
 
-    The segment, -1 for too little seen; the incumbent's; its lead over the second; (K,) memberships; and the challenger's lead
-    over the incumbent in the fast memory, which the margin is held against.
+
+def assign(
+    history: np.ndarray, told: np.ndarray, weights: Weights
+) -> tuple[int, int, float, np.ndarray, float]:
+    """Where somebody with ``history`` (n,) RECORD belongs, who ``told`` (t,) signs of themselves.
+
+    The segment, -1 for too little seen; the incumbent's; its lead over the second, in nats; (K,) memberships; and the greatest
+    lead of a challenger in the fast memory during the latest visit, which the margin is held against.
     """
-    count = len(weights.means)
-    # Every event kept weighs in the first trait's denominator.
-    if count == 0 or found[0, 0, 1] < weights.least:
-        return -1, -1, 0.0, np.zeros(count), 0.0
-    slow = (found[0, :, 0] + weights.strength * weights.prior) / (found[0, :, 1] + weights.strength)
-    fast = (found[1, :, 0] + weights.strength * slow) / (found[1, :, 1] + weights.strength)
-    of_slow, of_fast = _scores(slow, told, weights), _scores(fast, told, weights)
-    incumbent, challenger = np.argmax(of_slow), np.argmax(of_fast)
-    lead = of_fast[challenger] - of_fast[incumbent]
-    label, scores = incumbent, of_slow
-    if lead > weights.margin:
-        label, scores = challenger, of_fast
+    usual = usual_count(history, least=weights.least)
+    says = explained(history, weights.edges, weights.log_chances)
+    own = weights.bias + weights.told[:, told].sum(axis=1)
+    limits = weights.slack, weights.margin, weights.least
+    return _followed(history, says, own, weights.half_lives, usual, limits)
+
+
+@compiled
+def _followed(history, says, own, half_lives, usual, limits):  # type: ignore[no-untyped-def]
+    """Sum up what (n, K) events say; over those of the latest visit, event by event, challengers may take the incumbent's place.
+
+    Whoever took it must be beaten as clearly: who stands between two segments does not go back and forth.
+    """
+    count, slack, margin, least = len(own), limits[0], limits[1], limits[2]
+    nobody = (-1, -1, 0.0, np.zeros(count), 0.0)
+    if not len(says) or not count:
+        return nobody
+    newest = history[len(history) - 1].time
+    slow, fast, seen, most = own.copy(), np.zeros(count), 0.0, 0.0
+    incumbent = label = -1
+    quick = False
+    for i in range(len(says)):
+        age = (newest - history[i].time) / 1e6
+        slowly, soon = 2.0 ** (-age / half_lives[0]), 2.0 ** (-age / half_lives[1])
+        seen += slowly
+        for k in range(count):
+            slow[k] += slowly * says[i, k]
+            fast[k] += soon * says[i, k]
+        if i == usual - 1:
+            incumbent = label = int(np.argmax(slow))
+        elif i >= usual:
+            settled, challenger = int(np.argmax(slow)), int(np.argmax(fast))
+            lead = fast[challenger] - fast[label]
+            most = max(most, lead)
+            if lead > margin:
+                label, quick = challenger, True
+            elif not quick and slow[settled] - slow[label] > slack:
+                label = settled
+    if seen < least:
+        return nobody
+    scores = fast + own if quick else slow
     shares = np.exp(scores - scores.max())
     shares /= shares.sum()
-    best, second = -np.inf, -np.inf
+    second = -np.inf
     for k in range(count):
-        if k == label:
-            best = scores[k]
-        elif scores[k] > second:
+        if k != label and scores[k] > second:
             second = scores[k]
-    decided = best - second if count > 1 else 0.0
-    return label, incumbent, decided, shares, lead
-
-
-@compiled
-def _scores(traits, told, weights):  # type: ignore[no-untyped-def]
-    """(K,) log of weight times density, up to one constant; the higher, the more somebody is of the segment."""
-    chosen, width = weights.chosen, weights.projection.shape[1]
-    z = np.empty(len(chosen))
-    for c in range(len(chosen)):
-        value = traits[chosen[c]]
-        if weights.share[chosen[c]]:  # see segments.scaling.evened
-            value = np.arcsin(np.sqrt(min(max(value, 0.0), 1.0)))
-        value = (value - weights.center[c]) / weights.scale[c]
-        z[c] = min(max(value, -weights.furthest), weights.furthest)
-    y = np.zeros(width + len(weights.told_center))
-    for c in range(len(chosen)):
-        for q in range(width):
-            y[q] += z[c] * weights.projection[c, q]
-    for d in range(len(weights.told_center)):
-        if told[d] == told[d]:  # what somebody did not tell counts as everybody's mean
-            y[width + d] = (told[d] - weights.told_center[d]) * weights.told_scale[d]
-    scores = weights.bias.copy()
-    for k in range(len(scores)):
-        for row in range(len(y)):
-            along = 0.0
-            for column in range(len(y)):
-                along += weights.whitening[k, row, column] * (y[column] - weights.means[k, column])
-            scores[k] -= 0.5 * along * along
-    return scores
+    return label, incumbent, scores[label] - second if count > 1 else 0.0, shares, most

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailorbird.errors import UsageError
-from tailorbird.segments.assigning import assigned
+from tailorbird.segments.assigning import assign
 from tailorbird.segments.comparing import Candidate, compare, propose
-from tailorbird.segments.evidence import MEANS, NAMES, evidence, evidence_of_many
-from tailorbird.segments.model import TOLD, SegmentModel, weights_from, weights_of
+from tailorbird.segments.evidence import MEANS, NAMES, evidence_of_many
+from tailorbird.segments.explaining import counted, counted_told, learn, scored
+from tailorbird.segments.model import SegmentModel, weights_of
 from tailorbird.segments.scaling import Scaling
+from tailorbird.segments.signs import price_edges
+from tailorbird.segments.told import TOLD, told_signs
 from tailorbird.segments.words import described
 
 FEWEST = 50
@@ -19,10 +22,14 @@ LEAST_EVENTS = 5.0
 """Decayed events of which somebody's segment is told; with fewer it is not known yet."""
 LEAST_TO_LEARN = 10.0
 """Decayed events of whoever segments are found among."""
-SLOW_DAYS, FAST_DAYS = 21.0, 1.0
+SLOW_DAYS, FAST_DAYS = 14.0, 2.0
 """Half-lives of the two memories."""
-FALSE_ALARMS = 0.005
+SLACK = 1.0
+"""Nats by which what is usual must have changed, the latest visit included, before it names another segment within that visit."""
+FALSE_ALARMS = 0.04
 """Share of events at which the fast memory may overrule the slow one: the margin is set by it."""
+HELD_OUT = 0.2
+"""Share of the people that chances are learned without, to see whether these are assigned the same."""
 TOLD_WEIGHT = 1.0
 """A standard deviation of what somebody told counts as so many of what they did."""
 _DAY = 86_400.0
@@ -110,43 +117,62 @@ def find(
 
 
 def model_of(found: Found, candidate: Candidate, *, seed: int = 0) -> SegmentModel:
-    """The model that assigns anybody to the groups of ``candidate``, with the margin that the crowd's own histories ask for."""
-    crowd, scaling, groups = found.crowd, found.scaling, candidate.gaussians
-    told = candidate.number in found.with_told
-    labels = groups.labels(_coordinates(crowd, scaling, told=told))
+    """Segments that begin with the groups of ``candidate`` and explain events, with the margin that the crowd's histories ask for."""
+    crowd, scaling = found.crowd, found.scaling
+    told = counted_told(crowd.told) if candidate.number in found.with_told else None
+    grouping = candidate.gaussians.labels(found.coordinates(candidate))
+    edges = price_edges(crowd.histories)
+    signs = counted(crowd.histories, edges, half_life=SLOW_DAYS * _DAY)
+    log_chances, of_told, bias = learn(signs, told, grouping, groups=candidate.groups)
+    labels = scored(signs, told, log_chances, of_told, bias).argmax(axis=1)
     segments = described(
         labels,
         scaling.traits(crowd.evidence)[:, scaling.chosen],
         crowd.told,
         columns=scaling.kept,
-        count=len(groups),
+        count=candidate.groups,
         seed=seed,
     )
-    weights = weights_from(
-        scaling,
-        half_lives=(SLOW_DAYS * _DAY, FAST_DAYS * _DAY),
-        told=_told_scaling(crowd.told) if told else (np.zeros(0), np.zeros(0)),
-        means=groups.means,
-        whitening=groups.whitening,
-        bias=groups.bias,
-        margin=np.inf,
-        least=LEAST_EVENTS,
+    weights = weights_of(
+        {
+            "half_lives": (SLOW_DAYS * _DAY, FAST_DAYS * _DAY),
+            "edges": edges,
+            "log_chances": log_chances,
+            "told": of_told,
+            "bias": bias,
+            "slack": SLACK,
+            "margin": np.inf,
+            "least": LEAST_EVENTS,
+        }
     )
-    model = SegmentModel(
-        segments,
-        weights,
-        method=candidate.method.words + (", with what people told" if told else ""),
-        figures=candidate.figures(),
-        dropped=scaling.dropped,
-    )
+    model = SegmentModel(segments, weights)
     margin = _margin(model, crowd, seed=seed)
     return SegmentModel(
         segments,
         weights_of({**weights._asdict(), "margin": margin}),
-        method=model.method,
-        figures={**model.figures, "margin": margin, "people": float(len(crowd))},
-        dropped=model.dropped,
+        method=candidate.method.words + (", with what people told" if told is not None else ""),
+        figures={
+            **candidate.figures(),
+            "extension": _extension(signs, told, labels, groups=candidate.groups, seed=seed),
+            "agreement": float((labels == grouping).mean()),
+            "margin": margin,
+            "people": float(len(crowd)),
+        },
+        dropped=scaling.dropped,
     )
+
+
+def _extension(
+    signs: np.ndarray, told: np.ndarray | None, labels: np.ndarray, *, groups: int, seed: int
+) -> float:
+    """How many held-out people are assigned as by all, by chances that were learned without them."""
+    out = np.random.default_rng([seed, 98]).random(len(signs)) < HELD_OUT
+    if not out.any():
+        return 1.0
+    kept = None if told is None else told[~out]
+    learned = learn(signs[~out], kept, labels[~out], groups=groups)
+    asked = scored(signs[out], None if told is None else told[out], *learned).argmax(axis=1)
+    return float((asked == labels[out]).mean())
 
 
 def _margin(model: SegmentModel, crowd: Crowd, *, seed: int, people: int = 500) -> float:
@@ -154,10 +180,9 @@ def _margin(model: SegmentModel, crowd: Crowd, *, seed: int, people: int = 500) 
     rng = np.random.default_rng([seed, 5])
     leads = []
     for place in rng.permutation(len(crowd))[:people].tolist():
-        history = crowd.histories[place]
+        history, own = crowd.histories[place], told_signs(crowd.told[place])
         for end in range(int(LEAST_EVENTS), len(history) + 1):
-            found = evidence(history[:end], model.weights.half_lives)
-            leads.append(assigned(found, crowd.told[place], model.weights)[4])
+            leads.append(assign(history[:end], own, model.weights)[4])
     return max(0.5, float(np.quantile(leads, 1.0 - FALSE_ALARMS))) if leads else np.inf
 
 

@@ -13,15 +13,13 @@ from tailorbird.errors import TailorbirdError
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.records import RECORD
 from tailorbird.features.state import UserState
-from tailorbird.segments.assigning import Weights, assigned
-from tailorbird.segments.evidence import NAMES, evidence
-from tailorbird.segments.scaling import FURTHEST, Scaling
+from tailorbird.segments.assigning import Weights, assign
+from tailorbird.segments.signs import SIGNS
+from tailorbird.segments.told import told_of, told_signs
 
-TOLD = ("age", "female", "male")
-"""What a person told that may take part, in this order."""
 NOT_KNOWN = ""
 """The segment of somebody of whom too little was seen."""
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,6 @@ class SegmentModel:
 
     segments: tuple[Segment, ...]
     weights: Weights
-    traits: tuple[str, ...] = NAMES
     method: str = ""
     """How they were found, such as ``kmeans 6``."""
     figures: Mapping[str, float] = field(default_factory=dict)
@@ -90,7 +87,9 @@ class SegmentModel:
 
     def assign(self, state: UserState, demographics: Demographics = NOBODY) -> Assigned:
         """Where a person belongs, by their live state: a pure function, the same online, offline and in a rebuild."""
-        label, incumbent, evidence, shares, _ = self._assigned(state.history, told_of(demographics))
+        label, incumbent, evidence, shares, _ = assign(
+            state.history, told_signs(told_of(demographics)), self.weights
+        )
         if label < 0:
             return NOWHERE
         return Assigned(
@@ -105,16 +104,11 @@ class SegmentModel:
     ) -> tuple[np.ndarray, np.ndarray]:
         """(n,) places of the segments of many histories, -1 for too little seen, and (n, K) memberships."""
         labels, shares = np.full(len(histories), -1), np.zeros((len(histories), len(self.segments)))
-        nobody = told_of(NOBODY)
+        nobody = told_signs(told_of(NOBODY))
         for place, history in enumerate(histories):
-            labels[place], _, _, shares[place], _ = self._assigned(
-                history, nobody if told is None else told[place]
-            )
+            own = nobody if told is None else told_signs(told[place])
+            labels[place], _, _, shares[place], _ = assign(history, own, self.weights)
         return labels, shares
-
-    def _assigned(self, history: np.ndarray, told: np.ndarray) -> tuple[int, int, float, np.ndarray, float]:
-        weights = self.weights
-        return assigned(evidence(history, weights.half_lives), told, weights)
 
     def save(self, folder: Path) -> None:
         """Write ``segments.npz`` and ``segments.json``."""
@@ -124,7 +118,7 @@ class SegmentModel:
         said = {
             "format": FORMAT,
             "method": self.method,
-            "traits": list(self.traits),
+            "signs": SIGNS,
             "figures": dict(self.figures),
             "dropped": dict(self.dropped),
             "segments": [asdict(segment) for segment in self.segments],
@@ -136,7 +130,7 @@ class SegmentModel:
         """Read what :meth:`save` wrote.
 
         Raises:
-            TailorbirdError: it is missing, damaged, or made for other traits than this version computes.
+            TailorbirdError: it is missing, damaged, or made for other signs than this version computes.
         """
         try:
             said: dict[str, Any] = json.loads((folder / "segments.json").read_text("utf-8"))
@@ -148,9 +142,9 @@ class SegmentModel:
                 f"no segment model in {folder}: {error!r}",
                 remedy="fit and promote one: tailorbird segments fit",
             ) from error
-        if said["format"] != FORMAT or tuple(said["traits"]) != NAMES:
+        if said["format"] != FORMAT or said["signs"] != SIGNS:
             raise TailorbirdError(
-                f"the segment model in {folder} was made for other traits than this version computes",
+                f"the segment model in {folder} was made for other signs than this version computes",
                 remedy="fit it again: tailorbird segments fit",
             )
         return cls(
@@ -168,54 +162,11 @@ def state_of_history(packed: bytes) -> UserState:
     return replace(UserState.empty(""), history=history, total=len(history))
 
 
-def told_of(person: Demographics) -> np.ndarray:
-    """(3,) what a person told: age in years, and 1 or 0 for female and male; NaN where they did not."""
-    gender = person.gender[:1].lower()
-    return np.array([person.age, *(float(gender == kind) if gender else np.nan for kind in "fm")])
-
-
 def weights_of(given: Mapping[str, Any]) -> Weights:
     """Put in the types that compiled code knows."""
-    numbers = {"furthest", "margin", "least"}
-    kinds = {"chosen": np.int64, "share": np.bool_}
+    numbers = {"slack", "margin", "least"}
     made: dict[str, Any] = {
-        name: float(given[name])
-        if name in numbers
-        else np.ascontiguousarray(given[name], kinds.get(name, np.float64))
+        name: float(given[name]) if name in numbers else np.ascontiguousarray(given[name], np.float64)
         for name in Weights._fields
     }
     return Weights(**made)
-
-
-def weights_from(
-    scaling: Scaling,
-    *,
-    half_lives: tuple[float, float],
-    told: tuple[np.ndarray, np.ndarray],
-    means: np.ndarray,
-    whitening: np.ndarray,
-    bias: np.ndarray,
-    margin: float,
-    least: float,
-) -> Weights:
-    """The weights of a scaling and of K segments: ``told`` are center and factor (d,) of what people told, (0,) for none."""
-    return weights_of(
-        {
-            "half_lives": half_lives,
-            "share": scaling.share,
-            "prior": scaling.prior,
-            "strength": scaling.strength,
-            "chosen": scaling.chosen,
-            "center": scaling.center,
-            "scale": scaling.scale,
-            "projection": scaling.projection,
-            "told_center": told[0],
-            "told_scale": told[1],
-            "means": means,
-            "whitening": whitening,
-            "bias": bias,
-            "furthest": FURTHEST,
-            "margin": margin,
-            "least": least,
-        }
-    )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailorbird.segments.evidence import TRAITS
-from tailorbird.segments.model import TOLD, Segment
+from tailorbird.segments.model import Segment
+from tailorbird.segments.told import TOLD
 
 DEPTH = 3
 """Conditions of a name at most."""
@@ -131,7 +132,8 @@ def _named_apart(segments: Sequence[Segment]) -> tuple[Segment, ...]:
     known: dict[str, int] = {}
     named = []
     for segment in segments:
-        key = re.sub(r"[^a-z0-9]+", "-", segment.name.lower()).strip("-")[:60].strip("-") or "everybody"
+        said = " ".join(segment.words[:2]) or "everybody"
+        key = re.sub(r"[^a-z0-9]+", "-", said.lower()).strip("-")
         known[key] = known.get(key, 0) + 1
         if known[key] > 1:
             segment = replace(segment, name=f"{segment.name} ({known[key]})")

@@ -111,7 +111,7 @@ def test_a_portrait_says_the_segment_of_its_instant(workspace: Settings) -> None
         "key": CARTS,
         "name": "fills carts",
         "evidence": live.plain()["segment"]["evidence"],
-        "incumbent": CARTS,
+        "incumbent": LOOKS,
         "memberships": live.plain()["segment"]["memberships"],
         "model_version": "3",
     }

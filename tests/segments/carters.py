@@ -8,34 +8,31 @@ import numpy as np
 from registry.versions import Registry
 from tailorbird.bundle import BUNDLE_PATH, Fallbacks, Origin, write_bundle
 from tailorbird.bundle.bundle import Model
-from tailorbird.segments.evidence import NAMES
 from tailorbird.segments.model import Segment, SegmentModel, weights_of
+from tailorbird.segments.signs import SIGNS, signs_of_type
+from tailorbird.segments.told import TOLD_SIGNS
 from tailorbird.settings import Settings
 
 LOOKS, CARTS = "looks-around", "fills-carts"
 LEAST = 2.5
 """Events before anything is said."""
-CARTING = NAMES.index("carting")
 
 
 def carters(*, method: str = "toy 2", carts: str = CARTS) -> SegmentModel:
-    """Carts a look: .1 in the middle of one segment, .9 of the other; an hour counts, and a month when nothing was done."""
+    """One cart in ten events of one segment, every second of the other; an hour counts, and a month when nothing was done."""
+    log_chances = np.zeros((2, SIGNS))
+    for kind in ("view", "click"):
+        log_chances[0, signs_of_type(kind)], log_chances[1, signs_of_type(kind)] = np.log(0.9), np.log(0.5)
+    log_chances[0, signs_of_type("add_to_cart")] = np.log(0.1)
+    log_chances[1, signs_of_type("add_to_cart")] = np.log(0.5)
     weights = weights_of(
         {
             "half_lives": (30 * 86_400.0, 3_600.0),
-            "share": np.zeros(len(NAMES)),
-            "prior": np.full(len(NAMES), 0.5),
-            "strength": np.full(len(NAMES), 1.0),
-            "chosen": [CARTING],
-            "center": [0.5],
-            "scale": [0.25],
-            "projection": [[1.0]],
-            "told_center": [],
-            "told_scale": [],
-            "means": [[-1.6], [1.6]],
-            "whitening": [[[1.0]], [[1.0]]],
+            "edges": np.arange(11.0),
+            "log_chances": log_chances,
+            "told": np.zeros((2, TOLD_SIGNS)),
             "bias": [0.0, 0.0],
-            "furthest": 4.0,
+            "slack": 0.5,
             "margin": 0.5,
             "least": LEAST,
         }

@@ -21,7 +21,7 @@ from tailorbird.features.links import Links
 from tailorbird.features.records import EVENT_COLUMNS
 from tailorbird.features.replay import ReplayProfiles, Timelines
 from tailorbird.features.state import UserState
-from tailorbird.segments.model import told_of
+from tailorbird.segments.told import told_of
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING, Position
