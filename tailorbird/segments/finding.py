@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailorbird.errors import UsageError
+from tailorbird.features.records import MICROSECONDS
 from tailorbird.segments.assigning import assign
 from tailorbird.segments.comparing import Candidate, compare, propose
 from tailorbird.segments.evidence import MEANS, NAMES, evidence_of_many
@@ -22,8 +23,10 @@ LEAST_EVENTS = 5.0
 """Decayed events of which somebody's segment is told; with fewer it is not known yet."""
 LEAST_TO_LEARN = 10.0
 """Decayed events of whoever segments are found among."""
-SLOW_DAYS, FAST_DAYS = 14.0, 2.0
-"""Half-lives of the two memories."""
+SPAN_SHARE, FASTER = 2.5, 7.0
+"""The slow memory's half-life is two fifths of the time that the people are known for (median), the fast one's a seventh of that."""
+SHORTEST, LONGEST = 86_400.0, 365 * 86_400.0
+"""Bounds of the slow half-life, in seconds."""
 SLACK = 1.0
 """Nats by which what is usual must have changed, the latest visit included, before it names another segment within that visit."""
 FALSE_ALARMS = 0.04
@@ -32,15 +35,18 @@ HELD_OUT = 0.2
 """Share of the people that chances are learned without, to see whether these are assigned the same."""
 TOLD_WEIGHT = 1.0
 """A standard deviation of what somebody told counts as so many of what they did."""
-_DAY = 86_400.0
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """n people to find segments among: ``histories``, and ``told`` (n, 3) of what they told; ``evidence`` (n, F, 2)."""
+    """n people to find segments among: ``histories``, and ``told`` (n, 3) of what they told; ``evidence`` (n, F, 2).
+
+    ``half_lives`` (slow and fast, in seconds) are those of the memories.
+    """
 
     histories: Sequence[np.ndarray]
     told: np.ndarray
+    half_lives: tuple[float, float]
     evidence: np.ndarray
     halves: tuple[np.ndarray, np.ndarray]
 
@@ -53,7 +59,8 @@ class Crowd:
         Raises:
             UsageError: they are too few.
         """
-        slow = [SLOW_DAYS * _DAY]
+        half_lives = memories_of(histories)
+        slow = half_lives[:1]
         evidence = evidence_of_many(histories, slow)[:, 0]
         seen = np.flatnonzero(evidence[:, 0, 1] >= least)
         if len(seen) < FEWEST:
@@ -66,10 +73,20 @@ class Crowd:
             evidence_of_many([each[_visits(each) % 2 == turn] for each in chosen], slow)[:, 0]
             for turn in (0, 1)
         ]
-        return cls(chosen, told[seen], evidence[seen], (halves[0], halves[1]))
+        return cls(chosen, told[seen], half_lives, evidence[seen], (halves[0], halves[1]))
 
     def __len__(self) -> int:
         return len(self.histories)
+
+
+def memories_of(histories: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Half-lives in seconds, slow and fast, that fit the time over which these people are known."""
+    spans = [
+        (each["time"][-1] - each["time"][0]) / MICROSECONDS for each in histories if len(each) >= LEAST_EVENTS
+    ]
+    typical = float(np.median(spans)) if spans else 0.0
+    slow = min(LONGEST, max(SHORTEST, typical / SPAN_SHARE))
+    return slow, slow / FASTER
 
 
 @dataclass(frozen=True)
@@ -122,7 +139,7 @@ def model_of(found: Found, candidate: Candidate, *, seed: int = 0) -> SegmentMod
     told = counted_told(crowd.told) if candidate.number in found.with_told else None
     grouping = candidate.gaussians.labels(found.coordinates(candidate))
     edges = price_edges(crowd.histories)
-    signs = counted(crowd.histories, edges, half_life=SLOW_DAYS * _DAY)
+    signs = counted(crowd.histories, edges, half_life=crowd.half_lives[0])
     log_chances, of_told, bias = learn(signs, told, grouping, groups=candidate.groups)
     labels = scored(signs, told, log_chances, of_told, bias).argmax(axis=1)
     segments = described(
@@ -135,7 +152,7 @@ def model_of(found: Found, candidate: Candidate, *, seed: int = 0) -> SegmentMod
     )
     weights = weights_of(
         {
-            "half_lives": (SLOW_DAYS * _DAY, FAST_DAYS * _DAY),
+            "half_lives": crowd.half_lives,
             "edges": edges,
             "log_chances": log_chances,
             "told": of_told,

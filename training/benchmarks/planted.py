@@ -14,7 +14,7 @@ from tailorbird.features.replay import ReplayProfiles
 from tailorbird.plumbing.terminal import emit, progress, table
 from tailorbird.segments.assigning import assign
 from tailorbird.segments.evidence import evidence
-from tailorbird.segments.finding import LEAST_TO_LEARN, SLOW_DAYS, Crowd, find, model_of
+from tailorbird.segments.finding import LEAST_TO_LEARN, Crowd, find, model_of
 from tailorbird.segments.model import SegmentModel, weights_of
 from tailorbird.segments.told import told_of, told_signs
 from tailorbird.simulator.shop import Shop
@@ -134,7 +134,8 @@ def measure_planted(size: int, *, seed: int) -> Planted:
     ids = shop.users.users["user_id"].tolist()
     truth = shop.behaviour_at(ids, shop.end)
     oracle = oracle_labels(shop, since=shop.truth.start, until=shop.end)
-    seen = np.array([evidence(each, [SLOW_DAYS * _DAY])[0, 0, 1] >= LEAST_TO_LEARN for each in histories])
+    slow = crowd.half_lives[:1]
+    seen = np.array([evidence(each, slow)[0, 0, 1] >= LEAST_TO_LEARN for each in histories])
     labels, _ = model.labels(histories, told)
     followed = _followed(shop, model, told, labels=labels)
     return Planted(

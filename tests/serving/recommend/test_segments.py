@@ -57,6 +57,7 @@ def test_without_a_segment_model_the_answer_names_none(world: World) -> None:
 def test_the_trace_names_the_segment_of_then(told: World) -> None:
     deeds(told, "view", "i9", "i10", "i11")
     answer = ask(told, explain=True).json()
+    told.exposures.close()  # everything that waits is stored
     fill_carts(told)
     trace = told.call("GET", f"/v1/recommendations/{answer['recommendationId']}/trace").json()
     assert trace["segment"] == {"key": LOOKS, "name": "rarely fills a cart", "model": "1"}
