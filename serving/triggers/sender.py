@@ -5,6 +5,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import certifi
 import httpx
@@ -44,6 +45,7 @@ class Sender:
             follow_redirects=False,
             trust_env=False,  # a proxy would connect for us, to whatever the host's name says there
             timeout=target.timeout_seconds,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # a subscriber's are not kept
         )
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ def hits(column: pd.Series, case: Mapping[str, object]) -> pd.Series:
 
 def filled(column: pd.Series) -> pd.Series:
     """(rows,) whether a value says anything; an empty text does not."""
-    return column.notna() & (column != "")
+    return column.notna() & column.map(lambda value: not isinstance(value, str) or value != "").astype(bool)
 
 
 def check_cases(cases: object, *, has_otherwise: bool, where: str) -> None:

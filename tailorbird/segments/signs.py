@@ -40,7 +40,7 @@ _AT = positions(list(_SIZES))
 for _name, (_start, _) in zip(_SIZES, ALPHABETS, strict=True):
     _AT[_name] = _start
 _CODES = positions([f"a_{name}" for name in TYPE_CODE])
-_CONSTANTS = _AT, _CODES, _TYPES, HOURS, GAPS, GAP_STEP, len(DEVICES) + 1, MOST
+_CONSTANTS = _AT, _CODES, _TYPES, HOURS, GAPS, GAP_STEP, len(DEVICES) + 1, MOST, len(REFERRERS) + 1
 
 
 def signs_of_type(event_type: str) -> np.ndarray:
@@ -119,7 +119,7 @@ def _again(history, constants):  # type: ignore[no-untyped-def]
 @compiled
 def _shown(history, i, again, begun, edges, shown, constants):  # type: ignore[no-untyped-def]
     """Write the signs of event ``i`` into ``shown``; how many, and when its visit began (epoch microseconds)."""
-    at, code, types, hours, gaps, step, devices = (
+    at, code, types, hours, gaps, step, devices, referrers = (
         constants[0][0],
         constants[1][0],
         constants[2],
@@ -127,17 +127,20 @@ def _shown(history, i, again, begun, edges, shown, constants):  # type: ignore[n
         constants[4],
         constants[5],
         constants[6],
+        constants[8],
     )
     event = history[i]
+    # What a damaged or foreign history says beyond the alphabets must not write beyond the sums: a type is the last, "other".
+    kind, previous = min(event.type, types - 1), min(history[i - 1].type, types - 1)
     # A chain's row of a type begins where that of the first does, so many rows of types + 1 further.
     rows, width = at.after_impression, types + 1
     first = i == 0 or event.session == 0 or event.session != history[i - 1].session
-    before = types if first else history[i - 1].type
-    shown[0] = rows + before * width + event.type
+    before = types if first else previous
+    shown[0] = rows + before * width + kind
     count = 1
     if first:
         if i > 0:
-            shown[count] = rows + history[i - 1].type * width + types
+            shown[count] = rows + previous * width + types
             passed = max(0.0, (event.time - begun) / 3.6e9)
             shown[count + 1] = at.gap + min(gaps - 1, int(np.log1p(passed) / step))
             count += 2
@@ -145,7 +148,8 @@ def _shown(history, i, again, begun, edges, shown, constants):  # type: ignore[n
         shown[count] = at.hour + (event.time // 3_600_000_000) % 24 * hours // 24
         shown[count + 1] = at.weekend + ((event.time // 86_400_000_000 + 3) % 7 >= 5)
         shown[count + 2] = at.device + event.setting % devices
-        shown[count + 3] = at.referrer + event.setting // devices
+        referrer = event.setting // devices
+        shown[count + 3] = at.referrer + (referrer if referrer < referrers else 0)
         count += 4
     if again[i] >= 0:
         shown[count] = at.again + again[i]

@@ -69,3 +69,13 @@ def test_what_is_usual_leaves_the_latest_visit_out() -> None:
     assert usual_count(events, least=2) == len(events) - latest
     assert usual_count(events[events["session"] == 1], least=2) == 2, "a first visit: what it began with"
     assert usual_count(events[:0], least=2) == 0
+
+
+def test_what_a_foreign_history_says_beyond_the_alphabets_stays_within_the_sums() -> None:
+    events = history(1, np.random.default_rng(0))
+    events["type"], events["setting"] = 255, 255
+    counts = signs_of(events, price_edges([events]), half_life=FOREVER)
+    visits = len(np.unique(events["session"]))
+    assert counts[: CHAIN * CHAIN].sum() == pytest.approx(len(events) + visits - 1)
+    assert counts[REFERRER:AGAIN].sum() == pytest.approx(visits)
+    assert counts[DEVICE:REFERRER].sum() == pytest.approx(visits)

@@ -139,7 +139,7 @@ def test_mlflow_opens_the_model_and_names_segments_of_packed_histories(
 def test_a_model_whose_groups_do_not_come_again_is_refused(shop: Settings) -> None:
     done = fitted(shop)
     unstable = min(done.found.candidates, key=lambda each: each.stability)
-    assert unstable.stability < 0.75
+    assert unstable.stability < 0.8
     fitted(shop, choose=unstable.number)
     registry = Registry(shop, name=shop.segments_name)
     refused = promote(registry, "latest", order=Order("champion", "ann", NOW), judged_by=judge_segments)
