@@ -21,6 +21,7 @@ from serving.bench.machine import Steps, machine
 from serving.bench.machines import machines
 from serving.bench.measure import ANSWERS, CONNECTIONS, figures, measure, pressed
 from serving.bench.redis import redis
+from serving.bench.segments import segments
 from serving.bench.sizes import sizes
 from serving.bench.world import declare_second_arm, make_world
 from serving.cluster import free_ports
@@ -57,6 +58,7 @@ bench.add_command(exposures)
 bench.add_command(redis)
 bench.add_command(cache)
 bench.add_command(machines)
+bench.add_command(segments)
 
 
 @bench.command("serving")

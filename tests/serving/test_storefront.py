@@ -31,6 +31,7 @@ from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import UsageError
 from tests.sdk.conftest import chromium
 from tests.sdk.site import Site
+from tests.segments.carters import carters, register_segments
 from tests.serving.conftest import make_world, shop
 from tests.serving.world import World
 
@@ -119,6 +120,33 @@ def test_a_visitor_sees_their_profile_and_slate_move(page: Page) -> None:
     page.click("#new")
     expect(page.locator("#who")).not_to_have_text(str(events))
     expect(page.locator(".windows b").first).to_have_text("1")
+
+
+@pytest.mark.browser
+def test_a_visitor_sees_their_segment_and_when_they_move(page: Page, world: World, tmp_path: Path) -> None:
+    expect(page.locator("#who")).to_contain_text("events")
+    expect(page.locator(".segment")).to_have_count(0)  # nothing is promoted
+    register_segments(world.settings, carters(), tmp_path)
+    world.segments.check()
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    expect(page.locator(".segment")).to_contain_text("No segment yet")
+    cards = page.locator("#shelf .card")
+    for place in range(2):
+        cards.nth(place).click()
+        expect(page.locator("#item")).to_be_visible()
+        page.go_back()
+    expect(page.locator(".segment strong")).to_have_text("rarely fills a cart")
+    expect(page.locator(".moved")).to_have_text("we know you now: rarely fills a cart")
+    cards.first.click()
+    for _ in range(8):
+        page.click(".deeds .main")
+    expect(page.locator(".segment strong")).to_have_text("fills carts")
+    expect(page.locator(".moved")).to_have_text("you moved: rarely fills a cart ▸ fills carts")
+    expect(page.locator(".level")).to_contain_text("%")
+    page.click("#new")
+    expect(page.locator(".segment")).to_contain_text("No segment yet")
+    expect(page.locator(".moved")).to_have_count(0)
 
 
 @pytest.mark.browser

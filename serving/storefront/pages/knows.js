@@ -20,6 +20,40 @@ const bar = ({ name, share }) => {
   return row;
 };
 
+const percent = (share) => `${Math.round(share * 100)} %`;
+const MOVED_MS = 20_000;
+let belonged = {}; // who was in which segment when it was drawn last
+let moved = { until: 0 };
+
+/** The segment that a visitor is in, and, for a while, what they moved from. */
+const belongs = (visitor, segment) => {
+  if (!segment) return [];
+  const { key, name, incumbent, memberships } = segment;
+  if (belonged.visitor !== visitor) moved = { until: 0 };
+  else if (belonged.key !== key && key) moved = { from: belonged.key && belonged.name, to: name, until: Date.now() + MOVED_MS, fresh: true };
+  belonged = { visitor, key, name };
+  if (!key) return [made("div", "segment quiet", "No segment yet: a few more clicks, and there is one.")];
+  const card = made("div", "segment");
+  const level = made("div", "level");
+  const own = memberships.find((each) => each.key === key)?.share ?? 0;
+  level.append(made("span", "track"), made("b", "", percent(own)));
+  level.style.setProperty("--share", percent(own).replace(" ", ""));
+  level.title = `${percent(own)} of you is this segment, by what you did`;
+  card.append(made("strong", "", name), level);
+  const usual = memberships.find((each) => each.key === incumbent);
+  if (incumbent !== key && usual) card.append(made("div", "quiet", `usually: ${usual.name}`));
+  const others = memberships.filter((each) => each.key !== key && each.key !== incumbent && each.share >= 0.05).slice(0, 2);
+  for (const each of others) card.append(made("div", "quiet", `${percent(each.share)} ${each.name}`));
+  if (Date.now() >= moved.until) return [card];
+  const line = made("div", `moved${moved.fresh ? " fresh" : ""}`);
+  line.append(made("b", "", moved.from ? "you moved: " : "we know you now: "));
+  if (moved.from) line.append(made("s", "", moved.from), " ▸ ");
+  line.append(made("em", "", moved.to));
+  moved.fresh = false;
+  setTimeout(() => line.remove(), moved.until - Date.now());
+  return [line, card];
+};
+
 const deeds = { add_to_cart: "into the basket", purchase: "bought", view: "looked at", search: "searched", hide: "hidden", like: "liked", click: "clicked", other: "did" };
 let newest = 0;
 const deed = ({ type, itemId, at }, titles) => {
@@ -36,11 +70,12 @@ const deed = ({ type, itemId, at }, titles) => {
 export const knows = async (visitor) => {
   const answer = await fetch(`/api/profile?user=${encodeURIComponent(visitor)}`);
   if (!answer.ok) return;
-  const { events, windows: counted, categories, brands, price, lastEvents, hidden } = await answer.json();
+  const { events, segment, windows: counted, categories, brands, price, lastEvents, hidden } = await answer.json();
   document.querySelector("#who").textContent = events ? `${visitor}: ${events} events` : `${visitor}: nothing yet, look around.`;
   const ids = [...new Set([...lastEvents.map(({ itemId }) => itemId), ...hidden])].filter(Boolean);
   const titles = ids.length ? await (await fetch(`/api/items?ids=${ids.map(encodeURIComponent).join(",")}`)).json() : {};
   document.querySelector("#knows").replaceChildren(
+    ...under("Who you are, right now", ...belongs(visitor, segment)),
     ...under("Events in the last", windows(counted)),
     ...under("Likes", ...categories.slice(0, 6).map(bar)),
     ...under("Brands", ...brands.slice(0, 4).map(bar)),

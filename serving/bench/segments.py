@@ -1,0 +1,220 @@
+"""``tailorbird bench segments``: what it costs to say where somebody belongs: one assignment, and answers with segments beside answers without."""
+
+import asyncio
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+
+from feature_repo.store import FeatureStoreRoom
+from registry.follower import Follower
+from serving.bench.machine import machine
+from serving.bench.world import make_world
+from serving.http.front import Request
+from serving.recommend.arms import ServedArms
+from serving.recommend.builder import RecommenderBuilder
+from serving.recommend.draw import SlateDrawer
+from serving.recommend.exposures import NoExposures
+from serving.recommend.hydrate import Hydrator
+from serving.recommend.service import RecommendService
+from tailorbird.features.functions import Demographics
+from tailorbird.features.records import RECORD
+from tailorbird.features.state import UserState
+from tailorbird.features.sums import TYPE_CODE
+from tailorbird.plumbing.terminal import emit, progress, say
+from tailorbird.segments.belonging import PromotedSegments, Segments, no_segments
+from tailorbird.segments.evidence import NAMES
+from tailorbird.segments.model import TOLD, Segment, SegmentModel, weights_of
+from tailorbird.settings import Settings, load_settings
+from tailorbird.streams.factory import open_exposures
+
+GROUPS, CHOSEN, DIRECTIONS = 8, 20, 12
+"""Segments, traits and coordinates of the model that is measured: more than most that are found."""
+PEOPLE = 200
+ANSWERS = 20
+TOGETHER = 16
+BLOCK = 64
+"""Answers of one turn, with segments or without."""
+PERSON = Demographics(age=34.0, gender="f")
+
+
+@click.command("segments")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for segments.json.")
+@click.option(
+    "--assignments", default=20_000, show_default=True, type=click.IntRange(1_000), help="Timed one by one."
+)
+@click.option(
+    "--events", default=128, show_default=True, type=click.IntRange(1), help="Of each history assigned."
+)
+@click.option(
+    "--items", default=10_000, show_default=True, type=click.IntRange(200), help="Items of the catalogue."
+)
+@click.option("--users", default=3_000, show_default=True, type=click.IntRange(100), help="People who ask.")
+@click.option(
+    "--pairs", default=60, show_default=True, type=click.IntRange(3), help="Turns with segments and without."
+)
+@click.option("--seed", default=7, show_default=True, help="Seed of the synthetic world.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def segments(
+    out: Path, assignments: int, events: int, items: int, users: int, pairs: int, seed: int, as_json: bool
+) -> None:
+    r"""Time assignments one by one, then answers in one process with segments and without, in turns.
+
+    An assignment goes from a live state to the segment with its memberships: evidence over the history for both memories,
+    then the distances to eight segments in fifteen coordinates. Answers rank as `bench exposures` has them do, without HTTP;
+    `answers_ratio` is requests a second with segments on ÷ off, by the processor's time of turns that follow each other.
+
+    \b
+    Examples:
+        tailorbird bench segments --out build/bench
+        tailorbird bench segments --out build/bench --items 2000 --users 500 --json
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    promoted = PromotedSegments("1", model_of_size(np.random.default_rng(seed)))
+    result: dict[str, object] = timed(promoted, count=assignments, events=events, seed=seed)
+    with tempfile.TemporaryDirectory(prefix="tailorbird-bench-") as scratch:
+        home = Path(scratch)
+        settings = load_settings(home=home / "home", mlruns=home / "mlruns", workspace="bench")
+        with progress("Making the world") as step:
+            people = make_world(
+                settings,
+                items=items,
+                users=users,
+                seed=seed,
+                on_step=lambda name: step.update(description=name),
+            )
+        result |= _answering(settings, people, promoted, pairs=pairs, seed=seed)
+    result |= {**machine(), "segments": GROUPS, "traits": CHOSEN, "coordinates": DIRECTIONS + len(TOLD)}
+    result |= {"items": items, "users": users, "seed": seed}
+    (out / "segments.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    say(f"wrote {out / 'segments.json'}")
+    emit(result if as_json else {key: result[key] for key in _SHOWN}, as_json=as_json)
+
+
+_SHOWN = ("assignment_us", "assignment_p95_us", "answer_cpu_ms", "answers_ratio", "answers_ratio_quartiles")
+
+
+def model_of_size(rng: np.random.Generator) -> SegmentModel:
+    """A model whose numbers are random: what it says is nothing, what it costs is what one of its size does."""
+    width = DIRECTIONS + len(TOLD)
+    count = len(NAMES)
+    weights = weights_of(
+        {
+            "half_lives": (21 * 86_400.0, 6 * 3_600.0),
+            "share": np.ones(count),
+            "prior": rng.uniform(0.05, 0.5, count),
+            "strength": rng.uniform(1.0, 20.0, count),
+            "chosen": np.sort(rng.choice(count, CHOSEN, replace=False)),
+            "center": np.full(CHOSEN, 0.5),
+            "scale": np.full(CHOSEN, 0.2),
+            "projection": rng.normal(size=(CHOSEN, DIRECTIONS)),
+            "told_center": np.zeros(len(TOLD)),
+            "told_scale": np.full(len(TOLD), 0.1),
+            "means": rng.normal(size=(GROUPS, width)),
+            "whitening": np.array([np.eye(width)] * GROUPS),
+            "bias": np.zeros(GROUPS),
+            "furthest": 4.0,
+            "margin": 1.0,
+            "least": 5.0,
+        }
+    )
+    groups = [
+        Segment(f"s{n}", f"segment {n}", (f"segment {n}",), 1 / GROUPS, 1.0, 1.0) for n in range(GROUPS)
+    ]
+    return SegmentModel(tuple(groups), weights, method="random")
+
+
+def timed(promoted: PromotedSegments, *, count: int, events: int, seed: int) -> dict[str, object]:
+    """Microseconds of one assignment, the median and the 95th percentile of ``count``."""
+    rng = np.random.default_rng(seed)
+    states = [_state(rng, events) for _ in range(PEOPLE)]
+    for state in states:  # makes the machine code
+        promoted.belonging(state, PERSON)
+    took = np.zeros(count)
+    for turn in range(count):
+        state = states[turn % PEOPLE]
+        started = time.perf_counter_ns()
+        promoted.belonging(state, PERSON)
+        took[turn] = time.perf_counter_ns() - started
+    return {
+        "assignment_us": float(np.median(took)) / 1000,
+        "assignment_p95_us": float(np.percentile(took, 95)) / 1000,
+        "assignments": count,
+        "events": events,
+    }
+
+
+def _state(rng: np.random.Generator, events: int) -> UserState:
+    """Somebody who did ``events`` things in a month."""
+    history = np.zeros(events, RECORD)
+    history["time"] = np.sort(rng.integers(0, 30 * 86_400_000_000, events)) + 1_780_000_000_000_000
+    history["message"] = np.arange(1, events + 1)
+    history["item"] = rng.integers(1, 1_000, events)
+    history["session"] = np.arange(events) // 9 + 1
+    history["type"] = rng.choice([TYPE_CODE[name] for name in ("view", "click", "add_to_cart")], events)
+    history["kept"] = 1
+    history["value"] = np.nan
+    history["log_price"] = rng.normal(3.0, 1.0, events)
+    return replace(UserState.empty("user:bench"), history=history, total=events)
+
+
+def _answering(
+    settings: Settings, people: Sequence[str], promoted: PromotedSegments, *, pairs: int, seed: int
+) -> dict[str, object]:
+    """The processor's time of answers with segments and without, turn by turn."""
+    features = FeatureStoreRoom(settings)
+    builder = RecommenderBuilder(settings, live_items=features.live_items.over)
+    arms = ServedArms(
+        Follower(settings), builder, budget_bytes=10**10, poll_seconds=3_600.0, refresh_seconds=3_600.0
+    )
+    arms.check()
+    stream = open_exposures(settings)
+    silent = NoExposures(stream)
+
+    def service(segments: Segments) -> RecommendService:
+        drawer = SlateDrawer(arms, Hydrator(features), demographics=builder.demographics, segments=segments)
+        return RecommendService(
+            arms, drawer, silent, workspace=settings.workspace, workspace_key=settings.workspace_key
+        )
+
+    on, off = service(lambda: promoted), service(no_segments)
+    rng = np.random.default_rng(seed)
+    spent: dict[bool, list[float]] = {True: [], False: []}
+    with progress("Answering", total=pairs) as bar:
+        for pair in range(-2, pairs):  # two to warm up
+            asked = [people[place] for place in rng.integers(0, len(people), BLOCK)]
+            for with_segments in (True, False) if pair % 2 else (False, True):
+                started = time.thread_time()
+                asyncio.run(_ask(on if with_segments else off, asked))
+                if pair >= 0:
+                    spent[with_segments].append(time.thread_time() - started)
+            if pair >= 0:
+                bar.advance()
+    silent.close()
+    stream.close()
+    arms.close()
+    ratios = [without / having for having, without in zip(spent[True], spent[False], strict=True)]
+    return {
+        "answers_ratio": statistics.median(ratios),
+        "answers_ratio_quartiles": [float(each) for each in np.percentile(ratios, (25, 75))],
+        "answers_ratio_of_sums": sum(spent[False]) / sum(spent[True]),
+        "answer_cpu_ms": statistics.median(spent[False]) / BLOCK * 1000,
+        "pairs": pairs,
+        "answers": 2 * pairs * BLOCK,
+    }
+
+
+async def _ask(service: RecommendService, people: Sequence[str]) -> None:
+    """Ask for everybody, so many at a time as a replica answers together."""
+    for start in range(0, len(people), TOGETHER):
+        bodies = [
+            json.dumps({"userId": person, "numResults": ANSWERS}).encode()
+            for person in people[start : start + TOGETHER]
+        ]
+        await asyncio.gather(*(service.recommend(Request(body)) for body in bodies))
