@@ -44,3 +44,16 @@ def ends(entries: Entries) -> Position:
     for partition, offset, _ in entries:
         last[partition] = max(offset, last.get(partition, -1))
     return Position(last)
+
+
+def follows(position: Position, entries: Entries) -> bool:
+    """Whether nothing can lie between the position and these entries (ascending in each partition), nor among them.
+
+    Holes cannot be told from events that are missing here: where there are any, the stream is asked.
+    """
+    last = dict(position.offsets)
+    for partition, offset, _ in entries:
+        if offset != last.get(partition, -1) + 1:
+            return False
+        last[partition] = offset
+    return True

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,20 +18,29 @@ from tailorbird.events.schema import BESIDE_TYPES, Event
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import StaticItems
 from tailorbird.features.records import Records, records_of
-from tailorbird.features.state import fold_all
+from tailorbird.features.state import UserState, fold_all
 from tailorbird.streams.stream import Entry
+
+
+class Change(NamedTuple):
+    """One key's own profile before and after ``entries``, those of the batch that are its."""
+
+    before: UserState
+    after: UserState
+    entries: Entries
 
 
 @dataclass(frozen=True)
 class Folded:
     """Profiles with ``entries`` added, ``records`` of what was new to them, and the ``marks`` of the tables they were read from.
 
-    ``lost`` are the keys of people whose row could not be read.
+    ``changes`` are those of each profile; ``lost`` are the keys of people whose row could not be read.
     """
 
     entries: Entries
     facts: ItemFacts
     keys: Sequence[bytes]
+    changes: Sequence[Change]
     profiles: Sequence[Stored]
     records: Records
     marks: Marks
@@ -61,7 +71,11 @@ class Folding:
             places=[[(entry.partition, entry.offset) for entry in each] for each in own],
             length=room.settings.history_length,
         )
-        changed = [after for before, after in zip(whole, folded, strict=True) if after is not before]
+        changes = [
+            Change(before, after, each)
+            for before, after, each in zip(whole, folded, own, strict=True)
+            if after is not before
+        ]
         missed = [
             each.record
             for key in sorted(lost)
@@ -70,9 +84,9 @@ class Folding:
         ]
         if missed:
             records = Records.concatenated([records, records_of(missed, facts)])
-        profiles = room.stored([state for state in changed if state.total or state.links])
+        profiles = room.stored([each.after for each in changes if each.after.total or each.after.links])
         unread = [key_of[name] for name in sorted(lost)]
-        return Folded(entries, facts, list(key_of.values()), profiles, records, marks, unread)
+        return Folded(entries, facts, list(key_of.values()), changes, profiles, records, marks, unread)
 
     def still_holds(self, folded: Folded, tables: Tables) -> bool:
         """Whether the rows that ``folded`` was made from are those of now."""

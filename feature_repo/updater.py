@@ -3,14 +3,14 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from feature_repo.ahead import Entries, ReadAhead, ends
+from feature_repo.ahead import Entries, ReadAhead, ends, follows
 from feature_repo.away import FeatureStoreAwayError
 from feature_repo.config import repo_config
 from feature_repo.fill import fill
-from feature_repo.folding import Folded, Folding
+from feature_repo.folding import Change, Folded, Folding
 from feature_repo.online.factory import online_position
 from feature_repo.online.tables import Tables
 from feature_repo.repair import repair
@@ -56,12 +56,20 @@ class ProfileUpdater:
     The position commits with the rows it speaks of: they hold every event up to it and none beyond. So a batch that does
     not follow the position (another process appended events and has not applied them yet) is not folded itself, but what
     the stream holds from there on, the batch included. Any number of updaters may work on one store, and any thread.
+
+    ``on_changes`` hears what each transaction changed, once that stands: of all updaters the one that committed it says so.
+    It must not wait. What is made anew beside, or mended, is no change.
     """
 
     def __init__(
-        self, settings: Settings, *, room: FeatureStoreRoom | None = None, log: Stream[Event] | None = None
+        self,
+        settings: Settings,
+        *,
+        room: FeatureStoreRoom | None = None,
+        log: Stream[Event] | None = None,
+        on_changes: Callable[[Sequence[Change]], object] = lambda changes: None,
     ) -> None:
-        self._settings = settings
+        self._settings, self._on_changes = settings, on_changes
         self._room = room or FeatureStoreRoom(settings)
         self._log = log
         self._ahead = ReadAhead(limit=READ_AHEAD)
@@ -158,7 +166,7 @@ class ProfileUpdater:
                 if given and not entries:
                     return _Step(0, 0, before, given=True)
                 from_stream = (
-                    not entries or not _follow(before, entries) or self._may_be_gone(entries, tables)
+                    not entries or not follows(before, entries) or self._may_be_gone(entries, tables)
                 )
                 if from_stream:
                     self._ahead.look(self._stream(), before, forgotten=tables.forgotten())
@@ -174,6 +182,7 @@ class ProfileUpdater:
                     folded = self._folding.fold(entries, self._facts)
                 self._folding.write(folded, tables, self._static)
                 tables.set_position(position)
+            self._on_changes(folded.changes)
         counted = len(folded.profiles), len(folded.records)
         return _Step(*counted, position, read=len(entries), given=not from_stream)
 
@@ -283,16 +292,3 @@ class _Step:
 def _next(given: Entries, position: Position) -> Entries:
     """The first of ``given`` past the position, for one transaction."""
     return [each for each in given if not position.holds(each.partition, each.offset)][:AT_ONCE]
-
-
-def _follow(position: Position, entries: Entries) -> bool:
-    """Whether nothing can lie between the position and these entries (ascending in each partition), nor among them.
-
-    Holes cannot be told from events that are missing here: where there are any, the stream is asked.
-    """
-    last = dict(position.offsets)
-    for partition, offset, _ in entries:
-        if offset != last.get(partition, -1) + 1:
-            return False
-        last[partition] = offset
-    return True

@@ -66,7 +66,7 @@ def build_apps(
             name="recommend",
             route_prefix=ROUTES["recommend"],
         ),
-        serve.RunTarget(collect.bind(raw), name="collect", route_prefix=ROUTES["collect"]),
+        serve.RunTarget(collect.bind(raw, folder=where), name="collect", route_prefix=ROUTES["collect"]),
         serve.RunTarget(admin.bind(raw, folder=where, port=admin_port), name="admin", route_prefix=None),
     ]
 

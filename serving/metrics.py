@@ -47,6 +47,11 @@ cache_age_seconds = Histogram(
 )
 exposures = Counter("tailorbird_exposures", "Exposures: stored, dropped or failed.", ("outcome",))
 events = Counter("tailorbird_events", "Events sent to collect.", ("outcome",))
+moves = Counter(
+    "tailorbird_moves",
+    "Moves between segments: stored, known before, dropped; and people of whom it was not looked whether they moved (unseen).",
+    ("outcome",),
+)
 trigger_deliveries = Counter(
     "tailorbird_trigger_deliveries",
     "Tries to tell a target of a move, and moves given up.",

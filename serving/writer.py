@@ -41,6 +41,7 @@ def _promise() -> "Future[Written]":
 @dataclass(frozen=True)
 class _Job:
     events: Sequence[Event]
+    yielding: bool = False
     done: "Future[Written]" = field(default_factory=_promise)
 
 
@@ -59,14 +60,16 @@ class GroupWriter:
             event_log.announce_appends()
         self.thread = LastingThread(self._run, name="group-writer")
 
-    def write(self, events: Sequence[Event]) -> "Future[Written]":
+    def write(self, events: Sequence[Event], *, yielding: bool = False) -> "Future[Written]":
         """Store ``events``; the future completes once they are durable and folded, or fails with the log's error.
+
+        Where the log takes none of a commit, what is ``yielding`` is refused, and the others are tried once without it.
 
         Raises:
             WriterFullError: so many events wait that these could not be promised a place.
             TailorbirdError: the thread that writes has died, or the writer is closed; another replica can store them.
         """
-        job = _Job(events)
+        job = _Job(events, yielding)
         with self._counting:
             if self._closed or not self.thread.alive:
                 raise TailorbirdError("this replica cannot store any more", remedy="send the batch again")
@@ -144,6 +147,13 @@ class GroupWriter:
             )  # one caller's events cannot be stored: that must not become another's trouble
             self._commit(jobs[:middle])
             self._commit(jobs[middle:])
+            return
+        except StreamAwayError as error:
+            others = [job for job in jobs if not job.yielding]
+            if len(others) in (0, len(jobs)):
+                raise
+            _refuse([job for job in jobs if job.yielding], StreamAwayError(error.what, remedy=error.remedy))
+            self._commit(others)
             return
         folded = self._fold(appended.entries)
         fresh = {entry.record.message_id for entry in appended.entries}

@@ -1,9 +1,11 @@
-"""One replica of the collect application: the log's writer, the profiles' folder, and its routes."""
+"""One replica of the collect application: the log's writer, the profiles' folder, who says who moved, and its routes."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from serving.http.front import Front, Route
-from serving.lasting import keep_for_good, refuse_dead
+from serving.lasting import dead, keep_for_good, refuse_dead
 from serving.loopback import keep_on_this_machine
 from tailorbird.settings import Settings
 
@@ -11,19 +13,33 @@ from tailorbird.settings import Settings
 class Collect:
     """One replica of the collect application."""
 
-    def __init__(self, settings: dict[str, Any]) -> None:
+    def __init__(self, settings: dict[str, Any], *, folder: str) -> None:
+        from feature_repo.store import FeatureStoreRoom
         from feature_repo.updater import ProfileUpdater
         from serving.collect.fold import ProfileFolder
         from serving.collect.known import KnownItems
         from serving.collect.links import LinkService
         from serving.collect.service import CollectService
+        from serving.notice import Notice
+        from serving.segments.live import LiveSegments
+        from serving.segments.mover import Mover
+        from serving.segments.told import ToldPeople
         from serving.writer import GroupWriter
         from tailorbird.streams.factory import open_events
 
         keep_on_this_machine()
         chosen = Settings(**settings)
         self._log = open_events(chosen)
-        updater = ProfileUpdater(chosen, log=self._log)
+        room = FeatureStoreRoom(chosen)
+        self._segments = LiveSegments(chosen, noticed=Notice(Path(folder)).stamp)
+        self._mover = Mover(
+            self._segments,
+            events=self._log,
+            read_parts=room.online_parts,
+            history_length=chosen.history_length,
+            told=ToldPeople(chosen.catalog_folder).of,
+        )
+        updater = ProfileUpdater(chosen, room=room, log=self._log, on_changes=self._mover.take)
         self._folder = ProfileFolder(updater, self._log)
         self._writer = GroupWriter(self._log, fold=self._folder.fold)
         self._links = LinkService(self._writer, links_of=updater.links_of)
@@ -33,6 +49,8 @@ class Collect:
             workspace=chosen.workspace,
             known_items=KnownItems(chosen.catalog_folder),
         )
+        self._segments.start()
+        self._mover.start(partial(self._writer.write, yielding=True))
         self._max_body_bytes, self._origins = chosen.max_body_bytes, chosen.allowed_origins
         keep_for_good()
 
@@ -61,10 +79,13 @@ class Collect:
 
     def check_health(self) -> None:
         """Ray Serve asks; an error here has the replica replaced."""
-        refuse_dead(self._service.dead_threads())
+        own = [each.thread for each in (self._mover, self._segments) if each.thread is not None]
+        refuse_dead([*self._service.dead_threads(), *dead(own)])
 
     def close(self) -> None:
         """Store the batches that wait and stop the threads."""
         self._writer.close()
         self._folder.close()
+        self._mover.close()  # what was folded last may have moved somebody
+        self._segments.close()
         self._log.close()

@@ -81,6 +81,11 @@ class SegmentModel:
         """Segments by their keys."""
         return {segment.key: segment for segment in self.segments}
 
+    @property
+    def asks(self) -> bool:
+        """Whether what people told takes part."""
+        return bool(self.weights.told.any())
+
     def name_of(self, key: str) -> str:
         """A segment's name for people."""
         return self.by_key[key].name if key in self.by_key else "not known yet"

@@ -33,6 +33,8 @@ from serving.recommend.results import ResultCache
 from serving.recommend.service import RecommendService
 from serving.recommend.trace import TraceService, recommender_of
 from serving.segments.live import LiveSegments
+from serving.segments.mover import Mover
+from serving.segments.told import ToldPeople
 from serving.writer import GroupWriter
 from tailorbird.bundle import BUNDLE_PATH, Origin, open_bundle, write_bundle
 from tailorbird.catalog.delta import CatalogFollower
@@ -147,9 +149,19 @@ class World:
             ),
             clock=lambda: self.clock,
         )
-        updater = ProfileUpdater(settings, log=self.log)
+        self.mover = Mover(
+            self.segments,
+            events=self.log,
+            read_parts=self.features.online_parts,
+            history_length=settings.history_length,
+            told=ToldPeople(settings.catalog_folder).of,
+            clock=lambda: self.clock,
+            retry_seconds=0.02,
+        )
+        updater = ProfileUpdater(settings, log=self.log, on_changes=self.mover.take)
         self.folder = ProfileFolder(updater, self.log, retry_seconds=0.02)
         self.writer = GroupWriter(self.log, fold=self.folder.fold)
+        self.mover.start(partial(self.writer.write, yielding=True))
         collect = CollectService(
             self.writer,
             self.folder,
@@ -272,5 +284,6 @@ class World:
         self.exposures.close()
         self.writer.close()
         self.folder.close()
+        self.mover.close()
         self.log.close()
         self.shown.close()
