@@ -29,13 +29,14 @@ from tailorbird.features.state import UserState
 from tailorbird.features.sums import TYPE_CODE
 from tailorbird.plumbing.terminal import emit, progress, say
 from tailorbird.segments.belonging import PromotedSegments, Segments, no_segments
-from tailorbird.segments.evidence import NAMES
-from tailorbird.segments.model import TOLD, Segment, SegmentModel, weights_of
+from tailorbird.segments.model import Segment, SegmentModel, weights_of
+from tailorbird.segments.signs import PRICES, SIGNS
+from tailorbird.segments.told import TOLD_SIGNS
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_exposures
 
-GROUPS, CHOSEN, DIRECTIONS = 8, 20, 12
-"""Segments, traits and coordinates of the model that is measured: more than most that are found."""
+GROUPS = 8
+"""Segments of the model that is measured: more than most that are found."""
 PEOPLE = 200
 ANSWERS = 20
 TOGETHER = 16
@@ -66,8 +67,8 @@ def segments(
 ) -> None:
     r"""Time assignments one by one, then answers in one process with segments and without, in turns.
 
-    An assignment goes from a live state to the segment with its memberships: evidence over the history for both memories,
-    then the distances to eight segments in fifteen coordinates. Answers rank as `bench exposures` has them do, without HTTP;
+    An assignment goes from a live state to the segment with its memberships: what each event of the history says for eight
+    segments, summed up in both memories. Answers rank as `bench exposures` has them do, without HTTP;
     `answers_ratio` is requests a second with segments on ÷ off, by the processor's time of turns that follow each other.
 
     \b
@@ -90,7 +91,7 @@ def segments(
                 on_step=lambda name: step.update(description=name),
             )
         result |= _answering(settings, people, promoted, pairs=pairs, seed=seed)
-    result |= {**machine(), "segments": GROUPS, "traits": CHOSEN, "coordinates": DIRECTIONS + len(TOLD)}
+    result |= {**machine(), "segments": GROUPS}
     result |= {"items": items, "users": users, "seed": seed}
     (out / "segments.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     say(f"wrote {out / 'segments.json'}")
@@ -102,24 +103,14 @@ _SHOWN = ("assignment_us", "assignment_p95_us", "answer_cpu_ms", "answers_ratio"
 
 def model_of_size(rng: np.random.Generator) -> SegmentModel:
     """A model whose numbers are random: what it says is nothing, what it costs is what one of its size does."""
-    width = DIRECTIONS + len(TOLD)
-    count = len(NAMES)
     weights = weights_of(
         {
-            "half_lives": (21 * 86_400.0, 6 * 3_600.0),
-            "share": np.ones(count),
-            "prior": rng.uniform(0.05, 0.5, count),
-            "strength": rng.uniform(1.0, 20.0, count),
-            "chosen": np.sort(rng.choice(count, CHOSEN, replace=False)),
-            "center": np.full(CHOSEN, 0.5),
-            "scale": np.full(CHOSEN, 0.2),
-            "projection": rng.normal(size=(CHOSEN, DIRECTIONS)),
-            "told_center": np.zeros(len(TOLD)),
-            "told_scale": np.full(len(TOLD), 0.1),
-            "means": rng.normal(size=(GROUPS, width)),
-            "whitening": np.array([np.eye(width)] * GROUPS),
+            "half_lives": (20 * 86_400.0, 3 * 86_400.0),
+            "edges": np.sort(rng.normal(3.0, 1.0, PRICES - 1)),
+            "log_chances": np.log(rng.uniform(0.02, 0.5, (GROUPS, SIGNS))),
+            "told": rng.normal(size=(GROUPS, TOLD_SIGNS)),
             "bias": np.zeros(GROUPS),
-            "furthest": 4.0,
+            "slack": 1.0,
             "margin": 1.0,
             "least": 5.0,
         }
