@@ -17,7 +17,7 @@ def test_there_and_back_counts_only_where_both_happen_within_a_quarter_of_an_hou
 
 @pytest.mark.slow
 def test_a_small_shop_is_measured_beside_those_who_know() -> None:
-    found = measure_planted(400, seed=3)
+    found = measure_planted(1_000, seed=7)
     assert 0.3 < found.found < found.oracle <= 1.0
     assert 3 <= found.groups <= 12
     assert found.oscillations * 5 < found.oscillations_unsmoothed
