@@ -18,6 +18,7 @@ from tailorbird.features.names import CatalogNames
 from tailorbird.features.portrait import Portrait, portrait_of
 from tailorbird.features.state import UserState
 from tailorbird.segments.belonging import Segments, no_segments
+from tailorbird.segments.rules import RulesNow, no_segment_rules
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 
@@ -28,7 +29,7 @@ LOOK_SECONDS = 10.0
 class Portraits:
     """The people of one workspace. Any thread may ask; the catalogue is read when the first does.
 
-    ``segments`` gives the segment model that says where somebody belongs, also of the past.
+    ``segments`` gives the segment model that says where somebody belongs, and ``rules`` the written rules, also of the past.
     """
 
     def __init__(
@@ -36,9 +37,11 @@ class Portraits:
         settings: Settings,
         *,
         segments: Segments = no_segments,
+        rules: RulesNow = no_segment_rules,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings, self._segments, self._clock = settings, segments, clock
+        self._rules = rules
         self._reading = threading.Lock()
         self._catalogue: CatalogFollower | None = None
         self._looked = 0.0
@@ -61,7 +64,7 @@ class Portraits:
     def at(self, user_key: str, instant: float) -> Portrait:
         """Somebody as they were known at ``instant`` (epoch seconds): from the events that had been received by then.
 
-        Demographics and the segment model are today's. This reads all events of a person, and what items were.
+        Demographics, the segment model and the rules are today's. This reads all events of a person, and what items were.
 
         Raises:
             UsageError: the instant is not over yet.
@@ -84,7 +87,11 @@ class Portraits:
         (names, people), promoted = self._look(), self._segments()
         person = people.get(user_key, NOBODY)
         belonging = promoted.belonging(state, person) if promoted else None
-        return portrait_of(state, names, now=now, demographics=person, belonging=belonging)
+        key = belonging.key if belonging else ""
+        held = self._rules().holding(state, now=now, demographics=person, segment=key)
+        return portrait_of(
+            state, names, now=now, demographics=person, belonging=belonging, segment_rules=held
+        )
 
     def _look(self) -> tuple[CatalogNames, dict[str, Demographics]]:
         """Names and demographics, read again where the catalogue has changed since."""

@@ -39,6 +39,7 @@ from serving.http.schemas import Problem
 from serving.segments.live import LiveSegments
 from tailorbird import __version__
 from tailorbird.errors import TailorbirdError
+from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings
 
 log = logging.getLogger("ray.serve.tailorbird")
@@ -62,6 +63,7 @@ class Desk:
     goods: Goods
     portraits: Portraits
     segments: LiveSegments
+    rules: RulesFile
 
 
 def build_admin(desk: Desk) -> FastAPI:
@@ -84,7 +86,7 @@ def build_admin(desk: Desk) -> FastAPI:
     _moves(app, desk)
     catalogue_routes(app, desk.goods, folder=desk.settings.folder, problems=_described)
     people_routes(app, desk.portraits, problems=_described)
-    segment_routes(app, desk.segments, name=desk.settings.segments_name)
+    segment_routes(app, desk.segments, desk.rules, name=desk.settings.segments_name)
     return app
 
 

@@ -80,6 +80,13 @@ class BelongingOut(Body):
     model_version: str
 
 
+class RuleOut(Body):
+    """A rule that holds of a person."""
+
+    key: str
+    name: str
+
+
 class ProfileOut(Body):
     """A person as the platform knows them at the instant `at`."""
 
@@ -92,6 +99,7 @@ class ProfileOut(Body):
     last_seen: dt.datetime | None
     demographics: DemographicsOut
     segment: BelongingOut | None = Field(description="Null while no segment model is promoted.")
+    rules: list[RuleOut] = Field(description="The rules of `rules.toml` that hold at the instant `at`.")
     windows: dict[str, WindowOut]
     categories: list[TasteOut]
     brands: list[TasteOut]

@@ -1,6 +1,7 @@
 """``tailorbird profile``: what the platform knows of one person, now or at an instant of the past."""
 
 import datetime as dt
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,7 @@ def profile(user_id: str, anonymous: bool, at: str | None, workspace: str | None
     from feature_repo.layout import require_applied
     from feature_repo.portraits import Portraits
     from serving.segments.live import LiveSegments
+    from tailorbird.segments.rules_file import RulesFile
 
     settings = load_settings(workspace=workspace)
     bring_catalog(settings)
@@ -46,7 +48,10 @@ def profile(user_id: str, anonymous: bool, at: str | None, workspace: str | None
     segments.check()
     if segments.trouble:
         say(segments.trouble)
-    portraits = Portraits(settings, segments=segments)
+    rules = RulesFile(settings.folder, clock=time.monotonic)
+    if rules.trouble:
+        say(rules.trouble)
+    portraits = Portraits(settings, segments=segments, rules=rules)
     found = portraits.live(key) if at is None else portraits.at(key, parsed_instant(at))
     if as_json:
         emit(found.plain(), as_json=True)
@@ -88,6 +93,7 @@ def _show(portrait: Portrait) -> None:
         {
             "person": portrait.user_key,
             "segment": segment and _placed(segment),
+            "rules": ", ".join(rule["name"] for rule in said["rules"]),
             "linked": ", ".join(portrait.linked),
             "at": said["at"],
             "events": portrait.events,

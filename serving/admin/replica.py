@@ -33,6 +33,7 @@ class Admin:
         from serving.admin.pages import Desk, build_admin
         from serving.admin.reach import RegistryReach
         from serving.segments.live import LiveSegments
+        from tailorbird.segments.rules_file import RulesFile
 
         keep_on_this_machine()
         os.nice(NICENESS)
@@ -40,14 +41,16 @@ class Admin:
         self._registry = RegistryReach(self._settings)
         beats, notice = beats_folder(Path(folder)), Notice(Path(folder))
         self._segments = LiveSegments(self._settings, noticed=notice.stamp)
+        rules = RulesFile(self._settings.folder, clock=time.monotonic)
         desk = Desk(
             self._settings,
             registry=self._registry,
             moves=Moves(self._registry, notice=notice),
             beats=lambda: live_beats(beats, now=time.time()),
             goods=Goods(self._settings),
-            portraits=Portraits(self._settings, segments=self._segments),
+            portraits=Portraits(self._settings, segments=self._segments, rules=rules),
             segments=self._segments,
+            rules=rules,
         )
         app = LoopbackGuard(
             build_admin(desk),

@@ -1,5 +1,6 @@
 """One replica of the collect application: the log's writer, the profiles' folder, who says who moved, and its routes."""
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ class Collect:
         from serving.segments.mover import Mover
         from serving.segments.told import ToldPeople
         from serving.writer import GroupWriter
+        from tailorbird.segments.rules_file import RulesFile
         from tailorbird.streams.factory import open_events
 
         keep_on_this_machine()
@@ -37,6 +39,7 @@ class Collect:
             events=self._log,
             read_parts=room.online_parts,
             history_length=chosen.history_length,
+            rules=RulesFile(chosen.folder, clock=time.monotonic),
             told=ToldPeople(chosen.catalog_folder).of,
         )
         updater = ProfileUpdater(chosen, room=room, log=self._log, on_changes=self._mover.take)

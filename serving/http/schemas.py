@@ -113,7 +113,9 @@ class SegmentFilterIn(Body):
     """What every item must fulfil that is answered to people of some segments."""
 
     filter: Expression
-    segments: Segments = Field(description="Keys of learned segments (docs/segments.md): any of these.")
+    segments: Segments = Field(
+        description="Keys of learned segments or of rules (docs/segments.md): any of these."
+    )
 
 
 class BoostIn(Body):
@@ -198,6 +200,13 @@ class Experiment(Body):
     variant: str
 
 
+class RuleName(Body):
+    """A rule that somebody wrote, and that holds of the person."""
+
+    key: str
+    name: str
+
+
 class SegmentName(Body):
     """A learned segment; `key` "" where too little was seen of the person."""
 
@@ -222,6 +231,9 @@ class Recommendations(Body):
     segment: SegmentName | None = Field(
         default=None,
         description="Where the person belongs, in an answer that was asked to explain; null without a segment model.",
+    )
+    rules: list[RuleName] = Field(
+        default=[], description="The written rules that hold, in an answer that was asked to explain."
     )
     took_ms: float
 

@@ -15,6 +15,7 @@ from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.segments import segment_of
 from tailorbird.features.state import UserState
 from tailorbird.segments.belonging import PromotedSegments, Segments, no_segments
+from tailorbird.segments.rules import NO_SEGMENT_RULES, RulesNow, SegmentRules, no_segment_rules
 from tailorbird.slate.query import Query, Slate
 from tailorbird.slate.recommender import Recommender
 
@@ -32,12 +33,13 @@ class SlateDrawer:
         *,
         demographics: Callable[[str], Demographics] = lambda user: NOBODY,
         segments: Segments = no_segments,
+        segment_rules: RulesNow = no_segment_rules,
         cache: ResultCache | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._arms, self._hydrator = arms, hydrator
         self._demographics, self._cache, self._clock = demographics, cache, clock
-        self._segments = segments
+        self._segments, self._segment_rules = segments, segment_rules
 
     @property
     def caches(self) -> bool:
@@ -111,17 +113,27 @@ class SlateDrawer:
 
     def _queries(self, visits: Sequence[Visit]) -> tuple[list[Query], bool]:
         states, profile_read = self._hydrator.fetch_profiles([visit.user_key for visit in visits])
-        now, promoted = self._clock(), self._segments()
+        now, promoted, rules = self._clock(), self._segments(), self._segment_rules()
         queries = [
-            self._query(visit, state, promoted, now=now) for visit, state in zip(visits, states, strict=True)
+            self._query(visit, state, promoted, rules, now=now)
+            for visit, state in zip(visits, states, strict=True)
         ]
         return queries, profile_read
 
     def _query(
-        self, visit: Visit, state: UserState, promoted: PromotedSegments | None, *, now: float
+        self,
+        visit: Visit,
+        state: UserState,
+        promoted: PromotedSegments | None,
+        rules: SegmentRules,
+        *,
+        now: float,
     ) -> Query:
         person = self._demographics(state.user_key)
         belonging = promoted.belonging(state, person) if promoted else None
+        key = belonging.key if belonging else ""
+        asked = rules if visit.tells_rules else NO_SEGMENT_RULES
+        held = asked.holding(state, now=now, demographics=person, segment=key)
         return Query(
             state=state,
             now=now,
@@ -129,15 +141,17 @@ class SlateDrawer:
             demographics=person,
             segment=segment_of(person),
             belonging=belonging,
-            **visit.wishes_in(belonging.key if belonging else ""),
+            segment_rules=held,
+            **visit.wishes_in([key, *(rule.key for rule in held)]),
         )
 
 
 def _kept_as(visit: Visit, query: Query) -> bytes:
-    """What names the request among kept rankings: where the segment decides about its wishes, the segment too."""
-    if not visit.by_segment or not visit.key or query.belonging is None:
+    """What names the request among kept rankings: where segments and rules decide about its wishes, those that do too."""
+    if not visit.by_segment or not visit.key:
         return visit.key
-    return visit.key + query.belonging.key.encode()
+    keys = [each.key for each in query.segment_rules] + ([query.belonging.key] if query.belonging else [])
+    return visit.key + repr(sorted(visit.segments_asked(keys))).encode()
 
 
 def report_failure(slate: Slate, *, arm: str) -> None:

@@ -52,6 +52,7 @@ class Recommend:
         from tailorbird.experiments.declared import ARMS_FILE, read_arms
         from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
         from tailorbird.plumbing.clock import clock_at
+        from tailorbird.segments.rules_file import RulesFile
         from tailorbird.streams.factory import open_events, open_exposures
         from tailorbird.triggers.declared import TriggersFile
 
@@ -87,6 +88,7 @@ class Recommend:
         )
         scenarios = ScenarioFile(chosen.folder / SCENARIOS_FILE, clock=time.monotonic)
         triggers = TriggersFile(chosen.folder, clock=time.monotonic)
+        rules = RulesFile(chosen.folder, clock=time.monotonic)
         segments = self._segments = LiveSegments(chosen, noticed=Notice(Path(folder)).stamp)
         self._service = RecommendService(
             self._arms,
@@ -95,6 +97,7 @@ class Recommend:
                 Hydrator(features, on_failure=lambda: metrics.failures.labels("feature_store").inc()),
                 demographics=builder.demographics,
                 segments=segments,
+                segment_rules=rules,
                 cache=_result_cache(chosen, seconds=result_cache_seconds),
                 clock=clock,
             ),
@@ -109,7 +112,8 @@ class Recommend:
             watched=(
                 lambda: triggers.trouble,
                 lambda: segments.trouble,
-                lambda: scenarios.unknown_segments(segments.keys),
+                lambda: rules.trouble,
+                lambda: scenarios.unknown_segments([*segments.keys, *rules().keys]),
             ),
         )
         self._traces = TraceService(

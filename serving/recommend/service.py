@@ -219,11 +219,14 @@ def _answer(drawn: Drawn) -> Answer:
 
 
 def _segment(query: Query) -> Mapping[str, object]:
-    """Where the person belongs, as an answer says it that was asked to explain."""
+    """Where the person belongs and which rules hold, as an answer says it that was asked to explain."""
     if not query.explain:
         return {}
     found = query.belonging
-    return {"segment": {"key": found.key, "name": found.name} if found else None}
+    return {
+        "segment": {"key": found.key, "name": found.name} if found else None,
+        "rules": [{"key": rule.key, "name": rule.name} for rule in query.segment_rules],
+    }
 
 
 def _asked_results(query: Mapping[str, str]) -> int:

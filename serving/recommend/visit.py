@@ -1,6 +1,6 @@
 """One request on its way: who asks, what for, by which arm, and the slate it gets."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +41,20 @@ class Visit:
         """Whether the person's segment decides about what is wished."""
         return bool(self._wished.of_segments)
 
-    def wishes_in(self, segment: str) -> Mapping[str, Any]:
-        """What the query gets, for somebody of the segment with that key."""
+    @property
+    def tells_rules(self) -> bool:
+        """Whether the answer depends on the written rules that hold, or names them."""
+        return self.by_segment or bool(self.wishes.get("explain"))
+
+    def segments_asked(self, keys: Collection[str]) -> frozenset[str]:
+        """Those of the segments and rules ``keys`` that decide about what is wished."""
+        return frozenset(key for key in keys for wish in self._wished.of_segments if key in wish.segments)
+
+    def wishes_in(self, keys: Collection[str]) -> Mapping[str, Any]:
+        """What the query gets, for somebody who is in the segments and rules ``keys``."""
         if not self.by_segment:
             return self.wishes
-        return {**self.wishes, "wishes": self._wished.for_segment(segment)}
+        return {**self.wishes, "wishes": self._wished.for_segments(keys)}
 
     @property
     def _wished(self) -> Wishes:

@@ -1,4 +1,4 @@
-"""Says who moved: compares people's segments before and after the events that were folded, and appends the moves to the stream.
+"""Says who moved: compares people's segments and rules before and after the events that were folded, and appends the moves to the stream.
 
 It has a thread of its own and a bounded queue: no event waits for it, and none fails because a move does.
 """
@@ -23,8 +23,10 @@ from tailorbird.features.merge import merge_all
 from tailorbird.features.state import UserState
 from tailorbird.features.table import PASSIVE_TYPES
 from tailorbird.segments.belonging import PromotedSegments, Segments
+from tailorbird.segments.model import NOT_KNOWN, NOWHERE
 from tailorbird.segments.move import Move
-from tailorbird.segments.moving import move_to
+from tailorbird.segments.moving import move_to, rules_moved
+from tailorbird.segments.rules import RulesNow, SegmentRules, no_segment_rules
 from tailorbird.streams.stream import Stream
 
 log = logging.getLogger("ray.serve.tailorbird")
@@ -38,7 +40,7 @@ REMEMBERED_PEOPLE = 20_000
 """People whose last segment is at hand when their next event comes."""
 RETRY_SECONDS = 1.0
 
-_Said = tuple[PromotedSegments, str, Demographics, str]
+_Said = tuple[PromotedSegments | None, str, Demographics, str]
 """By which model the profile of which version, and what was told, gave which segment."""
 Write = Callable[[Sequence[Event]], "Future[Written]"]
 
@@ -47,7 +49,8 @@ Write = Callable[[Sequence[Event]], "Future[Written]"]
 class _Deeds:
     """What one transaction changed that may move people, by their own keys, and the last event of each."""
 
-    by: PromotedSegments
+    by: PromotedSegments | None
+    rules: SegmentRules
     changes: Mapping[str, Change]
     causes: Mapping[str, Event]
 
@@ -55,7 +58,8 @@ class _Deeds:
 class Mover:
     """Moves of one replica's folding. ``take`` is given to the updater of profiles, before :meth:`start` too.
 
-    ``read_parts`` reads what is under other keys; ``told`` is asked only by a model that was fitted with what people told.
+    ``read_parts`` reads what is under other keys; ``told`` is asked only by a model that was fitted with what people told,
+    and by rules that ask for it.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Mover:
         events: Stream[Event],
         read_parts: Callable[[Sequence[str]], Sequence[UserState]],
         history_length: int,
+        rules: RulesNow = no_segment_rules,
         owners: Owners | None = None,
         told: Callable[[str], Demographics] = lambda key: NOBODY,
         clock: Callable[[], float] = time.time,
@@ -73,6 +78,7 @@ class Mover:
     ) -> None:
         self._segments, self._events, self._read_parts = segments, events, read_parts
         self._length, self._told, self._clock = history_length, told, clock
+        self._rules = rules
         self._owners = owners or Owners(events)
         self._capacity, self._retry_seconds = capacity, retry_seconds
         self._waiting, self._counting = 0, threading.Lock()
@@ -88,9 +94,9 @@ class Mover:
         self.thread = LastingThread(self._run, name="segment-mover")
 
     def take(self, changes: Sequence[Change]) -> None:
-        """Note what a transaction changed. Without a promoted segment model that is nothing."""
-        by = self._segments()
-        if by is None:
+        """Note what a transaction changed. Without a promoted segment model and rules that is nothing."""
+        by, rules = self._segments(), self._rules()
+        if by is None and not rules.rules:
             return
         since, causes, moving = self._clock() - OLDEST_SECONDS, {}, {}
         for change in changes:
@@ -106,7 +112,7 @@ class Mover:
             fits = not self._waiting or self._waiting + len(moving) <= self._capacity
             self._waiting += len(moving) if fits else 0
         if fits:
-            self._deeds.put(_Deeds(by, moving, causes))
+            self._deeds.put(_Deeds(by, rules, moving, causes))
         else:
             metrics.moves.labels("unseen").inc(len(moving))
 
@@ -134,21 +140,25 @@ class Mover:
         self._read([key for person in people for state in known[person] for key in state.links.keys], known)
         moves = []
         for person, cause in people.items():
-            told = self._told(person) if deeds.by.model.asks else NOBODY
-            then = self._key(self._whole(person, known, 0), deeds.by, told)
-            after = self._whole(person, known, 1)
-            now = deeds.by.model.assign(after, told)
-            self._remember(person, (deeds.by, after.version, told, now.key))
-            if move := move_to(now, then=then, person=person, by=deeds.by, cause=cause):
+            by, rules = deeds.by, deeds.rules
+            asked = (by is not None and by.model.asks) or rules.asks_told
+            told = self._told(person) if asked else NOBODY
+            before, after = self._whole(person, known, 0), self._whole(person, known, 1)
+            then, now = self._key(before, by, told), by.model.assign(after, told) if by else NOWHERE
+            self._remember(person, (by, after.version, told, now.key))
+            entered_and_left = rules_moved(
+                rules, before, after, now=cause.received_time, demographics=told, then=then, key=now.key
+            )
+            if move := move_to(now, then=then, person=person, by=by, cause=cause, rules=entered_and_left):
                 moves.append(move)
         return moves
 
-    def _key(self, before: UserState, by: PromotedSegments, told: Demographics) -> str:
+    def _key(self, before: UserState, by: PromotedSegments | None, told: Demographics) -> str:
         """The segment of before: most often what was found when this very profile was the one after."""
         said = self._last.get(before.user_key)
         if said is not None and said[:3] == (by, before.version, told):
             return said[3]
-        return by.model.assign(before, told).key
+        return by.model.assign(before, told).key if by else NOT_KNOWN
 
     def _remember(self, person: str, said: _Said) -> None:
         self._last.pop(person, None)

@@ -233,8 +233,8 @@ class ScenarioFile:
             for key in scenario.segments:
                 if key not in known:
                     return (
-                        f"{self._path}: {name}: nobody is in a segment {key!r}: the promoted segment model "
-                        f"{'has ' + ', '.join(sorted(known)) if known else 'is none'}; admin's /v1/segments lists them"
+                        f"{self._path}: {name}: nobody is in a segment {key!r}: there "
+                        f"{'are ' + ', '.join(sorted(known)) if known else 'is none'}; admin's /v1/segments lists them"
                     )
         return ""
 

@@ -14,16 +14,11 @@ from tailorbird.features.functions import NOBODY, Demographics, user_vector
 from tailorbird.features.names import CatalogNames
 from tailorbird.features.records import MICROSECONDS, microseconds
 from tailorbird.features.state import UserState
-from tailorbird.features.table import COUNTED_TYPES, LIVE_WINDOW_S, USER_FEATURES
+from tailorbird.features.table import COUNTED_TYPES, USER_FEATURES
+from tailorbird.features.windows import WINDOWS, spent_in, within
 from tailorbird.segments.belonging import Belonging
+from tailorbird.segments.rules import SegmentRule
 
-WINDOWS: Mapping[str, float] = {
-    "15m": LIVE_WINDOW_S,
-    "1h": 3_600.0,
-    "24h": 86_400.0,
-    "30d": 30 * 86_400.0,
-}
-"""Seconds of each window that a portrait counts, by the time at which things happened."""
 MOST_TASTES, MOST_EVENTS, MOST_HIDDEN = 10, 20, 100
 
 
@@ -67,7 +62,7 @@ class Portrait:
 
     ``version`` changes with every event; ``price`` is the usual range (a standard deviation around the mean of log prices).
     ``hidden`` names items that are never shown again, ``had`` counts those already met. ``features`` are what models are given.
-    ``belonging`` is the learned segment, None where no segment model was asked.
+    ``belonging`` is the learned segment, None where no segment model was asked; ``segment_rules`` are the written ones that hold.
     """
 
     user_key: str
@@ -87,12 +82,14 @@ class Portrait:
     hidden: Sequence[str]
     features: Mapping[str, float]
     belonging: Belonging | None = None
+    segment_rules: tuple[SegmentRule, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """As plain values: instants in ISO 8601, UTC, and an age that is not known as None."""
         said = asdict(replace(self, belonging=None))  # which would copy the whole segment model
-        del said["belonging"]
+        del said["belonging"], said["segment_rules"]
         said["segment"] = None if self.belonging is None else self.belonging.plain()
+        said["rules"] = [{"key": rule.key, "name": rule.name} for rule in self.segment_rules]
         for each in (said, *said["last_events"]):
             each.update(
                 {name: _iso(each[name]) for name in ("at", "first_seen", "last_seen") if name in each}
@@ -113,6 +110,7 @@ def portrait_of(
     now: float,
     demographics: Demographics = NOBODY,
     belonging: Belonging | None = None,
+    segment_rules: tuple[SegmentRule, ...] = (),
 ) -> Portrait:
     """Draw a profile as it is at ``now`` (epoch seconds)."""
     vector = user_vector(state, now=now, demographics=demographics)
@@ -137,14 +135,14 @@ def portrait_of(
         hidden=[each for each in names.items(state.hidden[:MOST_HIDDEN]) if each is not None],
         features=features,
         belonging=belonging,
+        segment_rules=segment_rules,
     )
 
 
 def _window(state: UserState, seconds: float, now: float) -> Window:
-    until, history = microseconds(now), state.history
-    since = until - microseconds(seconds)
-    inside = history[(history["time"] > since) & (history["time"] <= until)]
-    purchases = inside[inside["type"] == COUNTED_TYPES.index("purchase")]["value"]
+    history = state.history
+    since = microseconds(now) - microseconds(seconds)
+    inside = within(history, seconds=seconds, now=now)
     counted = Counter(COUNTED_TYPES[code] for code in inside["type"].tolist())
     # The history is ordered by time: what it has let go of is older than its first.
     whole = (
@@ -155,7 +153,7 @@ def _window(state: UserState, seconds: float, now: float) -> Window:
         events=len(inside),
         items=len(np.unique(inside["item"][inside["item"] != 0])),
         types=dict(counted.most_common()),
-        spent=round(float(np.nansum(purchases)), 2),
+        spent=spent_in(inside),
         complete=whole,
     )
 

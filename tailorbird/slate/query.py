@@ -1,6 +1,6 @@
 """What goes through the stages: the query, its candidates, what was removed and the slate that answers it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.state import UserState
 from tailorbird.models.allowed import Blocked
 from tailorbird.segments.belonging import Belonging
+from tailorbird.segments.rules import SegmentRule
 from tailorbird.slate.filtering.terms import Among, Compare, Every, Term
 
 
@@ -60,7 +61,7 @@ class Pin:
 
 @dataclass(frozen=True)
 class SegmentWish:
-    """What is wished of answers to people of some segments alone: ``segments`` are keys of the learned ones (docs/segments.md)."""
+    """What is wished of answers to people of some segments alone: ``segments`` are keys, learned or of rules (docs/segments.md)."""
 
     segments: frozenset[str]
     where: Term | None = None
@@ -83,7 +84,7 @@ class Wishes:
     """Items of one (most specific) category at most."""
     per_brand: int | None = None
     of_segments: tuple[SegmentWish, ...] = ()
-    """What holds for people of some segments; nothing of it does until :meth:`for_segment` has made it part of the rest."""
+    """What holds for people of some segments; nothing of it does until :meth:`for_segments` has made it part of the rest."""
     said: Mapping[str, object] = field(default_factory=dict, compare=False)
     """The same in the words of the request, for the record."""
 
@@ -92,14 +93,14 @@ class Wishes:
         """Whether places depend on more than the scores."""
         return bool(self.pins) or self.per_category is not None or self.per_brand is not None
 
-    def for_segment(self, key: str) -> "Wishes":
-        """What is wished of the answer to somebody of the segment ``key``, "" for none."""
+    def for_segments(self, keys: Collection[str]) -> "Wishes":
+        """What is wished of the answer to somebody who is in the segments and rules ``keys``."""
         if not self.of_segments:
             return self
         said = dict(self.said)
         wheres, boosts = [self.where] if self.where else [], list(self.boosts)
         for wish in self.of_segments:
-            if key not in wish.segments:
+            if wish.segments.isdisjoint(keys):
                 continue
             if wish.where is not None:
                 wheres.append(wish.where)
@@ -124,7 +125,8 @@ class Query:
     """Who asks for what, and when. ``now`` is epoch seconds.
 
     ``segment`` names the user's group by what they told, of which fallback lists are; ``belonging`` the learned segment that
-    their behaviour puts them in, None where no segment model is followed.
+    their behaviour puts them in, None where no segment model is followed; ``segment_rules`` the written rules that hold of them,
+    where the answer needs to know.
     """
 
     state: UserState
@@ -145,6 +147,7 @@ class Query:
     explain: bool = False
     segment: str = ""
     belonging: Belonging | None = None
+    segment_rules: tuple[SegmentRule, ...] = ()
 
 
 @dataclass(frozen=True)

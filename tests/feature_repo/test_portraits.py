@@ -14,9 +14,10 @@ from tailorbird.errors import UsageError
 from tailorbird.events.schema import Event
 from tailorbird.segments.belonging import PromotedSegments
 from tailorbird.segments.model import NOT_KNOWN
+from tailorbird.segments.rules import rules_of
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
-from tests.features.toy import CATALOG, NOON, event
+from tests.features.toy import CATALOG, DAY, NOON, event
 from tests.segments.carters import CARTS, LOOKS, carters
 
 
@@ -117,3 +118,15 @@ def test_a_portrait_says_the_segment_of_its_instant(workspace: Settings) -> None
     }
     assert [each["key"] for each in live.plain()["segment"]["memberships"]] == [CARTS, LOOKS]
     assert Portraits(workspace, clock=lambda: NOON + 400).live("user:ann").plain()["segment"] is None
+
+
+def test_a_portrait_says_which_rules_held_at_its_instant(workspace: Settings) -> None:
+    when = {"looks": "views_15m > 0 and age > 30", "away": "days_since_visit > 14"}
+    rules = rules_of({key: {"name": key, "when": text} for key, text in when.items()}, where="rules.toml")
+    tell(workspace, event("m3", "view", "novel", NOON + 100))
+    clock = [NOON + 400]
+    portraits = Portraits(workspace, rules=lambda: rules, clock=lambda: clock[0])
+    assert portraits.live("user:ann").plain()["rules"] == [{"key": "looks", "name": "looks"}]
+    clock[0] += 15 * DAY
+    assert [each.key for each in portraits.live("user:ann").segment_rules] == ["away"]
+    assert [each.key for each in portraits.at("user:ann", NOON + 400).segment_rules] == ["looks"]

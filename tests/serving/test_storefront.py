@@ -57,6 +57,7 @@ def open_shop(world: World, tmp_path: Path) -> Iterator[str]:
         goods=Goods(settings),
         portraits=Portraits(settings, segments=world.segments),
         segments=world.segments,
+        rules=world.rules,
     )
     port = free_port(0)
     listener = Listener(LoopbackGuard(build_admin(desk), max_body_bytes=10_000), port=port)

@@ -44,6 +44,7 @@ from tailorbird.experiments.arm import CHAMPION, Arm, SlateSettings
 from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
 from tailorbird.exposures.exposure import Exposure
 from tailorbird.features.state import UserState
+from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings
 from tailorbird.slate.recommender import Recommender
 from tailorbird.streams.factory import open_events, open_exposures
@@ -123,11 +124,13 @@ class World:
         cache = ResultCache(RankingCache(), seconds=cache_seconds) if cache_seconds else None
         self.clock = toy.NOW
         self.segments = LiveSegments(settings, clock=lambda: self.clock)
+        self.rules = RulesFile(settings.folder, clock=lambda: self.clock)
         self.chosen: dict[str, str] = {}
         self.drawer = SlateDrawer(
             self.served,
             Hydrator(self.features, clock=lambda: self.clock),
             segments=self.segments,
+            segment_rules=self.rules,
             cache=cache,
             clock=lambda: self.clock,
         )
@@ -145,7 +148,8 @@ class World:
             streams=(self.shown, self.log),
             watched=(
                 lambda: self.segments.trouble,
-                lambda: self.scenarios.unknown_segments(self.segments.keys),
+                lambda: self.rules.trouble,
+                lambda: self.scenarios.unknown_segments([*self.segments.keys, *self.rules().keys]),
             ),
             clock=lambda: self.clock,
         )
@@ -154,6 +158,7 @@ class World:
             events=self.log,
             read_parts=self.features.online_parts,
             history_length=settings.history_length,
+            rules=self.rules,
             told=ToldPeople(settings.catalog_folder).of,
             clock=lambda: self.clock,
             retry_seconds=0.02,

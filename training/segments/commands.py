@@ -9,6 +9,7 @@ import click
 
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.terminal import emit, progress, say, table
+from tailorbird.segments.rules import RULES_FILE, SegmentRules, read_rules
 from tailorbird.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -130,20 +131,29 @@ def fit(
 @click.option("--version", default="champion", show_default=True, help="Number, alias or `latest`.")
 @_json
 def show(workspace: str | None, version: str, as_json: bool) -> None:
-    r"""Show the segments of a version: their names, sizes, and what sets them apart.
+    r"""Show the segments of a version: their names, sizes, and what sets them apart; and the rules of rules.toml.
 
     \b
     Examples:
         tailorbird segments show
         tailorbird segments show --version latest --json
     """
-    registered, model = _opened(load_settings(workspace=workspace), version)
+    settings = load_settings(workspace=workspace)
+    rules = read_rules(settings.folder / RULES_FILE)
+    _show_rules(rules)
+    registered, model = _opened(settings, version)
     _show_segments(model)
     emit(
         {
             **_version(registered),
             **(
-                {"segments": [_plain(each) for each in model.segments], "figures": dict(model.figures)}
+                {
+                    "segments": [_plain(each) for each in model.segments],
+                    "rules": [
+                        {"key": each.key, "name": each.name, "when": each.when} for each in rules.rules
+                    ],
+                    "figures": dict(model.figures),
+                }
                 if as_json
                 else {}
             ),
@@ -219,7 +229,8 @@ def assign(workspace: str | None, version: str, every: str | None, as_json: bool
     r"""Tell the segment of everybody, into segments/assigned.parquet of the workspace.
 
     What was told before is kept: only people with newer events, or a new version, are looked at; interrupted, the next run
-    goes on. It says what the live path says.
+    goes on. It says what the live path says. Rules (rules.toml) become true by time alone: while there are any, everybody is
+    looked at.
 
     \b
     Examples:
@@ -231,8 +242,11 @@ def assign(workspace: str | None, version: str, every: str | None, as_json: bool
     settings, pause = load_settings(workspace=workspace), None if every is None else _seconds(every)
     while True:
         registered, model = _opened(settings, version)
+        rules = read_rules(settings.folder / RULES_FILE)
         with progress("assigning people") as bar:
-            done = AssignedPeople(settings).update(model, registered.version, advance=bar.advance)
+            done = AssignedPeople(settings).update(
+                model, registered.version, rules=rules, now=_now().timestamp(), advance=bar.advance
+            )
         table(
             [
                 {
@@ -354,6 +368,10 @@ def _show_segments(model: "SegmentModel") -> None:
         ],
         title=f"Segments: {model.method}",
     )
+
+
+def _show_rules(rules: SegmentRules) -> None:
+    table([{"rule": each.name, "key": each.key, "when": each.when} for each in rules.rules], title="Rules")
 
 
 def _plain(segment: Any) -> dict[str, Any]:

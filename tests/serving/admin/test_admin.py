@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import itertools
 import threading
 import time
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from serving.heartbeat import ArmBeat, Beat
 from serving.http.schemas import Problem
 from serving.notice import Notice
 from serving.segments.live import LiveSegments
+from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings
 from tests.segments.carters import CARTS, LOOKS, carters, damage, register_segments
 
@@ -72,6 +74,7 @@ def operator(registry: Registry, tmp_path: Path) -> Operator:
         goods=Goods(settings),
         portraits=Portraits(settings, segments=segments),
         segments=segments,
+        rules=RulesFile(settings.folder, clock=itertools.count(step=2.0).__next__),
     )
     app = LoopbackGuard(build_admin(desk), max_body_bytes=5_000)
     return Operator(app, settings, notice, beats, segments)
@@ -139,6 +142,26 @@ def test_segments_are_listed_with_the_version_that_is_followed(operator, tmp_pat
     kept = operator.get("/v1/segments")
     assert kept["model"]["version"] == "1"
     assert "version 2 of the segment model is refused" in kept["problem"]
+
+
+def test_rules_are_listed_beside_the_learned_segments(operator, tmp_path):
+    register_segments(operator.settings, carters(), tmp_path)
+    operator.segments.check()
+    operator.settings.folder.mkdir(parents=True, exist_ok=True)
+    file = operator.settings.folder / "rules.toml"
+    file.write_text('[away]\nname = "stays away"\nwhen = "days_since_visit > 14"\n')
+    listed = operator.get("/v1/segments")
+    assert [(each["kind"], each["key"]) for each in listed["segments"]] == [
+        ("learned", LOOKS),
+        ("learned", CARTS),
+        ("rule", "away"),
+    ]
+    assert (listed["segments"][2]["when"], listed["segments"][2]["share"]) == ("days_since_visit > 14", None)
+    file.write_text('[away]\nname = "stays away"\nwhen = "days > 14"\n')
+    broken = operator.get("/v1/segments")
+    assert len(broken["segments"]) == 3
+    assert "there is no fact days" in broken["problem"]
+    file.unlink()
 
 
 def test_a_dry_run_moves_nothing(operator):

@@ -62,6 +62,7 @@ def platform(make_world, tmp_path):
         goods=Goods(world.settings),
         portraits=Portraits(world.settings),
         segments=LiveSegments(world.settings),
+        rules=world.rules,
     )
     port = free_port(0)
     listener = Listener(LoopbackGuard(build_admin(desk), max_body_bytes=10_000), port=port)

@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import io
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from serving.notice import Notice
 from serving.segments.live import LiveSegments
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.delta import CatalogFollower
+from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from tests.streams.embedded import event
@@ -82,6 +84,7 @@ def keeper(tmp_path: Path) -> Iterator[Shopkeeper]:
         goods=goods,
         portraits=Portraits(settings),
         segments=LiveSegments(settings),
+        rules=RulesFile(settings.folder, clock=time.monotonic),
     )
     app = LoopbackGuard(build_admin(desk), max_body_bytes=100_000, max_upload_bytes=50_000)
     yield Shopkeeper(app, settings)

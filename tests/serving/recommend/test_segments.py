@@ -110,7 +110,7 @@ def test_a_scenario_wishes_for_a_segment_and_health_names_one_that_nobody_is_in(
     told.clock += 2
     ids(ask(told, scenario="strip"))
     (problem,) = told.call("GET", "/health/ready").json()["problems"]
-    assert f"strip: nobody is in a segment 'gone': the promoted segment model has {CARTS}, {LOOKS}" in problem
+    assert f"strip: nobody is in a segment 'gone': there are {CARTS}, {LOOKS}" in problem
 
 
 def test_a_wish_for_a_segment_is_bounded_and_read(told: World) -> None:
@@ -138,3 +138,50 @@ def test_a_kept_ranking_is_of_its_segment(make_world, tmp_path: Path) -> None:
     register_segments(world.settings, carters(carts="other"), tmp_path)
     world.segments.check()
     assert ids(ask(world, segmentFilter=only)) == plain
+
+
+def write_rules(world: World, text: str) -> None:
+    (world.settings.folder / "rules.toml").write_text(text)
+    world.clock += 2
+
+
+LOOKED = '[looked]\nname = "looked lately"\nwhen = "views_1h >= 3"\n'
+
+
+def test_a_rule_is_named_by_an_explained_answer_and_steers_wishes_without_a_model(world: World) -> None:
+    write_rules(world, LOOKED)
+    plain = ids(ask(world))
+    only = [{"filter": "price > 5", "segments": ["looked"]}]
+    assert ask(world, explain=True).json()["rules"] == []
+    assert ids(ask(world, segmentFilter=only)) == plain
+    deeds(world, "view", "i9", "i10", "i11")
+    answer = ask(world, explain=True).json()
+    assert (answer["rules"], answer["segment"]) == ([{"key": "looked", "name": "looked lately"}], None)
+    assert "rules" not in ask(world).json()
+    assert 0 < len(ids(ask(world, segmentFilter=only))) < len(ids(ask(world)))
+
+
+def test_time_alone_ends_a_rule_and_a_kept_ranking_of_it_is_not_used(make_world) -> None:
+    world = make_world(cache_seconds=100_000.0)
+    write_rules(world, LOOKED)
+    deeds(world, "view", "i9", "i10", "i11")
+    only = [{"filter": "price > 5", "segments": ["looked"]}]
+    few = ids(ask(world, segmentFilter=only))
+    assert len(few) < len(ids(ask(world)))
+    world.clock += 3_700
+    assert len(ids(ask(world, segmentFilter=only))) > len(few)
+
+
+def test_health_says_what_is_wrong_with_the_rules_and_those_of_before_hold(world: World) -> None:
+    write_rules(world, LOOKED)
+    (world.settings.folder / "scenarios.toml").write_text(
+        "[strip]\nsegment_filter = [{filter = 'price > 0', segments = ['looked']}]\n"
+    )
+    world.clock += 2
+    ids(ask(world, scenario="strip"))
+    assert world.call("GET", "/health/ready").json()["problems"] == []
+    deeds(world, "view", "i9", "i10", "i11")
+    write_rules(world, LOOKED.replace("views_1h", "view_1h"))
+    (problem,) = world.call("GET", "/health/ready").json()["problems"]
+    assert "looked.when: filter, character 1: there is no fact view_1h; did you mean views_1h" in problem
+    assert [each["key"] for each in ask(world, explain=True).json()["rules"]] == ["looked"]

@@ -424,3 +424,35 @@ def test_a_move_calls_a_subscriber(make_world, tmp_path: Path, monkeypatch: pyte
         stop.set()
         thread.join(20)
         subscriber.close()
+
+
+def test_an_event_that_ends_or_begins_a_rule_is_a_move_also_without_a_segment_model(world: World) -> None:
+    (world.settings.folder / "rules.toml").write_text(
+        '[looker]\nname = "only looks"\nwhen = "views_24h >= 2 and carts_24h = 0"\n'
+        '[new]\nname = "new"\nwhen = "events_24h < 3"\n'
+    )
+    story(world)
+    found = [(each.cause, each.rules_entered, each.rules_left) for each in moves(world)]
+    assert found == [
+        ("ann-0", ("new",), ()),
+        ("ann-1", ("looker",), ()),
+        ("ann-2", (), ("new",)),
+        ("ann-3", (), ("looker",)),
+    ]
+    assert {(each.kind, each.model, each.to_segment) for each in moves(world)} == {("rules", "", "")}
+    world.clock += 2 * 86_400
+    tell(world, deed(8, "view", at=world.clock - toy.NOW))
+    (told,) = moves(world)[4:]
+    assert (told.rules_entered, told.reason) == (("new",), "view: rules alone"), "time made it true"
+
+
+def test_a_move_to_another_segment_says_which_rules_changed_with_it(known: World) -> None:
+    (known.settings.folder / "rules.toml").write_text(
+        f'[fills]\nname = "is known to fill carts"\nwhen = "segment = \'{CARTS}\'"\n'
+    )
+    known.clock += 2
+    story(known)
+    assert [(each.to_segment, each.rules_entered) for each in moves(known)] == [
+        (LOOKS, ()),
+        (CARTS, ("fills",)),
+    ]

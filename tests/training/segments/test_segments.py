@@ -22,6 +22,7 @@ from tailorbird.cli import tailorbird
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event, user_key
 from tailorbird.segments.model import SegmentModel
+from tailorbird.segments.rules import NO_SEGMENT_RULES, SegmentRules, rules_of
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from training.segments.assign import AssignedPeople
@@ -169,6 +170,22 @@ def test_everybody_is_told_as_the_live_path_tells_them_and_only_news_is_looked_a
         assert (live.key, live.evidence) == pytest.approx(
             (told.loc[state.user_key, "segment"], told.loc[state.user_key, "evidence"])
         ) or live.key == told.loc[state.user_key, "segment"]
+
+
+def test_the_file_says_which_rules_hold_of_whom_as_time_passes(shop: Settings) -> None:
+    model, version = champion(shop)
+    everybody = AssignedPeople(shop)
+    everybody.update(model, version)
+    rules = rules_of({"away": {"name": "away", "when": "days_since_visit > 14"}}, where="rules.toml")
+
+    def held(of: SegmentRules, *, day: float) -> tuple[int, int]:
+        done = everybody.update(model, version, rules=of, now=START + day * DAY)
+        return done.looked, sum(map(len, pq.read_table(everybody.file)["rules"].to_pylist()))
+
+    assert held(rules, day=10) == (80, 0)
+    assert held(rules, day=30) == (80, 80), "nobody did anything, and everybody is in it"
+    assert held(NO_SEGMENT_RULES, day=30) == (80, 0), "those of before are taken out once"
+    assert held(NO_SEGMENT_RULES, day=30) == (0, 0)
 
 
 def test_an_interrupted_run_is_gone_on_with(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
