@@ -55,6 +55,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "tailorbird.exposures.command:exposures",
         "Prove what was shown: features of answers, computed again.",
     ),
+    "experiment": (
+        "tailorbird.experiments.command:experiment",
+        "Say whether B is better than A, and how sure one may be.",
+    ),
     "mlflow": ("registry.commands:mlflow_pages", "Open the MLflow pages of this workspace."),
     "bench": ("serving.bench.command:bench", "Measure speed: requests per second, latencies, ratios."),
     "doctor": (
