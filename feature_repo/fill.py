@@ -49,7 +49,7 @@ def fill(
         profiles = ReplayProfiles(timelines, facts, length=settings.history_length)
         names = [
             *timelines.names,
-            *(key for key in timelines.links.people() if key not in timelines.place_of),
+            *(key for key in timelines.links.everybody() if key not in timelines.place_of),
         ]
         for start in range(0, len(names), ROWS_AT_ONCE):
             keys = [str(name) for name in names[start : start + ROWS_AT_ONCE]]

@@ -6,6 +6,7 @@ from pathlib import Path
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.valence import AGAINST, PRESENCE
 from tailorbird.features.facts import BUCKETS
+from tailorbird.features.handovers import MOST_HANDOVERS
 from tailorbird.features.keysets import KEPT_KEYS
 from tailorbird.features.links import MOST_LINKS
 from tailorbird.features.records import MEANING, RECORD
@@ -55,7 +56,7 @@ def layout_digest(settings: Settings) -> str:
         sorted(USER_HALF_LIVES.items()),
         sorted(ITEM_HALF_LIVES.items()),
         AFFINITY_HALF_LIFE_S,
-        (BUCKETS, KEPT_KEYS, MOST_LINKS, settings.history_length),
+        (BUCKETS, KEPT_KEYS, MOST_LINKS, MOST_HANDOVERS, settings.history_length),
         (sorted(PRESENCE.items()), AGAINST, settings.rating_scale),
         TABLE_VERSION,
     )

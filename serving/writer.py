@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from serving.lasting import LastingThread
 from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.events.devices import device_words
 from tailorbird.events.schema import Event
 from tailorbird.streams.stream import Announced, Entry, Stream, StreamAwayError, trouble_of
 
@@ -136,8 +137,9 @@ class GroupWriter:
         return jobs, ended
 
     def _commit(self, jobs: Sequence[_Job]) -> None:
+        events = [event for job in jobs for event in job.events]
         try:
-            appended = self._log.append([event for job in jobs for event in job.events])
+            appended = self._log.append([*events, *device_words(events)])
         except UsageError as error:
             if len(jobs) == 1:
                 jobs[0].done.set_exception(error)

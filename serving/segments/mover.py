@@ -19,7 +19,7 @@ from serving.writer import Written
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import MOVE, USER, Event
 from tailorbird.features.functions import NOBODY, Demographics
-from tailorbird.features.merge import merge_all
+from tailorbird.features.merge import whole_profile
 from tailorbird.features.state import UserState
 from tailorbird.features.table import PASSIVE_TYPES
 from tailorbird.segments.belonging import PromotedSegments, Segments
@@ -193,8 +193,7 @@ class Mover:
     def _whole(self, person: str, known: Mapping[str, tuple[UserState, UserState]], then: int) -> UserState:
         """The profile as an answer reads it: before (0) or after (1)."""
         own = known[person][then]
-        linked = own.links.keys
-        return merge_all([own, *(known[key][then] for key in linked)], length=self._length) if linked else own
+        return whole_profile(own, [known[key][then] for key in own.links.keys], length=self._length)
 
     def _append(self, moves: Sequence[Move]) -> None:
         """Store them; while the stream is away, try again for as long as they are news."""

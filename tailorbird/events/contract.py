@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tailorbird.events.schema import LINK_TYPES, MOVE
+from tailorbird.events.schema import LINK_TYPES, OWN_TYPES
 
 ITEM_TYPES = frozenset({"impression", "view", "click", "add_to_cart", "purchase", "rating", "like", "hide"})
 """Types that mean nothing without an item."""
@@ -93,7 +93,7 @@ def faults_of(
         and 0 < len(message_id) <= LONGEST_ID
         and type(kind) is str
         and _is_type(kind)
-        and kind != MOVE
+        and kind not in OWN_TYPES
         and (type(user_id) is str or type(anonymous_id) is str)
         and (kind not in LINK_TYPES or (type(user_id) is str and type(anonymous_id) is str))
         and (type(item_id) is str or (item_id is None and kind not in ITEM_TYPES))
@@ -143,8 +143,8 @@ def _faults_of_kind(event: Fields, catalog_ids: Collection[str] | None) -> list[
         return [Fault("type", "missing type", has_value=False)]
     if not isinstance(event.type, str) or not _is_type(event.type):
         return [Fault("type", "bad type", event.type)]
-    if event.type == MOVE:
-        return [Fault("type", f"{MOVE} is written by the platform", has_value=False)]
+    if event.type in OWN_TYPES:
+        return [Fault("type", f"{event.type} is written by the platform", has_value=False)]
     if event.type in LINK_TYPES and (event.user_id is None or event.anonymous_id is None):
         return [Fault("type", f"{event.type} needs user_id and anonymous_id", has_value=False)]
     if event.item_id is None:

@@ -19,6 +19,8 @@ EVENT_TYPES: tuple[str, ...] = (
     "hide",
     "identify",
     "unlink",
+    "logout",
+    "device_login",
     "segment_move",
 )
 """The types we know; any other lower-case name is a custom type."""
@@ -26,9 +28,15 @@ EVENT_TYPES: tuple[str, ...] = (
 IDENTIFY, UNLINK = "identify", "unlink"
 LINK_TYPES = frozenset({IDENTIFY, UNLINK})
 """What joins an anonymous id to a user, and parts them again; such an event names both and belongs to the user."""
+LOGOUT, DEVICE_LOGIN = "logout", "device_login"
+DEVICE_TYPES = frozenset({LOGOUT, DEVICE_LOGIN})
+"""What hands an anonymous id over: from a logout on it is nobody's until the next login. The platform writes ``device_login``
+beside each ``identify`` (events.devices), under the anonymous id alone."""
 MOVE = "segment_move"
-"""What the platform itself says of a person: another segment, rules entered and left. Nobody else may write one."""
-BESIDE_TYPES = LINK_TYPES | {MOVE}
+"""What the platform itself says of a person: another segment, rules entered and left."""
+OWN_TYPES = frozenset({MOVE, DEVICE_LOGIN})
+"""What only the platform writes: no door takes one."""
+BESIDE_TYPES = LINK_TYPES | DEVICE_TYPES | {MOVE}
 """Types that are about a person and no behaviour of theirs: no profile, counter or training set counts them."""
 
 SCHEMA = pa.schema(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tailorbird.events.schema import MOVE, Event
 from tailorbird.features.facts import ItemFacts
-from tailorbird.features.merge import merge_all
+from tailorbird.features.merge import whole_profile
 from tailorbird.features.state import UserState
 
 DOUBTFUL = 32
@@ -69,4 +69,4 @@ def joined_parts(parts: Parts, user_key: str, *, history_length: int) -> UserSta
     """One profile of the person's own part and those that are linked to it, as an answer reads it."""
     own = parts.get(user_key, UserState.empty(user_key))
     linked = [parts[key] for key in own.links.keys if key in parts]
-    return merge_all([own, *linked], length=history_length) if linked else own
+    return whole_profile(own, linked, length=history_length)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tailorbird.features.sums import HIDE, TYPE_PRESENCE
+
 KEPT_KEYS = 20_000
 """Keys of one set at most."""
 
@@ -114,3 +116,11 @@ def bounded(found: KeySet, limit: int = KEPT_KEYS) -> KeySet:
         return found
     newest = np.sort(np.lexsort((found.keys, found.days))[-limit:])
     return KeySet(found.keys[newest], found.days[newest])
+
+
+def lasting_sets(packed: np.ndarray) -> tuple[KeySet, KeySet]:
+    """The items that RECORDs ``packed`` (n,) say were met, and those they say were hidden."""
+    named = packed["item"] != 0
+    met, hides = named & (TYPE_PRESENCE[packed["type"]] > 0), named & (packed["type"] == HIDE)
+    keys, times = packed["item"], packed["time"]
+    return KeySet.of(keys[met], times[met]), KeySet.of(keys[hides], times[hides])

@@ -1,4 +1,4 @@
-"""Links: which anonymous keys belong to a person, as ``identify`` and ``unlink`` events say; they can be taken back."""
+"""Links: which anonymous keys belong to a person, as ``identify`` and ``unlink`` say, and whose turn it was on a device."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,8 @@ import pandas as pd
 
 from tailorbird.catalog.keys import stable_key, stable_keys
 from tailorbird.errors import TailorbirdError
-from tailorbird.events.schema import IDENTIFY, LINK_TYPES, Event, user_key
+from tailorbird.events.schema import DEVICE_LOGIN, DEVICE_TYPES, IDENTIFY, LINK_TYPES, Event, user_key
+from tailorbird.features.handovers import NO_HANDOVERS, NOBODY, Handover, Handovers, user_in
 from tailorbird.features.records import frame_microseconds, microseconds
 
 MOST_LINKS = 64
@@ -29,24 +30,29 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True)
 class Links:
-    """The newest word on each anonymous id of one person.
+    """Of a user's key the newest word on each anonymous id; of an anonymous key who logged in and out under it.
 
-    Only the newest counts, by (time, message): order, batches and repetition do not matter, twice is once.
+    Of words on a link only the newest counts, by (time, message): order, batches and repetition do not matter, twice is once.
     """
 
     newest: Mapping[str, Link] = field(default_factory=dict)
+    handovers: Handovers = NO_HANDOVERS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "newest", MappingProxyType(dict(sorted(self.newest.items()))))
 
     def __bool__(self) -> bool:
-        return bool(self.newest)
+        return bool(self.newest) or bool(self.handovers)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Links) and dict(self.newest) == dict(other.newest)
+        return (
+            isinstance(other, Links)
+            and dict(self.newest) == dict(other.newest)
+            and self.handovers == other.handovers
+        )
 
     def __hash__(self) -> int:
-        return hash(tuple(self.newest.items()))
+        return hash((tuple(self.newest.items()), self.handovers))
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -59,11 +65,11 @@ class Links:
 
     @property
     def digest(self) -> str:
-        """Changes with every word on any id."""
+        """Changes with every word."""
         return hashlib.blake2b(self.to_bytes(), digest_size=6).hexdigest() if self else ""
 
     def joined(self, other: "Links") -> "Links":
-        """The newest of both on each id."""
+        """The newest of both on each id, and the handovers of both."""
         if not other or other is self:
             return self
         newest = dict(self.newest)
@@ -73,50 +79,69 @@ class Links:
         if len(newest) > MOST_LINKS:
             kept = sorted(newest, key=lambda each: (newest[each], each))[-MOST_LINKS:]
             newest = {each: newest[each] for each in kept}
-        return Links(newest)
+        return Links(newest, self.handovers.joined(other.handovers))
 
     def to_bytes(self) -> bytes:
         """For the stored row."""
-        return orjson.dumps({each: list(link) for each, link in self.newest.items()}) if self else _NOBODY
+        if not self:
+            return _NOBODY
+        said: dict[str, object] = {each: list(link) for each, link in self.newest.items()}
+        if self.handovers:  # of an anonymous key, which is linked to nobody
+            said[_DEVICE] = self.handovers.to_json()
+        return orjson.dumps(said)
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> "Links":
         """Read what :meth:`to_bytes` wrote. Raises ValueError where it is damaged."""
         if stored == _NOBODY:
             return NO_LINKS
-        return cls({each: Link(*link) for each, link in orjson.loads(stored).items()})
+        said = orjson.loads(stored)
+        device = said.pop(_DEVICE, None)
+        handovers = NO_HANDOVERS if device is None else Handovers.from_json(device)
+        return cls({each: Link(*link) for each, link in said.items()}, handovers)
 
     @classmethod
     def of(cls, events: Sequence[Event]) -> "Links":
-        """What link events of one person say. One that names no user or no anonymous id says nothing."""
+        """What events of one key say. A link that names no user or no anonymous id says nothing, nor a logout of a user's key."""
         links = NO_LINKS
         for event in events:
+            at, message = microseconds(event.event_time), stable_key(event.message_id)
             if event.type in LINK_TYPES and event.user_id and event.anonymous_id:
-                at, message = microseconds(event.event_time), stable_key(event.message_id)
-                link = Link(at, message, event.type == IDENTIFY)
-                links = links.joined(cls({event.anonymous_id: link}))
+                links = links.joined(cls({event.anonymous_id: Link(at, message, event.type == IDENTIFY)}))
+            elif event.type in DEVICE_TYPES and not event.user_id:
+                links = links.joined(_handover(at, message, event.type, event.context))
         return links
+
+
+def _handover(time: int, message: int, kind: str, context: object) -> Links:
+    user = user_in(context) if kind == DEVICE_LOGIN else NOBODY
+    return Links(handovers=Handovers.of([Handover(time, message, user)]))
 
 
 NO_LINKS = Links()
 _NOBODY = b"{}"  # Feast reads empty bytes as missing
+_DEVICE = ""  # no anonymous id is empty
 
 
 class LinkTimelines:
-    """Who was linked to whom at any instant, from a log's frame (columns of SCHEMA and ``user_key``)."""
+    """Who was linked to whom, and whose turn it was on which device, at any instant.
+
+    Made of a log's frame (columns of SCHEMA and ``user_key``).
+    """
 
     def __init__(self, events: pd.DataFrame) -> None:
-        self._by_user: dict[str, list[tuple[int, str, Link]]] = {}
-        said = events[events["type"].isin(LINK_TYPES)]
+        self._by_key: dict[str, list[tuple[int, int, Links]]] = {}
+        said = events[events["type"].isin(LINK_TYPES | DEVICE_TYPES)]
         if not len(said):
             return
-        missing = {"user_id", "anonymous_id"} - set(said.columns)
+        missing = {"user_id", "anonymous_id", "context"} - set(said.columns)
         if missing:
             raise TailorbirdError(
                 f"link events without the columns {', '.join(sorted(missing))}",
                 remedy="read the whole event schema",
             )
-        said = said[said["user_id"].notna() & said["anonymous_id"].notna()]
+        linking = said["type"].isin(LINK_TYPES)
+        said = said[said["anonymous_id"].notna() & (said["user_id"].notna() == linking)]
         times, messages = frame_microseconds(said["event_time"]), stable_keys(said["message_id"])
         rows = zip(
             said["user_key"],
@@ -125,23 +150,27 @@ class LinkTimelines:
             times.tolist(),
             messages.tolist(),
             said["type"],
+            said["context"],
             strict=True,
         )
-        for person, anonymous_id, received, time, message, kind in rows:
-            word = received, str(anonymous_id), Link(time, message, kind == IDENTIFY)
-            self._by_user.setdefault(str(person), []).append(word)
+        for key, anonymous_id, received, time, message, kind, context in rows:
+            if kind in LINK_TYPES:
+                word = Links({str(anonymous_id): Link(time, message, kind == IDENTIFY)})
+            else:
+                word = _handover(time, message, kind, context)
+            self._by_key.setdefault(str(key), []).append((received, time, word))
 
     def __bool__(self) -> bool:
-        return bool(self._by_user)
+        return bool(self._by_key)
 
-    def at(self, person: str, instant: int) -> Links:
-        """What had been said of a person strictly before ``instant`` (epoch microseconds), and received by it."""
+    def at(self, key: str, instant: int) -> Links:
+        """What had been said under a key strictly before ``instant`` (epoch microseconds), and received by it."""
         links = NO_LINKS
-        for received, anonymous_id, link in self._by_user.get(person, ()):
-            if link.time < instant and received <= instant:
-                links = links.joined(Links({anonymous_id: link}))
+        for received, time, word in self._by_key.get(key, ()):
+            if time < instant and received <= instant:
+                links = links.joined(word)
         return links
 
-    def people(self) -> np.ndarray:
-        """(p,) the keys of everybody who was ever linked."""
-        return np.array(list(self._by_user), object)
+    def everybody(self) -> np.ndarray:
+        """(p,) the keys of everybody who was ever linked, and of every device that was handed over."""
+        return np.array(list(self._by_key), object)

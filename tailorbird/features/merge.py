@@ -7,6 +7,7 @@ from functools import reduce
 import numpy as np
 
 from tailorbird.features.records import MICROSECONDS
+from tailorbird.features.shares import own_turn, share_of
 from tailorbird.features.state import UserState
 from tailorbird.features.sums import AFFINITY_RATE, USER_RATES
 from tailorbird.features.table import HISTORY_LENGTH
@@ -26,7 +27,14 @@ def merge_states(a: UserState, b: UserState, *, length: int = HISTORY_LENGTH) ->
     key = max(a.user_key, b.user_key)
     links, applied = a.links.joined(b.links), a.applied.joined(b.applied)
     if not a.total or not b.total:
-        return replace(a if a.total else b, user_key=key, links=links, applied=applied)
+        return replace(
+            a if a.total else b,
+            user_key=key,
+            links=links,
+            applied=applied,
+            had_set=a.had_set.joined(b.had_set),
+            hidden_set=a.hidden_set.joined(b.hidden_set),
+        )
     last_seen = max(a.last_seen, b.last_seen)
     earlier, later = (_at(state, last_seen) for state in sorted((a, b), key=lambda each: each.user_key))
     affinity_keys, affinity = _added(earlier, later)
@@ -56,21 +64,26 @@ def merge_all(states: Sequence[UserState], *, length: int = HISTORY_LENGTH) -> U
     return reduce(lambda left, right: merge_states(left, right, length=length), parts)
 
 
+def whole_profile(own: UserState, linked: Sequence[UserState], *, length: int = HISTORY_LENGTH) -> UserState:
+    """A person's profile as an answer reads it: their own, joined with what is theirs of the devices linked to them.
+
+    Of a device by itself it is what was done since it was last handed over.
+    """
+    if not linked:
+        return own_turn(own)
+    return merge_all([own, *(share_of(device, own.user_key) for device in linked)], length=length)
+
+
 def with_linked(
     states: Sequence[UserState], fetch: Fetch, *, length: int = HISTORY_LENGTH
 ) -> list[UserState]:
-    """Join to each profile those of the anonymous keys linked to it; asks ``fetch`` once, and only if there are any."""
+    """:func:`whole_profile` of each; asks ``fetch`` for the linked keys once, and only if there are any."""
     wanted = [(place, key) for place, state in enumerate(states) for key in state.links.keys]
-    if not wanted:
-        return list(states)
     parts: dict[int, list[UserState]] = {}
-    found = fetch([place for place, _ in wanted], [key for _, key in wanted])
+    found = fetch([place for place, _ in wanted], [key for _, key in wanted]) if wanted else []
     for (place, _), part in zip(wanted, found, strict=True):
         parts.setdefault(place, []).append(part)
-    return [
-        merge_all([state, *parts[place]], length=length) if place in parts else state
-        for place, state in enumerate(states)
-    ]
+    return [whole_profile(state, parts.get(place, ()), length=length) for place, state in enumerate(states)]
 
 
 def _at(state: UserState, reference: int) -> UserState:

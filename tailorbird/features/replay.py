@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.events.schema import LINK_TYPES
+from tailorbird.events.schema import DEVICE_TYPES, LINK_TYPES
 from tailorbird.events.valence import FIVE_STARS, RatingScale
 from tailorbird.features.adding import add_records
 from tailorbird.features.facts import ItemFacts
-from tailorbird.features.keysets import NOTHING, KeySet
+from tailorbird.features.keysets import NOTHING, lasting_sets
 from tailorbird.features.links import NO_LINKS, LinkTimelines
 from tailorbird.features.merge import with_linked
 from tailorbird.features.records import MICROSECONDS, Records, behaviour, records_of, records_of_frame
 from tailorbird.features.state import UserState
-from tailorbird.features.sums import HIDE, TYPE_PRESENCE, USER_SUMS
+from tailorbird.features.sums import USER_SUMS
 from tailorbird.features.table import HISTORY_LENGTH
 from tailorbird.streams.position import BEGINNING
 
@@ -48,7 +48,7 @@ class Timelines:
         parts, codes = [records_of([], facts)], [np.zeros(0, np.int64)]
         said: list[pd.DataFrame] = []
         for whole in frames:
-            said.append(whole[whole["type"].isin(LINK_TYPES)])
+            said.append(whole[whole["type"].isin(LINK_TYPES | DEVICE_TYPES)])
             frame = behaviour(whole)
             local, names = pd.factorize(frame["user_key"])
             known = np.array([code_of.setdefault(str(name), len(code_of)) for name in names], np.int64)
@@ -160,7 +160,7 @@ def roll(
             reference=reference,
             items=facts.buckets,
         )
-        met, hides = _lasting_sets(packed[at:count])
+        met, hides = lasting_sets(packed[at:count])
         had, hidden = had.joined(met), hidden.joined(hides)
         at = count
         if count == 0:
@@ -181,11 +181,3 @@ def roll(
             total=count,
             applied=BEGINNING,
         )
-
-
-def _lasting_sets(packed: np.ndarray) -> tuple[KeySet, KeySet]:
-    """The items that RECORDs ``packed`` (n,) say were met, and those they say were hidden."""
-    named = packed["item"] != 0
-    met, hides = named & (TYPE_PRESENCE[packed["type"]] > 0), named & (packed["type"] == HIDE)
-    keys, times = packed["item"], packed["time"]
-    return KeySet.of(keys[met], times[met]), KeySet.of(keys[hides], times[hides])

@@ -7,12 +7,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.patches import patched_items, patched_users, write_patched, write_patched_users
 from tailorbird.catalog.store import writing_tables
 from tailorbird.events.anomalies import Anomaly
-from tailorbird.events.rows import table_of_frame
+from tailorbird.events.devices import device_words
+from tailorbird.events.rows import EVENTS, table_of_frame
+from tailorbird.events.schema import IDENTIFY, LOGOUT, Event
 from tailorbird.events.validation import Validated, validate
 from tailorbird.ingest.mapping import Mapping
 from tailorbird.ingest.quarantine import parted_table, source_quarantine, write_quarantine
@@ -111,7 +115,9 @@ def _ingest(
     files = write_quarantine([events_out, bad_items, bad_users], folder=settings.quarantine_folder, now=now)
     on_stage("store", len(validated.accepted))
     with open_events(settings) as stream:
-        appended = stream.append_table(table_of_frame(validated.accepted), on_rows=on_rows)
+        table = table_of_frame(validated.accepted)
+        appended = stream.append_table(table, on_rows=on_rows)
+        stream.append(device_words(_of_devices(table)))
         on_stage("compact", 0)
         compact_stream(stream)
         position = stream.end()
@@ -138,6 +144,11 @@ def _ingest(
         quarantine_files=[str(file) for file in files],
         position=position.to_text(),
     )
+
+
+def _of_devices(table: pa.Table) -> list[Event]:
+    said = table.filter(pc.is_in(table["type"], pa.array([IDENTIFY, LOGOUT])))
+    return [EVENTS.from_row(row) for row in EVENTS.rows_of_table(said)]
 
 
 def fingerprint(files: list[Path], mapping: Mapping) -> str:

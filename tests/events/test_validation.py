@@ -67,6 +67,7 @@ def test_good_rows_pass_with_the_schemas_types() -> None:
         ("type", "Click!", "bad type: 'Click!'"),
         ("type", None, "missing type"),
         ("type", "segment_move", "segment_move is written by the platform"),
+        ("type", "device_login", "device_login is written by the platform"),
         ("user_id", None, "missing user_id and anonymous_id"),
         ("user_id", 12.5, "wrong type: user_id 12.5"),
         ("item_id", "no-such-item", "unknown item: 'no-such-item'"),

@@ -1,6 +1,7 @@
 """A small shop with a known answer, and a random week of it with sessions, late arrivals and all event types."""
 
 import numpy as np
+import orjson
 import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog
@@ -50,6 +51,7 @@ def frame(events: list[Event]) -> pd.DataFrame:
             "received_time": pd.to_datetime(
                 [round(e.received_time * 1e6) for e in events], unit="us", utc=True
             ),
+            "context": [orjson.dumps(e.context).decode() if e.context else None for e in events],
             "user_key": [e.user_key for e in events],
             "offset": np.arange(1, len(events) + 1),
         }

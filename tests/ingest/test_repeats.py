@@ -59,3 +59,20 @@ def test_rows_that_two_files_share_are_stored_once_whatever_else_is_broken(
     assert [(each["stored"], each["already_stored"]) for each in reports] == [(199, 0), (0, 199)]
     assert [each["quarantined"] for each in reports] == [1, 1]
     assert len(read_log(load_settings(home=home, workspace="test"))) == 199
+
+
+def test_logins_of_a_file_divide_their_devices_once(home: Path) -> None:
+    """The word under the device is written beside each, however often the file comes in."""
+    header = "type,user_id,anonymous_id,item_id,event_time\n"
+    rows = (
+        "click,,a7,i1,2024-05-01T10:00:00Z\n"
+        "identify,ann,a7,,2024-05-01T10:01:00Z\n"
+        "identify,bob,a7,,2024-05-01T10:02:00Z\n"
+        "logout,bob,a7,,2024-05-01T10:03:00Z\n"
+    )
+    assert run(home, header + rows)["stored"] == 4
+    run(home, header + rows + "click,u1,,i2,2024-05-01T10:00:00Z\n")
+    log = read_log(load_settings())
+    words = log[log["user_id"].isna() & (log["type"] != "click")].sort_values("event_time")
+    assert words["type"].tolist() == ["device_login", "device_login", "logout"]
+    assert set(words["user_key"]) == {"anon:a7"}

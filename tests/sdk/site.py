@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import uvicorn
 
+from tailorbird.events.devices import device_words
 from tailorbird.events.schema import Event
 from tests.serving.world import World
 
@@ -68,9 +69,12 @@ class Site:
         return [event["messageId"] for path, body in self.asked if path == EVENTS for event in body["batch"]]
 
     def events(self) -> list[Event]:
-        """All that was stored, by when it happened."""
+        """All that was told and stored, by when it happened; not what the platform wrote beside it."""
         found = [entry.record for entry in self.world.log.read(self.world.before).entries]
-        return sorted(found, key=lambda event: event.event_time)
+        own = {word.message_id for word in device_words(found)}
+        return sorted(
+            (event for event in found if event.message_id not in own), key=lambda event: event.event_time
+        )
 
     def wait_for(self, count: int, kind: str = "", *, seconds: float = 20) -> list[Event]:
         """The events, those of one type if it is named, once there are so many; fails with what there is."""

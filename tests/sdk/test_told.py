@@ -131,10 +131,11 @@ def test_a_login_joins_and_a_logout_renews(site: Site, page: Page) -> None:
             tailorbird.identify("bob"); tailorbird.identify("cleo");
         }"""
     )
-    first, ann, of_ann, nobody, bob, cleo = site.wait_for(6)
-    assert kinds([ann, of_ann, nobody, bob, cleo]) == ["identify", "view", "view", "identify", "identify"]
-    assert (first.user_id, ann.user_id, of_ann.user_id, nobody.user_id) == (None, "ann", "ann", None)
-    assert first.anonymous_id == ann.anonymous_id == of_ann.anonymous_id
+    first, ann, of_ann, out, nobody, bob, cleo = site.wait_for(7)
+    told = ["identify", "view", "logout", "view", "identify", "identify"]
+    assert kinds([ann, of_ann, out, nobody, bob, cleo]) == told
+    assert [each.user_id for each in (first, ann, of_ann, out, nobody)] == [None, "ann", "ann", "ann", None]
+    assert first.anonymous_id == ann.anonymous_id == of_ann.anonymous_id == out.anonymous_id
     assert nobody.anonymous_id == bob.anonymous_id
     assert len({event.anonymous_id for event in (ann, bob, cleo)}) == 3
 

@@ -18,7 +18,7 @@ from tailorbird.evaluation.cases import Cases
 from tailorbird.evaluation.protocols import Protocol, global_time_split
 from tailorbird.events.columns import COLUMNS, EventColumns
 from tailorbird.events.interactions import Interactions
-from tailorbird.events.schema import MOVE
+from tailorbird.events.schema import OWN_TYPES
 from tailorbird.events.valence import FIVE_STARS, RatingScale, Taste, presences, strengths
 from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
 from tailorbird.settings import Settings
@@ -27,6 +27,7 @@ from tailorbird.streams.scan import scan
 
 LEAST_EVENTS = 50
 """Fewer events than this cannot be divided into a training and a test part that mean anything."""
+_OWN = pa.array(sorted(OWN_TYPES))
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def read_events(settings: Settings, *, through: Position | None = None) -> tuple
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in scan(settings, columns=[*COLUMNS, "context"], through=through):
-            batch = batch.filter(pc.not_equal(batch["type"], MOVE))
+            batch = batch.filter(pc.invert(pc.is_in(batch["type"], _OWN)))
             spoken = batch.select(["user_key", "event_time", "context"]).filter(pc.is_valid(batch["context"]))
             if len(spoken):
                 contexts.append(PastContexts.of(spoken.to_pandas()))

@@ -44,7 +44,7 @@ export interface Tailorbird {
   purchase(items: string | ({ itemId: string } & About)[], about?: About & { orderId?: string }): void;
   /** A login: what was done under the anonymous id belongs to the user. Again the same is nothing new. */
   identify(userId: string): void;
-  /** The device is somebody else's from now on. */
+  /** The device is nobody's from now on: it gets another anonymous id, and what follows belongs to the next login. */
   logout(): void;
   /** Ask; null where nobody answers in time, or before consent. */
   recommend(question?: Question, withoutConsent?: boolean): Promise<Answer | null>;
@@ -228,7 +228,10 @@ export const start = ({ endpoint = "", auto = true, ...options }: Options = {}):
     scan,
     identify,
     flush: queue.flush,
-    logout: safe(person.logout),
+    logout: safe(() => {
+      if (allowed()?.u) track("logout"); // under the ids of before
+      person.logout();
+    }),
     view: (itemId, about) => track("view", { ...about, itemId }),
     search: (query, properties) => track("search", { properties: { ...properties, query } }),
     addToCart: (itemId, about) => track("add_to_cart", { ...about, itemId }),

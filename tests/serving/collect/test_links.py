@@ -6,14 +6,17 @@ from concurrent.futures import Future
 
 import pytest
 
+from feature_repo.updater import rebuild_beside
 from serving.collect.links import LinkService
 from serving.collect.replica import Collect
 from serving.http.front import Request
 from serving.http.problems import ProblemError
 from serving.http.schemas import Linked
 from serving.recommend.merge import MergeRoutes, linked
+from tailorbird.catalog.keys import stable_key
 from tailorbird.errors import TailorbirdError
 from tailorbird.features.links import Links
+from tests.features.test_state import assert_same
 from tests.serving.collect.test_service import view
 
 MERGE = "/v1/users/ann/merge"
@@ -56,6 +59,41 @@ def test_a_withdrawal_counts_although_the_clock_was_set_back(world):
     world.clock -= 3_600
     world.call("DELETE", f"{MERGE}?anonymousId=a7")
     assert world.profile("user:ann").total == 0
+
+
+def on_the_device(world, message, kind, user=None, item=None):
+    told = {"messageId": message, "type": kind, "userId": user, "anonymousId": "a7", "itemId": item}
+    answer = world.post("/v1/events", {"batch": [told]}).json()
+    world.clock += 60
+    return answer
+
+
+def test_people_who_share_a_device_stay_apart(world):
+    """One never logs out; the log that live profiles are made of gives the same ones again."""
+    assert on_the_device(world, "m1", "view", item="i0")["accepted"] == 1
+    assert on_the_device(world, "in-ann", "identify", "ann") | {"tookMs": 0} == {
+        "accepted": 1,
+        "duplicates": 0,
+        "rejected": [],
+        "warnings": [],
+        "profileDelayed": False,
+        "tookMs": 0,
+    }
+    on_the_device(world, "m2", "view", item="i1")
+    on_the_device(world, "in-bob", "identify", "bob")
+    on_the_device(world, "m3", "view", item="i2")
+    on_the_device(world, "out", "logout", "bob")
+    on_the_device(world, "m4", "view", item="i3")
+    assert on_the_device(world, "in-bob", "identify", "bob")["duplicates"] == 1
+
+    def had(key):
+        return {name for name in ("i0", "i1", "i2", "i3") if stable_key(name) in world.profile(key).had}
+
+    assert (had("user:ann"), had("user:bob"), had("anon:a7")) == ({"i0", "i1"}, {"i2"}, {"i3"})
+    live = [world.profile(key) for key in ("user:ann", "user:bob", "anon:a7")]
+    rebuild_beside(world.settings, world.log)
+    for before in live:
+        assert_same(world.profile(before.user_key), before)
 
 
 def test_a_missing_anonymous_id_is_called_by_its_name(world):

@@ -35,7 +35,7 @@ export interface Tailorbird {
     }): void;
     /** A login: what was done under the anonymous id belongs to the user. Again the same is nothing new. */
     identify(userId: string): void;
-    /** The device is somebody else's from now on. */
+    /** The device is nobody's from now on: it gets another anonymous id, and what follows belongs to the next login. */
     logout(): void;
     /** Ask; null where nobody answers in time, or before consent. */
     recommend(question?: Question, withoutConsent?: boolean): Promise<Answer | null>;
