@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -57,9 +57,10 @@ class Following:
 
 @dataclass(frozen=True)
 class Platform:
-    """A running platform; ``address`` is its admin's."""
+    """A running platform; ``address`` is its admin's, ``key`` what is sent there."""
 
     address: str
+    key: str = field(default="", repr=False)
 
     def promote(self, version: str, order: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for a promotion; ``order`` is the body of POST /v1/models/{version}:promote."""
@@ -93,9 +94,10 @@ class Platform:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, timeout: float
     ) -> dict[str, Any]:
         raw = None if body is None else json.dumps(body).encode()
+        headers = {"content-type": "application/json", **({"x-api-key": self.key} if self.key else {})}
         try:
             with closing(HTTPConnection(urlsplit(self.address).netloc, timeout=timeout)) as connection:
-                connection.request(method, path, body=raw, headers={"content-type": "application/json"})
+                connection.request(method, path, body=raw, headers=headers)
                 response = connection.getresponse()
                 return _answer(response)
         except (OSError, HTTPException) as error:
@@ -109,7 +111,7 @@ def running_platform(settings: Settings) -> Platform | None:
     """The platform that serves this workspace on this machine; None where none does, or its admin stays silent."""
     try:
         record = json.loads((settings.folder / RECORD).read_text("utf-8"))
-        pid, platform = int(record["pid"]), Platform(str(record["admin"]))
+        pid, platform = int(record["pid"]), Platform(str(record["admin"]), settings.api_key)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     deadline = time.monotonic() + FIND_SECONDS

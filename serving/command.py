@@ -13,6 +13,7 @@ import psutil
 
 from serving.admin.listener import LOOPBACK, free_port
 from serving.cluster import Started, end_leftovers, ray_cluster, require_free_port
+from tailorbird.access.doors import require_doors
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.terminal import emit, say
 from tailorbird.settings import Settings, load_settings
@@ -41,6 +42,7 @@ def serve(
         curl -s localhost:8000/v1/recommendations -H 'content-type: application/json' -d '{"userId": "u1"}'
     """
     settings = load_settings(workspace=workspace, host=host, port=port, replicas=replicas)
+    doors = require_doors(settings)
     prepare(settings)
     if _serves_already(settings):
         say(f"workspace {settings.workspace!r} is already served at {base_url(settings)}")
@@ -52,6 +54,7 @@ def serve(
     with running(settings) as started:
         emit(addresses(settings), as_json=as_json)
         say(f"serving; logs are in {started.folder / 'ray' / 'session_latest' / 'logs' / 'serve'}")
+        say(doors)
         say("Ctrl-C stops everything.")
         try:
             _watch(settings)

@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "promote": ("registry.commands:promote", "Move an alias to a version that passes the gates."),
     "rollback": ("registry.commands:rollback", "Return an alias to the version it had before."),
     "decisions": ("registry.commands:decisions", "List who moved which alias, when and why."),
+    "keys": ("tailorbird.access.command:keys", "Make, list, rotate and revoke the keys that callers need."),
     "serve": ("serving.command:serve", "Answer HTTP requests with the champion."),
     "triggers": (
         "serving.triggers.command:triggers",

@@ -10,13 +10,11 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailorbird.errors import UsageError
-from tailorbird.plumbing.addresses import without_secret
+from tailorbird.plumbing.addresses import is_origin, without_secret
 from tailorbird.plumbing.objects import SCHEMES as STORAGE
 from tailorbird.plumbing.objects import ObjectPath
 from tailorbird.plumbing.postgres import SCHEMES as POSTGRES
 from tailorbird.plumbing.postgres import is_postgres, sqlalchemy_address
-
-_is_origin = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?").fullmatch
 
 _is_loopback_origin = re.compile(r"http://(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d{1,5})?").fullmatch
 
@@ -50,6 +48,14 @@ class Settings(BaseSettings):
     ray_address: str = Field("", description="Ray cluster for tuning; empty means one on this machine.")
     host: str = Field("127.0.0.1", description="Address that serving binds to.")
     port: int = Field(8000, ge=1, le=65535, description="HTTP port of serving.")
+    keys: str = Field("", description="File of API keys; empty means `keys.json` in the workspace's folder.")
+    api_key: str = Field(
+        "", repr=False, description="Key that commands and the demo's shop send to the platform."
+    )
+    force_plain: bool = Field(
+        False,
+        description="Serve beyond this machine without TLS: something before the platform ends it.",
+    )
     cors_origins: str = Field(
         "",
         description="Origins of web pages that may call, separated by commas; empty means the platform's own, `*` any.",
@@ -117,7 +123,7 @@ class Settings(BaseSettings):
     def _known_origins(cls, listed: str) -> str:
         origins = [origin.strip() for origin in listed.split(",") if origin.strip()]
         for origin in origins:
-            if origin != "*" and not _is_origin(origin):
+            if origin != "*" and not is_origin(origin):
                 raise ValueError(
                     f"{origin!r} is no origin: scheme://host or scheme://host:port in lower case, without a path"
                 )
@@ -128,7 +134,7 @@ class Settings(BaseSettings):
     def _callable_origins(cls, listed: str) -> str:
         origins = [origin.strip().rstrip("/") for origin in listed.split(",") if origin.strip()]
         for origin in origins:
-            if not _is_origin(origin):
+            if not is_origin(origin):
                 raise ValueError(
                     f"{origin!r} is no origin: https://host or https://host:port in lower case, without a path"
                 )
@@ -177,6 +183,11 @@ class Settings(BaseSettings):
     def callable_origins(self) -> tuple[str, ...]:
         """Those of ``trigger_origins``, each by itself."""
         return tuple(self.trigger_origins.split(",")) if self.trigger_origins else ()
+
+    @property
+    def keys_file(self) -> Path:
+        """The API keys of this workspace."""
+        return Path(self.keys).expanduser().resolve() if self.keys else self.folder / "keys.json"
 
     @property
     def archive_folder(self) -> Path | ObjectPath:

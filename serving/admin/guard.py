@@ -1,11 +1,33 @@
-"""Who may call admin while there are no keys: programs of this machine, and no web page that one of its browsers shows."""
+"""Who may call admin: programs of this machine, and no web page that one of its browsers shows; with keys, who has a good one."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from serving.http.front import Asgi, Receive, Scope, Send
-from serving.http.problems import MEDIA_TYPE, ProblemError, too_large
+from fastapi import FastAPI
 
+from serving.http.access import (
+    ANY_KEY,
+    FOR_CATALOG,
+    FOR_EXPERIMENTS,
+    FOR_PRIVACY,
+    OPEN,
+    Access,
+    needs_of_pages,
+)
+from serving.http.front import Receive, Scope, Send
+from serving.http.problems import MEDIA_TYPE, ProblemError, too_large
+from tailorbird.access.gate import Needs
+
+KEY = "key"
+"""Under which name a request's state has the id of the caller's key."""
+PAGES: Mapping[str, Needs | None] = {"/health/live": OPEN, "/openapi.json": ANY_KEY}
+TAGS: Mapping[str, Needs | None] = {
+    "catalogue": FOR_CATALOG,
+    "people": FOR_PRIVACY,
+    "privacy": FOR_PRIVACY,
+    "experiments": FOR_EXPERIMENTS,
+}
+"""What opens the routes of a tag; the others are for `admin`."""
 NAMES = (b"127.0.0.1", b"localhost", b"[::1]")
 UPLOADS = ("/v1/items:upload", "/v1/users:upload")
 """Where whole files may be sent, as what they are."""
@@ -26,8 +48,16 @@ class LoopbackGuard:
     does not own, cannot leave out ``Origin``, and cannot send JSON without asking first, which is never granted.
     """
 
-    def __init__(self, app: Asgi, *, max_body_bytes: int, max_upload_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        *,
+        access: Access | None = None,
+        max_body_bytes: int,
+        max_upload_bytes: int = 0,
+    ) -> None:
         self._app, self._max_body_bytes, self._max_upload_bytes = app, max_body_bytes, max_upload_bytes
+        self._access, self._needs = access, needs_of_pages(app, by_path=PAGES, by_tag=TAGS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection (ASGI)."""
@@ -35,7 +65,11 @@ class LoopbackGuard:
             problem = self._problem(scope)
             if problem is not None:
                 body = problem.body()
-                headers = [(b"content-type", MEDIA_TYPE), (b"content-length", b"%d" % len(body))]
+                headers = [
+                    (b"content-type", MEDIA_TYPE),
+                    (b"content-length", b"%d" % len(body)),
+                    *((name.encode(), value.encode()) for name, value in problem.headers.items()),
+                ]
                 await send({"type": "http.response.start", "status": problem.status, "headers": headers})
                 await send({"type": "http.response.body", "body": body})
                 return
@@ -53,7 +87,16 @@ class LoopbackGuard:
                 "admin answers programs of this machine only",
                 remedy="call it as http://127.0.0.1:PORT from the machine itself, not from a web page",
             )
-        return self._problem_of_body(scope, headers)
+        return self._problem_of_key(scope) or self._problem_of_body(scope, headers)
+
+    def _problem_of_key(self, scope: Scope) -> ProblemError | None:
+        if self._access is None:
+            return None
+        try:
+            scope.setdefault("state", {})[KEY] = self._access.admit(scope, self._needs(scope))
+        except ProblemError as problem:
+            return problem
+        return None
 
     def _problem_of_body(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ProblemError | None:
         size = headers.get(b"content-length", b"")

@@ -32,6 +32,7 @@ class Admin:
         from serving.admin.moves import Moves
         from serving.admin.pages import Desk, build_admin
         from serving.admin.reach import RegistryReach
+        from serving.http.access import Access
         from serving.segments.live import LiveSegments
         from tailorbird.segments.rules_file import RulesFile
 
@@ -54,6 +55,7 @@ class Admin:
         )
         app = LoopbackGuard(
             build_admin(desk),
+            access=Access.of(self._settings),
             max_body_bytes=self._settings.max_body_bytes,
             max_upload_bytes=self._settings.max_upload_bytes,
         )

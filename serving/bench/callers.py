@@ -44,12 +44,18 @@ class Callers:
     """``count`` callers, each sending what ``ask(caller)`` gives as soon as the call before is answered."""
 
     def __init__(
-        self, base: str, *, count: int, ask: Callable[[int], Ask | None], pause_seconds: float = 0.0
+        self,
+        base: str,
+        *,
+        count: int,
+        ask: Callable[[int], Ask | None],
+        pause_seconds: float = 0.0,
+        key: str = "",
     ) -> None:
         where = urlsplit(base)
         self._host, self._port = str(where.hostname), int(where.port or 80)
         self._count, self._ask, self._pause = count, ask, pause_seconds
-        self._stop = threading.Event()
+        self._key, self._stop = key, threading.Event()
         self.calls: list[Call] = []
         self._thread = threading.Thread(target=lambda: asyncio.run(self._all()), name="callers", daemon=True)
 
@@ -71,7 +77,7 @@ class Callers:
         await asyncio.gather(*[self._one(caller) for caller in range(self._count)])
 
     async def _one(self, caller: int) -> None:
-        line = Line(self._host, self._port)
+        line = Line(self._host, self._port, key=self._key)
         while not self._stop.is_set():
             ask = self._ask(caller)
             if ask is None:
@@ -99,6 +105,7 @@ class Line:
 
     host: str
     port: int
+    key: str = ""
     told_later: bool = False
     """Whether the last answer said when to ask again."""
     _streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = field(default=None, init=False)
@@ -113,7 +120,7 @@ class Line:
         reader, writer = self._streams
         writer.write(
             f"{method} {path} HTTP/1.1\r\nhost: {self.host}:{self.port}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\n\r\n".encode()
+            f"content-length: {len(body)}\r\n{self._key_line}\r\n".encode()
             + body
         )
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -125,6 +132,10 @@ class Line:
         if b"\r\nconnection: close" in head:
             self.close()
         return int(head[9:12]), answer
+
+    @property
+    def _key_line(self) -> str:
+        return f"x-api-key: {self.key}\r\n" if self.key else ""
 
     @property
     def left(self) -> bool:

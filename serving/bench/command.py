@@ -16,6 +16,7 @@ from serving.bench.catalogue import catalogue
 from serving.bench.events import events
 from serving.bench.exposures import exposures
 from serving.bench.faults import faults
+from serving.bench.keys import keys
 from serving.bench.load import tool
 from serving.bench.machine import Steps, machine
 from serving.bench.machines import machines
@@ -59,6 +60,7 @@ bench.add_command(redis)
 bench.add_command(cache)
 bench.add_command(machines)
 bench.add_command(segments)
+bench.add_command(keys)
 
 
 @bench.command("serving")

@@ -23,6 +23,8 @@ from serving.bench.network import Machine, Network
 from serving.bench.tally import Tally, compare
 from serving.bench.world import make_world
 from serving.cluster import haproxy
+from tailorbird.access.changes import Wish, add_key
+from tailorbird.access.keys import ADMIN, COLLECT, RECOMMEND
 from tailorbird.catalog.store import bring_catalog
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.environment import s3_endpoint
@@ -101,6 +103,8 @@ def machines(out: Path, count: int, losses: int, seed: int, as_json: bool) -> No
                 settings, items=500, users=200, seed=seed, on_step=lambda name: step.update(description=name)
             )
             bring_catalog(settings)  # which makes it everybody's
+            # Who listens beyond loopback starts with keys alone; callers get theirs later, which machines hear of.
+            add_key(settings, Wish("operator", (ADMIN,)), now=time.time())
         network = stack.enter_context(
             Network(count, ports=engine_ports(settings), haproxy=haproxy(), folder=folder)
         )
@@ -145,6 +149,8 @@ class Platform:
                 "TAILORBIRD_REPLICAS": "1",
                 "TAILORBIRD_COLLECT_REPLICAS": "1",
                 "TAILORBIRD_ADMIN_REPLICAS": "1",
+                "TAILORBIRD_KEYS": str(self.settings.keys_file),
+                "TAILORBIRD_FORCE_PLAIN": "true",  # the network is one of this machine
             }
             command = [sys.executable, "-m", "tailorbird", "serve", "--workspace", self.settings.workspace]
             self.network.start(
@@ -184,13 +190,14 @@ def lose_under_load(
     on_loss: Callable[[], object] = lambda: None,
 ) -> Outcome:
     """Lose one machine after the other while people ask and act at ``base``; what they noticed."""
+    _, key = add_key(platform.settings, Wish("bench", (COLLECT, RECOMMEND)), now=time.time())
     tally = Tally(f"machines-{rng.randrange(10**9)}")
 
     def wish(caller: int) -> Ask:
         return Ask("/v1/recommendations", orjson.dumps({"userId": rng.choice(people), "numResults": 10}))
 
-    asking = Callers(base, count=CALLERS, ask=wish, pause_seconds=PAUSE_SECONDS)
-    acting = Callers(base, count=CALLERS, ask=tally.ask, pause_seconds=PAUSE_SECONDS)
+    asking = Callers(base, count=CALLERS, ask=wish, pause_seconds=PAUSE_SECONDS, key=key)
+    acting = Callers(base, count=CALLERS, ask=tally.ask, pause_seconds=PAUSE_SECONDS, key=key)
     at, whole = [], []
     with asking, acting:
         for _ in range(losses):

@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from serving.http.front import Front, Route
+from serving.http.access import Access
+from serving.http.front import Front
 from serving.lasting import dead, keep_for_good, refuse_dead
 from serving.loopback import keep_on_this_machine
 from tailorbird.settings import Settings
@@ -54,17 +55,18 @@ class Collect:
         )
         self._segments.start()
         self._mover.start(partial(self._writer.write, yielding=True))
+        self._access = Access.of(chosen)
         self._max_body_bytes, self._origins = chosen.max_body_bytes, chosen.allowed_origins
         keep_for_good()
 
     def __serve_build_asgi_app__(self) -> Front:
         """The HTTP edge, made in the replica once the parts above stand."""
+        from serving.collect.routes import collect_routes
+
         return Front(
-            [
-                Route("events", "POST", "/v1/events", self._service.collect),
-                Route("events_health", "GET", "/v1/events/health", self._service.health),
-            ],
+            collect_routes(self._service),
             rest=None,
+            access=self._access,
             max_body_bytes=self._max_body_bytes,
             origins=self._origins,
             on_shutdown=self.close,

@@ -11,7 +11,7 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 Headers = Sequence[tuple[bytes, bytes]]
 _PREFLIGHT: Headers = [
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
-    (b"access-control-allow-headers", b"content-type"),
+    (b"access-control-allow-headers", b"content-type, authorization, x-api-key"),
     (b"access-control-max-age", b"7200"),  # the most seconds that browsers believe
 ]
 _EXPOSED: Headers = [(b"access-control-expose-headers", b"retry-after")]

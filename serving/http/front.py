@@ -13,8 +13,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from serving import metrics
+from serving.http.access import ANY_KEY, FOR_ADMIN, Access
 from serving.http.cors import CrossOrigin, Headers
 from serving.http.problems import MEDIA_TYPE, ProblemError, method_not_allowed, not_found, too_large, too_slow
+from tailorbird.access.gate import Needs
 
 log = logging.getLogger("ray.serve.tailorbird")
 JSON = b"application/json"
@@ -32,12 +34,13 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a handler needs of an HTTP request. ``argument`` is the path's variable part."""
+    """What a handler needs of an HTTP request. ``argument`` is the path's variable part, ``key`` the id of the caller's key."""
 
     body: bytes = b""
     argument: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Headers = ()
+    key: str = ""
 
     def header(self, name: bytes) -> bytes:
         """The value of a header, whose name is given in lower case; empty where it is absent."""
@@ -59,13 +62,17 @@ Handler = Callable[[Request], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One path: ``prefix`` and ``suffix`` around an optional argument. ``name`` labels its metrics."""
+    """One path: ``prefix`` and ``suffix`` around an optional argument. ``name`` labels its metrics.
+
+    ``needs`` are the scopes of which one opens it; a route that says nothing is for operators.
+    """
 
     name: str
     method: str
     prefix: str
     handler: Handler
     suffix: str | None = None
+    needs: Needs | None = FOR_ADMIN
 
     def argument(self, path: str) -> str | None:
         """The variable part of ``path``, or None where it is not of this route."""
@@ -85,6 +92,8 @@ class Front:
         routes: list[Route],
         *,
         rest: Asgi | None,
+        access: Access | None = None,
+        rest_needs: Callable[[Scope], Needs | None] = lambda scope: FOR_ADMIN,
         max_body_bytes: int,
         body_seconds: float = BODY_SECONDS,
         origins: Sequence[str] = (),
@@ -92,7 +101,8 @@ class Front:
     ) -> None:
         self._exact = {(route.method, route.prefix): route for route in routes if route.suffix is None}
         self._routes = routes
-        self._rest = rest
+        self._rest, self._rest_needs = rest, rest_needs
+        self._access = access
         self._max_body_bytes, self._body_seconds = max_body_bytes, body_seconds
         self._cross_origin = CrossOrigin(origins)
         self._on_shutdown = on_shutdown
@@ -139,18 +149,25 @@ class Front:
 
     async def _other(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
         allowed = {route.method for route in self._routes if route.argument(path) is not None}
-        if not allowed and self._rest is not None:
-            await self._rest(scope, receive, send)
+        try:
+            if self._access is not None:
+                self._access.admit(scope, ANY_KEY if allowed else self._rest_needs(scope))
+            if allowed:
+                raise method_not_allowed(scope["method"], path, allowed)
+            if self._rest is None:
+                raise not_found(path)
+        except ProblemError as problem:
+            await _respond(send, _refused(problem))
             return
-        problem = method_not_allowed(scope["method"], path, allowed) if allowed else not_found(path)
-        await _respond(send, _refused(problem))
+        await self._rest(scope, receive, send)
 
     async def _answered(self, route: Route, argument: str, scope: Scope, receive: Receive) -> Answer:
         try:
+            key = "" if self._access is None else await self._admitted(self._access, route, scope, receive)
             body = b"" if route.method == "GET" else await self._body(scope, receive)
             raw_query = scope["query_string"]
             query = dict(parse_qsl(raw_query.decode("latin-1"), keep_blank_values=True)) if raw_query else {}
-            return await route.handler(Request(body, argument, query, scope["headers"]))
+            return await route.handler(Request(body, argument, query, scope["headers"], key))
         except ProblemError as problem:
             return _refused(problem)
         except Exception:
@@ -162,6 +179,16 @@ class Front:
                 remedy="try again; the operator finds the cause in the replica's log",
             )
             return _refused(failure)
+
+    async def _admitted(self, access: Access, route: Route, scope: Scope, receive: Receive) -> str:
+        try:
+            return access.admit(scope, route.needs)
+        except ProblemError:
+            if route.method != "GET":
+                await self._body(
+                    scope, receive
+                )  # so that the caller gets our answer and not a broken connection
+            raise
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         message = await receive()

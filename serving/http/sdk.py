@@ -5,6 +5,7 @@ import hashlib
 from http import HTTPStatus
 from pathlib import Path
 
+from serving.http.access import OPEN
 from serving.http.front import Answer, Request, Route
 
 FILE = Path(__file__).with_name("sdk.js")
@@ -56,6 +57,6 @@ def sdk_routes(file: Path = FILE) -> list[Route]:
         return Answer(content, HTTPStatus.OK, kept, MEDIA_TYPE)
 
     return [
-        Route("sdk", "GET", "/sdk.js", lead),
-        Route("sdk", "GET", "/sdk/", script, suffix=".js"),
+        Route("sdk", "GET", "/sdk.js", lead, needs=OPEN),
+        Route("sdk", "GET", "/sdk/", script, suffix=".js", needs=OPEN),
     ]

@@ -5,7 +5,7 @@ FastAPI sees them, with the same handlers.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 import orjson
@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from serving import metrics
+from serving.http.access import ANY_KEY, FOR_ADMIN, FOR_RECOMMEND, OPEN
 from serving.http.front import Answer, Request
 from serving.http.problems import MEDIA_TYPE, ProblemError, not_found
 from serving.http.schemas import (
@@ -36,6 +37,7 @@ from serving.recommend.merge import MergeRoutes
 from serving.recommend.service import RecommendService
 from serving.recommend.trace import TraceService
 from tailorbird import __version__
+from tailorbird.access.gate import Needs
 
 Described = dict[int | str, dict[str, Any]]
 PROBLEMS: Described = {
@@ -47,6 +49,14 @@ PROBLEMS: Described = {
         (422, "The request breaks the schema."),
     )
 }
+PAGES: Mapping[str, Needs | None] = {
+    "/health/live": OPEN,
+    "/health/ready": OPEN,
+    "/metrics": FOR_ADMIN,
+    "/openapi.json": ANY_KEY,
+    "/noop": FOR_RECOMMEND,
+}
+"""What opens the pages that only FastAPI answers."""
 AnonymousId = Annotated[str, Query(alias="anonymousId", min_length=1, max_length=256)]
 NumResults = Annotated[int, Query(alias="numResults", ge=1, le=MAX_RESULTS)]
 Name = Annotated[str, Path(min_length=1, max_length=256)]

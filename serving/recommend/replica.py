@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
-from serving.http.front import Front, Route
+from serving.http.access import Access
+from serving.http.front import Front
 from serving.lasting import dead, give_way_often, keep_for_good, refuse_dead
 from serving.loopback import keep_on_this_machine
 from tailorbird.plumbing.redis import RedisAddress
@@ -110,6 +111,7 @@ class Recommend:
             sample_share=chosen.exposure_sample,
             streams=(self._shown, self._happened),
             watched=(
+                lambda: self._access.trouble,
                 lambda: triggers.trouble,
                 lambda: segments.trouble,
                 lambda: rules.trouble,
@@ -124,6 +126,7 @@ class Recommend:
             demographics=builder.demographics,
             history_length=chosen.history_length,
         )
+        self._access = Access.of(chosen)
         self._noop, self._max_body_bytes, self._origins = noop, chosen.max_body_bytes, chosen.allowed_origins
         self._arms.start()
         self._segments.start()
@@ -132,23 +135,19 @@ class Recommend:
 
     def __serve_build_asgi_app__(self) -> Front:
         """The HTTP edge, made in the replica once the parts above stand."""
+        from serving.http.access import needs_of_pages
         from serving.http.sdk import sdk_routes
         from serving.recommend.merge import MergeRoutes
-        from serving.recommend.pages import build_pages
+        from serving.recommend.pages import PAGES, build_pages
+        from serving.recommend.routes import recommend_routes
 
         service, merge = self._service, MergeRoutes(_link_by_collect)
+        pages = build_pages(service, self._traces, merge=merge, noop=self._noop)
         return Front(
-            [
-                Route("recommend", "POST", "/v1/recommendations", service.recommend),
-                Route("trace", "GET", "/v1/recommendations/", self._traces.trace, suffix="/trace"),
-                Route("recommend", "GET", "/v1/recommendations/", service.recommend_user, suffix=""),
-                Route("rank", "POST", "/v1/rank", service.rank),
-                Route("similar", "GET", "/v1/items/", service.similar, suffix="/similar"),
-                Route("merge", "POST", "/v1/users/", merge.merge, suffix="/merge"),
-                Route("merge", "DELETE", "/v1/users/", merge.part, suffix="/merge"),
-                *sdk_routes(),
-            ],
-            rest=build_pages(service, self._traces, merge=merge, noop=self._noop),
+            [*recommend_routes(service, self._traces, merge), *sdk_routes()],
+            rest=pages,
+            access=self._access,
+            rest_needs=needs_of_pages(pages, by_path=PAGES, by_tag={}),
             max_body_bytes=self._max_body_bytes,
             origins=self._origins,
             on_shutdown=self.close,

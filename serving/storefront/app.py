@@ -29,7 +29,8 @@ def build_storefront(settings: Settings, *, platform: str) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with httpx.AsyncClient(timeout=PLATFORM_SECONDS) as line:
+        key = {"x-api-key": settings.api_key} if settings.api_key else {}
+        async with httpx.AsyncClient(timeout=PLATFORM_SECONDS, headers=key) as line:
             app.state.line = line
             yield
 

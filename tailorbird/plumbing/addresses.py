@@ -1,9 +1,11 @@
 """Addresses of engines: how they are shown and reached."""
 
+import ipaddress
 import re
 import socket
 
 HIDDEN = "***"
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
 
 
 def without_secret(address: str) -> str:
@@ -30,3 +32,16 @@ def reaches(host: str, port: int, *, seconds: float) -> str:
     except OSError as error:
         return str(error.strerror or error)
     return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is this machine's alone; no name but ``localhost`` is taken for one."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_origin(text: str) -> bool:
+    """Whether this is an origin as browsers write it: scheme and host in lower case, a port perhaps, and no path."""
+    return _ORIGIN.fullmatch(text) is not None

@@ -23,6 +23,7 @@ from serving.bench.faults import replicas_of
 from serving.bench.tally import Tally
 from serving.bench.world import make_world, promote_folder, register_folder
 from serving.cluster import free_ports
+from tailorbird.access.changes import Wish, add_key
 from tailorbird.features.functions import user_vector
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events, open_exposures
@@ -446,6 +447,32 @@ def test_a_killed_part_costs_no_event_and_no_caller_more_than_the_request_in_han
     while part != "proxy" and len(replicas_of(part, service.folder)) < 2:
         assert time.monotonic() < deadline, "the replica was not replaced"
         time.sleep(0.5)
+
+
+def test_the_first_key_closes_every_door_of_every_replica_and_limits_are_counted_by_all_of_them(service):
+    now = time.time()
+    _, admin = add_key(service.settings, Wish("operator", ("admin",)), now=now)
+    _, shop = add_key(service.settings, Wish("shop", ("recommend",), limits=("30/hour",)), now=now)
+    doors = (
+        (service.client, "/v1/recommendations/user-1"),
+        (service.client, "/metrics"),
+        (service.client, "/v1/events"),
+        (service.admin, "/v1/arms"),
+    )
+
+    def closed() -> bool:  # whichever replica answers
+        return all(client.get(path).status_code == 401 for client, path in doors for _ in range(8))
+
+    wait_until(closed)
+    assert service.client.get("/health/ready").status_code == 200
+    operator = {"authorization": f"Bearer {admin}"}
+    assert service.client.get("/metrics", headers=operator).status_code == 200
+    assert service.admin.get("/v1/arms", headers=operator).status_code == 200
+    answers = [
+        service.client.get("/v1/recommendations/user-1", headers={"x-api-key": shop}).status_code
+        for _ in range(40)
+    ]
+    assert answers == [200] * 30 + [429] * 10
 
 
 def test_ctrl_c_ends_every_process_and_removes_the_private_folder(service):

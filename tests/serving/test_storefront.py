@@ -34,6 +34,7 @@ from tests.sdk.site import Site
 from tests.segments.carters import carters, register_segments
 from tests.serving.conftest import make_world, shop
 from tests.serving.world import World
+from tests.serving.wrong_keys import put_keys
 
 __all__ = ["chromium", "make_world", "shop"]
 
@@ -96,6 +97,16 @@ def page(chromium: Browser, open_shop: str) -> Iterator[Page]:
     yield made
     context.close()
     assert troubles == []
+
+
+def test_the_shop_sends_its_key_to_a_platform_that_asks_for_one(world: World) -> None:
+    keys = put_keys(world.settings, world.access)
+    site = Site(world, port=free_ports(1)[0])
+    for key, status in ((keys.good["recommend"], 200), ("", 401)):
+        settings = world.settings.model_copy(update={"api_key": key})
+        with opened(build_storefront(settings, platform=site.address)) as address:
+            assert httpx.get(f"{address}/v1/recommendations/u1").status_code == status
+    site.close()
 
 
 @pytest.mark.browser

@@ -16,8 +16,10 @@ from registry.follower import Follower
 from registry.versions import Registry
 from serving.collect.fold import ProfileFolder
 from serving.collect.links import LinkService
+from serving.collect.routes import collect_routes
 from serving.collect.service import CollectService
-from serving.http.front import Front, Route
+from serving.http.access import Access, needs_of_pages
+from serving.http.front import Front
 from serving.http.schemas import Linked
 from serving.http.sdk import sdk_routes
 from serving.recommend.arms import ServedArms, Standing
@@ -28,8 +30,9 @@ from serving.recommend.exposures import ExposureWriter
 from serving.recommend.facts import LiveFacts
 from serving.recommend.hydrate import Hydrator
 from serving.recommend.merge import MergeRoutes
-from serving.recommend.pages import build_pages
+from serving.recommend.pages import PAGES, build_pages
 from serving.recommend.results import ResultCache
+from serving.recommend.routes import recommend_routes
 from serving.recommend.service import RecommendService
 from serving.recommend.trace import TraceService, recommender_of
 from serving.segments.live import LiveSegments
@@ -188,20 +191,13 @@ class World:
             return await links.link(user_id, anonymous_id, joined=joined)
 
         service, merge = self.service, MergeRoutes(link)
+        pages = build_pages(service, self.traces, merge=merge, noop=True)
+        self.access = Access.of(settings)
         self.front = Front(
-            [
-                Route("recommend", "POST", "/v1/recommendations", service.recommend),
-                Route("trace", "GET", "/v1/recommendations/", self.traces.trace, suffix="/trace"),
-                Route("recommend", "GET", "/v1/recommendations/", service.recommend_user, suffix=""),
-                Route("rank", "POST", "/v1/rank", service.rank),
-                Route("similar", "GET", "/v1/items/", service.similar, suffix="/similar"),
-                Route("merge", "POST", "/v1/users/", merge.merge, suffix="/merge"),
-                Route("merge", "DELETE", "/v1/users/", merge.part, suffix="/merge"),
-                Route("events", "POST", "/v1/events", collect.collect),
-                Route("events_health", "GET", "/v1/events/health", collect.health),
-                *sdk_routes(),
-            ],
-            rest=build_pages(service, self.traces, merge=merge, noop=True),
+            [*recommend_routes(service, self.traces, merge), *collect_routes(collect), *sdk_routes()],
+            rest=pages,
+            access=self.access,
+            rest_needs=needs_of_pages(pages, by_path=PAGES, by_tag={}),
             max_body_bytes=body,
             body_seconds=0.2,
             origins=settings.allowed_origins,

@@ -23,7 +23,7 @@ class Client:
     """Asks the platform at ``base_url``; close it, or use it as a context manager.
 
     ``timeout`` seconds an attempt, ``deadline`` seconds a call, ``retries`` more attempts than one. ``fallback`` answers
-    questions while the platform is away. ``transport`` is for tests.
+    questions while the platform is away. ``api_key`` is sent with every call. ``transport`` is for tests.
     """
 
     def __init__(
@@ -34,11 +34,12 @@ class Client:
         deadline: float = 3.0,
         retries: int = 2,
         fallback: Fallback | None = None,
+        api_key: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._patience = Patience(timeout, deadline, retries)
         self._fallback = fallback
-        self._http = httpx.Client(base_url=base_url, transport=transport)
+        self._http = httpx.Client(base_url=base_url, headers=_carrying(api_key), transport=transport)
 
     def recommend(self, **asked: Unpack[Recommending]) -> Recommendations:
         """Items that fit this person now; the arguments are those of ``calls.recommend``, with ``timeout`` and ``deadline``."""
@@ -114,11 +115,12 @@ class AsyncClient:
         deadline: float = 3.0,
         retries: int = 2,
         fallback: Fallback | None = None,
+        api_key: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._patience = Patience(timeout, deadline, retries)
         self._fallback = fallback
-        self._http = httpx.AsyncClient(base_url=base_url, transport=transport)
+        self._http = httpx.AsyncClient(base_url=base_url, headers=_carrying(api_key), transport=transport)
 
     async def recommend(self, **asked: Unpack[Recommending]) -> Recommendations:
         """As :meth:`Client.recommend`."""
@@ -183,3 +185,7 @@ class AsyncClient:
             except (httpx.TransportError, TimeoutError) as error:
                 attempts.last = f"{type(error).__name__}: {error}"
             await asyncio.sleep(attempts.pause(said=said, now=time.monotonic()))
+
+
+def _carrying(api_key: str | None) -> dict[str, str]:
+    return {"authorization": f"Bearer {api_key}"} if api_key else {}

@@ -1,83 +1,16 @@
 """Admin over HTTP on a real registry: versions, cards, moves, who was first, arms and streams."""
 
 import asyncio
-import datetime as dt
-import itertools
 import threading
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import pytest
 
-from feature_repo.portraits import Portraits
-from registry.versions import Registry
 from registry.who import whoami
-from serving.admin.goods import Goods
-from serving.admin.guard import LoopbackGuard
-from serving.admin.moves import Moves
-from serving.admin.pages import Desk, build_admin
-from serving.admin.reach import RegistryReach
 from serving.heartbeat import ArmBeat, Beat
 from serving.http.schemas import Problem
-from serving.notice import Notice
-from serving.segments.live import LiveSegments
-from tailorbird.segments.rules_file import RulesFile
-from tailorbird.settings import Settings
 from tests.segments.carters import CARTS, LOOKS, carters, damage, register_segments
-
-NOW = dt.datetime(2026, 5, 7, tzinfo=dt.UTC)
-
-
-@dataclass
-class Operator:
-    """Calls admin the way a program of this machine does."""
-
-    app: LoopbackGuard
-    settings: Settings
-    notice: Notice
-    beats: list[Beat]
-    segments: LiveSegments
-
-    def call(
-        self, method: str, path: str, *, client=("127.0.0.1", 5000), headers=None, **more
-    ) -> httpx.Response:
-        async def once() -> httpx.Response:
-            transport = httpx.ASGITransport(app=self.app, client=client)
-            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8001") as caller:
-                return await caller.request(method, path, headers=headers, **more)
-
-        return asyncio.run(once())
-
-    def get(self, path: str) -> dict:
-        response = self.call("GET", path)
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def promote(self, version: object, **body: object) -> httpx.Response:
-        return self.call("POST", f"/v1/models/{version}:promote", json=body)
-
-
-@pytest.fixture
-def operator(registry: Registry, tmp_path: Path) -> Operator:
-    beats: list[Beat] = []
-    notice = Notice(tmp_path)
-    settings = registry.settings
-    segments = LiveSegments(settings)
-    reach = RegistryReach(settings)
-    desk = Desk(
-        settings,
-        registry=reach,
-        moves=Moves(reach, notice=notice, clock=lambda: NOW),
-        beats=lambda: beats,
-        goods=Goods(settings),
-        portraits=Portraits(settings, segments=segments),
-        segments=segments,
-        rules=RulesFile(settings.folder, clock=itertools.count(step=2.0).__next__),
-    )
-    app = LoopbackGuard(build_admin(desk), max_body_bytes=5_000)
-    return Operator(app, settings, notice, beats, segments)
 
 
 def test_versions_are_listed_with_figures_and_aliases(operator):

@@ -21,6 +21,7 @@ from serving.recommend.arms import beats_of
 from serving.segments.live import LiveSegments
 from tailorbird.cli import tailorbird
 from tests.serving.world import World
+from tests.serving.wrong_keys import put_keys
 
 
 @dataclass
@@ -30,12 +31,13 @@ class Served:
     world: World
     listener: Listener
 
-    def run(self, *argv: str) -> Result:
+    def run(self, *argv: str, key: str = "") -> Result:
         settings = self.world.settings
         environment = {
             "TAILORBIRD_HOME": str(settings.home),
             "TAILORBIRD_MLRUNS": str(settings.mlruns),
             "TAILORBIRD_WORKSPACE": settings.workspace,
+            "TAILORBIRD_API_KEY": key,
         }
         return CliRunner().invoke(tailorbird, [*argv, "--json"], env=environment)
 
@@ -65,7 +67,9 @@ def platform(make_world, tmp_path):
         rules=world.rules,
     )
     port = free_port(0)
-    listener = Listener(LoopbackGuard(build_admin(desk), max_body_bytes=10_000), port=port)
+    listener = Listener(
+        LoopbackGuard(build_admin(desk), access=world.access, max_body_bytes=10_000), port=port
+    )
     listener.wait()
     heartbeat.start()
     world.served.start()
@@ -87,6 +91,19 @@ def test_a_promotion_ends_once_every_replica_follows(platform):
     back = json.loads(platform.run("rollback").stdout)
     assert (back["version"], back["before"], back["followers"]) == (1, 2, "1 of 1")
     assert platform.world.served.champion.version == "1"
+
+
+def test_where_the_workspace_has_keys_a_promotion_needs_one(platform):
+    world = platform.world
+    keys = put_keys(world.settings, world.access)
+    for key in ("", keys.good["catalog"], keys.wrong["expired"]):
+        refused = platform.run("promote", "--version", "2", *FORCED, key=key)
+        assert refused.exit_code == 1, refused.output
+        assert world.served.champion.version == "1"
+    assert "TAILORBIRD_API_KEY" in platform.run("promote", "--version", "2", *FORCED).exception.remedy
+    done = platform.run("promote", "--version", "2", *FORCED, key=keys.good["admin"])
+    assert done.exit_code == 0, done.output
+    assert world.served.champion.version == "2"
 
 
 def test_what_the_platforms_gates_refuse_ends_with_3_and_moves_nothing(platform):

@@ -39,7 +39,7 @@ def test_a_listed_origin_that_asks_first_is_told(listed):
     response = listed.call("OPTIONS", "/v1/recommendations", headers={"origin": SHOP, **ASKS})
     assert (response.status_code, allowed(response)) == (200, SHOP)
     assert "POST" in response.headers["access-control-allow-methods"]
-    assert response.headers["access-control-allow-headers"] == "content-type"
+    assert response.headers["access-control-allow-headers"] == "content-type, authorization, x-api-key"
 
 
 @pytest.mark.parametrize(

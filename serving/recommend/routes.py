@@ -1,0 +1,30 @@
+"""The hot routes of the recommend application, and the scopes that open them."""
+
+from serving.http.access import FOR_COLLECT, FOR_PRIVACY, FOR_RECOMMEND
+from serving.http.front import Route
+from serving.recommend.merge import MergeRoutes
+from serving.recommend.service import RecommendService
+from serving.recommend.trace import TraceService
+
+
+def recommend_routes(service: RecommendService, traces: TraceService, merge: MergeRoutes) -> list[Route]:
+    """The routes; the first that fits a path answers it.
+
+    A trace tells of a person what no page needs. Joining ids is an event, which pages tell.
+    """
+    return [
+        Route("recommend", "POST", "/v1/recommendations", service.recommend, needs=FOR_RECOMMEND),
+        Route("trace", "GET", "/v1/recommendations/", traces.trace, suffix="/trace", needs=FOR_PRIVACY),
+        Route(
+            "recommend",
+            "GET",
+            "/v1/recommendations/",
+            service.recommend_user,
+            suffix="",
+            needs=FOR_RECOMMEND,
+        ),
+        Route("rank", "POST", "/v1/rank", service.rank, needs=FOR_RECOMMEND),
+        Route("similar", "GET", "/v1/items/", service.similar, suffix="/similar", needs=FOR_RECOMMEND),
+        Route("merge", "POST", "/v1/users/", merge.merge, suffix="/merge", needs=FOR_COLLECT),
+        Route("merge", "DELETE", "/v1/users/", merge.part, suffix="/merge", needs=FOR_COLLECT),
+    ]

@@ -1,0 +1,30 @@
+"""What must be there before doors open: keys and encryption, for whoever listens beyond this machine."""
+
+from tailorbird.access.file import read_keys
+from tailorbird.errors import UsageError
+from tailorbird.plumbing.addresses import is_loopback
+from tailorbird.settings import Settings
+
+
+def require_doors(settings: Settings) -> str:
+    """Who may call once this is served, in words.
+
+    Raises:
+        UsageError: it would listen beyond this machine without keys, or without encryption that nobody vouches for; or
+            the keys cannot be read.
+    """
+    keys = read_keys(settings.keys_file)
+    here = is_loopback(settings.host)
+    if not here and not keys:
+        raise UsageError(
+            f"{settings.host} is beyond this machine, and workspace {settings.workspace!r} has no keys",
+            remedy="make one first: `tailorbird keys new --name … --scope …` (docs/access.md); or listen on 127.0.0.1",
+        )
+    if not here and not settings.force_plain:
+        raise UsageError(
+            f"{settings.host} is beyond this machine, and keys and people's ids would go there unencrypted",
+            remedy="end TLS in a proxy before the platform and say so: TAILORBIRD_FORCE_PLAIN=true (docs/access.md)",
+        )
+    if keys is None:
+        return "no keys: whoever is on this machine may call (`tailorbird keys new` closes the doors)"
+    return "every call needs a key of this workspace (`tailorbird keys list`)"
