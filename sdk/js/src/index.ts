@@ -18,6 +18,8 @@ const ANSWER_MS = 5_000;
 export interface Options {
   /** Where the platform answers, without a slash at the end; by default the page's own origin. */
   endpoint?: string;
+  /** A public key, where the platform asks for one. */
+  key?: string | undefined;
   /** True where the person has agreed, as this page knows; otherwise `consent(true)` says so, and the device remembers. */
   consent?: boolean;
   /** The item whose page this is. */
@@ -56,12 +58,14 @@ export interface Tailorbird {
   flush(): Promise<void>;
 }
 
-export const start = ({ endpoint = "", auto = true, ...options }: Options = {}): Tailorbird => {
+export const start = ({ endpoint = "", key, auto = true, ...options }: Options = {}): Tailorbird => {
   if (options.debug) speak();
   const store = openStore(() => localStorage);
   const person = openPerson(store);
   const allowed = (): ReturnType<typeof person.now> => (refused() ? undefined : person.now());
-  const queue = openQueue(store, `${endpoint}/v1/events`, allowed, person.keep);
+  /** A beacon has no headers of ours: the key stands in the address, where pages may send it without asking first. */
+  const url = (door: string): string => `${endpoint}/v1/${door}${key ? "?key=" + key : ""}`;
+  const queue = openQueue(store, url("events"), allowed, person.keep);
   const device = deviceOf();
   const slots = new Map<HTMLElement, Slot>();
   let observe: ((items: Iterable<HTMLElement>) => void) | undefined;
@@ -111,8 +115,8 @@ export const start = ({ endpoint = "", auto = true, ...options }: Options = {}):
       sessionId: who.s,
       context: { device, referrer: who.f },
     };
-    const reply = await call(`${endpoint}/v1/recommendations`, JSON.stringify({ ...question, ...told }), ANSWER_MS);
-    return reply?.told ?? null;
+    const reply = await call(url("recommendations"), JSON.stringify({ ...question, ...told }), ANSWER_MS);
+    return reply?.told || null;
   };
 
   const slot = (element: HTMLElement, given: SlotOptions = {}): Slot => {

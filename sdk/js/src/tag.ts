@@ -13,6 +13,7 @@ if (!early || Array.isArray(early)) {
   const given = script?.dataset ?? {};
   const started = start({
     endpoint: given.endpoint ?? script?.src.replace(/\/sdk(\/\w+)?\.js.*/, "") ?? "",
+    key: given.key,
     consent: given.consent === "granted",
     item: given.item,
     user: given.user,

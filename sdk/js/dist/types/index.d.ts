@@ -6,6 +6,8 @@ export type { Shown, Slot, SlotOptions } from "./slot.js";
 export interface Options {
     /** Where the platform answers, without a slash at the end; by default the page's own origin. */
     endpoint?: string;
+    /** A public key, where the platform asks for one. */
+    key?: string | undefined;
     /** True where the person has agreed, as this page knows; otherwise `consent(true)` says so, and the device remembers. */
     consent?: boolean;
     /** The item whose page this is. */
@@ -46,4 +48,4 @@ export interface Tailorbird {
     /** Send what waits, now. */
     flush(): Promise<void>;
 }
-export declare const start: ({ endpoint, auto, ...options }?: Options) => Tailorbird;
+export declare const start: ({ endpoint, key, auto, ...options }?: Options) => Tailorbird;
