@@ -60,6 +60,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "tailorbird.experiments.command:experiment",
         "Say whether B is better than A, and how sure one may be.",
     ),
+    "ope": (
+        "tailorbird.experiments.off_policy.command:ope",
+        "Say what a policy would have earned, from the log of another one.",
+    ),
     "mlflow": ("registry.commands:mlflow_pages", "Open the MLflow pages of this workspace."),
     "bench": ("serving.bench.command:bench", "Measure speed: requests per second, latencies, ratios."),
     "doctor": (

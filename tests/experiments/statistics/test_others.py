@@ -14,7 +14,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import power_proportions_2indep
 
-from tailorbird.experiments import reading, statistics
+from tailorbird.experiments import off_policy, reading, statistics
 from tailorbird.experiments.statistics.bayesian import best_of_means, best_of_proportions
 from tailorbird.experiments.statistics.frequentist import Estimate
 from tailorbird.experiments.statistics.multiplicity import benjamini_hochberg, holm
@@ -35,7 +35,7 @@ from tailorbird.experiments.statistics.srm import sequential_srm, srm_p_value
 
 MODULES = [
     f"{room.__name__}.{each.name}"
-    for room in (statistics, reading)
+    for room in (statistics, reading, off_policy)
     for each in pkgutil.iter_modules(room.__path__)
 ]
 
