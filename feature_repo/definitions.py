@@ -11,6 +11,7 @@ from feast.types import Array, Bytes, FeastType, Float32, Float64, Int64, String
 
 from feature_repo.layout import ITEM_VIEW, USER_VIEW, offline_folder
 from tailorbird.features.table import (
+    SEGMENT_FEATURES,
     STORED_ITEM,
     STORED_USER,
     USER_FEATURES,
@@ -68,7 +69,7 @@ def definitions(folder: Path) -> Definitions:
         features=[user_profile],
         description="What a recommendation reads: one user's row.",
         # Feast's on-demand views would put pickled code into the registry: derived features stay plain functions.
-        tags={"derived_by": "tailorbird.features", "derived": " ".join(USER_FEATURES)},
+        tags={"derived_by": "tailorbird.features", "derived": " ".join(USER_FEATURES + SEGMENT_FEATURES)},
     )
     return Definitions(user, item, user_profile, item_profile, service)
 

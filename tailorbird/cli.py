@@ -74,7 +74,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 GUESTS: dict[str, tuple[str, ...]] = {
-    "bench": ("training.benchmarks.loading:data", "training.benchmarks.planted:planted")
+    "bench": (
+        "training.benchmarks.loading:data",
+        "training.benchmarks.planted:planted",
+        "training.benchmarks.ablation:ablation",
+    )
 }
 """Members of a group that another room owns: rooms do not import each other."""
 

@@ -17,16 +17,23 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the result a
 _recipe = click.option(
     "--recipe", default="default", show_default=True, help="A recipe's name or the path of a TOML file."
 )
+_segments = click.option(
+    "--segments",
+    default="champion",
+    show_default=True,
+    help="Version of the segment model to pin: number, alias, or `none`.",
+)
 _seed = click.option("--seed", default=0, show_default=True, help="Seed of everything that draws.")
 
 
 @click.command()
 @_workspace
 @_recipe
+@_segments
 @_seed
 @click.option("--again", is_flag=True, help="Train even if this code trained this recipe on this very data.")
 @_json
-def train(workspace: str | None, recipe: str, seed: int, again: bool, as_json: bool) -> None:
+def train(workspace: str | None, recipe: str, segments: str, seed: int, again: bool, as_json: bool) -> None:
     r"""Fit one recipe, measure it on the newest events, track it in MLflow and register the bundle.
 
     The figures come from a twin that never saw the newest tenth of the events; the version that is registered has then
@@ -37,13 +44,22 @@ def train(workspace: str | None, recipe: str, seed: int, again: bool, as_json: b
         tailorbird train --recipe quick
         tailorbird train --workspace movielens-1m --recipe mine.toml --seed 1
     """
+    from registry.pinned import segments_to_pin
     from tailorbird.recipes.recipe import load_recipe
     from training.data.training_set import training_set
     from training.fit.train import train as train_recipe
 
     settings, chosen = load_settings(workspace=workspace), load_recipe(recipe)
     dataset = training_set(settings)
-    trained = train_recipe(dataset, chosen, settings=settings, seed=seed, now=_now(), again=again)
+    trained = train_recipe(
+        dataset,
+        chosen,
+        settings=settings,
+        seed=seed,
+        now=_now(),
+        again=again,
+        pinned=segments_to_pin(settings, segments),
+    )
     if not trained.fresh:
         say(f"this code trained this recipe on this very data before: version {trained.registered.version}")
     emit({**_version(trained.registered), "fresh": trained.fresh}, as_json=as_json)
@@ -62,6 +78,7 @@ def train(workspace: str | None, recipe: str, seed: int, again: bool, as_json: b
     show_default=True,
     help="Which trials to stop early.",
 )
+@_segments
 @_seed
 @_json
 def tune(
@@ -71,6 +88,7 @@ def tune(
     trials: int,
     parallel: int | None,
     pruner: str,
+    segments: str,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -84,6 +102,7 @@ def tune(
         tailorbird tune --recipe quick --trials 4
         tailorbird tune --recipe default --space my_space.toml --trials 50 --pruner hyperband
     """
+    from registry.pinned import segments_to_pin
     from tailorbird.recipes.recipe import load_recipe
     from training.data.training_set import training_set
     from training.tuning.space import FOLDER, load_space
@@ -100,6 +119,7 @@ def tune(
         parallel=parallel or _cpus(),
         pruner=pruner,
         seed=seed,
+        pinned=segments_to_pin(settings, segments),
     )
     tuned = run_study(job, settings=settings, now=_now())
     if not tuned.fresh:

@@ -37,6 +37,8 @@ class Origin:
     last_event: dt.datetime | None = None
     measured_before: dt.datetime | None = None
     git_commit: str = ""
+    segments: Mapping[str, str] = field(default_factory=dict)
+    """Name, version and digest of the segment model that the model pins."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def write_bundle(
             measured_before=_iso(origin.measured_before),
             libraries=_library_versions(),
             files=record_files(draft),
+            segments=dict(origin.segments),
         )
         (draft / MANIFEST_NAME).write_text(manifest.to_json(), "utf-8")
         _flush(draft)

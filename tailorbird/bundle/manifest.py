@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from tailorbird.errors import TailorbirdError
 
@@ -43,6 +44,8 @@ class Manifest:
     libraries: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, FileRecord] = field(default_factory=dict)
     format: int = FORMAT
+    segments: Mapping[str, str] = field(default_factory=dict)
+    """Name, version and digest of the segment model that is pinned; its files are among ``files``. Empty where none is."""
 
     @property
     def digest(self) -> str:
@@ -56,7 +59,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """The text of ``manifest.json``, its own digest included."""
-        return json.dumps(asdict(self) | {"digest": self.digest}, indent=2, sort_keys=True) + "\n"
+        return json.dumps(self._plain() | {"digest": self.digest}, indent=2, sort_keys=True) + "\n"
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -120,7 +123,14 @@ class Manifest:
                 )
 
     def _canonical(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return json.dumps(self._plain(), sort_keys=True, separators=(",", ":"))
+
+    def _plain(self) -> dict[str, Any]:
+        """Without what is not there: a bundle that pins nothing reads as those of before."""
+        said = asdict(self)
+        if not self.segments:
+            del said["segments"]
+        return said
 
 
 def record_files(folder: Path) -> dict[str, FileRecord]:

@@ -14,7 +14,8 @@ class Interactions:
 
     ``users`` (n,) int32 rows of ``user_ids``; ``items`` (n,) int32 rows of the catalogue; ``times`` (n,) float64
     epoch seconds; ``weights`` (n,) float32 strength; ``received`` (n,) float64 epoch seconds, None where each was heard of
-    when it happened. Build with :meth:`of`, which sorts.
+    when it happened; ``groups`` (n,) int16 the learned segment of the user at that instant, -1 for none, None where nobody asked.
+    Build with :meth:`of`, which sorts.
     """
 
     users: np.ndarray
@@ -24,6 +25,7 @@ class Interactions:
     user_ids: np.ndarray  # (n_users,) objects
     item_count: int
     received: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -75,6 +77,7 @@ class Interactions:
             times=self.times[mask],
             weights=self.weights[mask],
             received=None if self.received is None else self.received[mask],
+            groups=None if self.groups is None else self.groups[mask],
         )
 
     @property

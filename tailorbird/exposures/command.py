@@ -1,5 +1,8 @@
 """``tailorbird exposures``: prove what the stream of exposures holds."""
 
+import importlib
+from functools import partial
+
 import click
 
 from tailorbird.catalog.catalog import Catalog, Users
@@ -15,6 +18,8 @@ from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events, open_exposures
 
 SHOWN = 10
+REGISTRY = "registry.pinned"
+"""The room that knows what a version of the model pins; imported by name, as this one imports no other."""
 
 
 @click.group()
@@ -92,6 +97,7 @@ def parity_of(settings: Settings, *, limit: int) -> Parity:
             ),
             people=demographics_of(Users.read(settings.catalog_folder)),
             history_length=settings.history_length,
+            pinned_by=partial(importlib.import_module(REGISTRY).segments_pinned_by, settings),
         )
     finally:
         shown.close()

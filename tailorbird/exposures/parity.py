@@ -13,11 +13,12 @@ from tailorbird.exposures.exposure import Exposure
 from tailorbird.exposures.profiles import rebuild_profile
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import NOBODY, Demographics, user_vector
-from tailorbird.features.table import USER_FEATURES
+from tailorbird.features.table import SEGMENT_FEATURES, USER_FEATURES
+from tailorbird.segments.pinned import PinnedSegments, segment_vector
 from tailorbird.streams.stream import Stream
 
 TOLERANCE = 1e-6
-COLUMNS = ("recommendation_id", "user_key", "scored_at", "profile_version", "inputs")
+COLUMNS = ("recommendation_id", "user_key", "scored_at", "profile_version", "model_version", "inputs")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Sampled:
     user_key: str
     scored_at: float
     profile_version: str
+    model_version: str
     vector: np.ndarray
 
 
@@ -72,8 +74,13 @@ def check_parity(
     facts: ItemFacts,
     people: Mapping[str, Demographics],
     history_length: int,
+    pinned_by: Callable[[str], PinnedSegments | None] = lambda version: None,
 ) -> Parity:
-    """Compute every vector again from its person's events; ``events_of`` gives them in the order of arrival."""
+    """Compute every vector again from its person's events; ``events_of`` gives them in the order of arrival.
+
+    ``pinned_by`` gives the segments that a version of the model pins; of one that is gone only the other features are compared.
+    """
+    pins: dict[str, PinnedSegments | None] = {}
     by_person: dict[str, list[Sampled]] = {}
     for each in sample:
         by_person.setdefault(each.user_key, []).append(each)
@@ -97,10 +104,17 @@ def check_parity(
                 continue
             person = people.get(user_key, NOBODY)
             offline = user_vector(rebuilt.state, now=each.scored_at, demographics=person)
-            off = np.abs(offline - each.vector)
+            if len(each.vector) > len(offline):
+                if each.model_version not in pins:
+                    pins[each.model_version] = pinned_by(each.model_version)
+                pinned = pins[each.model_version]
+                if pinned is not None:
+                    placed = pinned.placed(rebuilt.state, person)
+                    offline = np.concatenate([offline, segment_vector(placed)])
+            off = np.abs(offline - each.vector[: len(offline)])
             worst = max(worst, float(off.max(initial=0.0)))
             if not off.max(initial=0.0) <= TOLERANCE:
-                feature = USER_FEATURES[int(off.argmax())]
+                feature = (USER_FEATURES + SEGMENT_FEATURES)[int(off.argmax())]
                 differing.append(Difference(each.recommendation_id, feature, float(off.max())))
     return Parity(checked, worst, differing, unfounded)
 
@@ -108,5 +122,6 @@ def check_parity(
 def _sampled(table: pa.Table) -> Iterator[Sampled]:
     instants = table["scored_at"].cast(pa.int64()).to_pylist()
     rows = zip(*(table[name].to_pylist() for name in COLUMNS), instants, strict=True)
-    for recommendation_id, user_key, _, version, inputs, micros in rows:
-        yield Sampled(recommendation_id, user_key, micros / 1e6, version, unpack_inputs(inputs).user)
+    for recommendation_id, user_key, _, version, model_version, inputs, micros in rows:
+        vector = unpack_inputs(inputs).user
+        yield Sampled(recommendation_id, user_key, micros / 1e6, version, model_version, vector)

@@ -163,6 +163,9 @@ class LinkTimelines:
     def __bool__(self) -> bool:
         return bool(self._by_key)
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._by_key
+
     def at(self, key: str, instant: int) -> Links:
         """What had been said under a key strictly before ``instant`` (epoch microseconds), and received by it."""
         links = NO_LINKS

@@ -109,6 +109,22 @@ class ReplayProfiles:
             for state, cut in zip(states, cuts.tolist(), strict=True)
         ]
 
+    def histories_at(self, user_key: str, instants: np.ndarray) -> Iterator[np.ndarray]:
+        """The histories alone of one person's profiles, at a fraction of their cost: no sum is rolled forward."""
+        if user_key in self._timelines.links:
+            yield from (state.history for state in self.states_at([user_key] * len(instants), instants))
+            return
+        records = self._timelines.of_user(user_key)
+        records = records.take(records.packed["kept"] > 0)
+        cuts = np.rint(np.asarray(instants, np.float64) * MICROSECONDS).astype(np.int64)
+        ends = np.searchsorted(records.packed["time"], cuts, side="left")
+        newest = np.maximum.accumulate(np.concatenate([[np.iinfo(np.int64).min], records.received]))
+        for end, cut in zip(ends.tolist(), cuts.tolist(), strict=True):
+            known = records.packed[:end]
+            if newest[end] > cut:  # some of it was received later
+                known = known[records.received[:end] <= cut]
+            yield known[-self._length :]
+
     def _of_user(self, name: str, cuts: np.ndarray) -> Iterator[UserState]:
         """The profile at each of the ascending ``cuts`` (epoch microseconds)."""
         records = self._timelines.of_user(name)

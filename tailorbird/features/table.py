@@ -1,7 +1,8 @@
 """The one feature table: every feature's name, type, entity, window and fill value, and what is stored for it.
 
 Stored features are columns of a Feast view (feature_repo generates the definitions from here); derived ones are pure
-functions of the stored ones and an instant: :mod:`~tailorbird.features.functions` (user), ``items``, ``cross``, ``context``.
+functions of the stored ones and an instant: :mod:`~tailorbird.features.functions` (user), ``items``, ``cross``, ``context``, and
+:mod:`tailorbird.segments.pinned` (segments).
 """
 
 import math
@@ -148,6 +149,21 @@ DERIVED_USER = _derived(
         "gender_m": ("", "1 if male"),
     },
 )
+SEGMENT_PLACES = 16
+"""Segments of a model that have features of their own; of more, the first so many."""
+DERIVED_SEGMENT = _derived(
+    "user",
+    {
+        "segment_known": ("", "1 where enough was seen to say a segment"),
+        "segment_moved": ("", "1 where the latest visit overrules what is usual"),
+        "segment_margin": ("", "arsinh of the segment's lead over the second, nats"),
+        **{f"segment_in_{n}": ("", f"1 in segment {n} of the model") for n in range(1, SEGMENT_PLACES + 1)},
+        **{
+            f"segment_share_{n}": ("", f"membership in segment {n} of the model")
+            for n in range(1, SEGMENT_PLACES + 1)
+        },
+    },
+)
 DERIVED_ITEM = _derived(
     "item",
     {
@@ -219,11 +235,19 @@ DERIVED_CONTEXT = _derived(
 )
 
 FEATURES: tuple[Feature, ...] = (
-    STORED_USER + STORED_ITEM + DERIVED_USER + DERIVED_ITEM + DERIVED_CROSS + DERIVED_CONTEXT
+    STORED_USER
+    + STORED_ITEM
+    + DERIVED_USER
+    + DERIVED_SEGMENT
+    + DERIVED_ITEM
+    + DERIVED_CROSS
+    + DERIVED_CONTEXT
 )
 """Every feature of the platform."""
 
 USER_FEATURES: tuple[str, ...] = tuple(feature.name for feature in DERIVED_USER)
+SEGMENT_FEATURES: tuple[str, ...] = tuple(feature.name for feature in DERIVED_SEGMENT)
+"""Of where somebody belongs by the segment model that a bundle pins; they follow the user's where its ranker reads them."""
 ITEM_FEATURES: tuple[str, ...] = tuple(feature.name for feature in DERIVED_ITEM)
 CROSS_FEATURES: tuple[str, ...] = tuple(feature.name for feature in DERIVED_CROSS)
 CONTEXT_FEATURES: tuple[str, ...] = tuple(feature.name for feature in DERIVED_CONTEXT)

@@ -1,13 +1,12 @@
 """The page: items selected from a ranking, what is missing filled from the fallback chain, each with where it came from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.models.allowed import NO_ROWS
-from tailorbird.slate.fallback import FallbackChain
 from tailorbird.slate.filters import Screen
 from tailorbird.slate.query import Query, Ranking, SlateItem
 from tailorbird.slate.select import VarietySelector
@@ -48,19 +47,17 @@ def items_of(ranking: Ranking, places: np.ndarray, catalog: Catalog, *, explain:
 
 
 def filled(
-    chain: FallbackChain,
-    query: Query,
-    screen: Screen,
+    lists: Iterable[tuple[str, np.ndarray]],
     catalog: Catalog,
     *,
     missing: int,
     caps: Caps,
     taken: np.ndarray = NO_ROWS,
 ) -> tuple[list[SlateItem], str]:
-    """Up to ``missing`` items from the chain that are not ``taken``, and the name of the first list that gave one."""
+    """Up to ``missing`` items from ``lists`` of the chain that are not ``taken``, and the name of the first list that gave one."""
     items: list[SlateItem] = []
     used = set(taken.tolist())
-    for name, rows in chain.lists(query.segment, screen.allowed):
+    for name, rows in lists:
         for row in rows.tolist():
             if len(items) == missing:
                 return items, items[0].sources[0] if items else ""

@@ -11,6 +11,7 @@ from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.state import UserState
 from tailorbird.models.allowed import Blocked
 from tailorbird.segments.belonging import Belonging
+from tailorbird.segments.pinned import PinnedSegments, Placed
 from tailorbird.segments.rules import SegmentRule
 from tailorbird.slate.filtering.terms import Among, Compare, Every, Term
 
@@ -124,9 +125,9 @@ def _listed(said: Mapping[str, object], name: str) -> list[object]:
 class Query:
     """Who asks for what, and when. ``now`` is epoch seconds.
 
-    ``segment`` names the user's group by what they told, of which fallback lists are; ``belonging`` the learned segment that
-    their behaviour puts them in, None where no segment model is followed; ``segment_rules`` the written rules that hold of them,
-    where the answer needs to know.
+    ``segment`` names the user's group by what they told, of which fallback lists are where the model pins no segments;
+    ``belonging`` the learned segment that their behaviour puts them in, None where no segment model is followed;
+    ``segment_rules`` the written rules that hold of them, where the answer needs to know.
     """
 
     state: UserState
@@ -148,6 +149,15 @@ class Query:
     segment: str = ""
     belonging: Belonging | None = None
     segment_rules: tuple[SegmentRule, ...] = ()
+    _placed: dict[PinnedSegments, Placed] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def placed_by(self, pinned: PinnedSegments | None) -> Placed | None:
+        """Where the person belongs by the segments that a model pins; worked out once, several stages ask."""
+        if pinned is None:
+            return None
+        if pinned not in self._placed:
+            self._placed[pinned] = pinned.placed(self.state, self.demographics)
+        return self._placed[pinned]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.models.allowed import Allowed
 from tailorbird.models.ranker.ranker import Inputs
+from tailorbird.segments.pinned import PinnedSegments
 from tailorbird.slate.fallback import EVERYONE, FallbackChain
 from tailorbird.slate.filters import FILTERS, Filter, Known, Screen
 from tailorbird.slate.page import filled, items_of, select_rows
@@ -68,6 +69,8 @@ class Recommender:
     stages: Stages | None = None
     """None where no model can be loaded: the fallback chain answers alone."""
     policy: Policy = Policy()
+    pinned: PinnedSegments | None = None
+    """The segments that the chain's lists are of; None: they are of what people told."""
     filters: Sequence[Filter] = FILTERS
     trouble: str = field(default="no model is loaded", compare=False)
 
@@ -194,7 +197,11 @@ class Recommender:
         fallback = "" if query.state.total or query.item_id else COLD_START
         if len(items) < k:
             others, name = filled(
-                self.chain, query, screen, self.catalog, missing=k - len(items), caps=caps, taken=rows
+                self.chain.lists(self._group_of(query), screen.allowed),
+                self.catalog,
+                missing=k - len(items),
+                caps=caps,
+                taken=rows,
             )
             items += others
             fallback = name or fallback
@@ -211,6 +218,11 @@ class Recommender:
             found=found,
             failure=failure,
         )
+
+    def _group_of(self, query: Query) -> str:
+        """Whose list stands in: that of the learned segment of this instant, or of those who told the same."""
+        placed = query.placed_by(self.pinned)
+        return query.segment if self.pinned is None or placed is None else self.pinned.key_of(placed)
 
     def _wished(self, query: Query, ranking: Ranking, screen: Screen) -> Ranking:
         """The ranking with its boosts, and with the pinned items that no source proposed."""

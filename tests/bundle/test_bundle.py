@@ -182,3 +182,28 @@ def test_a_model_that_does_not_load_is_a_bundle_error(tmp_path: Path) -> None:
     write(tmp_path / "bundle")
     with pytest.raises(BundleError, match="does not load"):
         open_bundle(tmp_path / "bundle", load=lambda folder: np.load(folder / "elsewhere.npy"))
+
+
+def test_the_segments_that_are_pinned_stand_in_the_manifest_and_nowhere_where_there_are_none(
+    tmp_path: Path,
+) -> None:
+    """Bundles of versions that knew of no segments read as before."""
+    pin = {"name": "toy.segments", "version": "3", "digest": "abc"}
+    for name, segments in (("pinning", pin), ("plain", {})):
+        write_bundle(
+            Scores(np.arange(5.0)),
+            tmp_path / name,
+            origin=Origin(name="toy", segments=segments),
+            metrics={},
+            fallbacks=Fallbacks(),
+            now=NOW,
+        )
+        assert Manifest.read(tmp_path / name).segments == segments
+        assert ("segments" in json.loads((tmp_path / name / "manifest.json").read_text())) == bool(segments)
+    changed = json.loads((tmp_path / "pinning" / "manifest.json").read_text())
+    changed["segments"]["version"] = "4"
+    (tmp_path / "pinning" / "manifest.json").write_text(
+        json.dumps(changed, indent=2, sort_keys=True) + "\n", "utf-8"
+    )
+    with pytest.raises(BundleError, match="digest"):
+        Manifest.read(tmp_path / "pinning")

@@ -7,14 +7,16 @@ import pytest
 
 from tailorbird.exposures.parity import TOLERANCE, check_parity, read_sample
 from tailorbird.exposures.past import events_of_person
-from tailorbird.exposures.profiles import fold_parts, joined_parts
+from tailorbird.exposures.profiles import fold_parts, joined_parts, rebuild_profile
 from tailorbird.exposures.record import exposure_of
 from tailorbird.features.functions import demographics_of
 from tailorbird.features.segments import segment_of
-from tailorbird.features.table import HISTORY_LENGTH, USER_FEATURES
+from tailorbird.features.table import HISTORY_LENGTH, SEGMENT_FEATURES, USER_FEATURES
+from tailorbird.segments.pinned import Pin, PinnedSegments, segment_vector
 from tailorbird.settings import load_settings
 from tailorbird.slate.query import Query
 from tailorbird.streams.factory import compact_stream, open_events, open_exposures
+from tests.segments.carters import carters
 
 PEOPLE = 6
 
@@ -63,7 +65,7 @@ def world(shop, settings):
     shown.close()
 
 
-def parity(shop, world, sample=None):
+def parity(shop, world, sample=None, **options):
     events, shown = world
     return check_parity(
         read_sample(shown, limit=1_000) if sample is None else sample,
@@ -71,7 +73,52 @@ def parity(shop, world, sample=None):
         facts=shop.facts,
         people=demographics_of(shop.users),
         history_length=HISTORY_LENGTH,
+        **options,
     )
+
+
+PINNED = PinnedSegments(Pin("toy.segments", "1", ""), carters())
+
+
+def with_segments(shop, world, pinned):
+    """The sample as of a model whose ranker reads the segments of ``pinned``."""
+    sample = []
+    for each in read_sample(world[1], limit=1_000):
+        events = events_of_person(world[0], each.user_key)
+        rebuilt = rebuild_profile(
+            each.user_key,
+            events,
+            shop.facts,
+            instant=each.scored_at,
+            version=each.profile_version,
+            history_length=HISTORY_LENGTH,
+        )
+        placed = pinned.placed(rebuilt.state, demographics_of(shop.users)[each.user_key])
+        vector = np.concatenate([each.vector, segment_vector(placed)])
+        sample.append(replace(each, vector=vector, model_version="7"))
+    return sample
+
+
+def test_segments_are_proved_by_the_version_that_the_model_pins(shop, world):
+    sample = with_segments(shop, world, PINNED)
+    asked = []
+    found = parity(shop, world, sample, pinned_by=lambda version: asked.append(version) or PINNED)
+    assert found.holds, found
+    assert asked == ["7"]
+    assert any(each.vector[len(USER_FEATURES)] for each in sample)
+    stale = PinnedSegments(
+        PINNED.pin, replace(PINNED.model, weights=PINNED.model.weights._replace(least=99.0))
+    )
+    found = parity(shop, world, sample, pinned_by=lambda version: stale)
+    assert not found.holds
+    assert {each.feature for each in found.differing} <= set(SEGMENT_FEATURES)
+
+
+def test_of_a_version_that_is_gone_the_other_features_are_proved(shop, world):
+    sample = with_segments(shop, world, PINNED)
+    assert parity(shop, world, sample, pinned_by=lambda version: None).holds
+    sample[0] = replace(sample[0], vector=sample[0].vector + 1.0)
+    assert len(parity(shop, world, sample, pinned_by=lambda version: None).differing) == 1
 
 
 def test_what_answers_used_is_what_the_events_give(shop, world):

@@ -14,7 +14,7 @@ import feature_repo
 from feature_repo import layout
 from feature_repo.config import repo_config
 from feature_repo.store import FeatureStoreRoom
-from tailorbird.features.table import STORED_ITEM, STORED_USER, USER_FEATURES
+from tailorbird.features.table import SEGMENT_FEATURES, STORED_ITEM, STORED_USER, USER_FEATURES
 from tailorbird.settings import Settings
 
 FOLDER = Path(feature_repo.__file__).parent
@@ -27,7 +27,7 @@ def test_every_stored_feature_is_a_field_of_its_view(room: FeatureStoreRoom) -> 
         assert all(field.description for field in view.features)
     assert {entity.name for entity in room.feast.list_entities()} == {"user", "item"}
     service = room.feast.get_feature_service("recommend")
-    assert service.tags["derived"].split() == list(USER_FEATURES)
+    assert service.tags["derived"].split() == [*USER_FEATURES, *SEGMENT_FEATURES]
 
 
 def test_applying_again_changes_nothing(settings: Settings, room: FeatureStoreRoom) -> None:

@@ -72,7 +72,7 @@ def planted(seeds: str, size: int, as_json: bool) -> None:
         tailorbird bench planted --seeds 7 --size 500 --json
     """
     found = []
-    wanted = _numbers(seeds)
+    wanted = numbers(seeds)
     with progress("shops", total=len(wanted)) as bar:
         for seed in wanted:
             found.append(measure_planted(size, seed=seed))
@@ -260,7 +260,8 @@ def _detector(
     return (float(np.median(delays)), float(np.isinf(delays).mean())) if delays else (np.nan, np.nan)
 
 
-def _numbers(text: str) -> Sequence[int]:
+def numbers(text: str) -> Sequence[int]:
+    """The seeds that a text such as 3, or 200-209, names."""
     first, _, last = text.partition("-")
     try:
         return range(int(first), int(last or first) + 1)

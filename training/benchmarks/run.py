@@ -30,6 +30,8 @@ from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.stages import recommender_of
 from tailorbird.plumbing.terminal import Step, progress, say
 from tailorbird.recipes.recipe import Recipe
+from tailorbird.segments.past import with_groups
+from tailorbird.segments.pinned import PinnedSegments
 from tailorbird.slate.recommender import Recommender
 from training.benchmarks.data import BenchmarkData, cold_items
 from training.evaluation.measure import user_segments
@@ -129,22 +131,35 @@ def measure_baselines(bench: Bench, protocol: Protocol) -> None:
         bench.row("own habit", lambda advance: answer_by_scores(habit, bench.cases, advance=advance))
 
 
-def fit_model(bench: Bench, recipe: Recipe, *, catalog: Catalog | None = None, seed: int) -> FittedHybrid:
+def fit_model(
+    bench: Bench,
+    recipe: Recipe,
+    *,
+    catalog: Catalog | None = None,
+    pinned: PinnedSegments | None = None,
+    seed: int,
+) -> FittedHybrid:
     """Fit the hybrid on the training part alone; nothing of the cases is in reach.
 
-    ``catalog`` holds the first items of the data's, where the model is not to know the others.
+    ``catalog`` holds the first items of the data's, where the model is not to know the others. ``pinned`` segments must have
+    been found in that part too.
     """
     events = bench.data.fit_events(bench.split)
     known = bench.data.catalog if catalog is None else catalog
+    profiles, interactions = ReplayProfiles.of_frame(events, known), bench.split.fit
+    if pinned is not None:
+        people = demographics_of(bench.data.users)
+        interactions = with_groups(interactions, pinned.model, profiles=profiles, people=people)
     with bench.timed("fit"), progress(f"fit: {recipe.name}") as bar:
         return fit_hybrid(
-            replace(bench.split.fit, item_count=len(known)),
+            replace(interactions, item_count=len(known)),
             known,
             bench.data.users,
-            ReplayProfiles.of_frame(events, known),
+            profiles,
             EventColumns.of_frame(events),
             recipe,
             contexts=PastContexts.of(events),
+            pinned=pinned,
             seed=seed,
             on_progress=lambda news: _show(bar, news),
         )

@@ -22,6 +22,7 @@ from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.stages import recommender_of
 from tailorbird.slate.shelf import Shelf
 from training.data.dataset import Dataset, case_names
+from training.evaluation.segments import LEARNED, segments_of_cases
 
 MOST_CASES = 4000
 """Cases a model is measured on, at most: enough for an interval of about a hundredth."""
@@ -79,13 +80,17 @@ def measure(
         name: labels[cases.question]
         for name, labels in user_segments(dataset.users, cases.known.user_ids[cases.users]).items()
     }
+    people = demographics_of(dataset.users)
+    if model.pinned is not None:
+        learned = segments_of_cases(model.pinned, cases, profiles=profiles, people=people)
+        segments[LEARNED] = learned[cases.question]
     learned_from = len(np.unique(split.fit.users))
     yardstick = Yardstick.of(split.popularity, dataset.catalog, user_count=learned_from, segments=segments)
     answers = answer_by_recommender(
         recommender_of(model, shelf=shelf),
         cases,
         profiles=profiles,
-        people=demographics_of(dataset.users),
+        people=people,
         contexts=contexts,
         advance=advance,
     )

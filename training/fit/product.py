@@ -15,9 +15,11 @@ from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.slates import ranker_cases
 from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.recipes.recipe import Recipe
+from tailorbird.segments.pinned import PinnedSegments
 from tailorbird.settings import Settings
 from tailorbird.slate.shelf import Shelf
 from training.data.dataset import Dataset, interactions_of, split
+from training.data.groups import grouped
 from training.data.profiles import KnownProfiles, OfflineProfiles
 from training.evaluation.measure import MOST_CASES, Measured, measure, protocol_words
 from training.publish.publish import Product
@@ -34,21 +36,31 @@ class Plan:
     contexts: PastContexts
     shelf: Shelf
     seed: int
+    pinned: PinnedSegments | None = None
 
     @classmethod
     def of(
-        cls, dataset: Dataset, recipe: Recipe, *, settings: Settings, seed: int, most_cases: int = MOST_CASES
+        cls,
+        dataset: Dataset,
+        recipe: Recipe,
+        *,
+        settings: Settings,
+        seed: int,
+        most_cases: int = MOST_CASES,
+        pinned: PinnedSegments | None = None,
     ) -> "Plan":
         """Divide the data in time; profiles come from Feast's offline store, when they are asked for."""
         if recipe.taste != "valence":
             counted = interactions_of(dataset.events, dataset.catalog, taste=recipe.taste)
             dataset = replace(dataset, interactions=counted)
+        if pinned is not None:
+            dataset = grouped(dataset, pinned.model, settings=settings)
         protocol = split(
             dataset, most_cases=most_cases, exclude_seen=recipe.exclude_seen, baskets=recipe.baskets
         )
         profiles = KnownProfiles(OfflineProfiles(settings))
         shelf = Shelf.of_past(dataset.catalog, dataset.catalog.history)
-        return cls(dataset, protocol, recipe, profiles, dataset.contexts, shelf, seed)
+        return cls(dataset, protocol, recipe, profiles, dataset.contexts, shelf, seed, pinned)
 
     def warmed(self, part: Split) -> "Plan":
         """The plan after the profiles that fitting and measuring on ``part`` will ask for are fetched, all at once.
@@ -96,6 +108,7 @@ def fit_part(
         recipe,
         contexts=plan.contexts,
         shelf=plan.shelf,
+        pinned=plan.pinned,
         seed=plan.seed,
         on_progress=on_progress,
     )
@@ -121,6 +134,8 @@ def extended(model: HybridModel, dataset: Dataset) -> HybridModel:
         items_at=now,
         recipe=model.recipe,
         shares=model.shares,
+        text_space=model.text_space,
+        pinned=model.pinned,
     )
 
 

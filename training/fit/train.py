@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from registry.tracking.runs import Tracker
 from registry.versions import Registered, Registry
 from tailorbird.recipes.recipe import Recipe
+from tailorbird.segments.pinned import PinnedSegments, pinned_version
 from tailorbird.settings import Settings
 from training.data.dataset import Dataset
 from training.fit.product import Plan, make_product
@@ -23,17 +24,27 @@ class Trained:
 
 
 def train(
-    dataset: Dataset, recipe: Recipe, *, settings: Settings, seed: int, now: dt.datetime, again: bool = False
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    settings: Settings,
+    seed: int,
+    now: dt.datetime,
+    again: bool = False,
+    pinned: PinnedSegments | None = None,
 ) -> Trained:
-    """Fit ``recipe``, measure its twin, register the bundle; with ``again`` also where it exists already."""
+    """Fit ``recipe``, measure its twin, register the bundle; with ``again`` also where it exists already.
+
+    With ``pinned`` segments popularity is of them, and the ranker reads them where the recipe says so.
+    """
     registry = Registry(settings)
-    tags = {"kind": "train", "seed": str(seed), "code": model_code()}
+    tags = {"kind": "train", "seed": str(seed), "code": model_code(), "segments": pinned_version(pinned)}
     made_before = registry.find(data=dataset.identity.digest, recipe=recipe.digest, tags=tags)
     if made_before is not None and not again:
         return Trained(made_before, fresh=False)
-    plan = Plan.of(dataset, recipe, settings=settings, seed=seed)
+    plan = Plan.of(dataset, recipe, settings=settings, seed=seed, pinned=pinned)
     with Tracker.open(settings).start(f"train {recipe.name}", tags=tags) as run:
         with Steps(cases=plan.protocol.test.cases.question_count) as steps:
             product = make_product(plan, recipe, on_progress=steps.show, advance=steps.advance)
-        registered = publish(product, dataset=dataset, run=run, registry=registry, now=now, tags=tags)
+        registered = publish(product, dataset=plan.dataset, run=run, registry=registry, now=now, tags=tags)
     return Trained(registered, fresh=True)

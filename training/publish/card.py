@@ -8,6 +8,7 @@ from registry.tracking.runs import DataIdentity
 from tailorbird.evaluation.bootstrap import Interval
 from tailorbird.evaluation.report import Report, comparison_rows
 from tailorbird.recipes.recipe import Recipe
+from tailorbird.segments.pinned import Pin
 from training.evaluation.measure import Measured
 
 SHOWN = ("ndcg@10", "hr@10", "mrr@10", "recall@100", "coverage@10", "novelty@10")
@@ -25,6 +26,7 @@ def model_card(
     protocol: str,
     seconds: Mapping[str, float],
     git_commit: str,
+    pin: Pin | None = None,
 ) -> str:
     """Write the card as Markdown."""
     profile = data.profile
@@ -40,6 +42,7 @@ def model_card(
         "## For whom",
         _table(_slices(measured.report)),
         _weaknesses(measured.report),
+        _segments(pin, recipe),
         "## Limits",
         "The figures say how often people's next choice was ranked high among all items by what was known before "
         "it. People chose among what they were shown then, so an item that was never shown counts as unwanted; whether "
@@ -63,6 +66,16 @@ def opening(card: str, *, most: int = 5000) -> str:
     while len("\n## ".join(sections)) > most and len(sections) > 1:
         sections.pop()
     return "\n## ".join(sections)[:most]
+
+
+def _segments(pin: Pin | None, recipe: Recipe) -> str:
+    if pin is None:
+        return ""
+    read = "its ranker reads them" if recipe.ranker.segments else "its ranker does not read them"
+    return (
+        f"Segments are those of version {pin.version} of `{pin.name}` ({pin.digest[:12]}), of the instant of each case. Popularity and "
+        f"fallback lists are of them; {read}. That model was found without looking at items, but among people of the test part too."
+    )
 
 
 def _slices(report: Report) -> list[dict[str, object]]:

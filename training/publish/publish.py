@@ -75,6 +75,7 @@ def record(product: Product, *, dataset: Dataset, run: Run) -> str:
         protocol=product.protocol,
         seconds=product.seconds,
         git_commit=git_commit(),
+        pin=product.model.pinned.pin if product.model.pinned else None,
     )
     run.text(card, "card.md")
     run.tags({"mlflow.note.content": opening(card)})  # the description on the run's page
@@ -111,6 +112,7 @@ def publish(
                 last_event=last,
                 measured_before=instant(product.measured_before),
                 git_commit=git_commit(),
+                segments=asdict(product.model.pinned.pin) if product.model.pinned else {},
             ),
             metrics=figures_of(product),
             fallbacks=fallbacks_of(product.model, dataset),
@@ -151,7 +153,10 @@ def figures_of(product: Product) -> dict[str, Any]:
 
 def fallbacks_of(model: Any, dataset: Dataset) -> Fallbacks:
     """The lists that answer without the model: what is popular with everybody and in each segment."""
-    popularity = model.popularity or Popularity().fit(dataset.interactions, dataset.catalog)
+    popularity = model.popularity
+    if popularity is None:
+        learned = model.pinned.model.keys if model.pinned else ()
+        popularity = Popularity(learned=learned).fit(dataset.interactions, dataset.catalog)
     ids = dataset.catalog.item_ids
 
     def best(segment: str) -> list[str]:

@@ -11,6 +11,7 @@ from registry.tracking.runs import Run, Tracker
 from registry.versions import Registered, Registry
 from tailorbird.plumbing.terminal import say
 from tailorbird.recipes.recipe import Recipe
+from tailorbird.segments.pinned import PinnedSegments, pinned_version
 from tailorbird.settings import Settings
 from training.data.dataset import Dataset
 from training.fit.product import Plan, make_product
@@ -42,16 +43,18 @@ class Job:
     parallel: int
     pruner: str
     seed: int
+    pinned: PinnedSegments | None = None
 
     @property
     def study(self) -> str:
-        """The study's name: the same for the same data, recipe, space, pruner and seed."""
+        """The study's name: the same for the same data, recipe, space, pruner, seed and pinned segments."""
         parts = (
             self.dataset.identity.digest,
             self.recipe.digest,
             self.space.digest,
             self.pruner,
             str(self.seed),
+            *([self.pinned.pin.digest] if self.pinned else []),
         )
         return f"{self.recipe.name}-{self.space.name}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:10]}"
 
@@ -99,7 +102,14 @@ def _search(study: OwnedStudy, job: Job, *, settings: Settings, tracker: Tracker
     if own is not None:
         study.first(own)  # the recipe as it is: what a study finds is never worse on validation
     say(f"study {job.study}: {study.done()} of {job.trials} trials done, {job.parallel} at once")
-    plan = Plan.of(job.dataset, job.recipe, settings=settings, seed=job.seed, most_cases=TRIAL_CASES)
+    plan = Plan.of(
+        job.dataset,
+        job.recipe,
+        settings=settings,
+        seed=job.seed,
+        most_cases=TRIAL_CASES,
+        pinned=job.pinned,
+    )
     plan = plan.warmed(plan.protocol.validation)
     best = max((trial.value for trial in study.finished() if trial.value is not None), default=None)
     with cluster(settings, cpus=job.parallel):
@@ -125,12 +135,17 @@ def _publish_best(
     if weights:
         run.figure(importances(weights), "plots/importance.png")
     recipe = job.recipe.override(best.params)
-    plan = Plan.of(job.dataset, recipe, settings=settings, seed=job.seed)
+    plan = Plan.of(job.dataset, recipe, settings=settings, seed=job.seed, pinned=job.pinned)
     with Steps(cases=plan.protocol.test.cases.question_count) as steps:
         product = make_product(plan, recipe, on_progress=steps.show, advance=steps.advance)
     run.metrics({f"validation_{METRIC}": best.value, "trials": study.done()})
-    tags = {"kind": "tune", "study": job.study, "code": model_code()}
-    registered = publish(product, dataset=job.dataset, run=run, registry=registry, now=now, tags=tags)
+    tags = {
+        "kind": "tune",
+        "study": job.study,
+        "code": model_code(),
+        "segments": pinned_version(job.pinned),
+    }
+    registered = publish(product, dataset=plan.dataset, run=run, registry=registry, now=now, tags=tags)
     study.remember("version", registered.version)
     study.remember("version_of_trials", study.done())
     return registered

@@ -26,6 +26,7 @@ from tailorbird.models.retrievers.popularity import Popularity
 from tailorbird.models.retrievers.texts import Embedded, TextSpace
 from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.recipes.recipe import Recipe
+from tailorbird.segments.pinned import PinnedSegments
 from tailorbird.slate.past import queries_at
 from tailorbird.slate.query import Query
 from tailorbird.slate.recommender import Recommender
@@ -75,6 +76,7 @@ def fit_hybrid(
     *,
     contexts: PastContexts = NO_CONTEXTS,
     shelf: Shelf | None = None,
+    pinned: PinnedSegments | None = None,
     seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> FittedHybrid:
@@ -85,6 +87,9 @@ def fit_hybrid(
     from ``profiles`` and its contexts from ``contexts`` at each instant, the stock of that time from ``shelf``. To the share ``recipe.ranker.new_items`` of the
     items nothing has happened yet while it learns, so that it meets what is new. Then the retrievers learn from
     everything: the quick ones anew, the network going on from its weights.
+
+    ``pinned`` segments are features of the ranker where the recipe says so, and popularity is counted by the segment that
+    each user was in at the time (``interactions.groups``).
     """
     report = _silent if on_progress is None else on_progress
     recipe = recipe.resolved
@@ -92,7 +97,14 @@ def fit_hybrid(
     cut = _cut(interactions, recipe.ranker.share)
     older, newer = interactions.before(cut), interactions.where(interactions.times >= cut)
     texts = Embedded.of(catalog.texts, recipe.content) if _READ_TEXTS & set(recipe.sources) else None
-    sources = _sources(recipe, texts, segments_of(users, interactions.user_ids), seed=seed, report=report)
+    if pinned is not None and interactions.groups is None:
+        raise ValueError("segments are pinned, but interactions do not say who was in which of them")
+    popular = (
+        Popularity(recipe.popularity, user_segments=segments_of(users, interactions.user_ids))
+        if pinned is None
+        else Popularity(recipe.popularity, learned=pinned.model.keys)
+    )
+    sources = _sources(recipe, texts, popular, seed=seed, report=report)
     new = new_items(older, share=recipe.ranker.new_items, seed=seed)
     for name, source in sources.items():
         report(Progress(name))
@@ -105,7 +117,8 @@ def fit_hybrid(
         for name, source in sources.items()
     }
     told = events.without_items(catalog.item_ids[new]) if new.any() else events
-    model = _assembled(catalog, past, recipe, table=ItemTable.build(catalog, told, cut), items_at=cut)
+    table = ItemTable.build(catalog, told, cut)
+    model = _assembled(catalog, past, recipe, table=table, items_at=cut, pinned=pinned)
     cases = ranker_cases(older, newer, recipe=recipe, seed=seed)
     queries = queries_at(
         cases.user_keys, cases.instants, profiles=profiles, people=people, contexts=contexts, k=1
@@ -117,7 +130,7 @@ def fit_hybrid(
         cases.targets[some],
         model=model,
     )
-    model = _assembled(catalog, past, recipe, table=model.item_table, items_at=cut, shares=shares)
+    model = _assembled(catalog, past, recipe, table=table, items_at=cut, shares=shares, pinned=pinned)
     report(Progress("ranker"))
     ranker, curves = _fit_ranker(
         model, recommender_of(model, shelf=shelf), queries, cases.targets, seed=seed, report=report
@@ -140,6 +153,7 @@ def fit_hybrid(
         shares=shares,
         ranker=ranker,
         text_space=None if texts is None else texts.space,
+        pinned=pinned,
     )
     named = {f"ranker.{name}": values for name, values in curves.items()}
     for source in sources.values():
@@ -167,7 +181,7 @@ def _cut(interactions: Interactions, share: float) -> float:
 
 
 def _sources(
-    recipe: Recipe, texts: Embedded | None, segments: np.ndarray, *, seed: int, report: OnProgress
+    recipe: Recipe, texts: Embedded | None, popularity: Popularity, *, seed: int, report: OnProgress
 ) -> dict[str, Retriever]:
     content = None if texts is None else texts.vectors
 
@@ -175,7 +189,7 @@ def _sources(
         report(Progress("sequence", epoch, recipe.sequence.epochs, figures))
 
     made: dict[str, Retriever] = {
-        "popularity": Popularity(recipe.popularity, user_segments=segments),
+        "popularity": popularity,
         "cooccurrence": Cooccurrence(recipe.cooccurrence),
         "content": Content(recipe.content, texts=texts),
         "habit": Habit(recipe.habit),
@@ -194,16 +208,20 @@ def _assembled(
     shares: Mapping[str, float] | None = None,
     ranker: Ranker | None = None,
     text_space: TextSpace | None = None,
+    pinned: PinnedSegments | None = None,
 ) -> HybridModel:
+    reads = pinned is not None and recipe.ranker.segments
+    sizes = input_sizes(len(sources), segments=reads)
     return HybridModel(
         catalog=catalog,
         retrievers=sources,
-        ranker=ranker or Ranker.of_sources(len(sources), input_sizes(len(sources))),
+        ranker=ranker or Ranker.of_sources(len(sources), sizes),
         item_table=table,
         items_at=items_at,
         recipe=recipe,
         shares=shares,
         text_space=text_space,
+        pinned=pinned,
     )
 
 

@@ -34,6 +34,7 @@ from tailorbird.models.retrievers.recency import without_runs
 from tailorbird.models.retrievers.texts import TextSpace
 from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.recipes.recipe import Recipe, load_recipe
+from tailorbird.segments.pinned import PinnedSegments, Placed, segment_vector
 
 RETRIEVERS: Mapping[str, type[Retriever]] = {
     kind.name: kind for kind in (Cooccurrence, SequenceRetriever, Content, Popularity, Habit)
@@ -42,6 +43,8 @@ CATALOG = "catalog"
 """The folder of the items; bundles of older versions have a table of them."""
 TEXTS = "texts"
 """The folder of the text space; bundles of older versions lack it."""
+SEGMENTS = "segments"
+"""The folder of the segment model; bundles that pin none lack it."""
 NO_CONTEXT: Mapping[str, object] = MappingProxyType({})
 
 
@@ -63,10 +66,12 @@ class HybridModel:
         recipe: Recipe,
         shares: Mapping[str, float] | None = None,
         text_space: TextSpace | None = None,
+        pinned: PinnedSegments | None = None,
     ) -> None:
         """``items_at`` is the instant of the item features; ``shares`` the sources' turns in the shortlist.
 
         ``text_space`` is where the texts of items lie, those of items to come too; None where no source reads texts.
+        ``pinned`` are the segments that the ranker learned with and popularity is of; None: popularity is of what people told.
         """
         self.catalog = catalog
         self.retrievers = dict(retrievers)
@@ -75,6 +80,7 @@ class HybridModel:
         self.items_at = items_at
         self.recipe = recipe
         self.text_space = text_space
+        self.pinned = pinned
         self.source_names = tuple(self.retrievers)
         self.shares = {name: float((shares or {}).get(name, 1.0)) for name in self.source_names}
         self._turns = np.array([max(self.shares[name], 1e-3) for name in self.source_names])
@@ -89,6 +95,11 @@ class HybridModel:
         found = self.retrievers.get(Popularity.name)
         return found if isinstance(found, Popularity) else None
 
+    @property
+    def reads_segments(self) -> bool:
+        """Whether the ranker reads where people belong."""
+        return self.pinned is not None and self.recipe.ranker.segments
+
     def with_items(self, item_table: ItemTable, *, now: float) -> "HybridModel":
         """The same model with fresh item features."""
         return HybridModel(
@@ -100,6 +111,7 @@ class HybridModel:
             recipe=self.recipe,
             shares=self.shares,
             text_space=self.text_space,
+            pinned=self.pinned,
         )
 
     def grown(self, told: Catalog, catalog: Catalog) -> "HybridModel":
@@ -140,8 +152,12 @@ class HybridModel:
         now: float,
         demographics: Demographics = NOBODY,
         item_row: int | None = None,
+        placed: Placed | None = None,
     ) -> Histories:
-        """What retrievers see of a profile, without runs; ``item_row``, looked at right now, counts as the newest event."""
+        """What retrievers see of a profile, without runs; ``item_row``, looked at right now, counts as the newest event.
+
+        ``placed`` spares asking the pinned segments again.
+        """
         found = histories_of(
             [state],
             self._rows_of,
@@ -160,7 +176,7 @@ class HybridModel:
                 times=times,
                 weights=weights,
                 now=np.array([now]),
-                segments=np.array([segment_of(demographics)], dtype=object),
+                segments=np.array([self._group_of(state, demographics, placed)], dtype=object),
             )
         )
 
@@ -200,6 +216,7 @@ class HybridModel:
         now: float,
         context: Mapping[str, object],
         demographics: Demographics,
+        placed: Placed | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What the ranker reads beside signals and items, in a request as while it learns.
 
@@ -207,7 +224,7 @@ class HybridModel:
         """
         return (
             cross_matrix(state, self.item_table, rows, now=now),
-            user_vector(state, now=now, demographics=demographics),
+            self._person(state, now=now, demographics=demographics, placed=placed),
             context_vector(context, now=now),
         )
 
@@ -219,10 +236,13 @@ class HybridModel:
         now: float,
         context: Mapping[str, object] = NO_CONTEXT,
         demographics: Demographics = NOBODY,
+        placed: Placed | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """(c,) float32 scores of the candidates, and the (u,) user features that were used."""
         rows = shortlist.rows
-        cross, user, request = self.features(rows, state, now=now, context=context, demographics=demographics)
+        cross, user, request = self.features(
+            rows, state, now=now, context=context, demographics=demographics, placed=placed
+        )
         return self.ranker.score(shortlist.signals, self._item_part.take(rows), cross, user, request), user
 
     def similar(self, row: int, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -251,6 +271,8 @@ class HybridModel:
         self.ranker.save(folder / "ranker")
         if self.text_space is not None:
             self.text_space.save(folder / TEXTS)
+        if self.pinned is not None:
+            self.pinned.save(folder / SEGMENTS)
         self.item_table.save(folder / "items")
 
     @classmethod
@@ -266,7 +288,23 @@ class HybridModel:
             recipe=load_recipe(folder / "recipe.toml"),
             shares=described["shares"],
             text_space=TextSpace.load(folder / TEXTS) if (folder / TEXTS).exists() else None,
+            pinned=PinnedSegments.load(folder / SEGMENTS) if (folder / SEGMENTS).exists() else None,
         )
+
+    def _group_of(self, state: UserState, demographics: Demographics, placed: Placed | None) -> str:
+        """Whose popularity is asked for: that of the learned segment, or of those who told the same."""
+        if self.pinned is None:
+            return segment_of(demographics)
+        return self.pinned.key_of(placed or self.pinned.placed(state, demographics))
+
+    def _person(
+        self, state: UserState, *, now: float, demographics: Demographics, placed: Placed | None
+    ) -> np.ndarray:
+        """(u,) what the ranker reads of a person: USER_FEATURES, then SEGMENT_FEATURES where it learned with segments."""
+        vector = user_vector(state, now=now, demographics=demographics)
+        if self.pinned is None or not self.reads_segments:
+            return vector
+        return np.concatenate([vector, segment_vector(placed or self.pinned.placed(state, demographics))])
 
     def _part_of(self, rows: np.ndarray) -> np.ndarray:
         return self.ranker.item_part(self.item_features.rows(rows))

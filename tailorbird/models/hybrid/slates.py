@@ -6,7 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailorbird.events.interactions import Interactions, basket_openings
-from tailorbird.features.table import CONTEXT_FEATURES, CROSS_FEATURES, ITEM_FEATURES, USER_FEATURES
+from tailorbird.features.table import (
+    CONTEXT_FEATURES,
+    CROSS_FEATURES,
+    ITEM_FEATURES,
+    SEGMENT_FEATURES,
+    USER_FEATURES,
+)
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.shortlist import SIGNALS
 from tailorbird.models.ranker.training import Slates
@@ -85,7 +91,7 @@ def slates_of(
 ) -> Slates:
     """One slate a query whose target is among the candidates: the target first, then ``negatives`` drawn of the others."""
     rng = np.random.default_rng(seed)
-    width, sizes = negatives + 1, input_sizes(len(model.source_names))
+    width, sizes = negatives + 1, input_sizes(len(model.source_names), segments=model.reads_segments)
     m = 0
     signals = np.zeros((len(queries), width, sizes["signals"]), np.float32)
     rows = np.zeros((len(queries), width), np.int64)
@@ -108,18 +114,19 @@ def slates_of(
             now=query.now,
             context=query.context,
             demographics=query.demographics,
+            placed=query.placed_by(model.pinned),
         )
         m += 1
     items = model.item_features.rows(rows[:m].ravel()).reshape(m, width, -1)
     return Slates(signals[:m], items, cross[:m], users[:m], contexts[:m], real[:m])
 
 
-def input_sizes(sources: int) -> dict[str, int]:
-    """Width of each group of the ranker's inputs."""
+def input_sizes(sources: int, *, segments: bool = False) -> dict[str, int]:
+    """Width of each group of the ranker's inputs, of one that reads ``segments`` or not."""
     return {
         "signals": SIGNALS * sources,
         "item": len(ITEM_FEATURES),
         "cross": len(CROSS_FEATURES),
-        "user": len(USER_FEATURES),
+        "user": len(USER_FEATURES) + segments * len(SEGMENT_FEATURES),
         "context": len(CONTEXT_FEATURES),
     }

@@ -47,6 +47,7 @@ class HybridStages:
                 now=query.now,
                 demographics=query.demographics,
                 item_row=model.catalog.row_of.get(query.item_id) if query.item_id else None,
+                placed=query.placed_by(model.pinned),
             )
             for query in queries
         ]
@@ -56,7 +57,12 @@ class HybridStages:
     def admit(self, query: Query, rows: np.ndarray) -> Candidates:
         """Given rows as candidates that no source proposed."""
         model = self.model
-        history = model.history_of(query.state, now=query.now, demographics=query.demographics)
+        history = model.history_of(
+            query.state,
+            now=query.now,
+            demographics=query.demographics,
+            placed=query.placed_by(model.pinned),
+        )
         found = model.signals(history, rows)
         return Candidates(found.rows, model.source_names, found.ranks, found.signals)
 
@@ -72,7 +78,12 @@ class HybridStages:
             return None
         model, rows = self.model, candidates.rows
         cross, user, context = model.features(
-            rows, query.state, now=query.now, context=query.context, demographics=query.demographics
+            rows,
+            query.state,
+            now=query.now,
+            context=query.context,
+            demographics=query.demographics,
+            placed=query.placed_by(model.pinned),
         )
         return Inputs(candidates.signals, model.item_features.rows(rows), cross, user, context)
 
@@ -89,6 +100,7 @@ class HybridStages:
             now=query.now,
             context=query.context,
             demographics=query.demographics,
+            placed=query.placed_by(self.model.pinned),
         )
 
 
@@ -112,6 +124,7 @@ def recommender_of(
         shelf=Shelf.of_past(model.catalog) if shelf is None else shelf,
         chain=_favourites(model) if chain is None else chain,
         stages=HybridStages(model),
+        pinned=model.pinned,
         policy=Policy(
             depth=recipe.candidates,
             keep_seen=not recipe.exclude_seen,

@@ -28,11 +28,18 @@ class Popularity(Retriever):
     name = "popularity"
 
     def __init__(
-        self, recipe: PopularityRecipe | None = None, *, user_segments: np.ndarray | None = None
+        self,
+        recipe: PopularityRecipe | None = None,
+        *,
+        user_segments: np.ndarray | None = None,
+        learned: Sequence[str] = (),
     ) -> None:
-        """``user_segments`` (n_users,) names each user's segment; without it there is only the global list."""
+        """``user_segments`` (n_users,) names each user's segment; without it there is only the global list.
+
+        With the keys of ``learned`` segments an event counts for the one its user was in at that instant instead.
+        """
         self.recipe = recipe or PopularityRecipe()
-        self._user_segments = user_segments
+        self._user_segments, self._learned = user_segments, learned
         self.segments: dict[str, int] = {GLOBAL: 0}
         self.table = np.zeros((1, 0), np.float32)  # (segments, n_items)
         self._lists = [np.zeros(0, np.int32)]  # of each segment, best first, those that have a share
@@ -101,9 +108,14 @@ class Popularity(Retriever):
             self._lists.append(order[scores[order] > 0].astype(np.int32))
 
     def _by_segment(self, interactions: Interactions) -> list[tuple[str, np.ndarray]]:
-        if self._user_segments is None or not len(interactions):
+        if not len(interactions):
             return []
-        of_event = self._user_segments[interactions.users]
+        if interactions.groups is not None and self._learned:
+            of_event = np.array([*self._learned, GLOBAL], dtype=object)[interactions.groups]
+        elif self._user_segments is not None:
+            of_event = self._user_segments[interactions.users]
+        else:
+            return []
         names, counts = np.unique(of_event.astype(str), return_counts=True)
         return [
             (str(name), of_event == name)
