@@ -6,7 +6,8 @@ it was received earlier (an import): then the rows that it concerns are made ane
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +92,23 @@ class OfflineRows:
 
     def forget(self, user_key: str) -> bool:
         """Drop the rows of one person; whether there were any."""
+        return self.forget_all([user_key]) > 0
+
+    def forget_all(self, user_keys: Collection[str]) -> int:
+        """Drop the rows of people; how many they were."""
+        theirs = pa.array(list(user_keys), pa.string())
         with alone(self.folder / ".lock"):
-            return self._keep(lambda table: pc.not_equal(table[USER_KEY], user_key)) > 0
+            for left in self.folder.glob(".*.tmp"):  # of one that was killed: nobody else is at work
+                left.unlink()
+            return self._keep(lambda table: pc.invert(pc.is_in(table[USER_KEY], theirs)))
+
+    def count_of(self, user_keys: Collection[str]) -> Counter[str]:
+        """How many rows there are of each of some people."""
+        theirs = ds.field(USER_KEY).isin(pa.array(list(user_keys), pa.string()))
+        found: Counter[str] = Counter()
+        for part in self._parts():
+            found.update(pq.read_table(part, columns=[USER_KEY], filters=theirs)[USER_KEY].to_pylist())
+        return found
 
     def clear(self) -> None:
         """Drop every row."""

@@ -61,6 +61,10 @@ class Portraits:
         (state,) = self._room.online_read([user_key])
         return self._drawn(state, user_key, now=self._clock())
 
+    def linked_to(self, user_key: str) -> tuple[str, ...]:
+        """The anonymous keys that are joined to a person now. Raises FeatureStoreAwayError."""
+        return self._room.online_parts([user_key])[0].links.keys
+
     def at(self, user_key: str, instant: float) -> Portrait:
         """Somebody as they were known at ``instant`` (epoch seconds): from the events that had been received by then.
 

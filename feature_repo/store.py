@@ -4,7 +4,8 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from feast import FeatureStore, metrics
@@ -193,6 +194,17 @@ class FeatureStoreRoom:
         view, key = self.definitions.user_profile, entity_key(USER_KEY, user_key)
         known = self.online.delete_entity(self.config, view, key)
         return self.rows.forget(user_key) or known
+
+    def delete_online(self, user_keys: Collection[str]) -> None:
+        """Forget people in all online rows, the bytes of these too. The event log comes first, as in :meth:`delete_user`."""
+        keys = [name_key(USER_KEY, key) for key in user_keys]
+        self.online.delete_all(self.config, self.definitions.user_profile, keys)
+
+    def held(self, user_keys: Collection[str]) -> Counter[str]:
+        """How many online rows there are of each of some people, in every layout."""
+        names = {name_key(USER_KEY, key): key for key in user_keys}
+        found = self.online.held(self.config, self.definitions.user_profile, list(names))
+        return Counter({names[key]: count for key, count in found.items()})
 
 
 @contextlib.contextmanager

@@ -25,11 +25,15 @@ class WriterFullError(TailorbirdError):
 
 @dataclass(frozen=True)
 class Written:
-    """What became of one caller's events. ``folded`` is False while the live profiles lag behind the log."""
+    """What became of one caller's events. ``folded`` is False while the live profiles lag behind the log.
+
+    ``refused`` are the ids of messages of erased people, which were not stored.
+    """
 
     accepted: int
     duplicates: int
     folded: bool = True
+    refused: frozenset[str] = frozenset()
 
 
 def _promise() -> "Future[Written]":
@@ -159,10 +163,13 @@ class GroupWriter:
             return
         folded = self._fold(appended.entries)
         fresh = {entry.record.message_id for entry in appended.entries}
+        fallen = {id(event) for event in appended.refused}
         for job in jobs:
             mine = {event.message_id for event in job.events} & fresh
             fresh -= mine
-            job.done.set_result(Written(len(mine), len(job.events) - len(mine), folded))
+            refused = [event.message_id for event in job.events if id(event) in fallen] if fallen else []
+            known = len(job.events) - len(mine) - len(refused)
+            job.done.set_result(Written(len(mine), known, folded, frozenset(refused)))
 
 
 def _refuse(jobs: Sequence[_Job], error: Exception) -> None:

@@ -52,6 +52,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "serving.storefront.command:storefront",
         "Open a small shop in which one sees one's own profile move.",
     ),
+    "erase": (
+        "serving.privacy.command:erase",
+        "Erase people everywhere, and prove that nothing of them is left.",
+    ),
     "exposures": (
         "tailorbird.exposures.command:exposures",
         "Prove what was shown: features of answers, computed again.",

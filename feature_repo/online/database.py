@@ -100,5 +100,8 @@ class OnlineDatabase(Protocol):
     def erase(self, kind: str, table: str, keys: Sequence[bytes] | None = None) -> None:
         """Drop the notes of these keys, or of the whole table."""
 
+    def purge(self) -> None:
+        """Let go of older states of the rows, in which deleted ones stand; FeatureStoreAwayError where others keep them."""
+
     def disconnect(self) -> None:
         """Close what this thread holds open."""

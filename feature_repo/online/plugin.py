@@ -6,6 +6,7 @@ Feast's own stores keep one row per feature or let an older row overwrite a newe
 
 import logging
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -191,7 +192,17 @@ class LiveOnlineStore(OnlineStore, ABC):
     def delete_entity(self, config: RepoConfig, table: FeatureView, entity_key: EntityKey) -> bool:
         """Forget one entity of a view, in every layout and beside; whether it was anywhere."""
         with self.tables(config) as tables:
-            return tables.forget(table.name, row_key(config, entity_key))
+            return tables.forget(table.name, [row_key(config, entity_key)]) > 0
+
+    def delete_all(self, config: RepoConfig, table: FeatureView, keys: Sequence[bytes]) -> None:
+        """Forget entities of a view, in every layout and beside, in one transaction; then the bytes of what they were."""
+        with self.tables(config) as tables:
+            tables.forget(table.name, keys)
+        self.database(config).purge()
+
+    def held(self, config: RepoConfig, table: FeatureView, keys: Sequence[bytes]) -> Counter[bytes]:
+        """How many rows of each entity there are in all layouts and beside."""
+        return self._tables(config).held(table.name, keys)
 
     def position(self, config: RepoConfig) -> Position:
         """How far the rows follow the events: it commits with the rows it speaks of."""

@@ -222,6 +222,9 @@ class RedisDatabase:
         else:
             turn.notes -= {_note(kind, table, key) for key in keys}
 
+    def purge(self) -> None:
+        """Nothing to do: what was deleted is in no memory of the server; its own files are rewritten as it is set to."""
+
     def disconnect(self) -> None:
         """Nothing: threads share the connections, which end with the client."""
 

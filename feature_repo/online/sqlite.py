@@ -3,6 +3,7 @@
 import secrets
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ KEYS_AT_ONCE = 500
 """Rows that one statement asks for by their key."""
 _CHECKPOINT_PAGES = 16_384
 _CACHE_KIB = 32_768
+PURGE_SECONDS = 15.0
+"""How long a purge waits for readers of an older state."""
 _KINDS = ("damaged", "forgotten")
 
 
@@ -176,6 +179,17 @@ class SqliteDatabase:
             return
         for key in keys:
             self._sql(f"DELETE FROM {kind} WHERE name = ? AND entity_key = ?", table, key)  # noqa: S608
+
+    def purge(self) -> None:
+        """Copy the log into the file and empty it: deleted rows are overwritten there."""
+        deadline = time.monotonic() + PURGE_SECONDS
+        while self._ask("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
+            if time.monotonic() > deadline:
+                raise FeatureStoreAwayError(
+                    f"online feature store {self.path}: somebody reads an older state of it for very long",
+                    remedy="try again",
+                )
+            time.sleep(0.05)
 
     def disconnect(self) -> None:
         """Close this thread's connection."""

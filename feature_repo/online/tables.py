@@ -7,6 +7,7 @@ them may hold rows that it has not written yet. All of this is the same for ever
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -154,18 +155,27 @@ class Tables:
         """Whether one of these rows was written after the write of number ``since``."""
         return self.database.newest(self.name(view), keys) > since
 
-    def forget(self, view: str, key: bytes) -> bool:
-        """Delete one entity from a view in every layout and beside; whether it was anywhere."""
+    def forget(self, view: str, keys: Sequence[bytes]) -> int:
+        """Delete entities from a view in every layout and beside; how many rows that were."""
         self.database.prepare()
         gone = 0
         for layout in self._layouts(view):
             name = Tables(self.database, self.project, layout).name(view)
-            gone += self.database.delete(name, [key])
-            self.database.erase(DAMAGED, name, [key])
+            gone += self.database.delete(name, keys)
+            self.database.erase(DAMAGED, name, keys)
             if layout.endswith(BESIDE):
-                self.database.note(FORGOTTEN, name, [key])
+                self.database.note(FORGOTTEN, name, keys)
         self.database.set_mark(FORGOTTEN, str(self.forgotten() + 1))
-        return gone > 0
+        return gone
+
+    def held(self, view: str, keys: Sequence[bytes]) -> Counter[bytes]:
+        """How many rows, notes of damage included, there are of each entity in all layouts and beside."""
+        asked, found = set(keys), Counter[bytes]()
+        for layout in self._layouts(view):
+            name = Tables(self.database, self.project, layout).name(view)
+            found.update(self.database.read(name, keys).keys())
+            found.update(key for noted, key in self.database.notes(DAMAGED) if noted == name and key in asked)
+        return found
 
     def forgotten(self) -> int:
         """How many times an entity was forgotten."""

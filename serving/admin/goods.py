@@ -76,6 +76,13 @@ class Goods:
         """Keep what is told of a user."""
         started = time.perf_counter()
         stored = _kept(lambda: self.store.put([Patch.of_user(user_id, told.told())], now=self._clock()))
+        if stored.refused:
+            raise ProblemError(
+                HTTPStatus.CONFLICT,
+                "erased",
+                f"user {shown(user_id)} was erased: nothing of them is kept",
+                remedy="a new consent of the person takes them off the list",
+            )
         return Told(sequence=stored.sequence, took_ms=_since(started))
 
     def upload(self, path: Path, what: What, *, mapping: str = "") -> Uploaded:

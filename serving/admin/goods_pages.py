@@ -62,7 +62,9 @@ def catalogue_routes(
         """Show an item no more; told again, it is there again."""
         return goods.delete_item(item_id)
 
-    @app.put("/v1/users/{user_id:path}", tags=["catalogue"], responses=described)
+    erased = problems((409, "The user was erased, and has not consented anew."))
+
+    @app.put("/v1/users/{user_id:path}", tags=["catalogue"], responses={**described, **erased})
     def put_user(user_id: Key, body: UserTold) -> Told:
         """Tell of a user."""
         return goods.put_user(user_id, body)

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from feature_repo.portraits import Portraits
 from registry.versions import Registry
+from serving.admin.erasures import erasure_routes
 from serving.admin.goods import Goods
 from serving.admin.goods_pages import catalogue_routes
 from serving.admin.models import list_decisions, list_models, show_model
@@ -39,6 +40,7 @@ from serving.http.schemas import Problem
 from serving.segments.live import LiveSegments
 from tailorbird import __version__
 from tailorbird.errors import TailorbirdError
+from tailorbird.privacy.erasing import Erasing
 from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings
 
@@ -54,7 +56,7 @@ Which = Annotated[
 
 @dataclass(frozen=True)
 class Desk:
-    """What the routes work with: the workspace, its registry and the moves of its aliases, heartbeats, goods, people, segments."""
+    """What the routes work with: the workspace, its registry and the moves of its aliases, heartbeats, goods, people, segments, erasures."""
 
     settings: Settings
     registry: Callable[[], Registry]
@@ -64,6 +66,7 @@ class Desk:
     portraits: Portraits
     segments: LiveSegments
     rules: RulesFile
+    erasing: Erasing
 
 
 def build_admin(desk: Desk) -> FastAPI:
@@ -86,6 +89,7 @@ def build_admin(desk: Desk) -> FastAPI:
     _moves(app, desk)
     catalogue_routes(app, desk.goods, folder=desk.settings.folder, problems=_described)
     people_routes(app, desk.portraits, problems=_described)
+    erasure_routes(app, desk.erasing, linked_to=desk.portraits.linked_to, problems=_described)
     segment_routes(app, desk.segments, desk.rules, name=desk.settings.segments_name)
     return app
 

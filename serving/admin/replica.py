@@ -19,7 +19,7 @@ log = logging.getLogger("ray.serve.tailorbird")
 NICENESS = 10
 """Whoever asks for recommendations goes first."""
 PAUSE_SECONDS = 5.0
-"""Between an error of the deliverer, such as a full disk, and its next try."""
+"""Between an error of the deliverer or of an erasure, such as a full disk, and its next try."""
 
 
 class Admin:
@@ -33,6 +33,7 @@ class Admin:
         from serving.admin.pages import Desk, build_admin
         from serving.admin.reach import RegistryReach
         from serving.http.access import Access
+        from serving.privacy.erasures import open_erasing
         from serving.segments.live import LiveSegments
         from tailorbird.segments.rules_file import RulesFile
 
@@ -52,6 +53,7 @@ class Admin:
             portraits=Portraits(self._settings, segments=self._segments, rules=rules),
             segments=self._segments,
             rules=rules,
+            erasing=open_erasing(self._settings),
         )
         app = LoopbackGuard(
             build_admin(desk),
@@ -69,6 +71,9 @@ class Admin:
         self._delivering = LastingThread(
             partial(_deliver, self._settings, self._stop), name="triggers", pause_seconds=PAUSE_SECONDS
         )
+        self._erasing = LastingThread(
+            partial(_erase, self._settings, self._stop), name="erasures", pause_seconds=PAUSE_SECONDS
+        )
         threading.Thread(target=self._warm, name="admin-warm-up", daemon=True).start()
 
     def check_health(self) -> None:
@@ -81,6 +86,8 @@ class Admin:
             raise RuntimeError("the thread that folds patches into the catalogue has died")
         if not self._delivering.alive:
             raise RuntimeError("the thread that delivers triggers has died")
+        if not self._erasing.alive:
+            raise RuntimeError("the thread that erases people has died")
         if self._segments.thread is None or not self._segments.thread.alive:
             raise RuntimeError("the thread that follows the segment model has died")
         if self._settings.catalog and not self._following.alive:
@@ -127,3 +134,9 @@ def _deliver(settings: Settings, stop: threading.Event) -> None:
     from serving.triggers.deliverer import Deliverer
 
     Deliverer(settings, stop=stop).run()
+
+
+def _erase(settings: Settings, stop: threading.Event) -> None:
+    from serving.privacy.erasures import erase_while_serving
+
+    erase_while_serving(settings, stop=stop)

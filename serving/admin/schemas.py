@@ -253,7 +253,7 @@ class RefusedRow(Body):
 
 
 class Uploaded(Body):
-    """What became of a file: ``rowsIn`` = ``accepted`` + ``quarantined``; everything accepted is on disk."""
+    """What became of a file: ``rowsIn`` = ``accepted`` + ``quarantined`` + ``suppressed``; everything accepted is on disk."""
 
     rows_in: int
     accepted: int
@@ -266,5 +266,6 @@ class Uploaded(Body):
     quarantine_files: list[str] = Field(
         description="In the workspace's `quarantine/`: every refused row as it came."
     )
+    suppressed: int = Field(default=0, description="Of people who were erased and have not consented anew.")
     sequence: int
     took_ms: float

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 
@@ -17,6 +18,8 @@ from serving.http.schemas import EventBatch
 from serving.lasting import dead
 from serving.writer import GroupWriter
 from tailorbird.errors import TailorbirdError, UsageError
+
+ERASED = "this person was erased: nothing of them is stored until they consent anew"
 
 
 class CollectService:
@@ -67,7 +70,7 @@ class CollectService:
             sent_at=None if sent.sent_at is None else sent.sent_at.timestamp(),
         )
         accepted = duplicates = 0
-        folded = True
+        folded, refused = True, list[dict[str, Any]]()
         if checked.kept:
             try:
                 written = await asyncio.wrap_future(self._writer.write(checked.kept))
@@ -88,10 +91,12 @@ class CollectService:
                     headers={"Retry-After": "1"},
                 ) from error
             accepted, duplicates, folded = written.accepted, written.duplicates, written.folded
+            refused = _refused(sent.batch, written.refused)
         for outcome, count in (
             ("accepted", accepted),
             ("duplicate", duplicates),
             ("rejected", len(checked.rejected)),
+            ("suppressed", len(refused)),
         ):
             metrics.events.labels(outcome).inc(count)
         return Answer(
@@ -99,7 +104,7 @@ class CollectService:
                 {
                     "accepted": accepted,
                     "duplicates": duplicates,
-                    "rejected": checked.rejected,
+                    "rejected": [*checked.rejected, *refused],
                     "warnings": checked.warnings,
                     "profileDelayed": not folded,
                     "tookMs": round((time.perf_counter() - started) * 1000, 3),
@@ -107,3 +112,12 @@ class CollectService:
             ),
             HTTPStatus.ACCEPTED,
         )
+
+
+def _refused(batch: Sequence[Any], messages: Collection[str]) -> list[dict[str, Any]]:
+    """What to say of events of erased people, which fell."""
+    return [
+        {"index": index, "reason": ERASED}
+        for index, raw in enumerate(batch)
+        if messages and isinstance(raw, dict) and raw.get("messageId") in messages
+    ]

@@ -1,7 +1,7 @@
 """Where rankings are kept for a while: in the memory of a replica here, in Redis in shared_cache.py."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from tailorbird.catalog.catalog import Catalog
@@ -49,10 +49,11 @@ class Rankings(Protocol):
 
 
 class RankingCache:
-    """Keeps the latest ``capacity`` rankings in memory."""
+    """Keeps the latest ``capacity`` rankings in memory, and none of whoever is ``forgotten``: a set that is another once it changed."""
 
-    def __init__(self, *, capacity: int = 2_000) -> None:
-        self._capacity = capacity
+    def __init__(self, *, capacity: int = 2_000, forgotten: Callable[[], frozenset[str]] = frozenset) -> None:
+        self._capacity, self._forgotten = capacity, forgotten
+        self._seen: frozenset[str] = frozenset()
         self._kept: OrderedDict[Key, Kept] = OrderedDict()  # the oldest first
 
     def __len__(self) -> int:
@@ -67,6 +68,8 @@ class RankingCache:
         """Keep rankings; what is too old makes room, then the oldest."""
         self._drop_old(now)
         for key, kept in made:
+            if key.user in self._seen:
+                continue
             self._kept.pop(key, None)
             self._kept[key] = kept
             if len(self._kept) > self._capacity:
@@ -80,5 +83,10 @@ class RankingCache:
 
     def _drop_old(self, now: float) -> None:
         """From the oldest on; one that holds shorter than those before it waits for them, unseen."""
+        forgotten = self._forgotten()
+        if forgotten is not self._seen:
+            self._seen = forgotten
+            for key in [key for key in self._kept if key.user in forgotten]:
+                del self._kept[key]
         while self._kept and not next(iter(self._kept.values())).holds(now):
             self._kept.popitem(last=False)

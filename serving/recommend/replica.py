@@ -180,11 +180,13 @@ def _result_cache(settings: Settings, *, seconds: float) -> "ResultCache | None"
     from serving.recommend.cache import RankingCache
     from serving.recommend.results import ResultCache
     from serving.recommend.shared_cache import SharedRankingCache
+    from tailorbird.privacy.suppression import Suppressions
 
     if seconds <= 0:
         return None
     if settings.result_cache == "memory":
-        return ResultCache(RankingCache(), seconds=seconds)
+        forgotten = Suppressions(settings.folder).everybody
+        return ResultCache(RankingCache(forgotten=forgotten), seconds=seconds)
     shared = SharedRankingCache(
         RedisAddress.parse(settings.result_cache, setting="result_cache"),
         workspace=settings.workspace,

@@ -1,7 +1,7 @@
 """The log of patches: what was told of items and users since the tables were written, numbered in the order it came."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ CREATE TABLE state (log TEXT NOT NULL, newest INTEGER NOT NULL);
 INSERT INTO state VALUES (lower(hex(randomblob(16))), 0)
 """
 PAGE = 10_000
+_THEIRS = "WHERE kind = ? AND key IN (SELECT value FROM json_each(?))"
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Stored:
-    """What became of a batch: the last ``sequence`` of it, and whether it was ``repeated``: stored before, under the same id."""
+    """What became of a batch: the last ``sequence`` of it, and whether it was ``repeated``: stored before, under the same id.
+
+    ``refused`` patches were of people of whom nothing may be kept.
+    """
 
     sequence: int
     repeated: bool = False
+    refused: int = 0
 
 
 class PatchLog:
@@ -183,6 +188,18 @@ class PatchLog:
             ).rowcount
         self._database.shrink()
         return dropped
+
+    def count_of(self, kind: Kind, keys: Collection[str]) -> dict[str, int]:
+        """How many patches of each of some items or users are still here."""
+        question = f"SELECT key, count(*) FROM patches {_THEIRS} GROUP BY key"  # noqa: S608
+        asked = (kind, orjson.dumps(list(keys)).decode())
+        return dict(self._database.ask(lambda connection: connection.execute(question, asked).fetchall()))
+
+    def forget(self, kind: Kind, keys: Collection[str]) -> None:
+        """Delete what was told of some items or users, the bytes too; the other patches keep their numbers."""
+        with self._database.transaction() as connection:
+            connection.execute(f"DELETE FROM patches {_THEIRS}", (kind, orjson.dumps(list(keys)).decode()))  # noqa: S608
+        self._database.purge()
 
     def pass_by(self, *, sequence: int = 0, instant: int = 0) -> None:
         """Number and date what comes past ``sequence`` and ``instant`` (epoch microseconds).

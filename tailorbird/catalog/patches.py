@@ -10,6 +10,8 @@ from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.files import ITEMS_FILE, USERS_FILE, Stamp, write_table
 from tailorbird.catalog.history import append_history, read_history, replaced_by
 from tailorbird.catalog.log import LOG_FILE, PatchLog, stamp_over
+from tailorbird.events.schema import USER
+from tailorbird.streams.stream import Refuses, nobody
 
 
 def patched_items(catalog: Catalog, patch: pd.DataFrame) -> Catalog:
@@ -43,9 +45,11 @@ def write_patched(before: Catalog, after: Catalog, folder: Path, *, now: float) 
             log.pass_by(instant=int(replaced["valid_until"].max()))
 
 
-def write_patched_users(before: Users, after: Users, folder: Path) -> None:
-    """Put ``after`` in the place of ``before`` in ``folder``, by the same rule."""
-    write_table(after.users, folder / USERS_FILE, stamp=stamp_over(folder, holding=before.stamp or Stamp()))
+def write_patched_users(before: Users, after: Users, folder: Path, *, refuses: Refuses = nobody) -> None:
+    """Put ``after`` in the place of ``before`` in ``folder``, by the same rule, without people of whom nothing may be kept."""
+    keys = USER + after.users["user_id"]
+    kept = after.users[~keys.isin(list(refuses(keys.tolist())))].reset_index(drop=True)
+    write_table(kept, folder / USERS_FILE, stamp=stamp_over(folder, holding=before.stamp or Stamp()))
 
 
 def _told(patch: pd.DataFrame, key: str) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ from tailorbird.catalog.mirror import RECORD_FILE, CatalogMirror
 from tailorbird.catalog.shared import shared_of
 from tailorbird.catalog.told import Kind, Patch, latest, with_told
 from tailorbird.errors import TailorbirdError
+from tailorbird.events.schema import USER
 from tailorbird.plumbing.alone import alone, alone_if_free
+from tailorbird.privacy.suppression import Suppressions
 from tailorbird.settings import Settings
-from tailorbird.streams.stream import StreamAwayError
+from tailorbird.streams.stream import Refuses, StreamAwayError, nobody
 
 log = logging.getLogger("tailorbird.catalogue")
 MANY_PATCHES, LONG_SECONDS = 20_000, 600.0
@@ -47,8 +49,11 @@ class CatalogStore:
     ``mirror`` the folder is this machine's copy of a catalogue that others patch too.
     """
 
-    def __init__(self, folder: Path, *, mirror: CatalogMirror | None = None) -> None:
-        self.folder, self.mirror = Path(folder), mirror
+    def __init__(
+        self, folder: Path, *, mirror: CatalogMirror | None = None, refuses: Refuses = nobody
+    ) -> None:
+        """``refuses`` says of which people (person keys) nothing may be kept now."""
+        self.folder, self.mirror, self._refuses = Path(folder), mirror, refuses
         self.log = PatchLog(self.folder / LOG_FILE)
         with alone(self.folder / LOCK_FILE):
             if not (self.folder / ITEMS_FILE).exists():
@@ -58,11 +63,18 @@ class CatalogStore:
             self.log.pass_by(sequence=held)
 
     def put(self, patches: Sequence[Patch], *, now: float, batch_id: str = "") -> Stored:
-        """Keep patches for good, told at ``now`` (epoch seconds); a ``batch_id`` counts once.
+        """Keep patches for good, told at ``now`` (epoch seconds); a ``batch_id`` counts once. Those of refused people fall.
 
         Raises:
             StreamAwayError: they cannot be written.
         """
+        fallen = self._refuses({f"{USER}{each.key}" for each in patches if each.kind == "user"})
+        if fallen:
+            kept = [each for each in patches if each.kind != "user" or f"{USER}{each.key}" not in fallen]
+            if not kept:
+                return Stored(self.log.end(), refused=len(patches))
+            stored = self.put(kept, now=now, batch_id=batch_id)
+            return replace(stored, refused=len(patches) - len(kept))
         if self.mirror is None:
             return self.log.append(patches, now=now, batch_id=batch_id)
         stored = self.mirror.shared.append(patches, now=now, batch_id=batch_id)
@@ -155,7 +167,7 @@ def open_catalog(settings: Settings) -> CatalogStore:
         TailorbirdError: this machine has one of its own and the shared one holds something, too.
     """
     mirror = _followed(settings)
-    return CatalogStore(settings.catalog_folder, mirror=mirror)
+    return CatalogStore(settings.catalog_folder, mirror=mirror, refuses=Suppressions(settings.folder).refused)
 
 
 def bring_catalog(settings: Settings) -> None:

@@ -160,6 +160,7 @@ def _summary(report: IngestReport) -> dict[str, object]:
         "quarantined": report.quarantined,
         "stored": report.stored,
         "already stored": report.already_stored,
+        "of erased people": report.suppressed,
         "items": report.items,
         "users": report.users,
         "from": report.first_event,

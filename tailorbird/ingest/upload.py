@@ -29,7 +29,7 @@ What = Literal["items", "users"]
 
 @dataclass(frozen=True)
 class UploadReport:
-    """What happened to every row of a file; ``rows_in`` = ``accepted`` + ``quarantined``."""
+    """What happened to every row of a file; ``rows_in`` = ``accepted`` + ``quarantined`` + ``suppressed``: of erased people."""
 
     rows_in: int
     accepted: int
@@ -39,6 +39,7 @@ class UploadReport:
     lost_values: dict[str, int]
     quarantine_files: list[str]
     sequence: int
+    suppressed: int = 0
 
     def to_json(self) -> dict[str, object]:
         """The report as plain values."""
@@ -71,15 +72,17 @@ def upload(
     patches, refused = _patches(kept, what)
     quarantined = pd.concat([source_quarantine(source, table=what), bad, refused], ignore_index=True)
     files = write_quarantine([quarantined], folder=settings.quarantine_folder, now=now)
-    sequence = store.log.end()
+    sequence, fallen = store.log.end(), 0
     for start in range(0, len(patches), PUT_ROWS):
-        sequence = store.put(patches[start : start + PUT_ROWS], now=now).sequence
+        stored = store.put(patches[start : start + PUT_ROWS], now=now)
+        sequence, fallen = stored.sequence, fallen + stored.refused
     reasons = Counter(str(reason).split(":", 1)[0] for reason in quarantined["reason"])
     shown = quarantined.head(SHOWN)[["row", "reason"]].to_dict("records")
     return UploadReport(
         rows_in=source.row_count,
-        accepted=len(patches),
+        accepted=len(patches) - fallen,
         quarantined=len(quarantined),
+        suppressed=fallen,
         reasons=dict(reasons),
         rejected=[{"row": int(each["row"]), "reason": str(each["reason"])} for each in shown],
         lost_values=lost,

@@ -22,6 +22,7 @@ from tailorbird.ingest.mapping import Mapping
 from tailorbird.ingest.quarantine import parted_table, source_quarantine, write_quarantine
 from tailorbird.ingest.sources import Tables
 from tailorbird.plumbing.alone import alone
+from tailorbird.privacy.suppression import Suppressions
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream, open_events
 from tailorbird.streams.position import BEGINNING, Position
@@ -52,6 +53,8 @@ class IngestReport:
     quarantine_files: list[str] = field(default_factory=list)
     position: str = BEGINNING.to_text()
     skipped: bool = False
+    suppressed: int = 0
+    """Accepted events of people who were erased: not stored."""
 
     def to_json(self) -> dict[str, object]:
         """The report as plain values."""
@@ -110,7 +113,8 @@ def _ingest(
     bad_items = pd.concat([bad_items, broken.get("items", bad_items.head(0))], ignore_index=True)
     bad_users = pd.concat([bad_users, broken.get("users", bad_users.head(0))], ignore_index=True)
     write_patched(known or catalog, catalog, settings.catalog_folder, now=now)
-    write_patched_users(known_users, users, settings.catalog_folder)
+    refuses = Suppressions(settings.folder).refused
+    write_patched_users(known_users, users, settings.catalog_folder, refuses=refuses)
     publish()
     files = write_quarantine([events_out, bad_items, bad_users], folder=settings.quarantine_folder, now=now)
     on_stage("store", len(validated.accepted))
@@ -130,6 +134,7 @@ def _ingest(
         quarantined=len(events_out),
         stored=appended.stored,
         already_stored=appended.duplicates,
+        suppressed=appended.refused,
         reasons=_reasons(validated, events_out),
         items_in=len(items_read) + len(bad_items),
         items_quarantined=len(bad_items),

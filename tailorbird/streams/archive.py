@@ -5,7 +5,8 @@ of the offsets, with one file in memory. The table also says up to which offset 
 identifier that commits with the rows), so an interrupted compaction is finished, never repeated.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -149,20 +150,37 @@ class Archive:
 
     def forget(self, person: str, *, through: int | None = None) -> int:
         """Delete a person's rows (up to ``through``) and the files that held them; how many rows that were."""
-        gone, after = 0, None
-        theirs = ds.field(self._codec.person) == person
-        if through is not None:
-            theirs = theirs & (ds.field("offset") <= through)
+        return self.forget_all({person: through})[person]
+
+    def forget_all(self, people: Mapping[str, int | None]) -> Counter[str]:
+        """Delete people's rows, each up to an offset (all, if None), and the files that held them; how many of each.
+
+        Every file is looked at once, whoever is in it.
+        """
+        gone: Counter[str] = Counter()
+        theirs, after = self._of(people), None
         while (table := self._open()) is not None and (left := self._stretches(table, after=after)):
             stretch = left[0]
             with self._readable():
-                count = len(self._load(stretch, [], theirs))
-                if count:
+                found = self._load(stretch, [self._codec.person], theirs)
+                if len(found):
                     self._replace(table, [stretch], self._load(stretch, None, ~theirs))
-            gone, after = gone + count, stretch.last
-        if gone:
+            gone.update(found[self._codec.person].to_pylist())
+            after = stretch.last
+        # Where this machine alone writes, also if nothing was found: one that was killed after its last commit left the files.
+        if gone or isinstance(self.folder, Path):
             self.sweep(keep_hours=0)
         return gone
+
+    def _of(self, people: Mapping[str, int | None]) -> ds.Expression:
+        """Whose rows: those without a bound in one look-up, however many they are."""
+        person = ds.field(self._codec.person)
+        kind = self.schema.field(self._codec.person).type
+        theirs = person.isin(pa.array([key for key, through in people.items() if through is None], kind))
+        for key, through in people.items():
+            if through is not None:
+                theirs = theirs | ((person == key) & (ds.field("offset") <= through))
+        return theirs
 
     def merge(self, *, fewest: int = 8) -> int:
         """Join the newest small files where there are ``fewest`` at least; how many were joined."""

@@ -16,6 +16,8 @@ from tailorbird.streams.stream import StreamAwayError
 WAIT_SECONDS = 2.0
 """How long a caller waits for other writers, in all: it can send its records again, a queue that stands still cannot."""
 _SHRINK_PAGES = 1_000
+PURGE_SECONDS = 15.0
+"""How long a purge waits for readers of an older state."""
 
 Answer = TypeVar("Answer")
 
@@ -128,6 +130,23 @@ class Database:
             free, before = self._free_pages(), free
         with self._mended_errors(), self._writing:
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def purge(self, *, wait_seconds: float = PURGE_SECONDS) -> None:
+        """As :meth:`shrink`, and let go of every older state of the file, in which deleted rows still stand.
+
+        Raises:
+            StreamAwayError: somebody reads an older state for too long.
+        """
+        deadline = time.monotonic() + wait_seconds
+        self.shrink()
+        while True:
+            with self._mended_errors(), self._writing:
+                busy, *_ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                return
+            if time.monotonic() > deadline:
+                raise self._away("somebody reads an older state of it, in which deleted rows stand", "busy")
+            time.sleep(0.05)
 
     def close(self) -> None:
         """Release the file; closing twice is fine."""

@@ -8,6 +8,7 @@ from tailorbird.errors import UsageError
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import Event
 from tailorbird.plumbing.addresses import without_secret
+from tailorbird.privacy.suppression import Suppressions
 from tailorbird.settings import Settings
 from tailorbird.streams.codec import Codec, Record
 from tailorbird.streams.compaction import NOTHING, Compactable, Compacted, compact, compact_regularly
@@ -54,6 +55,7 @@ def open_exposures(settings: Settings) -> "Stream[Exposure]":
 def open_stream(settings: Settings, codec: Codec[Record], *, durable: bool) -> Stream[Record]:
     """The stream of ``codec``'s records, named after them, in the workspace of ``settings``."""
     scheme, name = _known_scheme(settings), f"{codec.name}s"
+    refuses = Suppressions(settings.folder).refused
     if scheme == "kafka":
         address = KafkaAddress.parse(settings.events, password=settings.events_password)
         return KafkaStream(
@@ -62,9 +64,14 @@ def open_stream(settings: Settings, codec: Codec[Record], *, durable: bool) -> S
             codec,
             mirror=settings.folder / f"{name}.kafka.db",
             archive=settings.archive_folder / name,
+            refuses=refuses,
         )
     return SqliteStream(
-        settings.folder / f"{name}.db", codec, archive=settings.archive_folder / name, durable=durable
+        settings.folder / f"{name}.db",
+        codec,
+        archive=settings.archive_folder / name,
+        durable=durable,
+        refuses=refuses,
     )
 
 

@@ -1,6 +1,7 @@
 """The protocol of a stream. Its laws are in tests/streams/laws.py; every engine passes them for both streams."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
@@ -12,6 +13,15 @@ from tailorbird.streams.position import BEGINNING, Position
 Record = TypeVar("Record")
 Condition = tuple[str, str, object]
 """(column, operator, value): operators are ``< <= > >= = in``; a time is given as epoch seconds."""
+
+
+Refuses = Callable[[Collection[str]], AbstractSet[str]]
+"""Of some person keys those whose records are not stored now; asked at the instant of storing, so it must be quick."""
+
+
+def nobody(people: Collection[str]) -> AbstractSet[str]:
+    """Refuse nobody's records."""
+    return frozenset()
 
 
 class StreamAwayError(TailorbirdError):
@@ -28,10 +38,14 @@ class Entry(NamedTuple, Generic[Record]):
 
 @dataclass(frozen=True)
 class Appended(Generic[Record]):
-    """What an append stored: new ``entries`` in the order given; ``duplicates`` had a key that is known."""
+    """What an append stored: new ``entries`` in the order given; ``duplicates`` had a key that is known.
+
+    ``refused`` are of people whose records are not stored: all three together are what was given.
+    """
 
     entries: Sequence[Entry[Record]]
     duplicates: int
+    refused: Sequence[Record] = ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,7 @@ class Loaded:
 
     stored: int
     duplicates: int
+    refused: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,7 +118,14 @@ class Stream(Protocol[Record]):
         """The record with this key; None where there is none."""
 
     def forget(self, user_key: str) -> int:
-        """Delete every record of a person here and in the archive; how many they were. Their keys stay taken."""
+        """Delete every record of a person here and in the archive; how many they were. Their keys stay taken.
+
+        Raises:
+            StreamAwayError: others hold the stream for too long; do it again.
+        """
+
+    def forget_all(self, user_keys: Collection[str]) -> Mapping[str, int]:
+        """As :meth:`forget`, of many people in one pass over the archive; those who had records, and how many."""
 
     def close(self) -> None:
         """Release what is open; closing twice is fine."""

@@ -1,10 +1,12 @@
 """What is still to be delivered, what was given up, and how far the events were followed: one small database."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import orjson
 
 from tailorbird.streams.database import Database
 from tailorbird.streams.position import Position
@@ -27,6 +29,7 @@ CREATE INDEX person ON deliveries (person);
 CREATE TABLE dropped (target TEXT PRIMARY KEY, count INTEGER NOT NULL)
 """
 _COLUMNS = "id, target, person, body, created, attempts, reason"
+_THEIRS = "WHERE person IN (SELECT value FROM json_each(?))"
 
 
 @dataclass(frozen=True)
@@ -162,10 +165,17 @@ class DeliveryQueue:
 
         return self._database.ask(asked)
 
-    def forget(self, person: str) -> int:
-        """Delete what would be told of a person (key); how much it was."""
+    def count_of(self, people: Collection[str]) -> dict[str, int]:
+        """How many deliveries and dead letters there are of each of some people (keys)."""
+        return self._database.ask(lambda connection: _of(connection, people))
+
+    def forget_all(self, people: Collection[str]) -> dict[str, int]:
+        """Delete what would be told of people (keys), the bytes too; how much it was of each."""
         with self._database.transaction() as connection:
-            return connection.execute("DELETE FROM deliveries WHERE person = ?", (person,)).rowcount
+            gone = _of(connection, people)
+            connection.execute(f"DELETE FROM deliveries {_THEIRS}", (orjson.dumps(list(people)).decode(),))  # noqa: S608
+        self._database.purge()
+        return gone
 
     def _drop_oldest(self, connection: sqlite3.Connection, target: str) -> None:
         (dead,) = connection.execute(
@@ -190,6 +200,11 @@ def counts_in(folder: Path) -> dict[str, Counts]:
         return {}
     with closing(DeliveryQueue(folder)) as queue:
         return queue.counts()
+
+
+def _of(connection: sqlite3.Connection, people: Collection[str]) -> dict[str, int]:
+    question = f"SELECT person, count(*) FROM deliveries {_THEIRS} GROUP BY person"  # noqa: S608
+    return dict(connection.execute(question, (orjson.dumps(list(people)).decode(),)).fetchall())
 
 
 def _waiting(connection: sqlite3.Connection, target: str) -> int:

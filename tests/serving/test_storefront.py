@@ -24,6 +24,7 @@ from serving.admin.pages import Desk, build_admin
 from serving.admin.reach import RegistryReach
 from serving.cluster import free_ports
 from serving.notice import Notice
+from serving.privacy.erasures import open_erasing
 from serving.storefront.app import build_storefront
 from serving.storefront.command import storefront
 from serving.storefront.goods import ShopGoods
@@ -59,6 +60,7 @@ def open_shop(world: World, tmp_path: Path) -> Iterator[str]:
         portraits=Portraits(settings, segments=world.segments),
         segments=world.segments,
         rules=world.rules,
+        erasing=open_erasing(settings),
     )
     port = free_port(0)
     listener = Listener(LoopbackGuard(build_admin(desk), max_body_bytes=10_000), port=port)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,11 +90,13 @@ class Broker:
         )
 
 
-def open_at(url: str, folder: Path, codec: Codec[Record]) -> KafkaStream[Record]:
+def open_at(url: str, folder: Path, codec: Codec[Record], **options: Any) -> KafkaStream[Record]:
     """A stream with mirror and archive in ``folder``."""
     address = KafkaAddress.parse(url)
     topic = address.topic("test", codec.name)
-    return KafkaStream(address, topic, codec, mirror=folder / "mirror.db", archive=folder / "archive")
+    return KafkaStream(
+        address, topic, codec, mirror=folder / "mirror.db", archive=folder / "archive", **options
+    )
 
 
 def machine(url: str, folder: Path, name: str = "one") -> KafkaStream[Event]:

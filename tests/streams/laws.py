@@ -29,7 +29,7 @@ class StreamLaws:
 
     engine: ClassVar[type]
 
-    def open(self, folder: Path, kind: Kind) -> Stream[Any]:
+    def open(self, folder: Path, kind: Kind, **options: Any) -> Stream[Any]:
         raise NotImplementedError
 
     def settle(self, stream: Stream[Any]) -> None:
@@ -228,6 +228,42 @@ class StreamLaws:
         with self.open(tmp_path, kind) as again:
             assert again.append([kind.record(1)]).duplicates == 1
             assert len(journey(again, page=5)) == 21
+
+    def test_many_people_are_forgotten_as_one_by_one_would_be(self, stream: Stream[Any], kind: Kind) -> None:
+        stream.append([kind.record(number) for number in range(24)])
+        self.settle(stream)
+        stream.append([kind.record(number) for number in range(24, 29)])
+        end = stream.end()
+        kept = [entry for entry in journey(stream, page=100) if entry.record.user_id == "user-0"]
+        gone = stream.forget_all(["user:user-1", "user:user-2", "user:nobody"])
+        assert {person: count for person, count in gone.items() if count} == {
+            "user:user-1": 10,
+            "user:user-2": 9,
+        }
+        assert not sum(stream.forget_all(["user:user-1", "user:user-2"]).values())
+        assert not sum(stream.forget_all([]).values())
+        assert sorted(journey(stream, page=3), key=_place) == sorted(kept, key=_place)
+        assert stream.append([kind.record(number) for number in range(29)]).duplicates == 29
+        assert stream.end() == end
+
+    def test_records_of_whom_it_refuses_are_not_stored_and_are_told_apart(
+        self, kind: Kind, tmp_path: Path
+    ) -> None:
+        refused: set[str] = set()
+        records = [kind.record(number) for number in range(9)]
+        with self.open(tmp_path, kind, refuses=lambda people: refused & set(people)) as stream:
+            stream.append(records[:3])
+            refused.add("user:user-1")
+            appended = stream.append(records)
+            assert [entry.record for entry in appended.entries] == [records[n] for n in (3, 5, 6, 8)]
+            assert (appended.duplicates, list(appended.refused)) == (2, [records[n] for n in (1, 4, 7)])
+            rows = kind.codec.table_of_rows([kind.codec.to_row(kind.record(n)) for n in range(6, 12)])
+            loaded = stream.append_table(rows)
+            assert (loaded.stored, loaded.duplicates, loaded.refused) == (2, 2, 2)
+            refused.clear()
+            assert [entry.record for entry in stream.append(records).entries] == [records[4], records[7]]
+            self.settle(stream)
+            assert len(journey(stream, page=5)) == 11
 
 
 def _place(entry: Entry[Any]) -> tuple[int, int]:

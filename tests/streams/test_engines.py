@@ -22,8 +22,8 @@ from tests.streams.toy import HolesStream
 class TestSqliteStream(StreamLaws):
     engine = SqliteStream
 
-    def open(self, folder: Path, kind: Kind) -> Stream[Any]:
-        return SqliteStream(folder / "live.db", kind.codec, archive=folder / "archive")
+    def open(self, folder: Path, kind: Kind, **options: Any) -> Stream[Any]:
+        return SqliteStream(folder / "live.db", kind.codec, archive=folder / "archive", **options)
 
 
 class TestArchivedSqliteStream(TestSqliteStream):
@@ -38,8 +38,8 @@ class TestKafkaStream(StreamLaws):
     def _broker(self, kafka: Broker) -> None:
         self.url = kafka.url()
 
-    def open(self, folder: Path, kind: Kind) -> Stream[Any]:
-        return open_at(self.url, folder, kind.codec)
+    def open(self, folder: Path, kind: Kind, **options: Any) -> Stream[Any]:
+        return open_at(self.url, folder, kind.codec, **options)
 
 
 class TestArchivedKafkaStream(TestKafkaStream):
@@ -50,8 +50,8 @@ class TestArchivedKafkaStream(TestKafkaStream):
 class TestThreePartitionsWithHoles(StreamLaws):
     engine = HolesStream
 
-    def open(self, folder: Path, kind: Kind) -> Stream[Any]:
-        return HolesStream(kind.codec, folder)
+    def open(self, folder: Path, kind: Kind, **options: Any) -> Stream[Any]:
+        return HolesStream(kind.codec, folder, **options)
 
 
 def test_every_engine_passes_the_laws() -> None:

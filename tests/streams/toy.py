@@ -1,6 +1,7 @@
 """A stream in memory with three partitions and holes in its offsets: what a broker may do to a reader."""
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ from tailorbird.errors import UsageError
 from tailorbird.streams.archive import expression
 from tailorbird.streams.codec import Codec
 from tailorbird.streams.position import BEGINNING, Position
-from tailorbird.streams.stream import Appended, Chunk, Entry, Loaded, StreamAwayError
+from tailorbird.streams.stream import Appended, Chunk, Entry, Loaded, Refuses, StreamAwayError, nobody
 
 PARTITIONS = 3
 
@@ -21,8 +22,8 @@ class HolesStream:
 
     _kept: ClassVar[dict[tuple[Path, str], tuple[dict[int, list[Entry[Any]]], set[str]]]] = {}
 
-    def __init__(self, codec: Codec[Any], folder: Path) -> None:
-        self.codec = codec
+    def __init__(self, codec: Codec[Any], folder: Path, *, refuses: Refuses = nobody) -> None:
+        self.codec, self._refuses = codec, refuses
         self._closed = False
         self._parts, self._keys = self._kept.setdefault(
             (folder, codec.name), ({part: [] for part in range(PARTITIONS)}, set())
@@ -31,8 +32,13 @@ class HolesStream:
 
     def append(self, records):
         self._require_open()
-        rows = [self.codec.to_row(record) for record in records]
+        given, at = records, list(self.codec.columns).index(self.codec.person)
+        rows = [self.codec.to_row(record) for record in given]
         _refuse_unsendable(rows)
+        fallen = self._refuses({row[at] for row in rows})
+        refused = [record for record, row in zip(given, rows, strict=True) if row[at] in fallen]
+        records = [record for record, row in zip(given, rows, strict=True) if row[at] not in fallen]
+        rows = [row for row in rows if row[at] not in fallen]
         entries = []
         for record, row in zip(records, rows, strict=True):
             values = dict(zip(self.codec.columns, row, strict=True))
@@ -44,12 +50,12 @@ class HolesStream:
             entry = Entry(part, self._last[part], record)
             self._parts[part].append(entry)
             entries.append(entry)
-        return Appended(entries, len(records) - len(entries))
+        return Appended(entries, len(records) - len(entries), refused)
 
     def append_table(self, table, *, on_rows=lambda rows: None):
         appended = self.append([self.codec.from_row(tuple(row)) for row in self.codec.rows_of_table(table)])
         on_rows(len(table))
-        return Loaded(len(appended.entries), appended.duplicates)
+        return Loaded(len(appended.entries), appended.duplicates, len(appended.refused))
 
     def read(self, after: Position, *, limit: int = 10_000):
         self._require_open()
@@ -95,13 +101,18 @@ class HolesStream:
         return None
 
     def forget(self, user_key: str) -> int:
+        return self.forget_all([user_key])[user_key]
+
+    def forget_all(self, user_keys):
         self._require_open()
-        gone = 0
+        gone = Counter()
         at = list(self.codec.columns).index(self.codec.person)
         for entries in self._parts.values():
-            kept = [entry for entry in entries if self.codec.to_row(entry.record)[at] != user_key]
-            gone += len(entries) - len(kept)
-            entries[:] = kept
+            people = [self.codec.to_row(entry.record)[at] for entry in entries]
+            gone.update(person for person in people if person in user_keys)
+            entries[:] = [
+                entry for entry, person in zip(entries, people, strict=True) if person not in user_keys
+            ]
         return gone
 
     def close(self) -> None:

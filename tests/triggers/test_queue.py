@@ -90,7 +90,9 @@ def test_dead_letters_are_replayed_all_of_a_target_or_one(queue: DeliveryQueue) 
 def test_a_person_is_forgotten_in_it(queue: DeliveryQueue) -> None:
     bob = Delivery.of(moved(user_id="bob"), target="crm", now=10.0)
     queue.follow(Position({0: 1}), [delivery("a"), bob])
-    assert queue.forget("user:ann") == 1
+    assert queue.count_of(["user:ann", "user:bob"]) == {"user:ann": 1, "user:bob": 1}
+    assert queue.forget_all(["user:ann", "user:nobody"]) == {"user:ann": 1}
+    assert queue.count_of(["user:ann"]) == {}
     assert queue.due("crm", now=10.0, limit=9) == [bob]
 
 

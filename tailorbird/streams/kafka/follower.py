@@ -1,6 +1,7 @@
 """Keeps a mirror up to its topic: takes in what others appended, forgets whom they forgot, says aloud what is lost."""
 
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -106,13 +107,15 @@ class Follower(Generic[Record]):
             rows = {(part, each.offset): each for part in missing for each in own[part]}
             self._follow({part: through[part] for part in missing}, rows)
 
-    def erase(self) -> dict[str, int]:
+    def erase(self) -> Counter[str]:
         """Forget in the archive whom the topic forgot; how many rows that were. The caller holds the archive's lock."""
-        gone: dict[str, int] = {}
+        gone: Counter[str] = Counter()
         erasures = self._mirror.erasures()
-        for each in erasures:
-            archive = self._parts[each.partition].archive
-            gone[each.person] = gone.get(each.person, 0) + archive.forget(each.person, through=each.offset)
+        people: dict[int, dict[str, int | None]] = {}
+        for each in erasures:  # in the order of their offsets: the last word on somebody counts
+            people.setdefault(each.partition, {})[each.person] = each.offset
+        for partition, some in people.items():
+            gone += self._parts[partition].archive.forget_all(some)
         if erasures:
             self._mirror.erased(erasures)
         return gone

@@ -1,9 +1,12 @@
 """The mirror: what this machine knows of a topic, in SQLite. It is made of topic and archive, and made again when lost."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
+
+import orjson
 
 from tailorbird.streams.codec import Codec, Row
 from tailorbird.streams.database import Database
@@ -136,10 +139,12 @@ class Mirror(Generic[Record]):
         """How many offsets at most hold records that are not archived."""
         return sum(max(0, mark.last - mark.compacted) for mark in self.marks().values())
 
-    def count_of(self, person: str) -> int:
-        """How many records of a person are not archived."""
-        query = f'SELECT count(*) FROM records WHERE "{self.codec.person}" = ?'  # noqa: S608
-        return int(self._database.ask(lambda c: c.execute(query, (person,)).fetchone())[0])
+    def count_of(self, people: Collection[str]) -> Counter[str]:
+        """How many records of some people are not archived."""
+        person = f'"{self.codec.person}"'
+        query = f"SELECT {person}, count(*) FROM records WHERE {person} IN (SELECT value FROM json_each(?)) GROUP BY 1"  # noqa: S608
+        asked = (orjson.dumps(list(people)).decode(),)
+        return Counter(dict(self._database.ask(lambda c: c.execute(query, asked).fetchall())))
 
     def faults(self) -> int:
         """How many messages were set aside since they are no records."""
@@ -196,6 +201,10 @@ class Mirror(Generic[Record]):
     def shrink(self) -> None:
         """Give the disk back what was dropped."""
         self._database.shrink()
+
+    def purge(self) -> None:
+        """Let go of every older state of the file, in which forgotten people stand. Raises StreamAwayError."""
+        self._database.purge()
 
     def close(self) -> None:
         """Release the file; closing twice is fine."""

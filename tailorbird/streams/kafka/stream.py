@@ -1,7 +1,8 @@
 """The engine: a stream in a Kafka topic, keyed by person, read through the mirror of this machine."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, Self, TypeVar
@@ -21,7 +22,16 @@ from tailorbird.streams.kafka.sender import Outgoing, Sender
 from tailorbird.streams.kafka.topic import Topic
 from tailorbird.streams.kafka.wire import Wire
 from tailorbird.streams.position import BEGINNING, Position
-from tailorbird.streams.stream import Appended, Chunk, Condition, Entry, Loaded, StreamAwayError
+from tailorbird.streams.stream import (
+    Appended,
+    Chunk,
+    Condition,
+    Entry,
+    Loaded,
+    Refuses,
+    StreamAwayError,
+    nobody,
+)
 
 BULK_ROWS = 20_000
 PROBE_SECONDS = 0.5
@@ -44,8 +54,9 @@ class KafkaStream(Generic[Record]):
         *,
         mirror: Path,
         archive: Path | ObjectPath,
+        refuses: Refuses = nobody,
     ) -> None:
-        self.path, self.codec, self._address = Path(mirror), codec, address
+        self.path, self.codec, self._address, self._refuses = Path(mirror), codec, address, refuses
         self._wire = Wire(codec)
         self._mirror = Mirror(self.path, codec, partitions=address.partitions)
         self._topic = Topic(topic, address)
@@ -66,25 +77,33 @@ class KafkaStream(Generic[Record]):
             first.setdefault(self.codec.digest(str(row[self.codec.key_at])), (row, record))
         if not first:
             return Appended([], 0)
-        stored = self._store({digest: row for digest, (row, _) in first.items()})
+        stored, fallen = self._store({digest: row for digest, (row, _) in first.items()})
         entries = [
             Entry(*stored[digest], record) for digest, (_, record) in first.items() if digest in stored
         ]
-        return Appended(entries, len(records) - len(entries))
+        refused = (
+            [each for each in records if self._wire.person_of(self.codec.to_row(each)) in fallen]
+            if fallen
+            else []
+        )
+        return Appended(entries, len(records) - len(entries) - len(refused), refused)
 
     def append_table(
         self, table: pa.Table, *, on_rows: Callable[[int], object] = lambda rows: None
     ) -> Loaded:
         """Append many records given as rows of the codec's schema; ``on_rows`` hears of every stored chunk."""
-        stored = 0
+        stored = refused = 0
         for start in range(0, len(table), BULK_ROWS):
             chunk = table.slice(start, BULK_ROWS)
             rows: dict[bytes, Row] = {}
             for row in self.codec.rows_of_table(chunk):
                 rows.setdefault(self.codec.digest(str(row[self.codec.key_at])), row)
-            stored += len(self._store(rows))
+            placed, fallen = self._store(rows)
+            stored += len(placed)
+            if fallen:
+                refused += sum(self._wire.person_of(row) in fallen for row in self.codec.rows_of_table(chunk))
             on_rows(len(chunk))
-        return Loaded(stored, len(table) - stored)
+        return Loaded(stored, len(table) - stored - refused, refused)
 
     def read(self, after: Position, *, limit: int = 10_000) -> Chunk[Record]:
         """Up to ``limit`` records past ``after``, archived ones included; empty at the end."""
@@ -140,18 +159,24 @@ class KafkaStream(Generic[Record]):
 
         Other machines delete theirs when they next read. The topic holds the bytes until its retention drops them.
         """
+        return self.forget_all([user_key]).get(user_key, 0)
+
+    def forget_all(self, user_keys: Collection[str]) -> Mapping[str, int]:
+        """As :meth:`forget`, of many people in one pass over the archive; those who had records, and how many."""
+        partitions = self._address.partitions
         with alone(self.archive_lock):  # nothing moves to the archive meanwhile
             self._follower.follow(erase=False)
-            live = self._mirror.count_of(user_key)
-            partition = partition_of(user_key, self._address.partitions)
+            gone = self._mirror.count_of(user_keys)
+            asked = [Outgoing(partition_of(key, partitions), key.encode(), None) for key in sorted(user_keys)]
             with self._turn():
-                sent = self._sender.send([Outgoing(partition, user_key.encode(), None)])
+                sent = self._sender.send(asked)
             if sent.failure is not None:
                 raise sent.failure
             self._follower.follow(erase=False)
-            archived = self._follower.erase().get(user_key, 0)
-            self._mirror.shrink()
-        return live + archived
+            archived = self._follower.erase()
+            gone.update({key: archived[key] for key in user_keys if archived[key]})
+            self._mirror.purge()
+        return gone
 
     def close(self) -> None:
         """Leave the brokers and release the mirror; closing twice is fine."""
@@ -210,9 +235,12 @@ class KafkaStream(Generic[Record]):
         """Give the disk back what was dropped."""
         self._mirror.shrink()
 
-    def _store(self, rows: Mapping[bytes, Row]) -> dict[bytes, tuple[int, int]]:
-        """Send the rows whose key is new; the places of those that are the first of their key."""
+    def _store(self, rows: Mapping[bytes, Row]) -> tuple[dict[bytes, tuple[int, int]], AbstractSet[str]]:
+        """Send the rows whose key is new; the places of those that are the first of their key, and who was refused."""
         with self._turn():
+            fallen = self._refuses({self._wire.person_of(row) for row in rows.values()})
+            if fallen:
+                rows = {key: row for key, row in rows.items() if self._wire.person_of(row) not in fallen}
             if self._doubtful:
                 self._topic.probe(wait_seconds=PROBE_SECONDS)
             most_bytes = self._follower.prepare().most_bytes
@@ -237,7 +265,7 @@ class KafkaStream(Generic[Record]):
             digest: (partition, offset)
             for digest, (partition, offset) in stored.items()
             if first.get(digest, {}).get(partition) == offset
-        }
+        }, fallen
 
     def _outgoing(self, row: Row, most_bytes: int) -> Outgoing:
         value = self._wire.encode(row, most_bytes=most_bytes)

@@ -19,6 +19,7 @@ from serving.admin.reach import RegistryReach
 from serving.heartbeat import Beat
 from serving.http.access import Access
 from serving.notice import Notice
+from serving.privacy.erasures import open_erasing
 from serving.segments.live import LiveSegments
 from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings
@@ -72,6 +73,7 @@ def operator(registry: Registry, tmp_path: Path) -> Operator:
         portraits=Portraits(settings, segments=segments),
         segments=segments,
         rules=RulesFile(settings.folder, clock=itertools.count(step=2.0).__next__),
+        erasing=open_erasing(settings),
     )
     access = Access.of(settings)
     app = LoopbackGuard(build_admin(desk), access=access, max_body_bytes=5_000)

@@ -17,6 +17,7 @@ from serving.admin.pages import Desk, build_admin
 from serving.admin.reach import RegistryReach
 from serving.heartbeat import Heartbeat, beats_folder, live_beats
 from serving.notice import Notice
+from serving.privacy.erasures import open_erasing
 from serving.recommend.arms import beats_of
 from serving.segments.live import LiveSegments
 from tailorbird.cli import tailorbird
@@ -65,6 +66,7 @@ def platform(make_world, tmp_path):
         portraits=Portraits(world.settings),
         segments=LiveSegments(world.settings),
         rules=world.rules,
+        erasing=open_erasing(world.settings),
     )
     port = free_port(0)
     listener = Listener(

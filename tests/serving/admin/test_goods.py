@@ -21,6 +21,7 @@ from serving.admin.moves import Moves
 from serving.admin.pages import Desk, build_admin
 from serving.http.schemas import Problem
 from serving.notice import Notice
+from serving.privacy.erasures import open_erasing
 from serving.segments.live import LiveSegments
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.delta import CatalogFollower
@@ -85,6 +86,7 @@ def keeper(tmp_path: Path) -> Iterator[Shopkeeper]:
         portraits=Portraits(settings),
         segments=LiveSegments(settings),
         rules=RulesFile(settings.folder, clock=time.monotonic),
+        erasing=open_erasing(settings),
     )
     app = LoopbackGuard(build_admin(desk), max_body_bytes=100_000, max_upload_bytes=50_000)
     yield Shopkeeper(app, settings)

@@ -8,11 +8,12 @@ from tests.serving.wrong_keys import put_keys, routes_of
 
 OPEN = {"/health/live"}
 OF_GOODS = ("/v1/items", "/v1/users:upload", "/v1/users/{user_id}")
-OF_PEOPLE = ("/v1/users/{user_id}/", "/v1/segments")
+OF_PEOPLE = ("/v1/users/{user_id}/", "/v1/segments", "/v1/erasures")
 
 
-def needs_of(template: str) -> frozenset[str]:
-    if template.startswith(OF_PEOPLE):
+def needs_of(template: str, method: str) -> frozenset[str]:
+    erases = (method, template) == ("DELETE", "/v1/users/{user_id}")
+    if template.startswith(OF_PEOPLE) or erases:
         return frozenset({PRIVACY, ADMIN})
     return frozenset({CATALOG, ADMIN}) if template.startswith(OF_GOODS) else frozenset({ADMIN})
 
@@ -38,7 +39,7 @@ def test_every_route_refuses_every_wrong_key_and_lets_the_right_ones_in(operator
             assert response.status_code == 401, (fault, method, template, response.text)
             assert response.headers["content-type"] == MEDIA_TYPE.decode()
             assert response.headers["www-authenticate"]
-        needs = needs_of(template)
+        needs = needs_of(template, method)
         refused = ask(keys.without(needs))
         assert (refused.status_code, refused.json()["type"]) == (403, "urn:tailorbird:problem:scope-missing")
         for scope in needs:

@@ -1,0 +1,102 @@
+"""The admin application's routes of erasure: a person is to go, how far it is, what would go."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar
+
+from fastapi import FastAPI, Path, Query
+from fastapi.responses import JSONResponse
+
+from serving.admin.erasure_schemas import ErasureOut, ReceiptOut, ReceiptsOut, WouldGoOut
+from serving.http.problems import ProblemError, shown
+from serving.http.schemas import Identifier
+from tailorbird.errors import TailorbirdError
+from tailorbird.privacy.erasing import Erasing
+from tailorbird.privacy.person import person_of
+
+MOST_RECEIPTS = 1_000
+Answer = TypeVar("Answer")
+Described = dict[int | str, dict[str, Any]]
+LinkedTo = Callable[[str], tuple[str, ...]]
+"""The anonymous keys that a live profile is joined with; what cannot be read now is looked up by the job."""
+
+
+def erasure_routes(
+    app: FastAPI, erasing: Erasing, *, linked_to: LinkedTo, problems: Callable[..., Described]
+) -> None:
+    """Add the routes."""
+    described = problems(
+        (422, "The request breaks the schema."), (503, "The workspace cannot be written now.")
+    )
+    unknown = problems((404, "No such receipt."))
+    answers: Described = {
+        200: {"model": WouldGoOut, "description": "With `dryRun`: what would go."},
+        202: {"model": ErasureOut, "description": "The person is erased; poll the receipt."},
+    }
+
+    @app.delete(
+        "/v1/users/{user_id:path}", tags=["privacy"], responses={**described, **answers}, status_code=202
+    )
+    def erase(
+        user_id: Annotated[Identifier, Path()],
+        anonymous: Annotated[bool, Query(description="The id of the path is an anonymous one.")] = False,
+        dry_run: Annotated[
+            bool, Query(alias="dryRun", description="Say what would go, and do nothing.")
+        ] = False,
+    ) -> JSONResponse:
+        """Erase a person everywhere: their id and every anonymous one that is linked to it.
+
+        From the 202 on nothing new of them is stored. A second call while one is under way answers with the same receipt.
+        """
+        person = person_of(user_id, anonymous=anonymous)
+        if dry_run:
+            return _answer(WouldGoOut.of(_done(lambda: erasing.would_go(person))), HTTPStatus.OK)
+        receipt = _done(lambda: erasing.ask(person, also=_linked(linked_to, person)))
+        found = ErasureOut(
+            receipt_id=receipt.id, receipt_url=f"/v1/erasures/{receipt.id}", state=receipt.state
+        )
+        return _answer(found, HTTPStatus.ACCEPTED)
+
+    @app.get("/v1/erasures/{receipt_id}", tags=["privacy"], responses={**described, **unknown})
+    def receipt(receipt_id: Annotated[Identifier, Path()]) -> ReceiptOut:
+        """How far an erasure is: each place with what was found there, and what the models in use know."""
+        found = _done(lambda: erasing.ledger.find(receipt_id))
+        if found is None:
+            raise ProblemError(
+                HTTPStatus.NOT_FOUND,
+                "unknown-receipt",
+                f"no receipt {shown(receipt_id)}",
+                remedy="DELETE /v1/users/{userId} answers with the address of one",
+            )
+        return ReceiptOut.of(found)
+
+    @app.get("/v1/erasures", tags=["privacy"], responses=described)
+    def receipts(limit: Annotated[int, Query(ge=1, le=MOST_RECEIPTS)] = 100) -> ReceiptsOut:
+        """The newest erasures."""
+        found = _done(lambda: erasing.ledger.newest(limit=limit))
+        return ReceiptsOut(receipts=[ReceiptOut.of(each) for each in found])
+
+
+def _linked(linked_to: LinkedTo, person: str) -> tuple[str, ...]:
+    try:
+        return linked_to(person)
+    except TailorbirdError:
+        return ()
+
+
+def _answer(body: ErasureOut | WouldGoOut, status: HTTPStatus) -> JSONResponse:
+    return JSONResponse(body.model_dump(mode="json"), status)
+
+
+def _done(work: Callable[[], Answer]) -> Answer:
+    """What ``work`` answers; where the workspace is away, 503."""
+    try:
+        return work()
+    except TailorbirdError as error:
+        raise ProblemError(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "not-now",
+            error.what,
+            remedy=error.remedy,
+            headers={"retry-after": "1"},
+        ) from error

@@ -1,0 +1,1 @@
+"""People in charge of what is known of them: pseudonyms, encryption, consent, erasure."""

@@ -1,0 +1,199 @@
+"""Files that name people: the file of everybody's segment, the quarantine, the reports of ingests."""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tailorbird.events.schema import id_of
+from tailorbird.plumbing.alone import alone
+from tailorbird.plumbing.disk import fsync
+from tailorbird.privacy.places import People
+
+SHORT = 6
+"""An id of fewer characters may be any number or word: it counts only in a field that is about people."""
+_ABOUT_PEOPLE = re.compile(
+    r"user|person|people|customer|client|member|visitor|reviewer|account|anonymous|distinct|device",
+    re.IGNORECASE,
+)
+
+
+class SegmentsPlace:
+    """``segments/assigned.parquet``, and the mark of who was left to be assigned when a run was interrupted."""
+
+    name = "segments"
+    words = "the segment in the file of everybody"
+    claims = ("segments/assigned.*", "segments/.lock")
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "segments"
+        self._file, self._mark = self._folder / "assigned.parquet", self._folder / "assigned.json"
+
+    def count(self, people: People) -> Mapping[str, int]:
+        """Rows of each, and names in the mark."""
+        found: Counter[str] = Counter()
+        if self._file.exists():
+            keys = pq.read_table(self._file, columns=["user_key"])["user_key"]
+            found.update(keys.filter(pc.is_in(keys, _texts(people))).to_pylist())
+        found.update(set(self._left()) & set(people))
+        return found
+
+    def erase(self, people: People) -> None:
+        """Write both without them."""
+        if not self._folder.is_dir():
+            return
+        with alone(self._folder / ".lock"):
+            left = self._left()
+            kept = [key for key in left if key not in set(people)]
+            if len(kept) < len(left):
+                mark = json.loads(self._mark.read_text("utf-8"))
+                _replace(self._mark, lambda path: _write_text(path, json.dumps({**mark, "left": kept})))
+            if self._file.exists():
+                _rewrite(self._file, lambda table: pc.invert(pc.is_in(table["user_key"], _texts(people))))
+
+    verify = count
+
+    def _left(self) -> list[str]:
+        if not self._mark.exists():
+            return []
+        return json.loads(self._mark.read_text("utf-8")).get("left") or []
+
+
+class QuarantinePlace:
+    """Rows that were not accepted, as they came: a row is a person's where one of its values is their id."""
+
+    name = "quarantine"
+    words = "rows that were refused when they were ingested"
+    claims = ("quarantine/*.parquet",)
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def count(self, people: People) -> Mapping[str, int]:
+        """Rows of each."""
+        found: Counter[str] = Counter()
+        for path in self._files():
+            for owner in _owners(pq.read_table(path, columns=["raw"])["raw"].to_pylist(), people):
+                found.update(owner)
+        return found
+
+    def erase(self, people: People) -> None:
+        """Write the files without their rows; one that is empty then goes."""
+        for path in self._files():
+            _rewrite(
+                path, lambda table: pa.array([not each for each in _owners(table["raw"].to_pylist(), people)])
+            )
+            if not pq.read_metadata(path).num_rows:
+                path.unlink()
+
+    verify = count
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob("*.parquet"))
+
+
+class ReportsPlace:
+    """Reports of ingests: who alone had so many of the events that a person should know is named in them."""
+
+    name = "reports"
+    words = "reports of ingests, where the person alone had a large share of the events"
+    claims = ("ingested/*.json",)
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "ingested"
+
+    def count(self, people: People) -> Mapping[str, int]:
+        """Sentences about each."""
+        found: Counter[str] = Counter()
+        for _, report in self._reports():
+            found.update(
+                key for each in report["anomalies"] for key in people if repr(key) in each["message"]
+            )
+        return found
+
+    def erase(self, people: People) -> None:
+        """Write the reports without those sentences."""
+        for path, report in self._reports():
+            kept = [
+                each
+                for each in report["anomalies"]
+                if not any(repr(key) in each["message"] for key in people)
+            ]
+            if len(kept) < len(report["anomalies"]):
+                text = json.dumps({**report, "anomalies": kept}, indent=2)
+                _replace(path, partial(_write_text, text=text))
+
+    verify = count
+
+    def _reports(self) -> list[tuple[Path, dict[str, Any]]]:
+        return [(path, json.loads(path.read_text("utf-8"))) for path in sorted(self._folder.glob("*.json"))]
+
+
+def _owners(raw: Collection[str | None], people: People) -> list[set[str]]:
+    """Whose each row is: people whose id is one of its values."""
+    keys_of: dict[str, list[str]] = {}
+    for key in people:
+        keys_of.setdefault(id_of(key), []).append(key)
+    return [{key for name in _values(row or "") if name in keys_of for key in keys_of[name]} for row in raw]
+
+
+def _values(row: str) -> set[str]:
+    """Every value of a row that may be somebody's id."""
+    try:
+        parsed = orjson.loads(row)
+    except orjson.JSONDecodeError:
+        return set(re.split(r"[\s,;|\t\"']+", row))
+    found: set[str] = set()
+    waiting: list[tuple[str, object]] = [("", parsed)]
+    while waiting:
+        field, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [(str(name), each) for name, each in value.items()]
+        elif isinstance(value, list):
+            waiting += [(field, each) for each in value]
+        elif value is not None and not isinstance(value, bool):
+            text = str(value)
+            if len(text) >= SHORT or _ABOUT_PEOPLE.search(field):
+                found.add(text)
+                if isinstance(value, float) and value.is_integer():
+                    found.add(str(int(value)))
+    return found
+
+
+def _rewrite(path: Path, kept: Callable[[pa.Table], pa.Array]) -> None:
+    """Write a file anew with the rows that are ``kept``, whole or not at all; untouched where all are."""
+    with path.open("rb") as handle:
+        table = pq.read_table(handle)
+    mask = kept(table)
+    if bool(np.asarray(mask).all()):
+        return
+    _replace(path, lambda staged: pq.write_table(table.filter(mask), staged))
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(staged)
+        fsync(staged)
+        staged.replace(path)
+        fsync(path.parent)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _texts(people: People) -> pa.Array:
+    return pa.array(list(people), pa.string())

@@ -1,0 +1,98 @@
+"""The ledger of erasures: who asked for which, and how far each is; what it answered from is on the disk."""
+
+from collections.abc import Collection, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+
+from tailorbird.privacy.receipt import Receipt, new_receipt
+from tailorbird.privacy.suppression import PRIVACY_FOLDER
+from tailorbird.streams.database import Database
+
+LEDGER_FILE = "erasures.db"
+WAIT_SECONDS = 10.0
+_FORMAT = 1
+_SCRIPT = """
+CREATE TABLE receipts (
+    id TEXT PRIMARY KEY, person TEXT NOT NULL, asked REAL NOT NULL, state TEXT NOT NULL, body BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX unfinished ON receipts (asked, id) WHERE state != 'done';
+CREATE INDEX person ON receipts (person, asked)
+"""
+
+
+class Ledger:
+    """The receipts of one workspace; any number of processes. Nothing is made until the first is asked for."""
+
+    def __init__(self, workspace_folder: Path) -> None:
+        self.path = workspace_folder / PRIVACY_FOLDER / LEDGER_FILE
+
+    def ask(self, person: str, *, now: float) -> Receipt:
+        """The receipt for the erasure of a person (key): that of the one that is not done yet, else a new one."""
+        with closing(self._database()) as database, database.transaction() as connection:
+            found = connection.execute(
+                "SELECT body FROM receipts WHERE person = ? AND state != 'done'", (person,)
+            ).fetchone()
+            if found:
+                return _receipt(found[0])
+            receipt = new_receipt(person, now=now)
+            connection.execute(
+                "INSERT INTO receipts VALUES (?, ?, ?, ?, ?)",
+                (receipt.id, person, now, receipt.state, _body(receipt)),
+            )
+            return receipt
+
+    def find(self, identity: str) -> Receipt | None:
+        """The receipt of this id."""
+        if not self.path.exists():
+            return None
+        with closing(self._database()) as database:
+            found = database.ask(
+                lambda c: c.execute("SELECT body FROM receipts WHERE id = ?", (identity,)).fetchone()
+            )
+        return _receipt(found[0]) if found else None
+
+    def unfinished(self, *, limit: int) -> list[Receipt]:
+        """Those that are not done, the oldest first."""
+        if not self.path.exists():
+            return []
+        question = "SELECT body FROM receipts WHERE state != 'done' ORDER BY asked, id LIMIT ?"
+        with closing(self._database()) as database:
+            rows = database.ask(lambda c: c.execute(question, (limit,)).fetchall())
+        return [_receipt(row[0]) for row in rows]
+
+    def newest(self, *, limit: int) -> list[Receipt]:
+        """The newest receipts, whatever their state."""
+        if not self.path.exists():
+            return []
+        question = "SELECT body FROM receipts ORDER BY asked DESC, id LIMIT ?"
+        with closing(self._database()) as database:
+            rows = database.ask(lambda c: c.execute(question, (limit,)).fetchall())
+        return [_receipt(row[0]) for row in rows]
+
+    def keep(self, receipts: Sequence[Receipt]) -> None:
+        """Note how far these are, all or none."""
+        with closing(self._database()) as database, database.transaction() as connection:
+            connection.executemany(
+                "UPDATE receipts SET state = ?, body = ? WHERE id = ?",
+                [(each.state, _body(each), each.id) for each in receipts],
+            )
+
+    def others_of(self, people: Collection[str]) -> list[Receipt]:
+        """Unfinished receipts that were asked for under one of these keys."""
+        return [each for each in self.unfinished(limit=100_000) if each.person in people]
+
+    def _database(self) -> Database:
+        database = Database(self.path, name="erasures", durable=True, wait_seconds=WAIT_SECONDS)
+        database.create(_SCRIPT, version=_FORMAT)
+        return database
+
+
+def _body(receipt: Receipt) -> bytes:
+    return orjson.dumps(replace(receipt).plain())
+
+
+def _receipt(body: bytes) -> Receipt:
+    return Receipt.of_plain(orjson.loads(body))

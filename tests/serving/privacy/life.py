@@ -1,0 +1,169 @@
+"""A workspace in which people have lived: every place of it holds something of them."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from registry.tracking.runs import Run, Tracker
+from serving.privacy.places import HOLDS_NOBODY, places_of
+from tailorbird.catalog.store import open_catalog
+from tailorbird.catalog.told import Patch
+from tailorbird.ingest.quarantine import write_quarantine
+from tailorbird.settings import Settings
+from tailorbird.streams.factory import compact_stream
+from tailorbird.triggers.delivery import Delivery
+from tailorbird.triggers.queue import DeliveryQueue
+from tests.serving.world import World
+from tests.slate import toy
+
+USERS = ("winifred-adder", "barnaby-finch", "cordelia-wren")
+"""Names that stand nowhere by chance."""
+COOKIES = {"winifred-adder": ("cookie-adder-one", "cookie-adder-two"), "barnaby-finch": ("cookie-finch",)}
+PARTED = "cookie-adder-parted"
+"""Was joined to the first and parted again: somebody else's."""
+
+
+def live(world: World) -> Path:
+    """Everybody looks around, logs in, is shown things, is told of, evaluated, assigned, notified; twice, around a compaction.
+
+    The folder in which MLflow keeps the tables of their run.
+    """
+    for turn in ("first", "second"):
+        for name in USERS:
+            for cookie in COOKIES.get(name, ()):
+                _sees(world, f"{turn}-{cookie}", anonymousId=cookie)
+                world.post(f"/v1/users/{name}/merge", {"anonymousId": cookie})
+            _sees(world, f"{turn}-{name}", userId=name)
+            world.post("/v1/recommendations", {"userId": name, "numResults": 3})
+            world.post(
+                "/v1/recommendations", {"anonymousId": f"just-looking-{USERS.index(name)}", "numResults": 2}
+            )
+            world.tell(Patch.of_user(name, {"age": 40.0, "attributes": {"note": f"{turn} {name}"}}))
+        _sees(world, f"{turn}-{PARTED}", anonymousId=PARTED)
+        world.post(f"/v1/users/{USERS[0]}/merge", {"anonymousId": PARTED})
+        world.call("DELETE", f"/v1/users/{USERS[0]}/merge?anonymousId={PARTED}")
+        if turn == "first":
+            settle(world)
+            store = open_catalog(world.settings)
+            store.compact(now=world.clock + 7_200.0)
+            store.close()
+    settings = world.settings
+    world.features.rows.ensure(
+        [f"user:{name}" for name in USERS], np.full(len(USERS), round((world.clock + 10) * 1e6))
+    )
+    rows = [
+        ("events", place, "missing type", orjson.dumps({"userId": name, "value": 3}).decode())
+        for place, name in enumerate(USERS)
+    ]
+    lines = [("events", 90 + place, "no row", f"{name};view;;") for place, name in enumerate(USERS)]
+    frame = pd.DataFrame([*rows, *lines], columns=["table", "row", "reason", "raw"])
+    write_quarantine([frame], folder=settings.quarantine_folder, now=world.clock)
+    (settings.folder / "ingested").mkdir()
+    loud = [
+        {"kind": "dominant user", "value": 0.1, "message": f"'user:{name}' alone has 10%"} for name in USERS
+    ]
+    (settings.folder / "ingested" / "one.json").write_text(orjson.dumps({"anomalies": loud}).decode())
+    (settings.folder / "segments").mkdir()
+    keys = [f"user:{name}" for name in USERS]
+    assigned = {
+        "user_key": keys,
+        "segment": ["a"] * 3,
+        "evidence": [1.0] * 3,
+        "model": ["1"] * 3,
+        "rules": [[]] * 3,
+    }
+    pq.write_table(pa.table(assigned), settings.folder / "segments" / "assigned.parquet")
+    mark = {"version": 1, "position": "", "left": keys, "through": "", "rules": False}
+    (settings.folder / "segments" / "assigned.json").write_text(orjson.dumps(mark).decode())
+    queue = DeliveryQueue(settings.folder)
+    moves = [Delivery(f"move-{key}", "crm", key, orjson.dumps({"userId": key}), world.clock) for key in keys]
+    queue.follow(world.log.end(), moves)
+    queue.give_up(moves[1], reason="gone", now=world.clock)
+    queue.close()
+    run = keep_cases(settings)
+    settle(world)
+    return Path(run.client.get_run(run.run_id).info.artifact_uri.removeprefix("file://"))
+
+
+def settle(world: World) -> None:
+    """Have the exposures stored and both streams compacted, once."""
+    import time
+
+    deadline = time.monotonic() + 20
+    while world.exposures.waiting:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    compact_stream(world.log)
+    compact_stream(world.shown)
+
+
+def keep_cases(settings: Settings) -> Run:
+    """A run with the cases of a model, and those of a later evaluation."""
+    cases = pd.DataFrame(
+        {
+            "case": [f"c{n}" for n in range(6)],
+            "user_id": [f"user:{name}" for name in USERS] * 2,
+            "target": ["i1"] * 6,
+            "rank": [1] * 6,
+        }
+    )
+    with Tracker.open(settings).start("train") as run, tempfile.TemporaryDirectory() as scratch:
+        for name, folder in (("cases.parquet", ""), ("later.parquet", "cases")):
+            path = Path(scratch) / name
+            cases.to_parquet(path, index=False)
+            run.file(path, folder)
+    return run
+
+
+def bytes_with(folders: list[Path], word: str, *, leaving: tuple[str, ...] = ()) -> list[str]:
+    """The files in which ``word`` stands, as bytes, in decompressed Parquet or in an opened database."""
+    import sqlite3
+
+    needle, found = word.encode(), []
+    for path in sorted(each for folder in folders for each in folder.rglob("*") if each.is_file()):
+        if any(part in leaving for part in path.parts):
+            continue
+        content = path.read_bytes()
+        held = needle in content
+        if path.suffix == ".parquet":
+            held = held or word in str(pq.read_table(path).to_pylist())
+        elif path.suffix == ".db":
+            connection = sqlite3.connect(path)
+            tables = [
+                row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            ]
+            held = held or any(
+                needle in (each if isinstance(each, bytes) else str(each).encode())
+                for name in tables
+                for row in connection.execute(f'SELECT * FROM "{name}"')
+                for each in row
+            )
+            connection.close()
+        if held:
+            found.append(str(path))
+    return found
+
+
+def unclaimed(settings: Settings) -> list[str]:
+    """Files of a workspace of which no place and no declaration speaks."""
+    globs = [glob for place in places_of(settings) for glob in place.claims] + list(HOLDS_NOBODY)
+    known = {path for glob in globs for path in settings.folder.glob(glob)}
+    known |= {inner for path in known if path.is_dir() for inner in path.rglob("*")}
+    return sorted(
+        str(path.relative_to(settings.folder))
+        for path in settings.folder.rglob("*")
+        if path.is_file() and path not in known
+    )
+
+
+def _sees(world: World, message: str, **who: str) -> None:
+    at = world.clock
+    batch = [{"messageId": f"{message}-{n}", "type": "view", "itemId": f"i{n}", **who} for n in range(3)]
+    answer = world.post("/v1/events", {"batch": batch})
+    assert answer.status_code == 202, answer.text
+    assert at >= toy.NOW
