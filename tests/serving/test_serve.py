@@ -17,6 +17,8 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from tailorbird_client import Client
+from tailorbird_client import Event as ClientEvent
 
 from serving.bench.callers import Ask, Callers
 from serving.bench.faults import replicas_of
@@ -171,6 +173,16 @@ def test_a_login_counts_for_the_very_next_request_and_so_does_its_withdrawal(ser
         answers.append(service.recommend(userId="guest", numResults=5))
     shown = [first in [item["itemId"] for item in answer["items"]] for answer in answers]
     assert shown == [False, True, False, True]
+
+
+def test_the_python_client_reads_the_profile_that_an_event_has_just_changed(service):
+    base = f"http://127.0.0.1:{service.settings.port}"
+    with Client(base, admin_url=str(service.admin.base_url), deadline=60, timeout=60) as client:
+        before = client.profile("reader of profiles")
+        client.collect([ClientEvent("view", user_id="reader of profiles", item_id="item-1")])
+        after = client.profile("reader of profiles")
+    assert (before.events, after.events, after.last_events[0].item_id) == (0, 1, "item-1")
+    assert before.version != after.version
 
 
 def test_every_answer_is_in_the_exposures_with_the_features_it_used(service):

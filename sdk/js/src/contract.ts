@@ -62,5 +62,7 @@ export interface Answer {
   cursor: string | null;
   /** Where the person belongs, of an answer that was asked to explain. */
   segment?: { key: string; name: string } | null;
+  /** The written rules that hold of them, of such an answer. */
+  rules?: { key: string; name: string }[];
   tookMs: number;
 }

@@ -6,6 +6,7 @@ tailorbird.track("size_chosen", { itemId: "i1", properties: { size: 42 } });
 tailorbird.purchase([{ itemId: "i1", value: 12.5 }], { orderId: "o-1" });
 const answer: Promise<Answer | null> = tailorbird.recommend({ scenario: "home", filter: "price < 50" });
 answer.then((given) => given?.items.map(({ itemId }) => itemId));
+answer.then((given) => given?.rules?.some(({ key }) => key === given.segment?.key));
 tailorbird.slot(document.body, {
   scenario: "home",
   details: (ids) => Object.fromEntries(ids.map((id) => [id, { title: id }])),

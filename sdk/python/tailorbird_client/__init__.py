@@ -5,6 +5,7 @@ from tailorbird_client.client import AsyncClient, Client
 from tailorbird_client.collector import Collector
 from tailorbird_client.errors import ClientError, RefusedError, UnavailableError
 from tailorbird_client.events import Event
+from tailorbird_client.profiles import Profile, Rule, Segment
 
 __all__ = [
     "AsyncClient",
@@ -16,7 +17,10 @@ __all__ = [
     "Item",
     "Linked",
     "Note",
+    "Profile",
     "Recommendations",
     "RefusedError",
+    "Rule",
+    "Segment",
     "UnavailableError",
 ]

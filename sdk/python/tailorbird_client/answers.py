@@ -22,7 +22,8 @@ class Item:
 class Recommendations:
     """Items, best first. ``fallback`` names what stood in for the model; ``cursor`` asks for the next page.
 
-    ``segment`` is the key of the person's segment where the question said ``explain``, "" where too little was seen of them.
+    Where the question said ``explain``, ``segment`` is the key of the person's segment, "" where too little was seen of them,
+    and ``rules`` are the keys of the written rules that hold.
     """
 
     items: tuple[Item, ...]
@@ -34,6 +35,7 @@ class Recommendations:
     partial: bool = False
     cursor: str | None = None
     segment: str | None = None
+    rules: tuple[str, ...] = ()
 
     @property
     def item_ids(self) -> list[str]:
@@ -61,6 +63,7 @@ class Recommendations:
             partial=bool(raw.get("partial", False)),
             cursor=raw.get("cursor"),
             segment=(raw.get("segment") or {}).get("key"),
+            rules=tuple(str(each["key"]) for each in raw.get("rules") or ()),
         )
 
     @classmethod

@@ -4,10 +4,11 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from tailorbird_client.answers import Collected, Linked, Recommendations
 from tailorbird_client.events import Event
+from tailorbird_client.profiles import Profile
 
 Answer = TypeVar("Answer")
 
@@ -22,6 +23,8 @@ class Call(Generic[Answer]):
     body: Callable[[], Mapping[str, Any] | None] = field(default=lambda: None)
     asked: Mapping[str, Any] = field(default_factory=dict)
     """What was asked, for a fallback."""
+    of_admin: bool = False
+    """Whether the admin application answers it."""
 
 
 def recommend(
@@ -115,6 +118,15 @@ def part(user_id: str, *, anonymous_id: str) -> Call[Linked]:
     """The two ids are strangers again, as if they had never been joined."""
     path = f"/v1/users/{quote(user_id, safe='')}/merge?anonymousId={quote(anonymous_id, safe='')}"
     return Call("DELETE", path, Linked.of)
+
+
+def profile(user_id: str, *, anonymous: bool = False, at: dt.datetime | None = None) -> Call[Profile]:
+    """What the platform knows of a person, now or as it was known at an instant of the past."""
+    if at is not None and at.tzinfo is None:
+        raise ValueError(f"at {at} has no time zone: give it one, such as datetime.UTC")
+    chosen = _told(at=None if at is None else at.isoformat(), anonymous="true" if anonymous else None)
+    path = f"/v1/users/{quote(user_id, safe='')}/profile"
+    return Call("GET", f"{path}?{urlencode(chosen)}" if chosen else path, Profile.of, of_admin=True)
 
 
 def _told(**values: Any) -> dict[str, Any]:

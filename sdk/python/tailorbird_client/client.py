@@ -1,6 +1,7 @@
 """The two clients: the same calls, one that waits and one to await. Safe to share between threads, or between tasks."""
 
 import asyncio
+import datetime as dt
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, Unpack
@@ -14,6 +15,7 @@ from tailorbird_client.attempts import Attempts, TryAgainError, read
 from tailorbird_client.calls import Answer, Call
 from tailorbird_client.errors import UnavailableError
 from tailorbird_client.events import Event
+from tailorbird_client.profiles import Profile
 
 Fallback = Callable[[Mapping[str, Any]], Sequence[str]]
 """Item ids for a question (in the platform's JSON), while the platform is away."""
@@ -23,7 +25,8 @@ class Client:
     """Asks the platform at ``base_url``; close it, or use it as a context manager.
 
     ``timeout`` seconds an attempt, ``deadline`` seconds a call, ``retries`` more attempts than one. ``fallback`` answers
-    questions while the platform is away. ``api_key`` is sent with every call. ``transport`` is for tests.
+    questions while the platform is away. ``api_key`` is sent with every call. ``admin_url`` is where admin answers, which
+    listens on its own machine only: by default there, at the port after that of ``base_url``. ``transport`` is for tests.
     """
 
     def __init__(
@@ -35,10 +38,12 @@ class Client:
         retries: int = 2,
         fallback: Fallback | None = None,
         api_key: str | None = None,
+        admin_url: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._patience = Patience(timeout, deadline, retries)
         self._fallback = fallback
+        self._admin_url = _admin_url(base_url) if admin_url is None else admin_url.rstrip("/")
         self._http = httpx.Client(base_url=base_url, headers=_carrying(api_key), transport=transport)
 
     def recommend(self, **asked: Unpack[Recommending]) -> Recommendations:
@@ -71,6 +76,17 @@ class Client:
         """The two ids are strangers again."""
         return self._sent(calls.part(user_id, anonymous_id=anonymous_id), Waiting.split(wait)[0])
 
+    def profile(
+        self,
+        user_id: str,
+        *,
+        anonymous: bool = False,
+        at: dt.datetime | None = None,
+        **wait: Unpack[Asking],
+    ) -> Profile:
+        """What admin knows of a person, now or as it was known ``at`` an instant; ``anonymous``: the id is such a one."""
+        return self._sent(calls.profile(user_id, anonymous=anonymous, at=at), Waiting.split(wait)[0])
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -91,12 +107,11 @@ class Client:
 
     def _sent(self, call: Call[Answer], waiting: Waiting) -> Answer:
         attempts = self._patience.begin(waiting, now=time.monotonic())
+        url = self._admin_url + call.path if call.of_admin else call.path
         while True:
             seconds, said = attempts.seconds_for_next(time.monotonic()), None
             try:
-                return read(
-                    call, self._http.request(call.method, call.path, json=call.body(), timeout=seconds)
-                )
+                return read(call, self._http.request(call.method, url, json=call.body(), timeout=seconds))
             except TryAgainError as again:
                 attempts.last, said = str(again), again.seconds
             except httpx.TransportError as error:
@@ -116,10 +131,12 @@ class AsyncClient:
         retries: int = 2,
         fallback: Fallback | None = None,
         api_key: str | None = None,
+        admin_url: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._patience = Patience(timeout, deadline, retries)
         self._fallback = fallback
+        self._admin_url = _admin_url(base_url) if admin_url is None else admin_url.rstrip("/")
         self._http = httpx.AsyncClient(base_url=base_url, headers=_carrying(api_key), transport=transport)
 
     async def recommend(self, **asked: Unpack[Recommending]) -> Recommendations:
@@ -152,6 +169,17 @@ class AsyncClient:
         """As :meth:`Client.part`."""
         return await self._sent(calls.part(user_id, anonymous_id=anonymous_id), Waiting.split(wait)[0])
 
+    async def profile(
+        self,
+        user_id: str,
+        *,
+        anonymous: bool = False,
+        at: dt.datetime | None = None,
+        **wait: Unpack[Asking],
+    ) -> Profile:
+        """As :meth:`Client.profile`."""
+        return await self._sent(calls.profile(user_id, anonymous=anonymous, at=at), Waiting.split(wait)[0])
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
@@ -172,13 +200,12 @@ class AsyncClient:
 
     async def _sent(self, call: Call[Answer], waiting: Waiting) -> Answer:
         attempts: Attempts = self._patience.begin(waiting, now=time.monotonic())
+        url = self._admin_url + call.path if call.of_admin else call.path
         while True:
             seconds, said = attempts.seconds_for_next(time.monotonic()), None
             try:
                 async with asyncio.timeout(seconds):
-                    response = await self._http.request(
-                        call.method, call.path, json=call.body(), timeout=seconds
-                    )
+                    response = await self._http.request(call.method, url, json=call.body(), timeout=seconds)
                 return read(call, response)
             except TryAgainError as again:
                 attempts.last, said = str(again), again.seconds
@@ -189,3 +216,8 @@ class AsyncClient:
 
 def _carrying(api_key: str | None) -> dict[str, str]:
     return {"authorization": f"Bearer {api_key}"} if api_key else {}
+
+
+def _admin_url(base_url: str) -> str:
+    url = httpx.URL(base_url)
+    return f"http://127.0.0.1:{(url.port or {'http': 80, 'https': 443}.get(url.scheme, 0)) + 1}"

@@ -63,6 +63,7 @@ def operator(registry: Registry, tmp_path: Path) -> Operator:
     notice = Notice(tmp_path)
     settings = registry.settings.model_copy(update={"keys": str(tmp_path / "keys.json")})
     segments = LiveSegments(settings)
+    rules = RulesFile(settings.folder, clock=itertools.count(step=2.0).__next__)
     reach = RegistryReach(settings)
     desk = Desk(
         settings,
@@ -70,9 +71,9 @@ def operator(registry: Registry, tmp_path: Path) -> Operator:
         moves=Moves(reach, notice=notice, clock=lambda: NOW),
         beats=lambda: beats,
         goods=Goods(settings),
-        portraits=Portraits(settings, segments=segments),
+        portraits=Portraits(settings, segments=segments, rules=rules),
         segments=segments,
-        rules=RulesFile(settings.folder, clock=itertools.count(step=2.0).__next__),
+        rules=rules,
         erasing=open_erasing(settings),
     )
     access = Access.of(settings)

@@ -72,5 +72,10 @@ export interface Answer {
         key: string;
         name: string;
     } | null;
+    /** The written rules that hold of them, of such an answer. */
+    rules?: {
+        key: string;
+        name: string;
+    }[];
     tookMs: number;
 }
