@@ -79,5 +79,7 @@ def segment_routes(app: FastAPI, segments: LiveSegments, rules: RulesFile, *, na
                 *(SegmentOut.of(each) for each in learned),
                 *(SegmentOut.of_rule(each) for each in rules().rules),
             ],
-            problem="; ".join(filter(None, (segments.trouble, rules.trouble))),
+            problem="; ".join(
+                filter(None, (segments.trouble, rules.trouble, rules().shared_with(segments.keys)))
+            ),
         )

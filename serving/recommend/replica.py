@@ -115,6 +115,7 @@ class Recommend:
                 lambda: triggers.trouble,
                 lambda: segments.trouble,
                 lambda: rules.trouble,
+                lambda: rules().shared_with(segments.keys),
                 lambda: scenarios.unknown_segments([*segments.keys, *rules().keys]),
             ),
         )

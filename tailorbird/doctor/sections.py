@@ -20,6 +20,7 @@ SECTIONS = {
     "storage": "tailorbird.doctor.storage:check_storage",
     "ray": "training.tuning.health:check_ray",
     "serving": "serving.health:check_port",
+    "rules": "serving.segments.health:check_rules",
     "triggers": "tailorbird.triggers.health:check_triggers",
     "disk": "tailorbird.doctor.machine:check_disk",
     "extras": "tailorbird.doctor.machine:check_extras",

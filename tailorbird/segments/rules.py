@@ -2,7 +2,7 @@
 
 import operator
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -93,6 +93,13 @@ class SegmentRules:
         """The keys of the rules that hold of a person at ``now`` (epoch seconds)."""
         held = self.holding(state, now=now, demographics=demographics, segment=segment)
         return frozenset(rule.key for rule in held)
+
+    def shared_with(self, learned: Collection[str]) -> str:
+        """What is wrong where learned segments have keys of rules: wishes that name one mean both; "" for nothing."""
+        both = [key for key in self.keys if key in learned]
+        return (
+            f"{RULES_FILE}: learned segments are called {', '.join(both)}, too: either counts" if both else ""
+        )
 
     @property
     def asks_told(self) -> bool:

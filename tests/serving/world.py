@@ -152,6 +152,7 @@ class World:
             watched=(
                 lambda: self.segments.trouble,
                 lambda: self.rules.trouble,
+                lambda: self.rules().shared_with(self.segments.keys),
                 lambda: self.scenarios.unknown_segments([*self.segments.keys, *self.rules().keys]),
             ),
             clock=lambda: self.clock,

@@ -94,6 +94,8 @@ def test_rules_are_listed_beside_the_learned_segments(operator, tmp_path):
     broken = operator.get("/v1/segments")
     assert len(broken["segments"]) == 3
     assert "there is no fact days" in broken["problem"]
+    file.write_text(f'[{CARTS}]\nname = "carts"\nwhen = "carts_1h > 1"\n')
+    assert f"learned segments are called {CARTS}, too" in operator.get("/v1/segments")["problem"]
     file.unlink()
 
 

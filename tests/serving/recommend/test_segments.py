@@ -172,6 +172,13 @@ def test_time_alone_ends_a_rule_and_a_kept_ranking_of_it_is_not_used(make_world)
     assert len(ids(ask(world, segmentFilter=only))) > len(few)
 
 
+def test_health_warns_of_a_rule_that_is_called_as_a_learned_segment_is(told: World) -> None:
+    write_rules(told, LOOKED.replace("[looked]", f"[{CARTS}]"))
+    told.clock += 2
+    (problem,) = told.call("GET", "/health/ready").json()["problems"]
+    assert f"learned segments are called {CARTS}, too" in problem
+
+
 def test_health_says_what_is_wrong_with_the_rules_and_those_of_before_hold(world: World) -> None:
     write_rules(world, LOOKED)
     (world.settings.folder / "scenarios.toml").write_text(
