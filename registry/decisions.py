@@ -5,6 +5,7 @@ closed took effect if the alias points where it says, else never.
 """
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -69,6 +70,11 @@ class Decision:
             "skipped": dict(self.skipped),
             "run": self.run_id,
         }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that is kept of it, the run's id apart."""
+        return hashlib.sha256(json.dumps(_tags(self), sort_keys=True).encode()).hexdigest()
 
 
 class Decisions:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from registry.aliases import Aliases, check_alias
+from registry.auditing import write_down
 from registry.decisions import PROMOTE, ROLLBACK, Decision
 from registry.gatekeeper import judge, serviceable
 from registry.gates.finding import Finding
@@ -35,7 +36,8 @@ class Order:
     """What somebody wants of an alias: who, when (UTC), why.
 
     ``force`` overrides the gates and needs a reason. ``expected`` is the version the alias is believed to point at, 0 for
-    none; None takes it as it is found.
+    none; None takes it as it is found. ``by`` is the caller that the platform saw, where it asked for a key; ``who`` is what
+    they call themselves.
     """
 
     alias: str
@@ -44,6 +46,12 @@ class Order:
     reason: str = ""
     force: bool = False
     expected: int | None = None
+    by: str = ""
+
+    @property
+    def seen(self) -> str:
+        """Who it was, for the audit log."""
+        return self.by or f"login:{self.who}"
 
 
 @dataclass(frozen=True)
@@ -163,6 +171,7 @@ def promote(
         findings=[finding.to_dict() for finding in findings],
     )
     recorded = Aliases(registry).move(decision)
+    write_down(registry.settings, recorded, model=registry.name, by=order.seen)
     return Promotion(
         order.alias, candidate.version, before, findings, moved=True, forced=forced, decision=recorded
     )
@@ -201,6 +210,7 @@ def roll_back(registry: Registry, *, order: Order, gates: Gates | None = None) -
             skipped={str(number): reason for number, reason in skipped.items()},
         )
         recorded = aliases.move(decision)
+        write_down(registry.settings, recorded, model=registry.name, by=order.seen)
         return Rollback(order.alias, version, before, findings, recorded, skipped)
     raise RegistryError(
         f"alias {order.alias!r} points at version {before} and has no earlier version"

@@ -43,6 +43,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": ("registry.commands:rollback", "Return an alias to the version it had before."),
     "decisions": ("registry.commands:decisions", "List who moved which alias, when and why."),
     "keys": ("tailorbird.access.command:keys", "Make, list, rotate and revoke the keys that callers need."),
+    "audit": (
+        "registry.audit_commands:audit",
+        "Show who did what to people's data, keys and models; check that record.",
+    ),
     "serve": ("serving.command:serve", "Answer HTTP requests with the champion."),
     "triggers": (
         "serving.triggers.command:triggers",

@@ -5,14 +5,18 @@ from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Path, Query
+from fastapi.requests import Request
 from fastapi.responses import JSONResponse
 
 from serving.admin.erasure_schemas import ErasureOut, ReceiptOut, ReceiptsOut, WouldGoOut
+from serving.admin.guard import key_of
 from serving.http.problems import ProblemError, shown
 from serving.http.schemas import Identifier
+from tailorbird.audit.record import ERASE, caller, record
 from tailorbird.errors import TailorbirdError
 from tailorbird.privacy.erasing import Erasing
 from tailorbird.privacy.person import person_of
+from tailorbird.settings import Settings
 
 MOST_RECEIPTS = 1_000
 Answer = TypeVar("Answer")
@@ -22,9 +26,14 @@ LinkedTo = Callable[[str], tuple[str, ...]]
 
 
 def erasure_routes(
-    app: FastAPI, erasing: Erasing, *, linked_to: LinkedTo, problems: Callable[..., Described]
+    app: FastAPI,
+    erasing: Erasing,
+    *,
+    settings: Settings,
+    linked_to: LinkedTo,
+    problems: Callable[..., Described],
 ) -> None:
-    """Add the routes."""
+    """Add the routes; who erases whom stands in the audit log of ``settings``."""
     described = problems(
         (422, "The request breaks the schema."), (503, "The workspace cannot be written now.")
     )
@@ -38,6 +47,7 @@ def erasure_routes(
         "/v1/users/{user_id:path}", tags=["privacy"], responses={**described, **answers}, status_code=202
     )
     def erase(
+        request: Request,
         user_id: Annotated[Identifier, Path()],
         anonymous: Annotated[bool, Query(description="The id of the path is an anonymous one.")] = False,
         dry_run: Annotated[
@@ -51,6 +61,7 @@ def erasure_routes(
         person = person_of(user_id, anonymous=anonymous)
         if dry_run:
             return _answer(WouldGoOut.of(_done(lambda: erasing.would_go(person))), HTTPStatus.OK)
+        record(settings, who=caller(key_of(request)), what=ERASE, person=person)
         receipt = _done(lambda: erasing.ask(person, also=_linked(linked_to, person)))
         found = ErasureOut(
             receipt_id=receipt.id, receipt_url=f"/v1/erasures/{receipt.id}", state=receipt.state

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from fastapi import FastAPI
+from fastapi.requests import Request
 
 from serving.http.access import (
     ANY_KEY,
@@ -126,6 +127,11 @@ class LoopbackGuard:
         if is_file and int(size) > self._max_upload_bytes:
             return too_large(self._max_upload_bytes, setting="TAILORBIRD_MAX_UPLOAD_BYTES")
         return too_large(self._max_body_bytes) if not is_file and int(size) > self._max_body_bytes else None
+
+
+def key_of(request: Request) -> str:
+    """The id of the caller's key; "" while none is asked for."""
+    return str(getattr(request.state, KEY, ""))
 
 
 def media_type(headers: Mapping[bytes, bytes]) -> bytes:

@@ -17,6 +17,8 @@ from registry.who import whoami
 from serving.admin.schemas import GateResult, Moved, PromoteRequest, RollbackRequest
 from serving.http.problems import ProblemError
 from serving.notice import Notice
+from tailorbird.audit.log import AuditAwayError
+from tailorbird.audit.record import caller
 from tailorbird.errors import TailorbirdError
 
 TURN_SECONDS = 60.0
@@ -36,10 +38,10 @@ class Moves:
         self._registry, self._notice, self._clock = registry, notice, clock
         self._turn = threading.Lock()
 
-    def promote(self, which: str, asked: PromoteRequest) -> Moved:
+    def promote(self, which: str, asked: PromoteRequest, *, key: str = "") -> Moved:
         """Move an alias to a version that passes its gates, or to any version with ``force`` and a reason."""
         registry = self._registry()
-        order = self._order(registry, asked, force=asked.force)
+        order = self._order(registry, asked, key=key, force=asked.force)
         with self._own_turn():
             if asked.dry_run:
                 return _tried(registry, which, alias=asked.alias)
@@ -66,10 +68,10 @@ class Moves:
             gates=[_gate(found) for found in done.findings],
         )
 
-    def roll_back(self, asked: RollbackRequest) -> Moved:
+    def roll_back(self, asked: RollbackRequest, *, key: str = "") -> Moved:
         """Return an alias to the nearest version it had before that can still serve."""
         registry = self._registry()
-        order = self._order(registry, asked)
+        order = self._order(registry, asked, key=key)
         with self._own_turn():
             done = roll_back(registry, order=order)
         self._notice.give()
@@ -84,14 +86,21 @@ class Moves:
         )
 
     def _order(
-        self, registry: Registry, asked: PromoteRequest | RollbackRequest, *, force: bool = False
+        self, registry: Registry, asked: PromoteRequest | RollbackRequest, *, key: str, force: bool = False
     ) -> Order:
         """What is asked; without a word of what the alias is believed to point at, it is what it points at on arrival."""
         expected = asked.expected_before
         if expected is None:
             expected = registry.aliases().get(asked.alias, 0)
-        who = asked.who or whoami()
-        return Order(asked.alias, who, self._clock(), reason=asked.reason, force=force, expected=expected)
+        return Order(
+            asked.alias,
+            asked.who or whoami(),
+            self._clock(),
+            reason=asked.reason,
+            force=force,
+            expected=expected,
+            by=caller(key) if key else "",
+        )
 
     @contextmanager
     def _own_turn(self) -> Iterator[None]:
@@ -111,6 +120,7 @@ class Moves:
 def problem_of(error: TailorbirdError) -> ProblemError:
     """What the registry refuses, as an HTTP problem: somebody was first, it is away, it lacks what was named, or no."""
     for kind, status, name in (
+        (AuditAwayError, HTTPStatus.SERVICE_UNAVAILABLE, "audit-away"),
         (ConflictError, HTTPStatus.CONFLICT, "moved-before"),
         (RegistryAwayError, HTTPStatus.SERVICE_UNAVAILABLE, "registry-away"),
         (RegistryError, HTTPStatus.NOT_FOUND, "not-found"),

@@ -17,6 +17,7 @@ from registry.versions import Registry
 from serving.admin.erasures import erasure_routes
 from serving.admin.goods import Goods
 from serving.admin.goods_pages import catalogue_routes
+from serving.admin.guard import key_of
 from serving.admin.models import list_decisions, list_models, show_model
 from serving.admin.moves import Moves, problem_of
 from serving.admin.people import people_routes
@@ -88,8 +89,14 @@ def build_admin(desk: Desk) -> FastAPI:
     _reads(app, desk)
     _moves(app, desk)
     catalogue_routes(app, desk.goods, folder=desk.settings.folder, problems=_described)
-    people_routes(app, desk.portraits, problems=_described)
-    erasure_routes(app, desk.erasing, linked_to=desk.portraits.linked_to, problems=_described)
+    people_routes(app, desk.portraits, settings=desk.settings, problems=_described)
+    erasure_routes(
+        app,
+        desk.erasing,
+        settings=desk.settings,
+        linked_to=desk.portraits.linked_to,
+        problems=_described,
+    )
     segment_routes(app, desk.segments, desk.rules, name=desk.settings.segments_name)
     return app
 
@@ -152,14 +159,14 @@ def _moves(app: FastAPI, desk: Desk) -> None:
     )
 
     @app.post("/v1/models/{version}:promote", tags=["registry"], responses=described)
-    def promote(version: Which, body: PromoteRequest) -> Moved:
+    def promote(version: Which, body: PromoteRequest, request: Request) -> Moved:
         """Move an alias to a version that passes its gates; replicas follow at once."""
-        return desk.moves.promote(version, body)
+        return desk.moves.promote(version, body, key=key_of(request))
 
     @app.post("/v1/models:rollback", tags=["registry"], responses=described)
-    def rollback(body: RollbackRequest) -> Moved:
+    def rollback(body: RollbackRequest, request: Request) -> Moved:
         """Return an alias to the version it had before; replicas follow at once."""
-        return desk.moves.roll_back(body)
+        return desk.moves.roll_back(body, key=key_of(request))
 
 
 def _described(*problems: tuple[int, str]) -> Described:

@@ -6,14 +6,18 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query
+from fastapi.requests import Request
 from pydantic import AwareDatetime, Field
 
 from feature_repo.away import FeatureStoreAwayError
 from feature_repo.portraits import Portraits
+from serving.admin.guard import key_of
 from serving.http.problems import ProblemError
 from serving.http.schemas import Body, Identifier
+from tailorbird.audit.record import READ_PROFILE, caller, record
 from tailorbird.events.schema import user_key
 from tailorbird.features.portrait import Portrait
+from tailorbird.settings import Settings
 from tailorbird.streams.stream import StreamAwayError
 
 Described = dict[int | str, dict[str, Any]]
@@ -117,12 +121,15 @@ class ProfileOut(Body):
         return cls.model_validate(said, by_name=True)
 
 
-def people_routes(app: FastAPI, portraits: Portraits, *, problems: Callable[..., Described]) -> None:
-    """Add the routes."""
+def people_routes(
+    app: FastAPI, portraits: Portraits, *, settings: Settings, problems: Callable[..., Described]
+) -> None:
+    """Add the routes; who reads whom stands in the audit log of ``settings``."""
     described = problems((422, "No instant, or one that is not over."), (503, "Profiles or events are away."))
 
     @app.get("/v1/users/{user_id:path}/profile", tags=["people"], responses=described)
     def profile(
+        request: Request,
         user_id: Annotated[Identifier, Path()],
         at: Annotated[
             AwareDatetime | None,
@@ -132,6 +139,7 @@ def people_routes(app: FastAPI, portraits: Portraits, *, problems: Callable[...,
     ) -> ProfileOut:
         """What the platform knows of a person. Somebody who never did anything has the empty profile."""
         key = user_key(user_id=None if anonymous else user_id, anonymous_id=user_id if anonymous else None)
+        record(settings, who=caller(key_of(request)), what=READ_PROFILE, person=key)
         try:
             found = portraits.live(key) if at is None else portraits.at(key, at.timestamp())
         except (FeatureStoreAwayError, StreamAwayError) as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tailorbird.audit.record import READ_PROFILE, at_this_terminal, record
 from tailorbird.catalog.store import bring_catalog
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import user_key
@@ -44,6 +45,7 @@ def profile(user_id: str, anonymous: bool, at: str | None, workspace: str | None
     bring_catalog(settings)
     require_applied(settings)
     key = user_key(user_id=None if anonymous else user_id, anonymous_id=user_id if anonymous else None)
+    record(settings, who=at_this_terminal(), what=READ_PROFILE, person=key)
     segments = LiveSegments(settings)
     segments.check()
     if segments.trouble:

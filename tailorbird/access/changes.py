@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from tailorbird.access.file import change_keys
 from tailorbird.access.keys import Key, Secret, digest_of, new_token, problems_of, token_with
+from tailorbird.audit.record import KEY_NEW, KEY_REVOKE, KEY_ROTATE, at_this_terminal, record
 from tailorbird.errors import UsageError
 from tailorbird.settings import Settings
 
@@ -39,6 +40,7 @@ def add_key(settings: Settings, wish: Wish, *, now: float) -> tuple[Key, str]:
         origins=tuple(wish.origins),
         limits=tuple(wish.limits),
     )
+    _write_down(settings, KEY_NEW, key)
     change_keys(settings.keys_file, lambda known: (*known, key))
     return key, token
 
@@ -60,7 +62,7 @@ def rotate_key(
         new = key.rotated(digest, now=now, overlap_seconds=overlap_seconds)
         return new if lasts is None else replace(new, expires=now + lasts)
 
-    return _changed(settings, key_id, turned), token
+    return _changed(settings, key_id, turned, what=KEY_ROTATE), token
 
 
 def revoke_key(settings: Settings, key_id: str, *, now: float, forget: bool = False) -> Key:
@@ -73,11 +75,14 @@ def revoke_key(settings: Settings, key_id: str, *, now: float, forget: bool = Fa
         settings,
         key_id,
         lambda key: key if key.revoked is not None else replace(key, revoked=now),
+        what=KEY_REVOKE,
         forget=forget,
     )
 
 
-def _changed(settings: Settings, key_id: str, change: Callable[[Key], Key], *, forget: bool = False) -> Key:
+def _changed(
+    settings: Settings, key_id: str, change: Callable[[Key], Key], *, what: str, forget: bool = False
+) -> Key:
     """Put the changed key in the place of the one of this id, and give it back."""
     done: list[Key] = []
 
@@ -89,7 +94,13 @@ def _changed(settings: Settings, key_id: str, change: Callable[[Key], Key], *, f
                 remedy="`tailorbird keys list` names them",
             )
         done.append(change(found))
+        _write_down(settings, what, done[0])
         return [done[0] if key is found else key for key in known if not (forget and key is found)]
 
     change_keys(settings.keys_file, put)
     return done[0]
+
+
+def _write_down(settings: Settings, what: str, key: Key) -> None:
+    detail = {"name": key.name, "scopes": sorted(key.scopes), "expires": key.expires}
+    record(settings, who=at_this_terminal(), what=what, whom=key.id, detail=detail)

@@ -8,6 +8,7 @@ from tests.serving.wrong_keys import put_keys, routes_of
 
 OPEN = {"/health/live"}
 OF_GOODS = ("/v1/items", "/v1/users:upload", "/v1/users/{user_id}")
+OF_PRIVACY = ("/v1/erasures",)
 OF_PEOPLE = ("/v1/users/{user_id}/", "/v1/segments", "/v1/erasures")
 
 

@@ -1,0 +1,128 @@
+"""The file of the audit log: SQLite, for its owner alone, to which processes add one after the other; durable when it returns."""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from tailorbird.audit.entry import BEGINNING, Entry, Head, canonical, instant
+from tailorbird.errors import TailorbirdError
+from tailorbird.plumbing.turns import take_turn
+
+WAIT_SECONDS = 20.0
+PAGE = 5_000
+_COLUMNS = "number, at, who, what, whom, detail, previous, hash"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+    number INTEGER PRIMARY KEY, at TEXT NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL, whom TEXT NOT NULL,
+    detail TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL);
+CREATE TRIGGER IF NOT EXISTS unchanged BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'entries stay'); END;
+CREATE TRIGGER IF NOT EXISTS undeleted BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'entries stay'); END;
+"""
+"""The triggers keep our own slips out; whoever can write the file can drop them, and is found by the chain."""
+
+
+class AuditAwayError(TailorbirdError):
+    """Nothing can be written down at present."""
+
+
+class AuditLog:
+    """The audit log at ``path``, opened for each use: what is written down is rare."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(
+        self, *, at: float, who: str, what: str, whom: str = "", detail: Mapping[str, Any] | None = None
+    ) -> Entry:
+        """Write an entry after the last one; it is on the disk when this returns.
+
+        Raises:
+            AuditAwayError: it could not be written.
+        """
+        try:
+            with self._opened(make=True) as connection:
+                take_turn(connection, wait_seconds=WAIT_SECONDS)
+                last = _last(connection)
+                entry = Entry(
+                    number=last.number + 1,
+                    at=instant(at),
+                    who=who,
+                    what=what,
+                    whom=whom,
+                    detail=canonical(detail or {}),
+                    previous=last.hash,
+                ).sealed()
+                connection.execute(
+                    f"INSERT INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                    (
+                        entry.number,
+                        entry.at,
+                        entry.who,
+                        entry.what,
+                        entry.whom,
+                        entry.detail,
+                        entry.previous,
+                        entry.hash,
+                    ),
+                )
+                connection.execute("COMMIT")
+        except (OSError, sqlite3.Error) as error:
+            raise AuditAwayError(
+                f"{self._path} cannot be written: {error}",
+                remedy="mend the file or the disk; what must be written down is not done until then",
+            ) from error
+        return entry
+
+    def head(self) -> Head:
+        """The newest entry; number 0 where there is none."""
+        if not self._path.exists():
+            return Head(0, BEGINNING)
+        with self._reading() as connection:
+            return _last(connection)
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries as they stand, in the order of their numbers."""
+        if not self._path.exists():
+            return
+        after: int | None = None
+        with self._reading() as connection:
+            while True:
+                where, given = ("", ()) if after is None else ("WHERE number > ?", (after,))
+                rows = connection.execute(
+                    f"SELECT {_COLUMNS} FROM entries {where} ORDER BY number LIMIT {PAGE}",  # noqa: S608
+                    given,
+                ).fetchall()
+                yield from (Entry(*row) for row in rows)
+                if len(rows) < PAGE:
+                    return
+                after = rows[-1][0]
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._opened(make=False) as connection:
+                yield connection
+        except (OSError, sqlite3.Error) as error:
+            raise AuditAwayError(
+                f"{self._path} cannot be read: {error}", remedy="bring the file back from a backup"
+            ) from error
+
+    @contextmanager
+    def _opened(self, *, make: bool) -> Iterator[sqlite3.Connection]:
+        if make and not self._path.exists():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        with closing(sqlite3.connect(self._path, timeout=WAIT_SECONDS, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            if make:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(_SCHEMA)
+            yield connection
+
+
+def _last(connection: sqlite3.Connection) -> Head:
+    row = connection.execute("SELECT number, hash FROM entries ORDER BY number DESC LIMIT 1").fetchone()
+    return Head(*row) if row else Head(0, BEGINNING)
