@@ -86,6 +86,7 @@ GUESTS: dict[str, tuple[str, ...]] = {
         "training.benchmarks.loading:data",
         "training.benchmarks.planted:planted",
         "training.benchmarks.ablation:ablation",
+        "tailorbird.experiments.proof.command:statistics",
     )
 }
 """Members of a group that another room owns: rooms do not import each other."""
