@@ -27,9 +27,11 @@ from tailorbird.features.functions import Demographics
 from tailorbird.features.records import RECORD
 from tailorbird.features.state import UserState
 from tailorbird.features.sums import TYPE_CODE
+from tailorbird.features.table import USER_FEATURES
 from tailorbird.plumbing.terminal import emit, progress, say
 from tailorbird.segments.belonging import PromotedSegments, Segments, no_segments
 from tailorbird.segments.model import Segment, SegmentModel, weights_of
+from tailorbird.segments.pinned import Pin, PinnedSegments, segment_vector
 from tailorbird.segments.signs import PRICES, SIGNS
 from tailorbird.segments.told import TOLD_SIGNS
 from tailorbird.settings import Settings, load_settings
@@ -68,7 +70,7 @@ def segments(
     r"""Time assignments one by one, then answers in one process with segments and without, in turns.
 
     An assignment goes from a live state to the segment with its memberships: what each event of the history says for eight
-    segments, summed up in both memories. Answers rank as `bench exposures` has them do, without HTTP;
+    segments, summed up in both memories; `features_us` is what a model that pins segments does more in a request. Answers rank as `bench exposures` has them do, without HTTP;
     `answers_ratio` is requests a second with segments on ÷ off, by the processor's time of turns that follow each other.
 
     \b
@@ -98,7 +100,14 @@ def segments(
     emit(result if as_json else {key: result[key] for key in _SHOWN}, as_json=as_json)
 
 
-_SHOWN = ("assignment_us", "assignment_p95_us", "answer_cpu_ms", "answers_ratio", "answers_ratio_quartiles")
+_SHOWN = (
+    "assignment_us",
+    "assignment_p95_us",
+    "features_us",
+    "answer_cpu_ms",
+    "answers_ratio",
+    "answers_ratio_quartiles",
+)
 
 
 def model_of_size(rng: np.random.Generator) -> SegmentModel:
@@ -136,9 +145,24 @@ def timed(promoted: PromotedSegments, *, count: int, events: int, seed: int) -> 
     return {
         "assignment_us": float(np.median(took)) / 1000,
         "assignment_p95_us": float(np.percentile(took, 95)) / 1000,
+        "features_us": _features_us(promoted.model, states, count=count),
         "assignments": count,
         "events": events,
     }
+
+
+def _features_us(model: SegmentModel, states: Sequence[UserState], *, count: int) -> float:
+    """Microseconds, the median, of what a model that pins segments does more in a request: place somebody, fill in the features."""
+    pinned = PinnedSegments(Pin("bench", "1", ""), model)
+    own = np.zeros(len(USER_FEATURES), np.float32)
+    took = np.zeros(count)
+    for turn in range(count):
+        started = time.perf_counter_ns()
+        placed = pinned.placed(states[turn % PEOPLE], PERSON)
+        pinned.key_of(placed)
+        np.concatenate([own, segment_vector(placed)])
+        took[turn] = time.perf_counter_ns() - started
+    return float(np.median(took)) / 1000
 
 
 def _state(rng: np.random.Generator, events: int) -> UserState:

@@ -96,7 +96,7 @@ class RankerRecipe:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     dropout: float = 0.1
-    segments: bool = True  # whether it reads where people belong, once a segment model is promoted
+    segments: bool = False  # whether it reads where people belong, where a segment model is pinned
 
 
 @dataclass(frozen=True)

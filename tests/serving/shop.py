@@ -22,6 +22,8 @@ from tailorbird.events.schema import SCHEMA, Event
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.models.hybrid.fit import fit_hybrid
 from tailorbird.recipes.recipe import Recipe
+from tailorbird.segments.past import with_groups
+from tailorbird.segments.pinned import PinnedSegments
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from tests.slate import toy
@@ -50,8 +52,10 @@ def make_shop(settings: Settings, *, scratch: Path) -> None:
             registry.register(bundle, run=run, manifest=manifest, tags={})
 
 
-def write_shop_bundle(settings: Settings, bundle: Path, *, recipe: Recipe) -> Manifest:
-    """Fit the toy shop's history by ``recipe``."""
+def write_shop_bundle(
+    settings: Settings, bundle: Path, *, recipe: Recipe, pinned: PinnedSegments | None = None
+) -> Manifest:
+    """Fit the toy shop's history by ``recipe``, with segments or without."""
     history = _history()
     frame = _frame(history)
     people = sorted({event.user_key for event in history})
@@ -62,13 +66,17 @@ def write_shop_bundle(settings: Settings, bundle: Path, *, recipe: Recipe) -> Ma
         user_ids=np.array(people, dtype=object),
         item_count=len(toy.CATALOG),
     )
+    profiles = ReplayProfiles.of_frame(frame, toy.CATALOG)
+    if pinned is not None:
+        interactions = with_groups(interactions, pinned.model, profiles=profiles, people={})
     fitted = fit_hybrid(
         interactions,
         toy.CATALOG,
         Users.read(settings.catalog_folder),
-        ReplayProfiles.of_frame(frame, toy.CATALOG),
+        profiles,
         EventColumns.of_frame(frame),
         recipe,
+        pinned=pinned,
         seed=0,
     )
     return write_bundle(

@@ -35,7 +35,7 @@ RECIPE = Recipe.of(
         "sources": ["cooccurrence", "popularity"],
         "popularity": {"segment_events": 20},
         "cooccurrence": {"window": 3, "smoothing": 1.0, "ease_l2": 10.0},
-        "ranker": {"share": 0.3, "negatives": 9, "epochs": 3, "cases": 400},
+        "ranker": {"share": 0.3, "negatives": 9, "epochs": 3, "cases": 400, "segments": True},
     }
 )
 

@@ -18,4 +18,5 @@ def test_a_figure_is_of_so_many_assignments() -> None:
     promoted = PromotedSegments("1", model_of_size(np.random.default_rng(7)))
     figures = timed(promoted, count=400, events=16, seed=7)
     assert 0 < figures["assignment_us"] <= figures["assignment_p95_us"]  # type: ignore[operator]
+    assert 0 < figures["features_us"] < 1_000 * figures["assignment_us"]  # type: ignore[operator]
     assert (figures["assignments"], figures["events"]) == (400, 16)

@@ -24,6 +24,7 @@ from training.data.training_set import training_set
 from training.evaluation.evaluate import evaluate
 from training.fit.train import train
 
+READING = RECIPE.override({"ranker.segments": True})
 EDGE = 3.4345  # between the log prices of the last tea and of the first cup
 CHEAP, DEAR = "chooses-cheap", "chooses-dear"
 
@@ -50,7 +51,7 @@ def by_price(*, dear: str = DEAR) -> SegmentModel:
 def trained(settings: Settings, which: str = "champion", *, again: bool = False) -> Registered:
     pinned = segments_to_pin(settings, which)
     return train(
-        training_set(settings), RECIPE, settings=settings, seed=0, now=NOW, pinned=pinned, again=again
+        training_set(settings), READING, settings=settings, seed=0, now=NOW, pinned=pinned, again=again
     ).registered
 
 
