@@ -7,7 +7,7 @@ it was received earlier (an import): then the rows that it concerns are made ane
 import json
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +109,14 @@ class OfflineRows:
         for part in self._parts():
             found.update(pq.read_table(part, columns=[USER_KEY], filters=theirs)[USER_KEY].to_pylist())
         return found
+
+    def instants_of(self, user_keys: Collection[str]) -> Iterator[tuple[str, float]]:
+        """Of which people at which instants (epoch seconds) there are rows."""
+        theirs = ds.field(USER_KEY).isin(pa.array(list(user_keys), pa.string()))
+        for part in self._parts():
+            table = pq.read_table(part, columns=[USER_KEY, "event_timestamp"], filters=theirs)
+            micros = table["event_timestamp"].cast(pa.int64()).to_pylist()
+            yield from zip(table[USER_KEY].to_pylist(), (each / 1e6 for each in micros), strict=True)
 
     def clear(self) -> None:
         """Drop every row."""

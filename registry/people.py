@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -53,6 +53,14 @@ class RunTables:
             keys = table[_PERSON]
             found.update(keys.filter(pc.is_in(keys, _texts(people))).to_pylist())
         return found
+
+    def read(self, people: Collection[str]) -> Iterator[dict[str, Any]]:
+        """The cases of people, and the run that asked them."""
+        for run, name, table in self._tables(people):
+            for row in table.filter(pc.is_in(table[_PERSON], _texts(people))).to_pylist():
+                rank = row.get("rank")
+                words = f"asked what you would choose next, a model had {row.get('target')!r} at place {rank}"
+                yield {**row, "run": run.run_id, "table": name, "words": words}
 
     def erase(self, people: Collection[str]) -> None:
         """Take the cases of people out of every table."""

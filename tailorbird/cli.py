@@ -56,6 +56,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "serving.storefront.command:storefront",
         "Open a small shop in which one sees one's own profile move.",
     ),
+    "export": (
+        "serving.privacy.export_command:export",
+        "Write everything that is kept of a person to a file.",
+    ),
     "erase": (
         "serving.privacy.command:erase",
         "Erase people everywhere, and prove that nothing of them is left.",

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from feature_repo.portraits import Portraits
 from registry.versions import Registry
 from serving.admin.erasures import erasure_routes
+from serving.admin.exports import export_routes
 from serving.admin.goods import Goods
 from serving.admin.goods_pages import catalogue_routes
 from serving.admin.guard import key_of
@@ -38,6 +39,7 @@ from serving.admin.state import show_arms, show_streams, show_triggers
 from serving.heartbeat import Beat
 from serving.http.problems import MEDIA_TYPE, ProblemError, not_found, pointer, shown
 from serving.http.schemas import Problem
+from serving.privacy.exports import Exports
 from serving.segments.live import LiveSegments
 from tailorbird import __version__
 from tailorbird.errors import TailorbirdError
@@ -90,6 +92,8 @@ def build_admin(desk: Desk) -> FastAPI:
     _moves(app, desk)
     catalogue_routes(app, desk.goods, folder=desk.settings.folder, problems=_described)
     people_routes(app, desk.portraits, settings=desk.settings, problems=_described)
+    exports = Exports(desk.settings, portraits=desk.portraits)
+    export_routes(app, exports, settings=desk.settings, problems=_described)
     erasure_routes(
         app,
         desk.erasing,

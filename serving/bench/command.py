@@ -13,6 +13,7 @@ from feature_repo.command import build_features
 from serving.bench.archive import archive
 from serving.bench.cache import cache
 from serving.bench.catalogue import catalogue
+from serving.bench.erasure import erasure
 from serving.bench.events import events
 from serving.bench.exposures import exposures
 from serving.bench.faults import faults
@@ -61,6 +62,7 @@ bench.add_command(cache)
 bench.add_command(machines)
 bench.add_command(segments)
 bench.add_command(keys)
+bench.add_command(erasure)
 
 
 @bench.command("serving")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import orjson
 
+from tailorbird.audit.record import ERASE, at_this_terminal, record
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.terminal import emit, say, table
 from tailorbird.privacy.erasing import Erasing, left_of
@@ -70,6 +71,8 @@ def run(
     if dry_run:
         found = [erasing.would_go(each) for each in people]
     else:
+        for each in people:
+            record(load_settings(workspace=workspace), who=at_this_terminal(), what=ERASE, person=each)
         asked = [erasing.ask(each) for each in people]
         while erasing.run():
             pass

@@ -9,7 +9,7 @@ from registry.people import Span, models_of
 from serving.privacy.places import places_of
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import BESIDE_TYPES
-from tailorbird.privacy.erasing import Erasing
+from tailorbird.privacy.erasing import Erasing, of_person
 from tailorbird.privacy.places import People
 from tailorbird.privacy.receipt import ModelState
 from tailorbird.settings import Settings
@@ -41,6 +41,11 @@ def erase_while_serving(settings: Settings, *, stop: threading.Event) -> None:
     erasing = open_erasing(settings)
     while not stop.wait(LOOK_SECONDS):
         erasing.run()
+
+
+def models_that_know(settings: Settings, people: Sequence[str]) -> Sequence[ModelState]:
+    """Of each version in use, what it learned of a person, by whichever of their keys it knows best."""
+    return of_person(_models(settings, people), people)
 
 
 def _models(settings: Settings, people: People) -> Mapping[str, Sequence[ModelState]]:

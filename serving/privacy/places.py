@@ -2,14 +2,16 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from feature_repo.layout import online_file
 from feature_repo.store import FeatureStoreRoom
 from registry.people import RunTables
 from tailorbird.privacy.files import QuarantinePlace, ReportsPlace, SegmentsPlace
-from tailorbird.privacy.places import DeliveriesPlace, People, Place, StreamPlace, UsersPlace
+from tailorbird.privacy.places import DeliveriesPlace, People, Place, Row, StreamPlace, UsersPlace
+from tailorbird.privacy.saying import events_in_words, exposures_in_words, instant_of
+from tailorbird.privacy.shelf import ExportsPlace
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events, open_exposures
 
@@ -34,8 +36,11 @@ HOLDS_NOBODY: Mapping[str, str] = {
     "privacy/erasures.db*": "person keys on purpose: receipts",
     "privacy/signing.key": "the key of receipts",
     "privacy/.*": "locks",
+    "privacy/exports/.*": "locks, and what is being made",
     "*.toml": "what an operator wrote: arms, scenarios, rules, triggers, gates",
     ".*.lock": "locks",
+    "audit.db*": "who did what; people as keyed hashes",
+    "audit.key": "the key of these hashes",
     "keys.json": "hashes, names and scopes of API keys",
     "key-counts.bin": "how often each API key was used",
     "serving.json": "where the platform that serves it is",
@@ -61,19 +66,24 @@ class OnlinePlace:
     def _room(self) -> FeatureStoreRoom:
         return FeatureStoreRoom(self._settings)
 
-    @property
-    def _there(self) -> bool:
-        settings = self._settings
-        return settings.online != "sqlite" or online_file(settings.feature_folder).exists()
-
     def count(self, people: People) -> Mapping[str, int]:
         """Rows of each."""
-        return self._room.held(list(people)) if self._there else {}
+        return self._room.held(list(people)) if has_online(self._settings) else {}
 
     def erase(self, people: People) -> None:
         """Forget the rows, here and in what is being made to take their place."""
-        if self._there:
+        if has_online(self._settings):
             self._room.delete_online(people)
+
+    def read(self, people: People) -> Iterator[Row]:
+        """How much each row holds; what it says, in words, is the section of the profile."""
+        for state in self._room.online_parts(sorted(self.count(people))):
+            yield {
+                "key": state.user_key,
+                "events": state.total,
+                "last": instant_of(state.last_seen / 1e6),
+                "words": f"kept under {state.user_key}: {state.total:,} events",
+            }
 
     verify = count
 
@@ -101,6 +111,16 @@ class OfflinePlace:
         if self._room.rows.folder.is_dir():
             self._room.rows.forget_all(people)
 
+    def read(self, people: People) -> Iterator[Row]:
+        """As which instants; what was known then follows from the events."""
+        if self._room.rows.folder.is_dir():
+            for key, instant in self._room.rows.instants_of(people):
+                yield {
+                    "key": key,
+                    "at": instant_of(instant),
+                    "words": "your profile as it was then, for training",
+                }
+
     verify = count
 
 
@@ -121,6 +141,10 @@ class RunTablesPlace:
     def erase(self, people: People) -> None:
         """Put the tables without them in the place of those with them."""
         self._tables.erase(people)
+
+    def read(self, people: People) -> Iterator[Row]:
+        """The cases."""
+        yield from self._tables.read(people)
 
     verify = count
 
@@ -144,7 +168,16 @@ class RankingsPlace:
         """In memory they went when the list of the suppressed changed; wait until the last in Redis has lapsed."""
         self._sleep(self._lapse_seconds)
 
+    def read(self, people: People) -> Iterator[Row]:
+        """They hold nothing that exposures do not tell."""
+        return iter(())
+
     verify = count
+
+
+def has_online(settings: Settings) -> bool:
+    """Whether there are live profiles, as far as one can tell without asking another machine."""
+    return settings.online != "sqlite" or online_file(settings.feature_folder).exists()
 
 
 def places_of(settings: Settings) -> Sequence[Place]:
@@ -154,12 +187,14 @@ def places_of(settings: Settings) -> Sequence[Place]:
             "events",
             "what the person did: the log and its archive",
             open_stream=lambda: open_events(settings),
+            said=events_in_words,
             claims=("events.db*", "events.kafka.db*", "archive/events/*", "archive/events/*/*"),
         ),
         StreamPlace(
             "exposures",
             "what the person was shown, with the features it was ranked by: the log and its archive",
             open_stream=lambda: open_exposures(settings),
+            said=exposures_in_words,
             claims=("exposures.db*", "exposures.kafka.db*", "archive/exposures/*", "archive/exposures/*/*"),
         ),
         OnlinePlace(settings),
@@ -170,5 +205,6 @@ def places_of(settings: Settings) -> Sequence[Place]:
         ReportsPlace(settings.folder),
         DeliveriesPlace(settings.folder),
         RunTablesPlace(settings),
+        ExportsPlace(settings.folder),
         RankingsPlace(settings),
     )

@@ -116,7 +116,7 @@ class Erasing:
         if unlooked:
             models = self._of_models({key for each in unlooked for key in each.people})
             told = {
-                each.id: replace(each, models=_worst(models, each.people), looked_for_models=True)
+                each.id: replace(each, models=of_person(models, each.people), looked_for_models=True)
                 for each in unlooked
             }
             receipts = [told.get(each.id, each) for each in receipts]
@@ -171,7 +171,7 @@ def _counted(place: Place, receipt: Receipt, found: Mapping[str, int], *, state:
     return replace(before, found=count, state=state)  # type: ignore[arg-type]
 
 
-def _worst(models: Mapping[str, Sequence[ModelState]], people: Sequence[str]) -> tuple[ModelState, ...]:
+def of_person(models: Mapping[str, Sequence[ModelState]], people: Sequence[str]) -> tuple[ModelState, ...]:
     """Of each version the state of whichever of a person's keys it knows best."""
     order = {"yes": 0, "unknown": 1, "no": 2}
     worst: dict[tuple[str, str], ModelState] = {}

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from tailorbird.events.schema import id_of
 from tailorbird.plumbing.alone import alone
 from tailorbird.plumbing.disk import fsync
-from tailorbird.privacy.places import People
+from tailorbird.privacy.places import People, Row
 
 SHORT = 6
 """An id of fewer characters may be any number or word: it counts only in a field that is about people."""
@@ -61,6 +61,15 @@ class SegmentsPlace:
             if self._file.exists():
                 _rewrite(self._file, lambda table: pc.invert(pc.is_in(table["user_key"], _texts(people))))
 
+    def read(self, people: People) -> Iterator[Row]:
+        """The rows, then who waits to be assigned anew."""
+        if self._file.exists():
+            table = pq.read_table(self._file)
+            for row in table.filter(pc.is_in(table["user_key"], _texts(people))).to_pylist():
+                yield {**row, "words": f"you count among the segment {row.get('segment')!r}"}
+        for key in sorted(set(self._left()) & set(people)):
+            yield {"user_key": key, "words": "waits to be assigned to a segment"}
+
     verify = count
 
     def _left(self) -> list[str]:
@@ -95,6 +104,14 @@ class QuarantinePlace:
             )
             if not pq.read_metadata(path).num_rows:
                 path.unlink()
+
+    def read(self, people: People) -> Iterator[Row]:
+        """The rows, as they came."""
+        for path in self._files():
+            table = pq.read_table(path, columns=["table", "row", "reason", "raw"])
+            for row, owners in zip(table.to_pylist(), _owners(table["raw"].to_pylist(), people), strict=True):
+                for _ in owners:
+                    yield {**row, "words": f"refused: {row['reason']}"}
 
     verify = count
 
@@ -132,6 +149,13 @@ class ReportsPlace:
             if len(kept) < len(report["anomalies"]):
                 text = json.dumps({**report, "anomalies": kept}, indent=2)
                 _replace(path, partial(_write_text, text=text))
+
+    def read(self, people: People) -> Iterator[Row]:
+        """The sentences."""
+        for _, report in self._reports():
+            for each in report["anomalies"]:
+                for _ in [key for key in people if repr(key) in each["message"]]:
+                    yield {"words": each["message"]}
 
     verify = count
 

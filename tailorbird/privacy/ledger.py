@@ -1,8 +1,7 @@
 """The ledger of erasures: who asked for which, and how far each is; what it answered from is on the disk."""
 
-from collections.abc import Collection, Sequence
-from contextlib import closing
-from dataclasses import replace
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
@@ -28,10 +27,12 @@ class Ledger:
 
     def __init__(self, workspace_folder: Path) -> None:
         self.path = workspace_folder / PRIVACY_FOLDER / LEDGER_FILE
+        self._opening = threading.Lock()
+        self._opened: Database | None = None
 
     def ask(self, person: str, *, now: float) -> Receipt:
         """The receipt for the erasure of a person (key): that of the one that is not done yet, else a new one."""
-        with closing(self._database()) as database, database.transaction() as connection:
+        with self._database().transaction() as connection:
             found = connection.execute(
                 "SELECT body FROM receipts WHERE person = ? AND state != 'done'", (person,)
             ).fetchone()
@@ -48,10 +49,8 @@ class Ledger:
         """The receipt of this id."""
         if not self.path.exists():
             return None
-        with closing(self._database()) as database:
-            found = database.ask(
-                lambda c: c.execute("SELECT body FROM receipts WHERE id = ?", (identity,)).fetchone()
-            )
+        question = "SELECT body FROM receipts WHERE id = ?"
+        found = self._database().ask(lambda c: c.execute(question, (identity,)).fetchone())
         return _receipt(found[0]) if found else None
 
     def unfinished(self, *, limit: int) -> list[Receipt]:
@@ -59,8 +58,7 @@ class Ledger:
         if not self.path.exists():
             return []
         question = "SELECT body FROM receipts WHERE state != 'done' ORDER BY asked, id LIMIT ?"
-        with closing(self._database()) as database:
-            rows = database.ask(lambda c: c.execute(question, (limit,)).fetchall())
+        rows = self._database().ask(lambda c: c.execute(question, (limit,)).fetchall())
         return [_receipt(row[0]) for row in rows]
 
     def newest(self, *, limit: int) -> list[Receipt]:
@@ -68,30 +66,35 @@ class Ledger:
         if not self.path.exists():
             return []
         question = "SELECT body FROM receipts ORDER BY asked DESC, id LIMIT ?"
-        with closing(self._database()) as database:
-            rows = database.ask(lambda c: c.execute(question, (limit,)).fetchall())
+        rows = self._database().ask(lambda c: c.execute(question, (limit,)).fetchall())
         return [_receipt(row[0]) for row in rows]
 
     def keep(self, receipts: Sequence[Receipt]) -> None:
         """Note how far these are, all or none."""
-        with closing(self._database()) as database, database.transaction() as connection:
+        with self._database().transaction() as connection:
             connection.executemany(
                 "UPDATE receipts SET state = ?, body = ? WHERE id = ?",
                 [(each.state, _body(each), each.id) for each in receipts],
             )
 
-    def others_of(self, people: Collection[str]) -> list[Receipt]:
-        """Unfinished receipts that were asked for under one of these keys."""
-        return [each for each in self.unfinished(limit=100_000) if each.person in people]
+    def close(self) -> None:
+        """Release the file; the next question opens it again."""
+        with self._opening:
+            if self._opened is not None:
+                self._opened.close()
+            self._opened = None
 
     def _database(self) -> Database:
-        database = Database(self.path, name="erasures", durable=True, wait_seconds=WAIT_SECONDS)
-        database.create(_SCRIPT, version=_FORMAT)
-        return database
+        with self._opening:
+            if self._opened is None:
+                opened = Database(self.path, name="erasures", durable=True, wait_seconds=WAIT_SECONDS)
+                opened.create(_SCRIPT, version=_FORMAT)
+                self._opened = opened
+            return self._opened
 
 
 def _body(receipt: Receipt) -> bytes:
-    return orjson.dumps(replace(receipt).plain())
+    return orjson.dumps(receipt.plain())
 
 
 def _receipt(body: bytes) -> Receipt:

@@ -5,10 +5,13 @@ Here are those that need nothing but files and streams; serving/privacy/places.p
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any, Protocol
+
+import orjson
+import pyarrow as pa
 
 from tailorbird.catalog.catalog import Users
 from tailorbird.catalog.files import USERS_FILE, Stamp, new_generation, read_stamp, write_table
@@ -16,12 +19,19 @@ from tailorbird.catalog.log import KEPT_SECONDS, LOG_FILE, PatchLog
 from tailorbird.catalog.store import open_catalog, writing_tables
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import USER, id_of
+from tailorbird.privacy.saying import instant_of
 from tailorbird.settings import Settings
 from tailorbird.streams.stream import Stream
 from tailorbird.triggers.queue import QUEUE_FILE, DeliveryQueue
 
 People = Collection[str]
 """Person keys."""
+Row = dict[str, Any]
+"""JSON values by name."""
+
+
+READ_ROWS = 1_000
+"""Records told at a time."""
 
 
 class Place(Protocol):
@@ -51,6 +61,9 @@ class Place(Protocol):
     def verify(self, people: People) -> Mapping[str, int]:
         """Look again how much is left of each."""
 
+    def read(self, people: People) -> Iterator[Row]:
+        """All that is there of ``people``, a row for each thing that is counted, in bounded memory."""
+
 
 class StreamPlace:
     """A stream: what is live and what is archived."""
@@ -61,9 +74,12 @@ class StreamPlace:
         words: str,
         *,
         open_stream: Callable[[], AbstractContextManager[Stream[Any]]],
+        said: Callable[[pa.Table], Iterable[Row]],
         claims: tuple[str, ...],
     ) -> None:
-        self.name, self.words, self.claims, self._open = name, words, claims, open_stream
+        """``said`` tells a table of records to a person."""
+        self.name, self.words, self.claims = name, words, claims
+        self._open, self._said = open_stream, said
 
     def count(self, people: People) -> Mapping[str, int]:
         """Records of each."""
@@ -77,6 +93,13 @@ class StreamPlace:
         """One pass over the archive, whoever they are."""
         with self._open() as stream:
             stream.forget_all(people)
+
+    def read(self, people: People) -> Iterator[Row]:
+        """Every record."""
+        with self._open() as stream:
+            for batch in stream.scan(where=[("user_key", "in", list(people))]):
+                for start in range(0, len(batch), READ_ROWS):
+                    yield from self._said(pa.Table.from_batches([batch.slice(start, READ_ROWS)]))
 
     verify = count
 
@@ -113,6 +136,20 @@ class UsersPlace:
         with writing_tables(self._settings) as publish:
             self._erase(ids)
             publish()
+
+    def read(self, people: People) -> Iterator[Row]:
+        """The row, then the patches in the order in which they were told."""
+        ids = sorted(_user_ids(people))
+        if (self._folder / USERS_FILE).exists():
+            users = Users.read_stored(self._folder).users
+            for row in users[users["user_id"].isin(ids)].to_dict("records"):
+                told = {str(name): None if value != value else value for name, value in row.items()}
+                yield {**told, "words": "what was told of you, as it stands"}
+        if (self._folder / LOG_FILE).exists():
+            with closing(PatchLog(self._folder / LOG_FILE)) as log:
+                for name in ids:
+                    for patch in log.of("user", name):
+                        yield {"user_id": name, **patch.told, "words": "told of you lately"}
 
     verify = count
 
@@ -164,6 +201,19 @@ class DeliveriesPlace:
         if (self._folder / QUEUE_FILE).exists():
             with closing(DeliveryQueue(self._folder)) as queue:
                 queue.forget_all(people)
+
+    def read(self, people: People) -> Iterator[Row]:
+        """What would be told to whom."""
+        if not (self._folder / QUEUE_FILE).exists():
+            return
+        with closing(DeliveryQueue(self._folder)) as queue:
+            for each, died in queue.of(people):
+                yield {
+                    "subscriber": each.target,
+                    "at": instant_of(each.created),
+                    "tells": orjson.loads(each.body),
+                    "words": "waits to be told" if died is None else f"was given up: {each.reason}",
+                }
 
     verify = count
 

@@ -4,7 +4,6 @@ import sqlite3
 import threading
 from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import closing
 from pathlib import Path
 
 import orjson
@@ -29,7 +28,8 @@ class Suppressions:
     def __init__(self, workspace_folder: Path) -> None:
         self.path = workspace_folder / PRIVACY_FOLDER / SUPPRESSED_FILE
         self._place = str(self.path)
-        self._looking = threading.Lock()
+        self._looking, self._opening = threading.Lock(), threading.Lock()
+        self._opened: Database | None = None
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._version = -1
@@ -57,7 +57,7 @@ class Suppressions:
 
     def suppress(self, people: Collection[str], *, now: float) -> None:
         """Have no record of ``people`` stored from now on (epoch seconds), in any process; durable when this returns."""
-        with closing(self._database()) as database, database.transaction() as connection:
+        with self._database().transaction() as connection:
             connection.executemany(
                 "INSERT OR IGNORE INTO suppressed VALUES (?, ?)", [(key, now) for key in people]
             )
@@ -66,7 +66,7 @@ class Suppressions:
         """Store records of these people again; how many were on the list."""
         if identity(self._place) is None:
             return 0
-        with closing(self._database()) as database, database.transaction() as connection:
+        with self._database().transaction() as connection:
             return connection.execute(
                 "DELETE FROM suppressed WHERE person IN (SELECT value FROM json_each(?))",
                 (orjson.dumps(people).decode(),),
@@ -76,15 +76,9 @@ class Suppressions:
         """When those of ``people`` who are on the list came onto it, epoch seconds."""
         if identity(self._place) is None:
             return {}
-        with closing(self._database()) as database:
-            return dict(
-                database.ask(
-                    lambda c: c.execute(
-                        "SELECT person, since FROM suppressed WHERE person IN (SELECT value FROM json_each(?))",
-                        (orjson.dumps(list(people)).decode(),),
-                    ).fetchall()
-                )
-            )
+        question = "SELECT person, since FROM suppressed WHERE person IN (SELECT value FROM json_each(?))"
+        asked = (orjson.dumps(list(people)).decode(),)
+        return dict(self._database().ask(lambda c: c.execute(question, asked).fetchall()))
 
     def close(self) -> None:
         """Release the file; closing twice is fine."""
@@ -92,6 +86,10 @@ class Suppressions:
             if self._connection is not None:
                 self._connection.close()
             self._connection, self._identity, self._version = None, None, -1
+        with self._opening:
+            if self._opened is not None:
+                self._opened.close()
+            self._opened = None
 
     def _open(self, found: tuple[int, int] | None) -> None:
         if self._connection is not None:
@@ -109,6 +107,9 @@ class Suppressions:
                 self._identity = None
 
     def _database(self) -> Database:
-        database = Database(self.path, name="suppression", durable=True, wait_seconds=WAIT_SECONDS)
-        database.create(_SCRIPT, version=_FORMAT)
-        return database
+        with self._opening:
+            if self._opened is None:
+                opened = Database(self.path, name="suppression", durable=True, wait_seconds=WAIT_SECONDS)
+                opened.create(_SCRIPT, version=_FORMAT)
+                self._opened = opened
+            return self._opened

@@ -169,6 +169,13 @@ class DeliveryQueue:
         """How many deliveries and dead letters there are of each of some people (keys)."""
         return self._database.ask(lambda connection: _of(connection, people))
 
+    def of(self, people: Collection[str]) -> list[tuple[Delivery, float | None]]:
+        """The deliveries about some people (keys), and when each was given up; None for one that waits."""
+        question = f"SELECT {_COLUMNS}, died FROM deliveries {_THEIRS} ORDER BY created, id"  # noqa: S608
+        asked = (orjson.dumps(list(people)).decode(),)
+        rows = self._database.ask(lambda each: each.execute(question, asked).fetchall())
+        return [(Delivery(*row[:-1]), row[-1]) for row in rows]
+
     def forget_all(self, people: Collection[str]) -> dict[str, int]:
         """Delete what would be told of people (keys), the bytes too; how much it was of each."""
         with self._database.transaction() as connection:

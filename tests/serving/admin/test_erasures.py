@@ -94,3 +94,24 @@ def test_keys_joined_to_the_live_profile_are_refused_at_once(world: World, call:
     call("DELETE", "/v1/users/ann")
     late = {"batch": [{"messageId": "late", "type": "view", "itemId": "i1", "anonymousId": "c1"}]}
     assert world.post("/v1/events", late).json()["accepted"] == 0
+
+
+def test_an_export_is_one_file_and_goes_on_where_it_broke_off(world: World, call: Call) -> None:
+    whole = call("GET", "/v1/users/p0/export")
+    assert whole.status_code == 200
+    assert whole.headers["content-type"] == "application/json"
+    assert {each["name"] for each in whole.json()["sections"]} >= {"events", "profile", "consents", "models"}
+    tag = {"if-range": whole.headers["etag"]}
+    world.post(
+        "/v1/events", {"batch": [{"messageId": "new", "type": "view", "itemId": "i1", "userId": "p0"}]}
+    )
+    rest = call("GET", "/v1/users/p0/export", headers={"range": "bytes=100-", **tag})
+    assert rest.status_code == 206
+    assert whole.content[100:] == rest.content
+    anew = call("GET", "/v1/users/p0/export")
+    assert anew.content != whole.content
+    stale = call("GET", "/v1/users/p0/export", headers={"range": "bytes=100-", **tag})
+    assert (stale.status_code, stale.content) == (200, anew.content)
+    table = call("GET", "/v1/users/p0/export?format=parquet")
+    assert table.headers["content-type"] == "application/vnd.apache.parquet"
+    assert call("GET", "/v1/users/p0/export?format=xml").status_code == 422
