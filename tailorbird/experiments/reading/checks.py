@@ -1,5 +1,6 @@
 """What stands between figures and a verdict: too few units, nothing that varies, values lost by variant, one unit that is a thousand."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -24,17 +25,18 @@ def broken_by(
 ) -> str:
     """Why variants may not be compared in this metric, "" for nothing: what is missing or was before differs by variant."""
     lost = np.array([[missing[name], count - missing[name]] for name, count in units.counts.items()])
-    if lost.sum(axis=0).all():
-        by_chance = chi2_contingency(lost)
-        if by_chance.expected_freq.min() >= LEAST_EACH and by_chance.pvalue < ALARM:
-            return "values are missing more often in one variant than in another"
+    due = lost.sum(axis=1) * min(lost.sum(axis=0)) / lost.sum()
+    many = lost[due >= LEAST_EACH]  # of few, chi-square says too much
+    if len(many) > 1 and many.sum(axis=0).all() and chi2_contingency(many).pvalue < ALARM:
+        return "values are missing more often in one variant than in another"
     if named.BEFORE in columns:
         codes = units.codes[there]
         before = {named.VALUE: columns[named.BEFORE]}
         if named.BEFORE_PER in columns:
             before[named.PER] = columns[named.BEFORE_PER]
         arms = list(estimates(named.aggregates(codes, before, variants=units.variants)).values())
-        p_values = [compare_means(arms[0], each).p_value for each in arms[1:]]
+        largest = max(arms, key=lambda each: each.units)
+        p_values = [compare_means(largest, each).p_value for each in arms if each is not largest]
         if any(p is not None and p * len(p_values) < ALARM for p in p_values):
             return "the covariate differs by variant, so it is not from before the test, or the assignment is off"
     return ""
@@ -51,6 +53,8 @@ def too_little(metric: Metric, control: Estimate, treatment: Estimate, compariso
             return f"cannot tell: too few units, {metric.name} is the same for nearly all of them"
     elif fewest < LEAST_UNITS:
         return f"cannot tell: a variant of {fewest} unit{'s' if fewest > 1 else ''} says too little"
+    if not math.isfinite(comparison.difference):
+        return f"cannot tell: {metric.per} adds up to nothing in one of the variants"
     if comparison.p_value is None:
         return f"cannot tell: {metric.name} does not vary"
     if metric.kind is not Kind.PROPORTION and not (control.variance > 0 and treatment.variance > 0):

@@ -27,7 +27,9 @@ def read_columns(path: Path, wanted: Sequence[str], *, texts: Sequence[str]) -> 
     suffix = (suffixes[:-1] if suffixes[-1:] == [".gz"] else suffixes)[-1:] or [""]
     try:
         if suffix[0] == ".parquet":
-            _refuse_unknown(wanted, pq.read_schema(path).names, path=path)
+            schema = pq.read_schema(path)
+            _refuse_unknown(wanted, schema.names, path=path)
+            _refuse_nested(texts, schema, path=path)
             return pq.read_table(path, columns=list(wanted))
         if suffix[0] in SEPARATORS:
             return _read_csv(path, wanted, texts=texts, separator=SEPARATORS[suffix[0]])
@@ -82,4 +84,13 @@ def _refuse_unknown(wanted: Sequence[str], names: Sequence[str], *, path: Path) 
             raise UsageError(
                 f"{path} has {names.count(name)} columns {name!r}",
                 remedy=f"its columns are {', '.join(names)}",
+            )
+
+
+def _refuse_nested(texts: Sequence[str], schema: pa.Schema, *, path: Path) -> None:
+    for name in texts:
+        if pa.types.is_nested(schema.field(name).type):
+            raise UsageError(
+                f"{name} of {path} holds {schema.field(name).type}, where names are wanted",
+                remedy="use a column of texts or numbers",
             )

@@ -149,6 +149,7 @@ def _read_metric(units: Units, metric: Metric, design: Design) -> MetricReadout:
 
 
 def _chances(metric: Metric, arms: Mapping[str, Estimate]) -> dict[str, float]:
+    arms = {name: each for name, each in arms.items() if each.variance == each.variance}
     if len(arms) < 2:
         return {}
     ordered = list(arms.values())

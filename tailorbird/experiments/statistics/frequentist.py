@@ -54,7 +54,10 @@ def estimates(groups: Mapping[str, Aggregates]) -> dict[str, Estimate]:
     columns = next(iter(groups.values())).mean_
     per = PER if PER in columns else None
     before_per = BEFORE_PER if BEFORE_PER in columns else None
-    total = reduce(add, groups.values())
+    several = [
+        group for group in groups.values() if group.count() > 1
+    ]  # one unit alone has no variance to add
+    total = reduce(add, several or groups.values())
     coefficient = common = 0.0
     if BEFORE in columns and total.mean(before_per):
         spread = total.ratio_var(BEFORE, before_per)
@@ -159,5 +162,6 @@ def _comparison(
 
 
 def _unknown(control: Estimate, treatment: Estimate) -> Comparison:
-    lift = treatment.mean / control.mean - 1 if control.mean > 0 else None
+    comparable = control.mean > 0 and math.isfinite(treatment.mean)
+    lift = treatment.mean / control.mean - 1 if comparable else None
     return Comparison(treatment.mean - control.mean, None, lift, None, None)

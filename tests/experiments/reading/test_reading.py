@@ -185,6 +185,14 @@ def test_values_that_one_variant_lost_break_the_metric(tmp_path: Path) -> None:
     frame = people(effect=0.05).astype({"bought": float})
     frame.loc[(frame.index % 10 == 0) & (frame.variant == "B"), "bought"] = None
     assert "missing more often" in judge(read(frame, tmp_path, "bought:proportion")).words
+    small = pd.concat(
+        [frame, frame.iloc[:3].assign(user=["x", "y", "z"], variant="C", bought=[1.0, np.nan, np.nan])]
+    )
+    found = read(small, tmp_path, "bought:proportion", shares="A=3000,B=3000,C=3")
+    assert "missing more often" in judge(found).words
+    few = people(effect=0.05).astype({"bought": float})
+    few.loc[few.index[few.variant == "B"][:4], "bought"] = None
+    assert judge(read(few, tmp_path, "bought:proportion")).decision is Decision.SHIP
 
 
 def test_rows_without_a_variant_are_left_out_and_said(tmp_path: Path) -> None:
@@ -208,6 +216,33 @@ def test_a_variant_of_one_unit_tells_nothing(tmp_path: Path) -> None:
     assert words(found, at=1, variant=2).startswith("cannot tell: too few units")
     assert found.metrics[0].rows[2].comparison.p_value is None
     assert judge(found).variant == "B"
+
+
+def test_a_variant_of_one_unit_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    frame = people()
+    alone = pd.concat([frame, frame.iloc[:1].assign(user="one", variant="C")])
+    before, after = (
+        read(each, tmp_path, "revenue:mean", covariates=["revenue=before"], shares=shares).metrics[0].rows[1]
+        for each, shares in ((frame, "A=1,B=1"), (alone, "A=3000,B=3000,C=1"))
+    )
+    assert after.comparison == before.comparison
+    assert after.best == before.best
+
+
+def test_a_denominator_that_adds_up_to_nothing_is_named(tmp_path: Path) -> None:
+    frame = people()
+    frame["views"] = np.where(frame.variant == "B", 0, frame.views)
+    found = read(frame, tmp_path, "revenue:ratio/views")
+    assert words(found) == "cannot tell: views adds up to nothing in one of the variants"
+    assert found.metrics[0].rows[1].comparison.lift is None
+
+
+def test_columns_of_lists_are_refused_and_categories_read(tmp_path: Path) -> None:
+    frame = people(effect=0.05)
+    for name in ("user", "variant"):
+        with pytest.raises(UsageError, match=f"{name} of .* holds list"):
+            read(frame.assign(**{name: frame[name].map(lambda each: [each])}), tmp_path, "bought:proportion")
+    assert judge(read(frame.astype({"variant": "category"}), tmp_path, "bought:proportion")).variant == "B"
 
 
 def test_what_is_constant_tells_nothing(tmp_path: Path) -> None:
