@@ -1,6 +1,8 @@
 """The gate: which call of which key is let in, and how often; counts are one for all processes."""
 
 import multiprocessing
+from dataclasses import replace
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,16 @@ def test_a_key_ends_at_its_instant(tmp_path: Path, ended: str):
     assert door.ask() == {"expires": "key-expired", "revoked": "key-revoked"}[ended]
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_key_that_was_used_is_refused_once_it_is_revoked_or_gone(tmp_path: Path, gone: bool):
+    door = Door(tmp_path)
+    assert door.ask() == door.key.id
+    change_keys(tmp_path / "keys.json", lambda known: [] if gone else [replace(door.key, revoked=NOW)])
+    door.clock.now = NOW + 1
+    assert door.gate.ring.closed  # it looks
+    assert door.ask() == ("key-unknown" if gone else "key-revoked")
+
+
 def test_while_a_rotation_overlaps_both_tokens_open(tmp_path: Path):
     door = Door(tmp_path)
     new = token_with(door.key.id)
@@ -113,8 +125,9 @@ def test_what_is_refused_for_its_scope_is_not_counted(tmp_path: Path):
     assert door.ask() == door.key.id
 
 
-def count_often(path: str, times: int) -> None:
+def count_often(path: str, times: int, together: Barrier) -> None:
     counts = SharedCounts(Path(path))
+    together.wait()
     for _ in range(times):
         counts.incr("k", 3600)
 
@@ -122,12 +135,13 @@ def count_often(path: str, times: int) -> None:
 def test_processes_count_together_and_a_restart_forgets_nothing(tmp_path: Path):
     path = tmp_path / "counts.bin"
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=count_often, args=(str(path), 2_000)) for _ in range(3)]
+    together = context.Barrier(3)
+    workers = [context.Process(target=count_often, args=(str(path), 20_000, together)) for _ in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert SharedCounts(path).get("k") == 6_000
+    assert SharedCounts(path).get("k") == 60_000
 
 
 def test_counts_of_many_names_stay_apart(tmp_path: Path):
