@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from tailorbird.privacy.erasing import Erasing
 from tailorbird.privacy.files import QuarantinePlace, SegmentsPlace
@@ -11,7 +12,7 @@ from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 
 
-def open_small(settings: Settings) -> Erasing:
+def open_small(settings: Settings, **more: Any) -> Erasing:
     """Erasures in the places that need no feature store and no registry, so that a process starts quickly."""
     return Erasing(
         settings.folder,
@@ -30,6 +31,7 @@ def open_small(settings: Settings) -> Erasing:
         ),
         open_events=lambda: open_events(settings),
         of_models=lambda people: {},
+        **more,
     )
 
 
