@@ -78,6 +78,7 @@ def build_pages(
     _recommendations(app, service)
     _traces(app, traces)
     _people(app, merge)
+    _sdk(app)
     if noop:
 
         @app.get("/noop", include_in_schema=False)
@@ -117,6 +118,41 @@ def _operations(app: FastAPI, service: RecommendService) -> None:
     async def prometheus() -> Response:
         """Metrics of all replicas, in Prometheus' text format."""
         return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+
+def _sdk(app: FastAPI) -> None:
+    """Described here, answered by the front (serving/http/sdk.py)."""
+    content = {"text/javascript": {"schema": {"type": "string"}}}
+    leads: Described = {302: {"description": "To the script of this version.", "content": content}}
+    script: Described = {200: {"description": "The script.", "content": content}, **leads}
+
+    @app.get(
+        "/sdk.js",
+        tags=["sdk"],
+        status_code=302,
+        responses=leads,
+        response_class=Response,
+        response_model=None,
+    )
+    async def lead() -> Response:
+        """The browser SDK: leads to the script under its content's hash, for five minutes."""
+        return _not_here("/sdk.js")
+
+    @app.get(
+        "/sdk/{content_hash}.js",
+        tags=["sdk"],
+        responses=script,
+        response_class=Response,
+        response_model=None,
+    )
+    async def kept(content_hash: str) -> Response:
+        """The browser SDK, which may be kept for good; the hash of another version leads to this one."""
+        return _not_here("/sdk/")
+
+
+def _not_here(path: str) -> Response:
+    problem = not_found(path)
+    return Response(problem.body(), problem.status, media_type=MEDIA_TYPE.decode())
 
 
 def _recommendations(app: FastAPI, service: RecommendService) -> None:

@@ -33,6 +33,14 @@ def test_the_hash_of_another_version_leads_to_this_one(world):
     assert response.headers["cache-control"] == "no-store"
 
 
+def test_the_description_of_the_service_names_both_and_their_answers(world):
+    paths = world.call("GET", "/openapi.json").json()["paths"]
+    assert set(paths["/sdk.js"]["get"]["responses"]) == {"302"}
+    kept = paths["/sdk/{content_hash}.js"]["get"]
+    assert {"200", "302"} <= set(kept["responses"])
+    assert set(kept["responses"]["200"]["content"]) == {"text/javascript"}
+
+
 def test_other_content_has_another_name(tmp_path):
     file = tmp_path / "sdk.js"
     file.write_bytes(b"other")
