@@ -5,7 +5,8 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from serving.lasting import LastingThread
 from tailorbird.errors import TailorbirdError, UsageError
@@ -45,6 +46,9 @@ def _promise() -> "Future[Written]":
 
 @dataclass(frozen=True)
 class _Job:
+    """``sent`` as the caller gave them, ``events`` as they are stored: as many, in their order."""
+
+    sent: Sequence[Event]
     events: Sequence[Event]
     yielding: bool = False
     done: "Future[Written]" = field(default_factory=_promise)
@@ -52,13 +56,22 @@ class _Job:
 
 Fold = Callable[[Sequence[Entry[Event]]], bool]
 """Bring stored events into the live profiles; False when that has to wait."""
+Admit = Callable[[Sequence[Event]], Sequence[Event]]
+"""Turn events as callers send them into what is stored of them: as many, in their order."""
 
 
 class GroupWriter:
     """A thread that takes everything waiting, stores it in one commit, folds it, then answers each caller."""
 
-    def __init__(self, event_log: Stream[Event], *, fold: Fold, capacity: int = WAITING_EVENTS) -> None:
-        self._log, self._fold, self._capacity = event_log, fold, capacity
+    def __init__(
+        self,
+        event_log: Stream[Event],
+        *,
+        fold: Fold,
+        admit: Admit = lambda events: events,
+        capacity: int = WAITING_EVENTS,
+    ) -> None:
+        self._log, self._fold, self._admit, self._capacity = event_log, fold, admit, capacity
         self._waiting, self._closed, self._counting = 0, False, threading.Lock()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         if isinstance(event_log, Announced):
@@ -68,13 +81,14 @@ class GroupWriter:
     def write(self, events: Sequence[Event], *, yielding: bool = False) -> "Future[Written]":
         """Store ``events``; the future completes once they are durable and folded, or fails with the log's error.
 
-        Where the log takes none of a commit, what is ``yielding`` is refused, and the others are tried once without it.
+        ``yielding`` are the platform's own: they passed no door, and where the log takes none of a commit they are refused
+        and the others tried once without them.
 
         Raises:
             WriterFullError: so many events wait that these could not be promised a place.
             TailorbirdError: the thread that writes has died, or the writer is closed; another replica can store them.
         """
-        job = _Job(events, yielding)
+        job = _Job(events, events, yielding)
         with self._counting:
             if self._closed or not self.thread.alive:
                 raise TailorbirdError("this replica cannot store any more", remedy="send the batch again")
@@ -117,6 +131,7 @@ class GroupWriter:
                 self._waiting -= size
             try:
                 if jobs:
+                    jobs = self._admitted(jobs)
                     self._commit(jobs)
             except StreamAwayError as error:
                 # Nobody's fault, and whoever waits would wait for nothing: all hear of it now, not one after the other.
@@ -127,6 +142,15 @@ class GroupWriter:
                 _refuse(jobs, RuntimeError("the writer failed"))
             if last:
                 return
+
+    def _admitted(self, jobs: Sequence[_Job]) -> list[_Job]:
+        """The jobs with their callers' events as they are stored."""
+        sent = [event for job in jobs if not job.yielding for event in job.sent]
+        admitted = iter(self._admit(sent) if sent else ())
+        return [
+            job if job.yielding else replace(job, events=list(islice(admitted, len(job.sent))))
+            for job in jobs
+        ]
 
     def _drain(self) -> tuple[list[_Job], bool]:
         """Everything that waits, and whether the end was among it."""
@@ -167,7 +191,8 @@ class GroupWriter:
         for job in jobs:
             mine = {event.message_id for event in job.events} & fresh
             fresh -= mine
-            refused = [event.message_id for event in job.events if id(event) in fallen] if fallen else []
+            pairs = zip(job.sent, job.events, strict=True) if fallen else ()
+            refused = [sent.message_id for sent, event in pairs if id(event) in fallen]
             known = len(job.events) - len(mine) - len(refused)
             job.done.set_result(Written(len(mine), known, folded, frozenset(refused)))
 

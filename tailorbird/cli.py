@@ -19,6 +19,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("tailorbird.demo.command:demo", "Run everything, from raw events to answers over HTTP."),
     "simulate": ("tailorbird.simulator.command:simulate", "Make a simulated shop: items, users, events."),
     "ingest": ("tailorbird.ingest.command:ingest", "Validate events, items and users into the workspace."),
+    "quarantine": (
+        "tailorbird.ingest.quarantine_command:quarantine",
+        "Show the rows that ingest refused, as they came.",
+    ),
     "items": ("tailorbird.catalog.command:items", "Show, tell and delete items of the catalogue."),
     "features": (
         "feature_repo.command:features",
@@ -75,6 +79,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ope": (
         "tailorbird.experiments.off_policy.command:ope",
         "Say what a policy would have earned, from the log of another one.",
+    ),
+    "secrets": (
+        "tailorbird.privacy.commands:secrets",
+        "The keys that people's names and data are kept with: show, rotate.",
     ),
     "mlflow": ("registry.commands:mlflow_pages", "Open the MLflow pages of this workspace."),
     "bench": ("serving.bench.command:bench", "Measure speed: requests per second, latencies, ratios."),

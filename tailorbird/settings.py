@@ -45,6 +45,17 @@ class Settings(BaseSettings):
         description="Database of a catalogue that machines share (postgresql://, needs `storage`); empty means this "
         "machine's own.",
     )
+    master_key: str = Field(
+        "",
+        repr=False,
+        description="Master key (32 bytes in base64) that wraps every other key; empty means one of the workspace's own.",
+    )
+    master_key_file: str = Field(
+        "", description="File that holds the master key, readable by its owner alone."
+    )
+    master_key_command: str = Field(
+        "", description="Command that prints the master key, such as a key service's; run without a shell."
+    )
     ray_address: str = Field("", description="Ray cluster for tuning; empty means one on this machine.")
     host: str = Field("127.0.0.1", description="Address that serving binds to.")
     port: int = Field(8000, ge=1, le=65535, description="HTTP port of serving.")

@@ -14,8 +14,8 @@ from serving.http.problems import ProblemError, shown
 from serving.http.schemas import Identifier
 from tailorbird.audit.record import ERASE, caller, record
 from tailorbird.errors import TailorbirdError
+from tailorbird.privacy.door import Door
 from tailorbird.privacy.erasing import Erasing
-from tailorbird.privacy.person import person_of
 from tailorbird.settings import Settings
 
 MOST_RECEIPTS = 1_000
@@ -30,6 +30,7 @@ def erasure_routes(
     erasing: Erasing,
     *,
     settings: Settings,
+    door: Door,
     linked_to: LinkedTo,
     problems: Callable[..., Described],
 ) -> None:
@@ -58,7 +59,7 @@ def erasure_routes(
 
         From the 202 on nothing new of them is stored. A second call while one is under way answers with the same receipt.
         """
-        person = person_of(user_id, anonymous=anonymous)
+        person = door.person(user_id, anonymous=anonymous)
         if dry_run:
             return _answer(WouldGoOut.of(_done(lambda: erasing.would_go(person))), HTTPStatus.OK)
         record(settings, who=caller(key_of(request)), what=ERASE, person=person)

@@ -14,15 +14,15 @@ from serving.http.schemas import Identifier
 from serving.privacy.exports import Exports
 from tailorbird.audit.record import EXPORT, caller, record
 from tailorbird.errors import TailorbirdError
+from tailorbird.privacy.door import Door
 from tailorbird.privacy.export import MEDIA_TYPES, Format
-from tailorbird.privacy.person import person_of
 from tailorbird.settings import Settings
 
 Described = dict[int | str, dict[str, Any]]
 
 
 def export_routes(
-    app: FastAPI, exports: Exports, *, settings: Settings, problems: Callable[..., Described]
+    app: FastAPI, exports: Exports, *, settings: Settings, door: Door, problems: Callable[..., Described]
 ) -> None:
     """Add the route; who exports whom stands in the audit log of ``settings``."""
     described = problems((422, "The request breaks the schema."), (503, "A place cannot be read now."))
@@ -49,7 +49,7 @@ def export_routes(
 
         A download that broke off is gone on with by `Range`, with the `etag` of the first answer in `If-Range`.
         """
-        person = person_of(user_id, anonymous=anonymous)
+        person = door.person(user_id, anonymous=anonymous)
         record(settings, who=caller(key_of(request)), what=EXPORT, person=person)
         made = exports.shelf.newest(person, form=form) if "range" in request.headers else None
         try:

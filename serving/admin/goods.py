@@ -15,6 +15,7 @@ from tailorbird.catalog.told import Patch
 from tailorbird.errors import TailorbirdError
 from tailorbird.ingest.mapping import Mapping, builtin_mappings, load_mapping
 from tailorbird.ingest.upload import What, upload
+from tailorbird.privacy.door import Door
 from tailorbird.settings import Settings
 from tailorbird.streams.stream import StreamAwayError
 
@@ -26,8 +27,8 @@ MAPPINGS = "mappings"
 class Goods:
     """Changes the catalogue of a workspace; opened when it is first needed."""
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
-        self._settings, self._clock = settings, clock
+    def __init__(self, settings: Settings, *, door: Door, clock: Callable[[], float] = time.time) -> None:
+        self._settings, self._door, self._clock = settings, door, clock
         self._opening = threading.Lock()
         self._opened: CatalogStore | None = None
 
@@ -75,7 +76,8 @@ class Goods:
     def put_user(self, user_id: str, told: UserTold) -> Told:
         """Keep what is told of a user."""
         started = time.perf_counter()
-        stored = _kept(lambda: self.store.put([Patch.of_user(user_id, told.told())], now=self._clock()))
+        patch = self._door.user(Patch.of_user(user_id, told.told()))
+        stored = _kept(lambda: self.store.put([patch], now=self._clock()))
         if stored.refused:
             raise ProblemError(
                 HTTPStatus.CONFLICT,
@@ -91,7 +93,13 @@ class Goods:
         chosen = self._mapping(mapping) if mapping else None
         report = _kept(
             lambda: upload(
-                path, what, store=self.store, settings=self._settings, now=self._clock(), mapping=chosen
+                path,
+                what,
+                store=self.store,
+                settings=self._settings,
+                door=self._door,
+                now=self._clock(),
+                mapping=chosen,
             )
         )
         return Uploaded.model_validate({**report.to_json(), "took_ms": _since(started)}, by_name=True)

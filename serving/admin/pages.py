@@ -43,6 +43,7 @@ from serving.privacy.exports import Exports
 from serving.segments.live import LiveSegments
 from tailorbird import __version__
 from tailorbird.errors import TailorbirdError
+from tailorbird.privacy.door import Door
 from tailorbird.privacy.erasing import Erasing
 from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings
@@ -70,6 +71,7 @@ class Desk:
     segments: LiveSegments
     rules: RulesFile
     erasing: Erasing
+    door: Door
 
 
 def build_admin(desk: Desk) -> FastAPI:
@@ -91,13 +93,14 @@ def build_admin(desk: Desk) -> FastAPI:
     _reads(app, desk)
     _moves(app, desk)
     catalogue_routes(app, desk.goods, folder=desk.settings.folder, problems=_described)
-    people_routes(app, desk.portraits, settings=desk.settings, problems=_described)
-    exports = Exports(desk.settings, portraits=desk.portraits)
-    export_routes(app, exports, settings=desk.settings, problems=_described)
+    people_routes(app, desk.portraits, settings=desk.settings, door=desk.door, problems=_described)
+    exports = Exports(desk.settings, door=desk.door, portraits=desk.portraits)
+    export_routes(app, exports, settings=desk.settings, door=desk.door, problems=_described)
     erasure_routes(
         app,
         desk.erasing,
         settings=desk.settings,
+        door=desk.door,
         linked_to=desk.portraits.linked_to,
         problems=_described,
     )

@@ -15,8 +15,9 @@ from serving.admin.guard import key_of
 from serving.http.problems import ProblemError
 from serving.http.schemas import Body, Identifier
 from tailorbird.audit.record import READ_PROFILE, caller, record
-from tailorbird.events.schema import user_key
 from tailorbird.features.portrait import Portrait
+from tailorbird.privacy.door import Door
+from tailorbird.privacy.told import told_to_caller
 from tailorbird.settings import Settings
 from tailorbird.streams.stream import StreamAwayError
 
@@ -94,8 +95,8 @@ class RuleOut(Body):
 class ProfileOut(Body):
     """A person as the platform knows them at the instant `at`."""
 
-    user_key: str = Field(description="`user:` or `anon:` and the id.")
-    linked: list[str] = Field(description="Anonymous keys whose profiles are joined to this one.")
+    user_key: str = Field(description="`user:` or `anon:` and the id, as the caller knows it.")
+    linked: list[str] = Field(description="Anonymous keys whose profiles are joined to this one, likewise.")
     at: dt.datetime
     version: str = Field(description="Changes with every event.")
     events: int
@@ -122,7 +123,12 @@ class ProfileOut(Body):
 
 
 def people_routes(
-    app: FastAPI, portraits: Portraits, *, settings: Settings, problems: Callable[..., Described]
+    app: FastAPI,
+    portraits: Portraits,
+    *,
+    settings: Settings,
+    door: Door,
+    problems: Callable[..., Described],
 ) -> None:
     """Add the routes; who reads whom stands in the audit log of ``settings``."""
     described = problems((422, "No instant, or one that is not over."), (503, "Profiles or events are away."))
@@ -138,7 +144,7 @@ def people_routes(
         anonymous: Annotated[bool, Query(description="The id of the path is an anonymous one.")] = False,
     ) -> ProfileOut:
         """What the platform knows of a person. Somebody who never did anything has the empty profile."""
-        key = user_key(user_id=None if anonymous else user_id, anonymous_id=user_id if anonymous else None)
+        key = door.person(user_id, anonymous=anonymous)
         record(settings, who=caller(key_of(request)), what=READ_PROFILE, person=key)
         try:
             found = portraits.live(key) if at is None else portraits.at(key, at.timestamp())
@@ -150,4 +156,4 @@ def people_routes(
                 remedy=error.remedy,
                 headers={"retry-after": "1"},
             ) from error
-        return ProfileOut.of(found)
+        return ProfileOut.of(told_to_caller(found, door, asked=user_id))

@@ -10,7 +10,6 @@ import click
 from tailorbird.audit.record import READ_PROFILE, at_this_terminal, record
 from tailorbird.catalog.store import bring_catalog
 from tailorbird.errors import UsageError
-from tailorbird.events.schema import user_key
 from tailorbird.features.portrait import Portrait, Window
 from tailorbird.plumbing.terminal import emit, say, table
 from tailorbird.settings import load_settings
@@ -39,12 +38,15 @@ def profile(user_id: str, anonymous: bool, at: str | None, workspace: str | None
     from feature_repo.layout import require_applied
     from feature_repo.portraits import Portraits
     from serving.segments.live import LiveSegments
+    from tailorbird.privacy.door import Door
+    from tailorbird.privacy.told import told_to_caller
     from tailorbird.segments.rules_file import RulesFile
 
     settings = load_settings(workspace=workspace)
     bring_catalog(settings)
     require_applied(settings)
-    key = user_key(user_id=None if anonymous else user_id, anonymous_id=user_id if anonymous else None)
+    door = Door.of(settings)
+    key = door.person(user_id, anonymous=anonymous)
     record(settings, who=at_this_terminal(), what=READ_PROFILE, person=key)
     segments = LiveSegments(settings)
     segments.check()
@@ -55,6 +57,7 @@ def profile(user_id: str, anonymous: bool, at: str | None, workspace: str | None
         say(rules.trouble)
     portraits = Portraits(settings, segments=segments, rules=rules)
     found = portraits.live(key) if at is None else portraits.at(key, parsed_instant(at))
+    found = told_to_caller(found, door, asked=user_id)
     if as_json:
         emit(found.plain(), as_json=True)
     else:

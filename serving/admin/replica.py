@@ -35,6 +35,7 @@ class Admin:
         from serving.http.access import Access
         from serving.privacy.erasures import open_erasing
         from serving.segments.live import LiveSegments
+        from tailorbird.privacy.door import Door
         from tailorbird.segments.rules_file import RulesFile
 
         keep_on_this_machine()
@@ -44,16 +45,18 @@ class Admin:
         beats, notice = beats_folder(Path(folder)), Notice(Path(folder))
         self._segments = LiveSegments(self._settings, noticed=notice.stamp)
         rules = RulesFile(self._settings.folder, clock=time.monotonic)
+        door = Door.of(self._settings)
         desk = Desk(
             self._settings,
             registry=self._registry,
             moves=Moves(self._registry, notice=notice),
             beats=lambda: live_beats(beats, now=time.time()),
-            goods=Goods(self._settings),
+            goods=Goods(self._settings, door=door),
             portraits=Portraits(self._settings, segments=self._segments, rules=rules),
             segments=self._segments,
             rules=rules,
             erasing=open_erasing(self._settings),
+            door=door,
         )
         app = LoopbackGuard(
             build_admin(desk),

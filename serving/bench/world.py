@@ -3,6 +3,7 @@
 import datetime as dt
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tailorbird.events.schema import SCHEMA
 from tailorbird.experiments.declared import ARMS_FILE
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.models.hybrid.fit import Progress, fit_hybrid
+from tailorbird.privacy.door import Door
 from tailorbird.recipes.recipe import Recipe, load_recipe
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
@@ -44,11 +46,14 @@ def make_world(
     now = time.time()
     rng = np.random.default_rng(seed)
     catalog = _catalog(items, rng)
-    people = [f"user-{n}" for n in range(users)]
+    callers = [f"user-{n}" for n in range(users)]
     owners, rows = _tastes(users, items, rng)
     times = np.sort(now - rng.uniform(60.0, SPAN_DAYS * 86_400.0, len(owners)))
     on_step("writing events")
-    events = _events(catalog, people, owners, rows, times)
+    events = _events(catalog, callers, owners, rows, times)
+    with closing(Door.of(settings)) as door:
+        events = door.frame(events)
+        people = [door.names.user(name) for name in callers]
     catalog.write(settings.catalog_folder)
     Users.from_frame(pd.DataFrame({"user_id": people, "age": rng.integers(16, 80, users)})).write(
         settings.catalog_folder
@@ -93,7 +98,7 @@ def make_world(
         now=dt.datetime.fromtimestamp(now, dt.UTC),
     )
     promote_folder(settings, folder)
-    return people
+    return callers
 
 
 def promote_folder(settings: Settings, folder: Path) -> str:

@@ -5,6 +5,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 
 from serving import metrics
@@ -12,7 +13,7 @@ from serving.http.problems import ProblemError
 from serving.http.schemas import Linked
 from serving.writer import GroupWriter
 from tailorbird.errors import TailorbirdError
-from tailorbird.events.schema import IDENTIFY, UNLINK, Event, user_key
+from tailorbird.events.schema import IDENTIFY, UNLINK, Event
 from tailorbird.features.links import Links
 
 log = logging.getLogger("ray.serve.tailorbird")
@@ -27,9 +28,10 @@ class LinkService:
         writer: GroupWriter,
         *,
         links_of: Callable[[str], Links],
+        named: Callable[[Event], Event] = lambda event: event,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._writer, self._links_of, self._clock = writer, links_of, clock
+        self._writer, self._links_of, self._named, self._clock = writer, links_of, named, clock
 
     async def link(self, user_id: str, anonymous_id: str, *, joined: bool) -> Linked:
         """Store the word and fold it into the profile. Raises ProblemError where it could not be stored."""
@@ -37,12 +39,13 @@ class LinkService:
         event = Event(
             message_id=f"{IDENTIFY if joined else UNLINK}-{uuid.uuid4()}",
             type=IDENTIFY if joined else UNLINK,
-            # The newest word counts: a clock that was set back must not make this one older than the last.
-            event_time=max(now, self._newest(user_id, anonymous_id) + TICK_SECONDS),
+            event_time=now,
             received_time=now,
             user_id=user_id,
             anonymous_id=anonymous_id,
         )
+        # The newest word counts: a clock that was set back must not make this one older than the last.
+        event = replace(event, event_time=max(now, self._newest(self._named(event)) + TICK_SECONDS))
         try:
             written = await asyncio.wrap_future(self._writer.write([event]))
         except TailorbirdError as error:
@@ -58,12 +61,12 @@ class LinkService:
             user_id=user_id, anonymous_id=anonymous_id, merged=joined, profile_delayed=not written.folded
         )
 
-    def _newest(self, user_id: str, anonymous_id: str) -> float:
+    def _newest(self, event: Event) -> float:
         """When the last word on this id was said, epoch seconds; 0 where none is known."""
         try:
-            links = self._links_of(user_key(user_id=user_id, anonymous_id=None))
+            links = self._links_of(event.user_key)
         except TailorbirdError as error:
             log.warning("the last word on a link is not known, the clock decides alone: %s", error)
             return 0.0
-        known = links.newest.get(anonymous_id)
+        known = links.newest.get(event.anonymous_id or "")
         return known.time / 1e6 if known else 0.0

@@ -27,11 +27,13 @@ class Collect:
         from serving.segments.mover import Mover
         from serving.segments.told import ToldPeople
         from serving.writer import GroupWriter
+        from tailorbird.privacy.door import Door
         from tailorbird.segments.rules_file import RulesFile
         from tailorbird.streams.factory import open_events
 
         keep_on_this_machine()
         chosen = Settings(**settings)
+        self._door = Door.of(chosen)
         self._log = open_events(chosen)
         room = FeatureStoreRoom(chosen)
         self._segments = LiveSegments(chosen, noticed=Notice(Path(folder)).stamp)
@@ -45,8 +47,8 @@ class Collect:
         )
         updater = ProfileUpdater(chosen, room=room, log=self._log, on_changes=self._mover.take)
         self._folder = ProfileFolder(updater, self._log)
-        self._writer = GroupWriter(self._log, fold=self._folder.fold)
-        self._links = LinkService(self._writer, links_of=updater.links_of)
+        self._writer = GroupWriter(self._log, fold=self._folder.fold, admit=self._door.events)
+        self._links = LinkService(self._writer, links_of=updater.links_of, named=self._door.named)
         self._service = CollectService(
             self._writer,
             self._folder,
@@ -94,3 +96,4 @@ class Collect:
         self._mover.close()  # what was folded last may have moved somebody
         self._segments.close()
         self._log.close()
+        self._door.close()

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import orjson
 from tailorbird.audit.record import ERASE, at_this_terminal, record
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.terminal import emit, say, table
+from tailorbird.privacy.door import Door
 from tailorbird.privacy.erasing import Erasing, left_of
-from tailorbird.privacy.person import person_of
-from tailorbird.privacy.receipt import Receipt, is_signed, signing_key
+from tailorbird.privacy.receipt import Receipt, is_signed
 from tailorbird.settings import load_settings
 
 _workspace = click.option(
@@ -66,8 +67,9 @@ def run(
     """
     erasing = _erasing(workspace)
     names = [*users, *(listed.read_text("utf-8").split("\n") if listed else ())]
-    people = [person_of(each.strip()) for each in names if each.strip()]
-    people += [person_of(each, anonymous=True) for each in anonymous]
+    with closing(Door.of(load_settings(workspace=workspace))) as door:
+        people = [door.person(each.strip()) for each in names if each.strip()]
+        people += [door.person(each, anonymous=True) for each in anonymous]
     if dry_run:
         found = [erasing.would_go(each) for each in people]
     else:
@@ -135,7 +137,7 @@ def verify(receipt: str, workspace: str | None, as_json: bool) -> int:
     found = _found(erasing, receipt)
     if found.state != "done":
         raise UsageError(f"erasure {found.id} is {found.state}", remedy="wait until it is done")
-    genuine = is_signed(found, signing_key(erasing.folder))
+    genuine = is_signed(found, erasing.signing_key())
     left = left_of(erasing.places, found.people)
     missing = [each.name for each in erasing.places if found.place(each.name) is None]
     table([{"place": name, "left": count} for name, count in left.items()])

@@ -10,6 +10,7 @@ from serving.privacy.places import places_of
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import BESIDE_TYPES
 from tailorbird.privacy.erasing import Erasing, of_person
+from tailorbird.privacy.keyring import open_keyring
 from tailorbird.privacy.places import People
 from tailorbird.privacy.receipt import ModelState
 from tailorbird.settings import Settings
@@ -27,6 +28,7 @@ def open_erasing(settings: Settings) -> Erasing:
         places_of(settings),
         open_events=lambda: open_events(settings),
         of_models=lambda people: _models(settings, people),
+        signing_key=lambda: open_keyring(settings).receipts,
         # The embedded engine looks at the list within the transaction that stores: nothing is on its way there.
         settle_seconds=0.0 if settings.events == "sqlite" else SETTLE_SECONDS,
     )

@@ -7,8 +7,8 @@ import click
 
 from tailorbird.audit.record import EXPORT, at_this_terminal, record
 from tailorbird.plumbing.terminal import emit, table
+from tailorbird.privacy.door import Door
 from tailorbird.privacy.export import Format
-from tailorbird.privacy.person import person_of
 from tailorbird.settings import load_settings
 
 
@@ -48,9 +48,10 @@ def export(
     segments = LiveSegments(settings)
     segments.check()
     rules = RulesFile(settings.folder, clock=time.monotonic)
-    exports = Exports(settings, portraits=Portraits(settings, segments=segments, rules=rules))
+    door = Door.of(settings)
+    exports = Exports(settings, door=door, portraits=Portraits(settings, segments=segments, rules=rules))
     out.parent.mkdir(parents=True, exist_ok=True)
-    person = person_of(user_id, anonymous=anonymous)
+    person = door.person(user_id, anonymous=anonymous)
     record(settings, who=at_this_terminal(), what=EXPORT, person=person)
     counts = exports.write(person, out, form=form)
     table([{"section": name, "rows": count} for name, count in counts.items()])

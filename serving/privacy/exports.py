@@ -8,6 +8,7 @@ from pathlib import Path
 from feature_repo.portraits import Portraits
 from serving.privacy.erasures import models_that_know
 from serving.privacy.places import has_online, places_of
+from tailorbird.privacy.door import Door
 from tailorbird.privacy.export import (
     Format,
     Section,
@@ -30,9 +31,14 @@ class Exports:
     """Exports of one workspace."""
 
     def __init__(
-        self, settings: Settings, *, portraits: Portraits, clock: Callable[[], float] = time.time
+        self,
+        settings: Settings,
+        *,
+        door: Door,
+        portraits: Portraits,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._settings, self._portraits, self._clock = settings, portraits, clock
+        self._settings, self._door, self._portraits, self._clock = settings, door, portraits, clock
         self.shelf = ExportShelf(settings.folder, clock=clock)
 
     def make(self, person: str, *, form: Format) -> Path:
@@ -53,7 +59,7 @@ class Exports:
 
     def sections(self, people: Sequence[str]) -> list[Section]:
         """All sections: first what is understood of somebody, then what lies where."""
-        settings, places = self._settings, places_of(self._settings)
+        settings, places = self._settings, places_of(self._settings, door=self._door)
         events, exposures = places[0], places[1]
         return [
             Section("profile", "what the platform knows of you now", lambda: self._profiles(people)),

@@ -3,11 +3,13 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 
 from feature_repo.layout import online_file
 from feature_repo.store import FeatureStoreRoom
 from registry.people import RunTables
+from tailorbird.privacy.book import BookPlace
+from tailorbird.privacy.door import Door
 from tailorbird.privacy.files import QuarantinePlace, ReportsPlace, SegmentsPlace
 from tailorbird.privacy.places import DeliveriesPlace, People, Place, Row, StreamPlace, UsersPlace
 from tailorbird.privacy.saying import events_in_words, exposures_in_words, instant_of
@@ -34,7 +36,9 @@ HOLDS_NOBODY: Mapping[str, str] = {
     "bundles/*": "copies of bundles: items and weights",
     "privacy/suppressed.db*": "person keys on purpose: who is not to be stored any more",
     "privacy/erasures.db*": "person keys on purpose: receipts",
-    "privacy/signing.key": "the key of receipts",
+    "secrets/master.key": "the master key",
+    "secrets/keyring.json": "keys, wrapped",
+    "secrets/.lock": "locks",
     "privacy/.*": "locks",
     "privacy/exports/.*": "locks, and what is being made",
     "*.toml": "what an operator wrote: arms, scenarios, rules, triggers, gates",
@@ -180,14 +184,15 @@ def has_online(settings: Settings) -> bool:
     return settings.online != "sqlite" or online_file(settings.feature_folder).exists()
 
 
-def places_of(settings: Settings) -> Sequence[Place]:
+def places_of(settings: Settings, *, door: Door | None = None) -> Sequence[Place]:
     """All of a workspace, in the order in which they are erased: what is made anew from another comes after it."""
+    opened = cache(lambda: door or Door.of(settings))
     return (
         StreamPlace(
             "events",
             "what the person did: the log and its archive",
             open_stream=lambda: open_events(settings),
-            said=events_in_words,
+            said=lambda table: events_in_words(table, personal=opened().personal),
             claims=("events.db*", "events.kafka.db*", "archive/events/*", "archive/events/*/*"),
         ),
         StreamPlace(
@@ -201,10 +206,15 @@ def places_of(settings: Settings) -> Sequence[Place]:
         OfflinePlace(settings),
         UsersPlace(settings),
         SegmentsPlace(settings.folder),
-        QuarantinePlace(settings.quarantine_folder),
+        QuarantinePlace(
+            settings.quarantine_folder,
+            keyring=lambda: opened().keyring,
+            callers_ids=lambda people: opened().callers_ids(people),
+        ),
         ReportsPlace(settings.folder),
         DeliveriesPlace(settings.folder),
         RunTablesPlace(settings),
         ExportsPlace(settings.folder),
         RankingsPlace(settings),
+        BookPlace(lambda: opened().book),
     )

@@ -46,6 +46,7 @@ class Recommend:
         from serving.recommend.exposures import ExposureWriter, NoExposures
         from serving.recommend.facts import LiveFacts
         from serving.recommend.hydrate import Hydrator
+        from serving.recommend.named import Named
         from serving.recommend.service import RecommendService
         from serving.recommend.trace import TraceService, recommender_of
         from serving.segments.live import LiveSegments
@@ -53,6 +54,9 @@ class Recommend:
         from tailorbird.experiments.declared import ARMS_FILE, read_arms
         from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
         from tailorbird.plumbing.clock import clock_at
+        from tailorbird.privacy.keyring import open_keyring
+        from tailorbird.privacy.policy import read_policy
+        from tailorbird.privacy.pseudonyms import Pseudonyms
         from tailorbird.segments.rules_file import RulesFile
         from tailorbird.streams.factory import open_events, open_exposures
         from tailorbird.triggers.declared import TriggersFile
@@ -107,6 +111,7 @@ class Recommend:
             workspace_key=chosen.workspace_key,
             clock=clock,
             scenarios=scenarios.get,
+            named=Named(Pseudonyms(open_keyring(chosen).pseudonyms), read_policy(chosen.folder).declared),
             trouble=scenarios.trouble_with,
             sample_share=chosen.exposure_sample,
             streams=(self._shown, self._happened),

@@ -50,6 +50,7 @@ class RecommendService:
         workspace_key: str,
         assign: Assign = assign,
         scenarios: Callable[[str], Scenario] = lambda name: NO_SCENARIO,
+        named: Callable[[Visitor], Visitor] = lambda visitor: visitor,
         trouble: Callable[[Callable[[str], bool]], str] = lambda leaves_out: "",
         sample_share: float = SAMPLE_SHARE,
         streams: Sequence[Stream[Any]] = (),
@@ -59,7 +60,7 @@ class RecommendService:
         self._arms, self._drawer, self._exposures = arms, drawer, exposures
         self._workspace, self._workspace_key = workspace, workspace_key
         self._assign, self._clock = assign, clock
-        self._scenarios, self._trouble = scenarios, trouble
+        self._scenarios, self._named, self._trouble = scenarios, named, trouble
         self._sample_share, self._streams, self._watched = sample_share, streams, watched
         self._batcher: Batcher[Visit, Answer] = Batcher(self._answers, rescue=self._rescued)
 
@@ -169,7 +170,7 @@ class RecommendService:
         self, visitor: Visitor, *, scenario: str, key: bytes = b"", size: int = 0, **wishes: Any
     ) -> Visit:
         identity = new_recommendation_id(self._clock())
-        visit = Visit(visitor, scenario, wishes, key, time.perf_counter(), identity, size)
+        visit = Visit(self._named(visitor), scenario, wishes, key, time.perf_counter(), identity, size)
         arm = self._assign(visit, self._arms.arms)
         return visit if arm == visit.arm else replace(visit, arm=arm)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from serving import metrics
 from serving.lasting import LastingThread
-from serving.triggers.sender import Outcome, Sender
+from serving.triggers.sender import CallersIds, Outcome, Sender
 from tailorbird.triggers.addresses import Allowed
 from tailorbird.triggers.delivery import Delivery
 from tailorbird.triggers.pace import Backoff, TokenBucket
@@ -33,13 +33,14 @@ class Courier:
         queue: DeliveryQueue,
         allowed: Allowed,
         *,
+        callers_ids: CallersIds = lambda people: {},
         clock: Callable[[], float] = time.time,
         backoff: Backoff,
         rng: random.Random,
     ) -> None:
         self.target = target
         self._queue, self._clock, self._backoff, self._rng = queue, clock, backoff, rng
-        self._sender = Sender(target, allowed, clock=clock)
+        self._sender = Sender(target, allowed, callers_ids=callers_ids, clock=clock)
         self._bucket = TokenBucket(target.per_second, clock=clock)
         self._changed, self._under_way, self._closed = threading.Condition(), set[str](), False
         self._lanes = [

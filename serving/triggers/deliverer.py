@@ -15,6 +15,7 @@ from tailorbird.errors import TailorbirdError
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import MOVE, Event
 from tailorbird.plumbing.alone import alone_if_free
+from tailorbird.privacy.door import Door
 from tailorbird.segments.move import Move
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
@@ -70,7 +71,11 @@ class Deliverer:
     def _deliver(self) -> None:
         """Hold the lock until ``stop``, or until there is no file any more."""
         self._seen = time.monotonic()
-        with closing(DeliveryQueue(self._settings.folder)) as queue, open_events(self._settings) as events:
+        with (
+            closing(DeliveryQueue(self._settings.folder)) as queue,
+            open_events(self._settings) as events,
+            closing(Door.of(self._settings)) as door,
+        ):
             try:
                 while not self._stop.is_set():
                     if self._is_gone():
@@ -80,7 +85,7 @@ class Deliverer:
                         return
                     declared = self._file.declared
                     if declared is not None:  # else it was never right: moves wait until it is
-                        self._employ(declared, queue)
+                        self._employ(declared, queue, door)
                         self._follow(declared, events, queue)
                     self._say_trouble()
                     self._count(queue)
@@ -94,7 +99,7 @@ class Deliverer:
             self._seen, self._forgotten = time.monotonic(), False
         return time.monotonic() - self._seen > GONE_SECONDS
 
-    def _employ(self, declared: Declared, queue: DeliveryQueue) -> None:
+    def _employ(self, declared: Declared, queue: DeliveryQueue, door: Door) -> None:
         """Have a courier for every target as it is declared now."""
         wanted = declared.targets
         self._dismiss(
@@ -110,6 +115,7 @@ class Deliverer:
                     target,
                     queue,
                     self._allowed,
+                    callers_ids=door.callers_ids,
                     clock=self._clock,
                     backoff=self._backoff,
                     rng=random.Random(self._rng.random()),

@@ -3,7 +3,7 @@
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -11,12 +11,15 @@ import certifi
 import httpx
 
 from tailorbird import __version__
+from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.environment import secret_of
 from tailorbird.triggers.addresses import Allowed, Origin
-from tailorbird.triggers.delivery import ID_HEADER, SIGNATURE_HEADER, Delivery, signature
+from tailorbird.triggers.delivery import ID_HEADER, SIGNATURE_HEADER, Delivery, signature, told_to
 from tailorbird.triggers.state import problem_with
 from tailorbird.triggers.trigger import Target
 
+CallersIds = Callable[[Sequence[str]], Mapping[str, str]]
+"""Gives the ids by which the operator's own systems know people, by person key; who has none is left out."""
 MOST_ADDRESSES = 4
 """Of a host's addresses, so many are tried one after the other."""
 
@@ -38,8 +41,16 @@ class Outcome:
 class Sender:
     """Calls one target, on connections of its own."""
 
-    def __init__(self, target: Target, allowed: Allowed, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        target: Target,
+        allowed: Allowed,
+        *,
+        callers_ids: CallersIds = lambda people: {},
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._target, self._allowed, self._clock = target, allowed, clock
+        self._callers_ids = callers_ids
         self._client = httpx.Client(
             verify=_trusted(),
             follow_redirects=False,
@@ -64,10 +75,14 @@ class Sender:
             return Outcome(
                 f"refused: {Origin.of(self._target.url).host} leads into an inner network, and its address is not listed"
             )
+        try:
+            body = told_to(delivery, self._callers_ids([delivery.person]))
+        except TailorbirdError as error:
+            return Outcome(f"the caller's id is not known now: {error.what}")
         outcome = Outcome()
         for address in addresses[:MOST_ADDRESSES]:
             try:
-                return self._sent_to(address, delivery)
+                return self._sent_to(address, delivery, body)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 outcome = Outcome(_words(error, self._target))  # perhaps another address answers
             except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
@@ -80,13 +95,13 @@ class Sender:
         found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         return self._allowed.reachable(origin, list(dict.fromkeys(str(each[4][0]) for each in found)))
 
-    def _sent_to(self, address: str, delivery: Delivery) -> Outcome:
+    def _sent_to(self, address: str, delivery: Delivery, body: bytes) -> Outcome:
         url = httpx.URL(self._target.url)
-        proof = signature(delivery.body, secret=secret_of(self._target.secret_env), at=self._clock())
+        proof = signature(body, secret=secret_of(self._target.secret_env), at=self._clock())
         request = self._client.build_request(
             "POST",
             url.copy_with(host=address),
-            content=delivery.body,
+            content=body,
             headers={
                 "host": url.netloc.decode(),
                 "content-type": "application/json",

@@ -42,12 +42,21 @@ def put(file: Path, mapping: str | None, workspace: str | None, as_json: bool) -
     from tailorbird.catalog.store import open_catalog
     from tailorbird.ingest.mapping import load_mapping
     from tailorbird.ingest.upload import upload
+    from tailorbird.privacy.door import Door
     from tailorbird.settings import load_settings
 
     settings = load_settings(workspace=workspace)
     chosen = load_mapping(mapping) if mapping else None
     with closing(open_catalog(settings)) as store:
-        report = upload(file, "items", store=store, settings=settings, now=time.time(), mapping=chosen)
+        report = upload(
+            file,
+            "items",
+            store=store,
+            settings=settings,
+            door=Door.of(settings),
+            now=time.time(),
+            mapping=chosen,
+        )
     emit(report.to_json(), as_json=as_json)
 
 

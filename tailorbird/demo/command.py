@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import time
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -140,12 +141,17 @@ def _show_requests(settings: Settings) -> None:
 def _somebody(settings: Settings) -> tuple[str, str]:
     """Name a user who was here lately, and an item to look at."""
     from tailorbird.catalog.catalog import Catalog
+    from tailorbird.events.schema import user_key
+    from tailorbird.privacy.door import Door
     from tailorbird.streams.scan import scan
 
     user_id = "newcomer"
     for batch in scan(settings, columns=("user_id",)):
         known = batch.column("user_id").drop_null()
         user_id = str(known[-1]) if len(known) else user_id
+    with closing(Door.of(settings)) as door:
+        callers = door.callers_ids([user_key(user_id=user_id, anonymous_id=None)])
+    user_id = next(iter(callers.values()), user_id)
     return user_id, str(Catalog.read(settings.catalog_folder).item_ids[0])
 
 

@@ -10,6 +10,7 @@ from tailorbird.catalog.catalog import ITEM_COLUMNS, USER_COLUMNS
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import SCHEMA
 from tailorbird.ingest.expressions import Expression, parse_expression
+from tailorbird.privacy.minimise import NOTHING_DECLARED, Declared
 
 AGGREGATES = ("first", "last", "median", "mean")
 
@@ -34,7 +35,10 @@ class TableMapping:
 
 @dataclass(frozen=True)
 class Mapping:
-    """How one data set becomes events, items and users. ``folder`` holds the mapping's file; a built-in one has none."""
+    """How one data set becomes events, items and users. ``folder`` holds the mapping's file; a built-in one has none.
+
+    ``declared`` texts of context and properties are not personal: those that the mapping makes by name, and those it lists.
+    """
 
     name: str
     description: str
@@ -42,6 +46,7 @@ class Mapping:
     items: TableMapping | None = None
     users: TableMapping | None = None
     max_events_per_minute: int = 600
+    declared: Declared = NOTHING_DECLARED
     folder: Path | None = field(default=None, repr=False, compare=False)  # where it lies changes no meaning
 
     @property
@@ -87,7 +92,11 @@ def parse_mapping(content: str, *, name: str) -> Mapping:
         tree = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"mapping {name!r} is not TOML: {error}", remedy="correct the file") from error
-    _known(tree, ("name", "description", "limits", "events", "items", "users"), where=f"mapping {name!r}")
+    _known(
+        tree,
+        ("name", "description", "limits", "privacy", "events", "items", "users"),
+        where=f"mapping {name!r}",
+    )
     if "events" not in tree:
         raise UsageError(
             f"mapping {name!r} has no [events]", remedy="say at least which columns make an event"
@@ -95,16 +104,37 @@ def parse_mapping(content: str, *, name: str) -> Mapping:
     events = _table(tree["events"], where="events", allowed=SCHEMA.names, may_derive=False)
     limits = tree.get("limits", {})
     _known(limits, ("max_events_per_minute",), where="[limits]")
+    privacy = tree.get("privacy", {})
+    _known(privacy, ("context", "properties", "users"), where="[privacy]")
+    users = _described(tree, "users", allowed=USER_COLUMNS, events=events)
     mapping = Mapping(
         name=str(tree.get("name", name)),
         description=str(tree.get("description", "")),
         events=events,
         items=_described(tree, "items", allowed=ITEM_COLUMNS, events=events),
-        users=_described(tree, "users", allowed=USER_COLUMNS, events=events),
+        users=users,
         max_events_per_minute=_limit(limits.get("max_events_per_minute", 600)),
+        declared=Declared(
+            _named(events, "context") | _names(privacy.get("context", []), where="privacy.context"),
+            _named(events, "properties") | _names(privacy.get("properties", []), where="privacy.properties"),
+            _named(users, "attributes") | _names(privacy.get("users", []), where="privacy.users"),
+        ),
     )
     _check_events(mapping)
     return mapping
+
+
+def _named(table: TableMapping | None, column: str) -> frozenset[str]:
+    """The names that a mapping gives to what it puts into a JSON column."""
+    expression = table.columns.get(column) if table is not None else None
+    made = expression.value if expression is not None and expression.kind == "json" else ()
+    return frozenset(map(str, made)) if isinstance(made, (list, tuple, dict)) else frozenset()
+
+
+def _names(value: object, *, where: str) -> frozenset[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise UsageError(f"{where} = {value!r}", remedy="give a list of names whose texts are not personal")
+    return frozenset(value)
 
 
 def _described(

@@ -1,6 +1,10 @@
-"""The quarantine: every row that was not accepted, with its table, its place, the reason and the raw row."""
+"""The quarantine: every row that was not accepted, with its table, its place, the reason and the raw row.
+
+A row of events or users may hold anything of a person: it is sealed, and its reason is kept without the value.
+"""
 
 import hashlib
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,9 +12,15 @@ from pathlib import Path
 import orjson
 import pandas as pd
 
+from tailorbird.errors import TailorbirdError
 from tailorbird.ingest.files import Source
+from tailorbird.privacy.keyring import Keyring
+from tailorbird.privacy.sealing import SealError, seal, unseal
 
 COLUMNS = ("table", "row", "reason", "raw")
+_OPEN = "items"
+"""The table whose rows say nothing of a person."""
+_PURPOSE = "quarantine"
 
 
 def parted_table(rows: pd.DataFrame, *, key: str, table: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -41,7 +51,9 @@ def source_quarantine(source: Source, *, table: str) -> pd.DataFrame:
     )
 
 
-def write_quarantine(tables: Sequence[pd.DataFrame], *, folder: Path, now: float) -> list[Path]:
+def write_quarantine(
+    tables: Sequence[pd.DataFrame], *, folder: Path, now: float, keyring: Keyring
+) -> list[Path]:
     """Write one Parquet file a table that has rows; the same rows give the same file, so repeating adds nothing."""
     written = []
     for frame in tables:
@@ -55,7 +67,42 @@ def write_quarantine(tables: Sequence[pd.DataFrame], *, folder: Path, now: float
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             staged = path.with_suffix(".tmp")
-            rows.assign(quarantined_at=datetime.fromtimestamp(now, UTC)).to_parquet(staged, index=False)
+            _sealed(rows, keyring).assign(quarantined_at=datetime.fromtimestamp(now, UTC)).to_parquet(
+                staged, index=False
+            )
             staged.replace(path)
         written.append(path)
     return written
+
+
+def read_quarantine(path: Path, *, keyring: Keyring) -> pd.DataFrame:
+    """The rows of a file as they came, with their whole reasons. Raises TailorbirdError where another key sealed them."""
+    rows = pd.read_parquet(path)
+    sealed = rows["table"] != _OPEN
+    try:
+        opened = [
+            orjson.loads(unseal(keyring.quarantine, b64decode(raw), purpose=_PURPOSE))
+            for raw in rows.loc[sealed, "raw"]
+        ]
+    except SealError as error:
+        raise TailorbirdError(
+            f"{path} was sealed by another key", remedy="give the master key of the workspace that wrote it"
+        ) from error
+    rows.loc[sealed, "reason"] = [each["reason"] for each in opened]
+    rows.loc[sealed, "raw"] = [each["raw"] for each in opened]
+    return rows
+
+
+def _sealed(rows: pd.DataFrame, keyring: Keyring) -> pd.DataFrame:
+    """Rows as they are kept: items as they came, others sealed with the kind of their first reason beside them."""
+    personal = rows["table"] != _OPEN
+    raw = [
+        b64encode(
+            seal(keyring.quarantine, orjson.dumps({"reason": reason, "raw": text}), purpose=_PURPOSE)
+        ).decode()
+        for reason, text in zip(rows.loc[personal, "reason"], rows.loc[personal, "raw"], strict=True)
+    ]
+    kept = rows.copy()
+    kept.loc[personal, "raw"] = raw
+    kept.loc[personal, "reason"] = rows.loc[personal, "reason"].str.split(":").str[0]
+    return kept

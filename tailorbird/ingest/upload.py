@@ -18,6 +18,7 @@ from tailorbird.ingest.descriptions import KEYS, cleaned, described_rows
 from tailorbird.ingest.files import read_source
 from tailorbird.ingest.mapping import Mapping, identity_mapping
 from tailorbird.ingest.quarantine import COLUMNS, parted_table, source_quarantine, write_quarantine
+from tailorbird.privacy.door import Door
 from tailorbird.settings import Settings
 
 PUT_ROWS = 5_000
@@ -52,6 +53,7 @@ def upload(
     *,
     store: CatalogStore,
     settings: Settings,
+    door: Door,
     now: float,
     mapping: Mapping | None = None,
 ) -> UploadReport:
@@ -71,7 +73,9 @@ def upload(
     kept, bad = parted_table(rows, key=KEYS[what], table=what)
     patches, refused = _patches(kept, what)
     quarantined = pd.concat([source_quarantine(source, table=what), bad, refused], ignore_index=True)
-    files = write_quarantine([quarantined], folder=settings.quarantine_folder, now=now)
+    files = write_quarantine([quarantined], folder=settings.quarantine_folder, now=now, keyring=door.keyring)
+    if what == "users":
+        patches = [door.user(each) for each in patches]
     sequence, fallen = store.log.end(), 0
     for start in range(0, len(patches), PUT_ROWS):
         stored = store.put(patches[start : start + PUT_ROWS], now=now)

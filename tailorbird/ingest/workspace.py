@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.patches import patched_items, patched_users, write_patched, write_patched_users
 from tailorbird.catalog.store import writing_tables
-from tailorbird.events.anomalies import Anomaly
+from tailorbird.events.anomalies import Anomaly, find_anomalies
 from tailorbird.events.devices import device_words
 from tailorbird.events.rows import EVENTS, table_of_frame
 from tailorbird.events.schema import IDENTIFY, LOGOUT, Event
@@ -22,6 +23,7 @@ from tailorbird.ingest.mapping import Mapping
 from tailorbird.ingest.quarantine import parted_table, source_quarantine, write_quarantine
 from tailorbird.ingest.sources import Tables
 from tailorbird.plumbing.alone import alone
+from tailorbird.privacy.door import Door
 from tailorbird.privacy.suppression import Suppressions
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream, open_events
@@ -75,9 +77,20 @@ def ingest_tables(
     The catalogue is written first, then the quarantine, then the log: events in the log always have their items, and an
     interrupted run is finished by running it again. Two runs at once take turns.
     """
-    with alone(settings.folder / ".ingest.lock"), writing_tables(settings) as publish:
+    with (
+        alone(settings.folder / ".ingest.lock"),
+        writing_tables(settings) as publish,
+        closing(Door.of(settings)) as door,
+    ):
         return _ingest(
-            tables, mapping, settings=settings, now=now, publish=publish, on_stage=on_stage, on_rows=on_rows
+            tables,
+            mapping,
+            settings=settings,
+            door=door,
+            now=now,
+            publish=publish,
+            on_stage=on_stage,
+            on_rows=on_rows,
         )
 
 
@@ -86,6 +99,7 @@ def _ingest(
     mapping: Mapping,
     *,
     settings: Settings,
+    door: Door,
     now: float,
     publish: Callable[[], None],
     on_stage: Callable[[str, int], object],
@@ -96,7 +110,8 @@ def _ingest(
     known = _known_catalog(settings)
     catalog = _patched_catalog(known, tables)
     known_users = Users.read_stored(settings.catalog_folder)
-    users = patched_users(known_users, tables.users_read.dropna(subset=["user_id"]))
+    told = tables.users_read.dropna(subset=["user_id"])
+    users = patched_users(known_users, door.users(told, declared=mapping.declared))
     on_stage("validate", len(tables.events))
     source = tables.sources["events"]
     validated = validate(
@@ -116,10 +131,15 @@ def _ingest(
     refuses = Suppressions(settings.folder).refused
     write_patched_users(known_users, users, settings.catalog_folder, refuses=refuses)
     publish()
-    files = write_quarantine([events_out, bad_items, bad_users], folder=settings.quarantine_folder, now=now)
+    files = write_quarantine(
+        [events_out, bad_items, bad_users], folder=settings.quarantine_folder, now=now, keyring=door.keyring
+    )
     on_stage("store", len(validated.accepted))
+    stored = door.frame(validated.accepted, declared=mapping.declared)
+    # Once more under the names that are stored: a report may name a person.
+    anomalies = find_anomalies(stored, catalog_ids=set(catalog.item_ids))
     with open_events(settings) as stream:
-        table = table_of_frame(validated.accepted)
+        table = table_of_frame(stored)
         appended = stream.append_table(table, on_rows=on_rows)
         stream.append(device_words(_of_devices(table)))
         on_stage("compact", 0)
@@ -145,7 +165,7 @@ def _ingest(
         first_event="" if times.empty else times.min().isoformat(),
         last_event="" if times.empty else times.max().isoformat(),
         ordered_only=tables.ordered_only,
-        anomalies=[*validated.anomalies, *_lost_values(tables)],
+        anomalies=[*anomalies, *_lost_values(tables)],
         quarantine_files=[str(file) for file in files],
         position=position.to_text(),
     )

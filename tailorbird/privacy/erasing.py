@@ -13,7 +13,7 @@ from tailorbird.plumbing.alone import alone_if_free
 from tailorbird.privacy.ledger import Ledger
 from tailorbird.privacy.person import keys_of
 from tailorbird.privacy.places import People, Place
-from tailorbird.privacy.receipt import ModelState, PlaceState, Receipt, signed, signing_key
+from tailorbird.privacy.receipt import ModelState, PlaceState, Receipt, signed
 from tailorbird.privacy.suppression import PRIVACY_FOLDER, Suppressions
 from tailorbird.streams.stream import Stream
 
@@ -41,14 +41,15 @@ class Erasing:
         *,
         open_events: OpenEvents,
         of_models: OfModels,
+        signing_key: Callable[[], bytes],
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
         settle_seconds: float = 0.0,
     ) -> None:
-        """``settle_seconds`` is how long a record may be under way that was let in before its person was suppressed."""
+        """``signing_key`` gives what receipts are signed with; ``settle_seconds`` is how long a record may be under way that was let in before its person was suppressed."""
         self.folder, self.places, self.ledger = folder, places, Ledger(folder)
         self.suppressions = Suppressions(folder)
-        self._open_events, self._of_models = open_events, of_models
+        self._open_events, self._of_models, self.signing_key = open_events, of_models, signing_key
         self._clock, self._sleep, self._settle_seconds = clock, sleep, settle_seconds
 
     def ask(self, person: str, *, also: People = ()) -> Receipt:
@@ -94,7 +95,7 @@ class Erasing:
             problem = "; ".join(troubles)
             self.ledger.keep([replace(each, problem=problem) for each in receipts])
             raise TailorbirdError(f"erasure is not finished: {problem}", remedy="it is tried again")
-        key, now = signing_key(self.folder), self._clock()
+        key, now = self.signing_key(), self._clock()
         self.ledger.keep(
             [signed(replace(each, state="done", done_at=now, problem=""), key) for each in receipts]
         )

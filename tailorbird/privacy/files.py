@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tailorbird.events.schema import id_of
+from tailorbird.ingest.quarantine import read_quarantine
 from tailorbird.plumbing.alone import alone
 from tailorbird.plumbing.disk import fsync
+from tailorbird.privacy.keyring import Keyring
 from tailorbird.privacy.places import People, Row
 
+CallersIds = Callable[[People], Mapping[str, str]]
+"""Gives the ids by which callers know people, by person key; who has none is left out."""
 SHORT = 6
 """An id of fewer characters may be any number or word: it counts only in a field that is about people."""
 _ABOUT_PEOPLE = re.compile(
@@ -85,38 +88,42 @@ class QuarantinePlace:
     words = "rows that were refused when they were ingested"
     claims = ("quarantine/*.parquet",)
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, keyring: Callable[[], Keyring], callers_ids: CallersIds) -> None:
+        self._folder, self._keyring, self._callers_ids = folder, keyring, callers_ids
 
     def count(self, people: People) -> Mapping[str, int]:
-        """Rows of each."""
+        """Rows of each whose caller's id is known still."""
         found: Counter[str] = Counter()
-        for path in self._files():
-            for owner in _owners(pq.read_table(path, columns=["raw"])["raw"].to_pylist(), people):
+        for _, owners in self._owned(people):
+            for owner in owners:
                 found.update(owner)
         return found
 
     def erase(self, people: People) -> None:
         """Write the files without their rows; one that is empty then goes."""
-        for path in self._files():
-            _rewrite(
-                path, lambda table: pa.array([not each for each in _owners(table["raw"].to_pylist(), people)])
-            )
+        for path, owners in self._owned(people):
+            _rewrite(path, partial(_without, owners))
             if not pq.read_metadata(path).num_rows:
                 path.unlink()
 
     def read(self, people: People) -> Iterator[Row]:
         """The rows, as they came."""
-        for path in self._files():
-            table = pq.read_table(path, columns=["table", "row", "reason", "raw"])
-            for row, owners in zip(table.to_pylist(), _owners(table["raw"].to_pylist(), people), strict=True):
+        for path, owned in self._owned(people):
+            rows = read_quarantine(path, keyring=self._keyring())
+            for row, owners in zip(rows.to_dict("records"), owned, strict=True):
                 for _ in owners:
-                    yield {**row, "words": f"refused: {row['reason']}"}
+                    kept = {name: row[name] for name in ("table", "row", "reason", "raw")}
+                    yield {**kept, "words": f"refused: {row['reason']}"}
 
     verify = count
 
-    def _files(self) -> list[Path]:
-        return sorted(self._folder.glob("*.parquet"))
+    def _owned(self, people: People) -> Iterator[tuple[Path, list[set[str]]]]:
+        """Each file with whose its rows are."""
+        files = sorted(self._folder.glob("*.parquet"))
+        ids = self._callers_ids(people) if files else {}
+        for path in files:
+            rows = read_quarantine(path, keyring=self._keyring())
+            yield path, _owners(rows["raw"].tolist(), ids)
 
 
 class ReportsPlace:
@@ -163,11 +170,15 @@ class ReportsPlace:
         return [(path, json.loads(path.read_text("utf-8"))) for path in sorted(self._folder.glob("*.json"))]
 
 
-def _owners(raw: Collection[str | None], people: People) -> list[set[str]]:
-    """Whose each row is: people whose id is one of its values."""
+def _without(owners: Sequence[set[str]], table: pa.Table) -> pa.Array:
+    return pa.array([not each for each in owners])
+
+
+def _owners(raw: Collection[str | None], ids: Mapping[str, str]) -> list[set[str]]:
+    """Whose each row is: people one of whose ids (by person key) is one of its values."""
     keys_of: dict[str, list[str]] = {}
-    for key in people:
-        keys_of.setdefault(id_of(key), []).append(key)
+    for key, name in ids.items():
+        keys_of.setdefault(name, []).append(key)
     return [{key for name in _values(row or "") if name in keys_of for key in keys_of[name]} for row in raw]
 
 

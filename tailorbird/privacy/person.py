@@ -10,11 +10,6 @@ from tailorbird.streams.stream import Stream
 _COLUMNS = ("user_key", "anonymous_id", "type", "event_time", "message_id")
 
 
-def person_of(identity: str, *, anonymous: bool = False) -> str:
-    """The person key that a caller's id means: the one place where doors turn ids into keys."""
-    return user_key(user_id=None if anonymous else identity, anonymous_id=identity if anonymous else None)
-
-
 def keys_of(events: Stream[Event], people: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Every key of each of ``people`` (person keys), in one look at the links of everybody asked for.
 

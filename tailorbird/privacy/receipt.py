@@ -2,21 +2,16 @@
 
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 
 from tailorbird.errors import UsageError
-from tailorbird.plumbing.alone import alone
-from tailorbird.privacy.suppression import PRIVACY_FOLDER
 
 State = Literal["pending", "running", "done"]
-KEY_FILE = "signing.key"
 
 
 @dataclass(frozen=True)
@@ -102,21 +97,6 @@ def signed(receipt: Receipt, key: bytes) -> Receipt:
 def is_signed(receipt: Receipt, key: bytes) -> bool:
     """Whether the signature is of this workspace and nothing was changed since."""
     return hmac.compare_digest(receipt.signature, _signature(receipt, key))
-
-
-def signing_key(workspace_folder: Path) -> bytes:
-    """The 32 bytes that receipts are signed with; made by the first who asks, readable by this user alone."""
-    folder = workspace_folder / PRIVACY_FOLDER
-    path = folder / KEY_FILE
-    with alone(folder / ".signing.lock"):
-        if not path.exists():
-            staged = folder / f".{KEY_FILE}.{os.getpid()}.tmp"
-            with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as handle:
-                handle.write(secrets.token_bytes(32))
-                handle.flush()
-                os.fsync(handle.fileno())
-            staged.replace(path)
-        return path.read_bytes()
 
 
 def new_receipt(person: str, *, now: float) -> Receipt:

@@ -1,13 +1,14 @@
 """Records told to the person they are about: with names one reads in the API, and a sentence for each."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import IDENTIFY, MOVE, UNLINK, Event
+from tailorbird.privacy.minimise import SEALED
 
 _DID = {
     "impression": "was shown to you",
@@ -32,10 +33,14 @@ def instant_of(seconds: float) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()
 
 
-def events_in_words(table: pa.Table) -> Iterator[dict[str, Any]]:
-    """Events, each as it is stored."""
+def events_in_words(
+    table: pa.Table, *, personal: Callable[[Event], Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Events, each as it is stored, with what was sealed of it, which ``personal`` opens."""
     for row in EVENTS.rows_of_table(table.drop_columns(["partition", "offset"])):
         event = EVENTS.from_row(row)
+        sealed = personal(event)
+        properties = {name: value for name, value in event.properties.items() if name != SEALED}
         said: dict[str, Any] = {
             "messageId": event.message_id,
             "type": event.type,
@@ -48,8 +53,8 @@ def events_in_words(table: pa.Table) -> Iterator[dict[str, Any]]:
             "value": event.value,
             "timestamp": instant_of(event.event_time),
             "receivedAt": instant_of(event.received_time),
-            "context": dict(event.context) or None,
-            "properties": dict(event.properties) or None,
+            "context": {**event.context, **sealed.get("context", {})} or None,
+            "properties": {**properties, **sealed.get("properties", {})} or None,
         }
         yield {**{name: value for name, value in said.items() if value is not None}, "words": _did(event)}
 

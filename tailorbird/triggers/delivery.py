@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -52,6 +53,19 @@ def body_of(move: Move, identity: str) -> bytes:
             "rulesLeft": move.rules_left,
             "model": move.model,
             "at": dt.datetime.fromtimestamp(move.at, dt.UTC).isoformat(),
+        }
+    )
+
+
+def told_to(delivery: Delivery, callers_ids: Mapping[str, str]) -> bytes:
+    """The body as it is sent: under the caller's own id of the person, where ``callers_ids`` (by person key) has one."""
+    if delivery.person not in callers_ids:
+        return delivery.body
+    said = orjson.loads(delivery.body)
+    return orjson.dumps(
+        {
+            name: callers_ids[delivery.person] if name in ("userId", "anonymousId") else value
+            for name, value in said.items()
         }
     )
 

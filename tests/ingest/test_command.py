@@ -15,7 +15,10 @@ from tailorbird.events.rows import user_keys
 from tailorbird.events.validation import validate
 from tailorbird.ingest.command import ingest
 from tailorbird.ingest.mapping import load_mapping
+from tailorbird.ingest.quarantine import read_quarantine
 from tailorbird.ingest.sources import read_tables
+from tailorbird.privacy.keyring import open_keyring
+from tailorbird.privacy.pseudonyms import Pseudonyms
 from tailorbird.settings import Settings, load_settings
 from tailorbird.simulator.shop import Shop
 from tailorbird.streams.factory import open_events
@@ -56,6 +59,12 @@ def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(ingest, [str(argument) for argument in arguments], catch_exceptions=True)
 
 
+def names(files: Path, *message_ids: str) -> list[str]:
+    """Those under which messages are stored."""
+    named = Pseudonyms(open_keyring(load_settings()).pseudonyms)
+    return [named.message(each) for each in message_ids]
+
+
 def options(files: Path) -> list[object]:
     return ["--events", files / "e.csv", "--items", files / "i.csv", "--users", files / "u.jsonl"]
 
@@ -80,8 +89,11 @@ def test_every_row_is_accepted_or_in_quarantine_with_its_reason(files: Path) -> 
         "broken line": 1,
     }
     assert (report["items_in"], report["items_quarantined"], report["items"]) == (4, 2, 2)
-    assert read_log(stored(files))["message_id"].tolist() == ["m1", "m2", "m3"]
-    quarantine = pd.concat([pd.read_parquet(file) for file in report["quarantine_files"]])
+    assert read_log(stored(files))["message_id"].tolist() == names(files, "m1", "m2", "m3")
+    keyring = open_keyring(load_settings())
+    quarantine = pd.concat(
+        [read_quarantine(Path(file), keyring=keyring) for file in report["quarantine_files"]]
+    )
     assert len(quarantine) == 8
     assert set(quarantine["table"]) == {"events", "items"}
     by_raw = {row.raw: row.reason for row in quarantine.itertuples()}
@@ -134,7 +146,7 @@ def test_an_interrupted_run_is_finished_by_the_next(files: Path, monkeypatch: py
             result = invoke(*options(files))
             assert isinstance(result.exception, KeyboardInterrupt | SystemExit)
     assert run(*options(files), "--again")["accepted"] == 3
-    assert read_log(stored(files))["message_id"].tolist() == ["m1", "m2", "m3"]
+    assert read_log(stored(files))["message_id"].tolist() == names(files, "m1", "m2", "m3")
 
 
 def test_new_items_follow_the_known_ones_and_newer_values_win(files: Path) -> None:
@@ -188,7 +200,7 @@ def test_two_runs_at_once_lose_no_item(files: Path) -> None:
         _, complaint = process.communicate(timeout=60)
         assert process.returncode == 0, complaint
     assert sorted(Catalog.read(workspace(files) / "catalog").item_ids) == ["item-a", "item-b"]
-    assert sorted(read_log(stored(files))["message_id"]) == ["m-a", "m-b"]
+    assert sorted(read_log(stored(files))["message_id"]) == sorted(names(files, "m-a", "m-b"))
 
 
 def test_a_catalogue_is_whole_or_as_it_was(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

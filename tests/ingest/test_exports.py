@@ -1,6 +1,7 @@
 """Files as Segment and Mixpanel export them become events, items and users by the mappings that ship."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,15 @@ import pytest
 from click.testing import CliRunner
 
 from tailorbird.catalog.catalog import Catalog, Users
-from tailorbird.events.schema import Event
+from tailorbird.events.schema import DEVICE_LOGIN, Event
 from tailorbird.ingest.command import ingest
+from tailorbird.privacy.door import Door
+from tailorbird.privacy.keyring import open_keyring
+from tailorbird.privacy.pseudonyms import Pseudonyms
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING
+from tests.callers import as_sent
 
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Mobile/15E148"
 CUP = {"product_id": "cup", "name": "Cup", "price": 4.5, "brand": "Clay", "category": "Kitchen/Cups"}
@@ -35,8 +40,10 @@ def brought(settings: Settings, mapping: str, lines: list[dict[str, Any]], *more
 
 
 def stored(settings: Settings) -> list[Event]:
-    with open_events(settings) as stream:
-        return [entry.record for entry in stream.read(BEGINNING).entries]
+    """The events, under the callers' ids again and with what was sealed of them."""
+    with open_events(settings) as stream, closing(Door.of(settings)) as door:
+        entries = stream.read(BEGINNING).entries
+        return [as_sent(entry.record, door) for entry in entries if entry.record.type != DEVICE_LOGIN]
 
 
 def call(number: int, kind: str, **more: Any) -> dict[str, Any]:
@@ -90,7 +97,8 @@ def test_segment_calls_become_events(settings: Settings) -> None:
     assert events[0].event_time == pytest.approx(1714557601.5)
     assert events[0].received_time == pytest.approx(1714557900.0)
     users = Users.read_stored(settings.catalog_folder).users
-    assert users[["user_id", "age", "country"]].values.tolist() == [["7", 33.0, "NL"]]
+    seven = Pseudonyms(open_keyring(settings).pseudonyms).user("7")
+    assert users[["user_id", "age", "country"]].values.tolist() == [[seven, 33.0, "NL"]]
 
 
 def test_a_product_of_an_order_is_an_event(settings: Settings) -> None:
@@ -106,14 +114,15 @@ def test_a_product_of_an_order_is_an_event(settings: Settings) -> None:
     assert (report["rows_in"], report["accepted"]) == (7, 7)
     assert report["reasons"] == {}
     events = stored(settings)
+    named = Pseudonyms(open_keyring(settings).pseudonyms).message
     assert [(event.message_id, event.type, event.item_id, event.value) for event in events] == [
-        ("s1", "impression", "cup", None),
-        ("s1/2", "impression", "lamp", None),
-        ("s2", "product_list_viewed", None, None),
-        ("s3", "purchase", "cup", 13.5),
-        ("s3/2", "purchase", "lamp", 20.0),
-        ("s4", "purchase", "lamp", -20.0),
-        ("s5", "order_refunded", None, None),
+        (named("s1"), "impression", "cup", None),
+        (named("s1/2"), "impression", "lamp", None),
+        (named("s2"), "product_list_viewed", None, None),
+        (named("s3"), "purchase", "cup", 13.5),
+        (named("s3/2"), "purchase", "lamp", 20.0),
+        (named("s4"), "purchase", "lamp", -20.0),
+        (named("s5"), "order_refunded", None, None),
     ]
     assert events[4].properties == {"order_id": "o1", "products": LAMP}
     items = Catalog.read(settings.catalog_folder).items

@@ -7,6 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from tailorbird.ingest.command import ingest
+from tailorbird.privacy.keyring import open_keyring
+from tailorbird.privacy.pseudonyms import Pseudonyms
 from tailorbird.settings import load_settings
 from tailorbird.streams.scan import read_log
 
@@ -75,4 +77,5 @@ def test_logins_of_a_file_divide_their_devices_once(home: Path) -> None:
     log = read_log(load_settings())
     words = log[log["user_id"].isna() & (log["type"] != "click")].sort_values("event_time")
     assert words["type"].tolist() == ["device_login", "device_login", "logout"]
-    assert set(words["user_key"]) == {"anon:a7"}
+    names = Pseudonyms(open_keyring(load_settings()).pseudonyms)
+    assert set(words["user_key"]) == {names.person("a7", anonymous=True)}

@@ -12,6 +12,7 @@ import uvicorn
 
 from tailorbird.events.devices import device_words
 from tailorbird.events.schema import Event
+from tests.callers import as_sent
 from tests.serving.world import World
 
 EVENTS = "/v1/events"
@@ -72,8 +73,18 @@ class Site:
         """All that was told and stored, by when it happened; not what the platform wrote beside it."""
         found = [entry.record for entry in self.world.log.read(self.world.before).entries]
         own = {word.message_id for word in device_words(found)}
-        return sorted(
-            (event for event in found if event.message_id not in own), key=lambda event: event.event_time
+        kept = [self.as_sent(event) for event in found if event.message_id not in own]
+        return sorted(kept, key=lambda event: event.event_time)
+
+    def as_sent(self, event: Event) -> Event:
+        """A stored event as the page knows it."""
+        told = [each for path, body in self.asked if path == EVENTS for each in body["batch"]]
+        return as_sent(
+            event,
+            self.world.door,
+            messages={each["messageId"] for each in told if "messageId" in each},
+            sessions={each["sessionId"] for each in told if each.get("sessionId")},
+            recommendations={each["recommendationId"] for each in told if each.get("recommendationId")},
         )
 
     def wait_for(self, count: int, kind: str = "", *, seconds: float = 20) -> list[Event]:

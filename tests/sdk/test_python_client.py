@@ -259,9 +259,9 @@ def test_a_collector_sends_in_order_what_it_was_told_by_any_thread(site: Site) -
 def _stored(site: Site, user: str) -> list[Any]:
     """Events of a user in the order in which the log took them."""
     return [
-        entry.record
+        event
         for entry in site.world.log.read(site.world.before).entries
-        if entry.record.user_id == user
+        if (event := site.as_sent(entry.record)).user_id == user
     ]
 
 

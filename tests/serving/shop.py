@@ -6,6 +6,7 @@ that order.
 
 import datetime as dt
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from tailorbird.events.interactions import Interactions
 from tailorbird.events.schema import SCHEMA, Event
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.models.hybrid.fit import fit_hybrid
+from tailorbird.privacy.door import Door
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.segments.past import with_groups
 from tailorbird.segments.pinned import PinnedSegments
@@ -40,7 +42,8 @@ def make_shop(settings: Settings, *, scratch: Path) -> None:
     """Fill the workspace, build its features, fit one model and register it four times; no alias is set."""
     toy.CATALOG.write(settings.catalog_folder)
     Users.from_frame(pd.DataFrame({"user_id": ["someone"], "age": [30.0]})).write(settings.catalog_folder)
-    history = _history()
+    with closing(Door.of(settings)) as door:
+        history = door.events(_history())
     with open_events(settings) as log:
         log.append(history)
     build_features(settings)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import httpx
@@ -19,16 +20,19 @@ from feature_repo.offline import FeastProfiles
 from serving.bench.world import promote_folder
 from serving.cluster import free_ports
 from tailorbird.bundle import BUNDLE_PATH, Fallbacks, Origin, write_bundle
+from tailorbird.catalog.catalog import Users
 from tailorbird.evaluation.answers import answer_by_recommender
 from tailorbird.evaluation.cases import Cases
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.rows import table_of_frame
+from tailorbird.events.schema import id_of
 from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
 from tailorbird.features.functions import demographics_of
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.models.hybrid.fit import fit_hybrid
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.stages import recommender_of
+from tailorbird.privacy.door import Door
 from tailorbird.recipes.recipe import load_recipe
 from tailorbird.settings import Settings, load_settings
 from tailorbird.slate.recommender import Recommender
@@ -51,6 +55,8 @@ class Past:
     data: BenchmarkData
     model: HybridModel
     cases: Cases
+    callers: list[str]
+    """The person keys of the cases as the data has them; the workspace knows pseudonyms."""
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +87,11 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
         clock_at=model.items_at,
     )
     data.catalog.write(settings.catalog_folder)
-    data.users.write(settings.catalog_folder)
-    with open_events(settings) as stream:
-        stream.append_table(table_of_frame(events))
+    with closing(Door.of(settings)) as door, open_events(settings) as stream:
+        users = Users(door.users(data.users.users), data.users.stamp)
+        stream.append_table(table_of_frame(door.frame(events)))
+        names = door.names
+    users.write(settings.catalog_folder)
     build_features(settings)
     folder = settings.folder / "models" / "1"
     write_bundle(
@@ -100,7 +108,18 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
     mask = np.zeros(len(split.cases), bool)
     mask[opening] = True
     cases = split.cases.take(mask)
-    return Past(settings, data, model, replace(cases, now=np.full(len(cases), model.items_at)))
+    callers = [str(each) for each in cases.user_ids]
+    cases = replace(
+        cases,
+        now=np.full(len(cases), model.items_at),
+        known=replace(
+            cases.known,
+            user_ids=np.array(
+                [names.person(id_of(str(each))) for each in cases.known.user_ids], dtype=object
+            ),
+        ),
+    )
+    return Past(settings, replace(data, users=users), model, cases, callers)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +166,7 @@ def test_500_benchmark_questions_over_http_get_the_lists_that_are_measured(
     cases = past.cases
     assert cases.question_count == QUESTIONS
     contexts = PastContexts.of(past.data.known_events(cut(past.data, Question("gts")).test))
-    spoken = contexts.at(list(cases.user_ids), cases.known.times[cases.ends])
+    spoken = contexts.at(past.callers, cases.known.times[cases.ends])
 
     class Then:
         """What each user's device and referrer were, at the one instant at which all are asked."""
@@ -176,7 +195,7 @@ def test_500_benchmark_questions_over_http_get_the_lists_that_are_measured(
 
     def ask(place: int) -> list[str]:
         body = {
-            "userId": str(cases.user_ids[place]).removeprefix("user:"),
+            "userId": id_of(past.callers[place]),
             "numResults": PAGE,
             "context": spoken[place],
         }

@@ -189,6 +189,8 @@ def test_every_answer_is_in_the_exposures_with_the_features_it_used(service):
     from feature_repo.store import FeatureStoreRoom
     from tailorbird.catalog.catalog import Users
     from tailorbird.features.functions import demographics_of
+    from tailorbird.privacy.keyring import open_keyring
+    from tailorbird.privacy.pseudonyms import Pseudonyms
 
     identity = service.recommend(userId="user-2", numResults=3)["recommendationId"]
     with open_exposures(service.settings) as stream:
@@ -197,8 +199,9 @@ def test_every_answer_is_in_the_exposures_with_the_features_it_used(service):
             shown = stream.find(identity)
             time.sleep(0.1)
     assert shown is not None
-    state = FeatureStoreRoom(service.settings).online_read(["user:user-2"])[0]
-    person = demographics_of(Users.read(service.settings.catalog_folder))["user:user-2"]
+    key = Pseudonyms(open_keyring(service.settings).pseudonyms).person("user-2")
+    state = FeatureStoreRoom(service.settings).online_read([key])[0]
+    person = demographics_of(Users.read(service.settings.catalog_folder))[key]
     offline = user_vector(state, now=shown.scored_at, demographics=person)
     assert shown.inputs is not None
     assert shown.inputs.user == pytest.approx(offline, abs=1e-6)

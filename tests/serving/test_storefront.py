@@ -56,11 +56,12 @@ def open_shop(world: World, tmp_path: Path) -> Iterator[str]:
         registry=reach,
         moves=Moves(reach, notice=Notice(tmp_path)),
         beats=list,
-        goods=Goods(settings),
+        goods=Goods(settings, door=world.door),
         portraits=Portraits(settings, segments=world.segments),
         segments=world.segments,
         rules=world.rules,
         erasing=open_erasing(settings),
+        door=world.door,
     )
     port = free_port(0)
     listener = Listener(LoopbackGuard(build_admin(desk), max_body_bytes=10_000), port=port)

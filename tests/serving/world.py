@@ -30,6 +30,7 @@ from serving.recommend.exposures import ExposureWriter
 from serving.recommend.facts import LiveFacts
 from serving.recommend.hydrate import Hydrator
 from serving.recommend.merge import MergeRoutes
+from serving.recommend.named import Named
 from serving.recommend.pages import PAGES, build_pages
 from serving.recommend.results import ResultCache
 from serving.recommend.routes import recommend_routes
@@ -47,6 +48,7 @@ from tailorbird.experiments.arm import CHAMPION, Arm, SlateSettings
 from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
 from tailorbird.exposures.exposure import Exposure
 from tailorbird.features.state import UserState
+from tailorbird.privacy.door import Door
 from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings
 from tailorbird.slate.recommender import Recommender
@@ -96,6 +98,7 @@ class World:
         noticed: Callable[[], object] | None = None,
     ) -> None:
         self.settings = settings
+        self.door = Door.of(settings)
         self.log, self.shown = open_events(settings), open_exposures(settings)
         self.before = self.log.end()
         self.features = FeatureStoreRoom(settings)
@@ -144,7 +147,8 @@ class World:
             self.exposures,
             workspace="toy",
             workspace_key=settings.workspace_key,
-            assign=lambda unit, arms: self.chosen.get(unit.user_key, "champion"),
+            named=Named(self.door.names),
+            assign=lambda unit, arms: self._chosen_arm(unit.user_key),
             scenarios=self.scenarios.get,
             trouble=self.scenarios.trouble_with,
             sample_share=1.0,
@@ -169,7 +173,7 @@ class World:
         )
         updater = ProfileUpdater(settings, log=self.log, on_changes=self.mover.take)
         self.folder = ProfileFolder(updater, self.log, retry_seconds=0.02)
-        self.writer = GroupWriter(self.log, fold=self.folder.fold)
+        self.writer = GroupWriter(self.log, fold=self.folder.fold, admit=self.door.events)
         self.mover.start(partial(self.writer.write, yielding=True))
         collect = CollectService(
             self.writer,
@@ -186,7 +190,9 @@ class World:
             history_length=settings.history_length,
             clock=lambda: self.clock,
         )
-        links = LinkService(self.writer, links_of=updater.links_of, clock=lambda: self.clock)
+        links = LinkService(
+            self.writer, links_of=updater.links_of, named=self.door.named, clock=lambda: self.clock
+        )
 
         async def link(user_id: str, anonymous_id: str, joined: bool) -> Linked:
             return await links.link(user_id, anonymous_id, joined=joined)
@@ -238,9 +244,17 @@ class World:
             )
         return str(self.registry.client.create_model_version(self.registry.name, source=str(folder)).version)
 
-    def profile(self, user_key: str) -> UserState:
-        """What the feature store holds of somebody."""
-        return self.features.online_read([user_key])[0]
+    def key(self, caller: str) -> str:
+        """The person key of somebody whom callers know as ``user:ID`` or ``anon:ID``."""
+        kind, identifier = caller.split(":", 1)
+        return self.door.person(identifier, anonymous=kind == "anon")
+
+    def profile(self, caller: str) -> UserState:
+        """What the feature store holds of somebody whom callers know as ``user:ID`` or ``anon:ID``."""
+        return self.features.online_read([self.key(caller)])[0]
+
+    def _chosen_arm(self, user_key: str) -> str:
+        return next((arm for caller, arm in self.chosen.items() if self.key(caller) == user_key), "champion")
 
     @contextmanager
     def away(self, path: Path) -> Iterator[None]:
@@ -289,3 +303,4 @@ class World:
         self.mover.close()
         self.log.close()
         self.shown.close()
+        self.door.close()

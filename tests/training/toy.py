@@ -14,6 +14,7 @@ from registry.versions import Registered
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.rows import table_of_frame
 from tailorbird.events.schema import SCHEMA
+from tailorbird.privacy.door import Door
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream, open_events
@@ -94,6 +95,7 @@ def walks(count: int, *, days: float = 40.0, seed: int = 0, first: int = 0) -> p
 
 def make_workspace(settings: Settings, *, count: int = 120) -> None:
     """Ingest the toy world and build its features."""
+    Door.of(settings).close()  # its keys, before it has events
     catalog().write(settings.catalog_folder)
     users(count).write(settings.catalog_folder)
     append(settings, walks(count))

@@ -21,6 +21,7 @@ from serving.http.access import Access
 from serving.notice import Notice
 from serving.privacy.erasures import open_erasing
 from serving.segments.live import LiveSegments
+from tailorbird.privacy.door import Door
 from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings
 
@@ -70,11 +71,12 @@ def operator(registry: Registry, tmp_path: Path) -> Operator:
         registry=reach,
         moves=Moves(reach, notice=notice, clock=lambda: NOW),
         beats=lambda: beats,
-        goods=Goods(settings),
+        goods=Goods(settings, door=Door.of(settings)),
         portraits=Portraits(settings, segments=segments, rules=rules),
         segments=segments,
         rules=rules,
         erasing=open_erasing(settings),
+        door=Door.of(settings),
     )
     access = Access.of(settings)
     app = LoopbackGuard(build_admin(desk), access=access, max_body_bytes=5_000)

@@ -6,6 +6,8 @@ import pytest
 
 from tailorbird.access.keys import ADMIN, PRIVACY, id_of
 from tailorbird.audit.record import AUDIT_FILE, hash_of, log_of
+from tailorbird.privacy.keyring import open_keyring
+from tailorbird.privacy.pseudonyms import Pseudonyms
 from tests.serving.wrong_keys import put_keys
 
 
@@ -35,9 +37,14 @@ def test_who_read_whose_profile_stands_in_the_log(audited):
         audited.call("GET", "/v1/users/u1/profile", headers={"x-api-key": keys.wrong["expired"]}).status_code
         == 401
     )
+    names = Pseudonyms(open_keyring(audited.settings).pseudonyms)
     assert [(each.who, each.what, each.whom) for each in log_of(audited.settings).entries()] == [
-        ("local", "profile.read", hash_of(audited.settings, "user:u1")),
-        (f"key:{id_of(token.encode())}", "profile.read", hash_of(audited.settings, "anon:a1")),
+        ("local", "profile.read", hash_of(audited.settings, names.person("u1"))),
+        (
+            f"key:{id_of(token.encode())}",
+            "profile.read",
+            hash_of(audited.settings, names.person("a1", anonymous=True)),
+        ),
     ]
 
 
@@ -61,6 +68,7 @@ def test_a_promotion_names_the_key_and_the_decision_what_its_holder_calls_themse
 def test_who_erased_whom_stands_in_the_log_and_a_dry_run_is_none(audited):
     assert audited.call("DELETE", "/v1/users/gone?dryRun=true").status_code == 200
     assert audited.call("DELETE", "/v1/users/gone").status_code == 202
+    gone = Pseudonyms(open_keyring(audited.settings).pseudonyms).person("gone")
     assert [(each.what, each.whom) for each in log_of(audited.settings).entries()] == [
-        ("person.erase", hash_of(audited.settings, "user:gone"))
+        ("person.erase", hash_of(audited.settings, gone))
     ]

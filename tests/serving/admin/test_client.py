@@ -3,12 +3,14 @@
 import asyncio
 import datetime as dt
 import time
+from contextlib import closing
 
 import httpx
 import pytest
 from tailorbird_client import AsyncClient, Client, Profile, RefusedError, Rule, Segment
 
 from feature_repo.command import build_features
+from tailorbird.privacy.door import Door
 from tailorbird.streams.factory import open_events
 from tests.features.toy import CATALOG, event
 from tests.segments.carters import CARTS, carters, register_segments
@@ -35,8 +37,9 @@ def known(operator, tmp_path):
     deeds = [
         event(f"m{n}", "add_to_cart", "kettle", began + 60 * n, user_id="u/1", value=9.5) for n in range(4)
     ]
-    with open_events(settings) as stream:
-        stream.append([*deeds, event("h", "hide", "saw", began + 300, user_id=None, anonymous_id="a 7")])
+    deeds.append(event("h", "hide", "saw", began + 300, user_id=None, anonymous_id="a 7"))
+    with closing(Door.of(settings)) as door, open_events(settings) as stream:
+        stream.append(door.events(deeds))
     build_features(settings)
     register_segments(settings, carters(), tmp_path)
     (settings.folder / "rules.toml").write_text(RULE)

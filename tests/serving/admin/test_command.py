@@ -62,11 +62,12 @@ def platform(make_world, tmp_path):
         registry=reach,
         moves=Moves(reach, notice=notice),
         beats=lambda: live_beats(beats, now=time.time()),
-        goods=Goods(world.settings),
+        goods=Goods(world.settings, door=world.door),
         portraits=Portraits(world.settings),
         segments=LiveSegments(world.settings),
         rules=world.rules,
         erasing=open_erasing(world.settings),
+        door=world.door,
     )
     port = free_port(0)
     listener = Listener(

@@ -34,11 +34,12 @@ def call(world: World, tmp_path: Path) -> Call:
         registry=reach,
         moves=Moves(reach, notice=Notice(tmp_path), clock=lambda: dt.datetime(2026, 5, 7, tzinfo=dt.UTC)),
         beats=list,
-        goods=Goods(settings),
+        goods=Goods(settings, door=world.door),
         portraits=Portraits(settings),
         segments=LiveSegments(settings),
         rules=RulesFile(settings.folder, clock=time.monotonic),
         erasing=open_erasing(settings),
+        door=world.door,
     )
     app = LoopbackGuard(build_admin(desk), max_body_bytes=5_000)
 
@@ -57,7 +58,11 @@ def test_erased_over_http_with_a_receipt_to_poll(world: World, call: Call) -> No
     erasing = open_erasing(world.settings)
     dry = call("DELETE", "/v1/users/p0?dryRun=true")
     assert dry.status_code == 200
-    assert (dry.json()["dryRun"], dry.json()["people"], dry.json()["found"] > 0) == (True, ["user:p0"], True)
+    assert (dry.json()["dryRun"], dry.json()["people"], dry.json()["found"] > 0) == (
+        True,
+        [world.key("user:p0")],
+        True,
+    )
     assert call("GET", "/v1/erasures").json()["receipts"] == []
     asked = call("DELETE", "/v1/users/p0")
     assert asked.status_code == 202

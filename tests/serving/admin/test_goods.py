@@ -25,6 +25,7 @@ from serving.privacy.erasures import open_erasing
 from serving.segments.live import LiveSegments
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.delta import CatalogFollower
+from tailorbird.privacy.door import Door
 from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
@@ -39,6 +40,7 @@ class Shopkeeper:
 
     app: LoopbackGuard
     settings: Settings
+    door: Door
 
     def call(self, method: str, path: str, **more: object) -> httpx.Response:
         async def once() -> httpx.Response:
@@ -70,7 +72,8 @@ class Shopkeeper:
 @pytest.fixture
 def keeper(tmp_path: Path) -> Iterator[Shopkeeper]:
     settings = load_settings(home=tmp_path, workspace="toy")
-    goods = Goods(settings, clock=lambda: NOW)
+    door = Door.of(settings)
+    goods = Goods(settings, door=door, clock=lambda: NOW)
 
     def nobody() -> object:
         raise AssertionError("the registry is not asked")
@@ -87,9 +90,10 @@ def keeper(tmp_path: Path) -> Iterator[Shopkeeper]:
         segments=LiveSegments(settings),
         rules=RulesFile(settings.folder, clock=time.monotonic),
         erasing=open_erasing(settings),
+        door=door,
     )
     app = LoopbackGuard(build_admin(desk), max_body_bytes=100_000, max_upload_bytes=50_000)
-    yield Shopkeeper(app, settings)
+    yield Shopkeeper(app, settings, door)
     goods.store.close()
 
 
@@ -251,7 +255,7 @@ def test_the_description_names_what_a_batch_holds(keeper: Shopkeeper) -> None:
 def test_a_profile_is_shown_as_json(keeper: Shopkeeper) -> None:
     keeper.put({"itemId": "mug", "categories": ["home"], "price": 8})
     with open_events(keeper.settings) as stream:
-        stream.append([event(0, item_id="mug")])
+        stream.append(keeper.door.events([event(0, item_id="mug")]))
     build_features(keeper.settings)
     found = keeper.call("GET", "/v1/users/user-0/profile").json()
     assert (found["userKey"], found["events"], found["demographics"]["age"]) == ("user:user-0", 1, None)

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from feature_repo.command import build_features
 from serving.admin.profile_command import parsed_instant, profile
 from tailorbird.errors import UsageError
+from tailorbird.privacy.door import Door
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from tests.features.toy import CATALOG, NOON, event
@@ -25,8 +27,9 @@ def workspace(mlflow_schema: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TAILORBIRD_MLRUNS", str(tmp_path / "mlruns"))
     settings = load_settings(workspace="toy")
     CATALOG.write(settings.catalog_folder)
-    with open_events(settings) as stream:
-        stream.append([event(f"m{n}", "add_to_cart", "kettle", NOON + 60 * n) for n in range(4)])
+    with closing(Door.of(settings)) as door, open_events(settings) as stream:
+        deeds = [event(f"m{n}", "add_to_cart", "kettle", NOON + 60 * n) for n in range(4)]
+        stream.append(door.events(deeds))
     build_features(settings)
     return settings
 

@@ -74,7 +74,10 @@ def test_replicas_that_store_at_once_fold_each_event_once(over_kafka: World) -> 
     ]
     writers = [
         over_kafka.writer,
-        *(GroupWriter(s, fold=f.fold) for s, f in zip(streams, folders, strict=True)),
+        *(
+            GroupWriter(s, fold=f.fold, admit=over_kafka.door.events)
+            for s, f in zip(streams, folders, strict=True)
+        ),
     ]
 
     def send(writer: GroupWriter, name: str) -> None:
@@ -105,7 +108,9 @@ def test_replicas_that_store_at_once_fold_each_event_once(over_kafka: World) -> 
 def test_events_of_another_machine_reach_the_profile_without_any_event_here(over_kafka: World) -> None:
     elsewhere = over_kafka.settings.model_copy(update={"home": over_kafka.settings.home / "elsewhere"})
     with open_events(load_settings(**elsewhere.model_dump(exclude_unset=True))) as other:
-        other.append([event(0, message_id=f"far-{n}", user_id="far") for n in range(3)])
+        other.append(
+            over_kafka.door.events([event(0, message_id=f"far-{n}", user_id="far") for n in range(3)])
+        )
     wait_until(lambda: over_kafka.profile("user:far").total == 3)
 
 

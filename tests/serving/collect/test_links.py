@@ -90,10 +90,11 @@ def test_people_who_share_a_device_stay_apart(world):
         return {name for name in ("i0", "i1", "i2", "i3") if stable_key(name) in world.profile(key).had}
 
     assert (had("user:ann"), had("user:bob"), had("anon:a7")) == ({"i0", "i1"}, {"i2"}, {"i3"})
-    live = [world.profile(key) for key in ("user:ann", "user:bob", "anon:a7")]
+    people = ("user:ann", "user:bob", "anon:a7")
+    live = [world.profile(key) for key in people]
     rebuild_beside(world.settings, world.log)
-    for before in live:
-        assert_same(world.profile(before.user_key), before)
+    for key, before in zip(people, live, strict=True):
+        assert_same(world.profile(key), before)
 
 
 def test_a_missing_anonymous_id_is_called_by_its_name(world):

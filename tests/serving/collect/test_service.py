@@ -22,7 +22,7 @@ def test_an_accepted_event_is_on_disk_and_in_the_profile(world):
     assert response.status_code == 202
     assert Collected.model_validate(response.json()).accepted == 1
     event = world.log.read(world.before).entries[0].record
-    assert (event.message_id, event.item_id, event.value) == ("m1", "i0", 2.5)
+    assert (event.message_id, event.item_id, event.value) == (world.door.names.message("m1"), "i0", 2.5)
     assert event.event_time == dt.datetime(2023, 11, 14, 22, tzinfo=dt.UTC).timestamp()
     assert world.profile("user:ann").total == 1
 

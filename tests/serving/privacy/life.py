@@ -43,7 +43,9 @@ def live(world: World) -> Path:
             world.post(
                 "/v1/recommendations", {"anonymousId": f"just-looking-{USERS.index(name)}", "numResults": 2}
             )
-            world.tell(Patch.of_user(name, {"age": 40.0, "attributes": {"note": f"{turn} {name}"}}))
+            world.tell(
+                world.door.user(Patch.of_user(name, {"age": 40.0, "attributes": {"note": f"{turn} {name}"}}))
+            )
         _sees(world, f"{turn}-{PARTED}", anonymousId=PARTED)
         world.post(f"/v1/users/{USERS[0]}/merge", {"anonymousId": PARTED})
         world.call("DELETE", f"/v1/users/{USERS[0]}/merge?anonymousId={PARTED}")
@@ -54,7 +56,7 @@ def live(world: World) -> Path:
             store.close()
     settings = world.settings
     world.features.rows.ensure(
-        [f"user:{name}" for name in USERS], np.full(len(USERS), round((world.clock + 10) * 1e6))
+        [world.key(f"user:{name}") for name in USERS], np.full(len(USERS), round((world.clock + 10) * 1e6))
     )
     rows = [
         ("events", place, "missing type", orjson.dumps({"userId": name, "value": 3}).decode())
@@ -62,14 +64,15 @@ def live(world: World) -> Path:
     ]
     lines = [("events", 90 + place, "no row", f"{name};view;;") for place, name in enumerate(USERS)]
     frame = pd.DataFrame([*rows, *lines], columns=["table", "row", "reason", "raw"])
-    write_quarantine([frame], folder=settings.quarantine_folder, now=world.clock)
+    write_quarantine([frame], folder=settings.quarantine_folder, now=world.clock, keyring=world.door.keyring)
     (settings.folder / "ingested").mkdir()
     loud = [
-        {"kind": "dominant user", "value": 0.1, "message": f"'user:{name}' alone has 10%"} for name in USERS
+        {"kind": "dominant user", "value": 0.1, "message": f"{world.key(f'user:{name}')!r} alone has 10%"}
+        for name in USERS
     ]
     (settings.folder / "ingested" / "one.json").write_text(orjson.dumps({"anomalies": loud}).decode())
     (settings.folder / "segments").mkdir()
-    keys = [f"user:{name}" for name in USERS]
+    keys = [world.key(f"user:{name}") for name in USERS]
     assigned = {
         "user_key": keys,
         "segment": ["a"] * 3,
@@ -85,7 +88,7 @@ def live(world: World) -> Path:
     queue.follow(world.log.end(), moves)
     queue.give_up(moves[1], reason="gone", now=world.clock)
     queue.close()
-    run = keep_cases(settings)
+    run = keep_cases(settings, keys)
     settle(world)
     return Path(run.client.get_run(run.run_id).info.artifact_uri.removeprefix("file://"))
 
@@ -102,12 +105,12 @@ def settle(world: World) -> None:
     compact_stream(world.shown)
 
 
-def keep_cases(settings: Settings) -> Run:
+def keep_cases(settings: Settings, keys: list[str]) -> Run:
     """A run with the cases of a model, and those of a later evaluation."""
     cases = pd.DataFrame(
         {
             "case": [f"c{n}" for n in range(6)],
-            "user_id": [f"user:{name}" for name in USERS] * 2,
+            "user_id": keys * 2,
             "target": ["i1"] * 6,
             "rank": [1] * 6,
         }

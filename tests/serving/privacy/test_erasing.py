@@ -8,9 +8,10 @@ from click.testing import CliRunner
 
 from serving.privacy.command import erase
 from serving.privacy.erasures import open_erasing
+from tailorbird.events.schema import id_of
 from tailorbird.privacy.erasing import Erasing, left_of
 from tailorbird.privacy.person import keys_of
-from tailorbird.privacy.receipt import is_signed, signing_key
+from tailorbird.privacy.receipt import is_signed
 from tests.serving.privacy.life import COOKIES, PARTED, USERS, bytes_with, live, unclaimed
 from tests.serving.world import World
 
@@ -29,6 +30,7 @@ EVERYWHERE = {
     "runs": 4,
     "exports": 0,
     "rankings": 0,
+    "book of people": 3,
 }
 
 
@@ -41,7 +43,8 @@ def lived(make_world) -> World:
 
 def others(world: World) -> dict[str, int]:
     places = open_erasing(world.settings).places
-    return left_of(places, [f"user:{name}" for name in USERS[1:]] + ["anon:cookie-finch", f"anon:{PARTED}"])
+    named = [*(f"user:{name}" for name in USERS[1:]), "anon:cookie-finch", f"anon:{PARTED}"]
+    return left_of(places, [world.key(each) for each in named])
 
 
 def test_every_file_of_a_workspace_is_claimed_or_holds_nobody(lived):
@@ -49,28 +52,37 @@ def test_every_file_of_a_workspace_is_claimed_or_holds_nobody(lived):
 
 
 def test_a_person_is_their_user_and_what_is_linked_and_not_parted(lived):
-    found = keys_of(lived.log, [f"user:{WINIFRED}", "anon:cookie-finch", f"anon:{PARTED}", "user:nobody"])
-    assert set(found[f"user:{WINIFRED}"]) == {f"user:{WINIFRED}", *(f"anon:{each}" for each in NAMES[1:])}
-    assert set(found["anon:cookie-finch"]) == {f"user:{USERS[1]}", "anon:cookie-finch"}
-    assert found[f"anon:{PARTED}"] == (f"anon:{PARTED}",)
-    assert found["user:nobody"] == ("user:nobody",)
+    winifred, finch, parted, nobody = (
+        lived.key(each) for each in (f"user:{WINIFRED}", "anon:cookie-finch", f"anon:{PARTED}", "user:nobody")
+    )
+    found = keys_of(lived.log, [winifred, finch, parted, nobody])
+    assert set(found[winifred]) == {winifred, *(lived.key(f"anon:{each}") for each in NAMES[1:])}
+    assert set(found[finch]) == {lived.key(f"user:{USERS[1]}"), finch}
+    assert found[parted] == (parted,)
+    assert found[nobody] == (nobody,)
+
+
+def test_no_byte_of_a_workspace_names_anybody(lived):
+    words = [*USERS, *(cookie for cookies in COOKIES.values() for cookie in cookies), PARTED, "just-looking"]
+    assert {word: found for word in words if (found := bytes_with(lived.folders, word))} == {}
 
 
 def test_erased_is_gone_from_every_place_and_nothing_of_others(lived):
-    assert all(bytes_with(lived.folders, name) for name in NAMES)
-    assert len(bytes_with(lived.folders, WINIFRED)) >= 9
+    names = [id_of(lived.key(f"user:{WINIFRED}")), *(id_of(lived.key(f"anon:{each}")) for each in NAMES[1:])]
+    assert all(bytes_with(lived.folders, name) for name in names)
+    assert len(bytes_with(lived.folders, names[0])) >= 9
     before, erasing = others(lived), open_erasing(lived.settings)
     assert all(before[name] for name, count in EVERYWHERE.items() if count)
-    would = erasing.would_go(f"user:{WINIFRED}")
+    would = erasing.would_go(lived.key(f"user:{WINIFRED}"))
     assert {each.name: each.found for each in would.places} == EVERYWHERE
     assert erasing.ledger.newest(limit=10) == []
-    asked = erasing.ask(f"user:{WINIFRED}")
+    asked = erasing.ask(lived.key(f"user:{WINIFRED}"))
     assert (asked.state, asked.people) == ("pending", ())
     assert erasing.run() == 1
     done = erasing.ledger.find(asked.id)
     assert {each.name: each.found for each in done.places} == EVERYWHERE
     assert {each.state for each in done.places} == {"done"}
-    for name in NAMES:
+    for name in names:
         assert bytes_with(lived.folders, name, leaving=("privacy",)) == []
     assert others(lived) == before
     assert lived.profile(f"user:{WINIFRED}").total == 0
@@ -79,7 +91,7 @@ def test_erased_is_gone_from_every_place_and_nothing_of_others(lived):
 
 def test_from_the_asking_on_nothing_new_is_stored(lived):
     erasing = open_erasing(lived.settings)
-    erasing.ask(f"user:{WINIFRED}")
+    erasing.ask(lived.key(f"user:{WINIFRED}"))
     batch = [
         {"messageId": "late", "type": "view", "itemId": "i1", "userId": WINIFRED},
         {"messageId": "other", "type": "view", "itemId": "i1", "userId": USERS[1]},
@@ -96,16 +108,16 @@ def test_from_the_asking_on_nothing_new_is_stored(lived):
     again = [{"messageId": "late-2", "type": "view", "itemId": "i1", "anonymousId": cookie}, batch[0]]
     assert lived.post("/v1/events", {"batch": again}).json()["accepted"] == 0
     assert sum(left_of(erasing.places, erasing.ledger.newest(limit=1)[0].people).values()) == 0
-    erasing.suppressions.lift(f"user:{WINIFRED}")
+    erasing.suppressions.lift(lived.key(f"user:{WINIFRED}"))
     assert lived.post("/v1/events", {"batch": batch[:1]}).json()["accepted"] == 1
 
 
 def test_twice_is_once_and_after_it_nothing_is_found(lived):
     erasing = open_erasing(lived.settings)
-    first = erasing.ask(f"user:{WINIFRED}")
-    assert erasing.ask(f"user:{WINIFRED}") == first
+    first = erasing.ask(lived.key(f"user:{WINIFRED}"))
+    assert erasing.ask(lived.key(f"user:{WINIFRED}")) == first
     assert (erasing.run(), erasing.run()) == (1, 0)
-    second = erasing.ask(f"user:{WINIFRED}")
+    second = erasing.ask(lived.key(f"user:{WINIFRED}"))
     assert second.id != first.id
     assert erasing.run() == 1
     assert erasing.ledger.find(second.id).found == 0
@@ -113,15 +125,15 @@ def test_twice_is_once_and_after_it_nothing_is_found(lived):
 
 def test_an_anonymous_id_of_one_user_is_that_person(lived):
     erasing = open_erasing(lived.settings)
-    asked = erasing.ask("anon:cookie-finch")
+    asked = erasing.ask(lived.key("anon:cookie-finch"))
     erasing.run()
-    assert bytes_with(lived.folders, USERS[1], leaving=("privacy",)) == []
+    assert bytes_with(lived.folders, id_of(lived.key(f"user:{USERS[1]}")), leaving=("privacy",)) == []
     assert erasing.ledger.find(asked.id).found > 20
 
 
 def test_a_place_that_is_away_leaves_the_receipt_open_and_the_next_run_goes_on(lived):
     erasing = open_erasing(lived.settings)
-    asked = erasing.ask(f"user:{WINIFRED}")
+    asked = erasing.ask(lived.key(f"user:{WINIFRED}"))
     cases = next(lived.folders[1].rglob("cases.parquet"))
     content = cases.read_bytes()
     cases.write_bytes(b"damaged")
@@ -137,12 +149,12 @@ def test_a_place_that_is_away_leaves_the_receipt_open_and_the_next_run_goes_on(l
 
 
 def test_models_in_use_say_whether_they_knew_the_person(lived):
-    would = open_erasing(lived.settings).would_go(f"user:{WINIFRED}")
+    would = open_erasing(lived.settings).would_go(lived.key(f"user:{WINIFRED}"))
     (model,) = would.models
     assert (model.alias, model.version, model.held, model.state) == ("champion", "1", "yes", "trained")
-    (before,) = open_erasing(lived.settings).would_go("user:p0").models
+    (before,) = open_erasing(lived.settings).would_go(lived.key("user:p0")).models
     assert (before.held, before.state) == ("no", "clean")
-    (never,) = open_erasing(lived.settings).would_go("user:nobody").models
+    (never,) = open_erasing(lived.settings).would_go(lived.key("user:nobody")).models
     assert never.held == "unknown"
 
 
@@ -162,7 +174,7 @@ def test_a_receipt_is_verified_by_looking_and_a_changed_one_is_found(lived, tmp_
     changed = CliRunner().invoke(erase, ["verify", str(file), "--json"], standalone_mode=False)
     assert (changed.return_value, json.loads(changed.stdout)["signed"]) == (1, False)
     erasing = open_erasing(lived.settings)
-    erasing.suppressions.lift(f"user:{WINIFRED}")
+    erasing.suppressions.lift(lived.key(f"user:{WINIFRED}"))
     lived.post(
         "/v1/events", {"batch": [{"messageId": "back", "type": "view", "itemId": "i1", "userId": WINIFRED}]}
     )
@@ -172,11 +184,10 @@ def test_a_receipt_is_verified_by_looking_and_a_changed_one_is_found(lived, tmp_
 
 def test_only_this_workspace_signs(lived):
     erasing: Erasing = open_erasing(lived.settings)
-    asked = erasing.ask("user:nobody")
+    asked = erasing.ask(lived.key("user:nobody"))
     erasing.run()
     done = erasing.ledger.find(asked.id)
-    key = signing_key(lived.settings.folder)
+    key = lived.door.keyring.receipts
     assert is_signed(done, key)
     assert not is_signed(done, bytes(32))
     assert not is_signed(replace(done, people=()), key)
-    assert (lived.settings.folder / "privacy" / "signing.key").stat().st_mode & 0o777 == 0o600

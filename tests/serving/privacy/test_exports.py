@@ -19,7 +19,6 @@ from tests.serving.privacy.life import COOKIES, USERS, bytes_with, live
 from tests.serving.world import World
 
 WINIFRED = USERS[0]
-KEY = f"user:{WINIFRED}"
 LEDGERS = tuple(f"{name}.db{end}" for name in ("suppressed", "erasures") for end in ("", "-wal", "-shm"))
 
 
@@ -31,14 +30,21 @@ def lived(make_world) -> World:
 
 
 @pytest.fixture
+def key(lived) -> str:
+    return lived.key(f"user:{WINIFRED}")
+
+
+@pytest.fixture
 def exports(lived) -> Exports:
-    return Exports(lived.settings, portraits=Portraits(lived.settings, clock=lambda: lived.clock))
+    return Exports(
+        lived.settings, door=lived.door, portraits=Portraits(lived.settings, clock=lambda: lived.clock)
+    )
 
 
-def test_every_section_has_what_its_place_counts(lived, exports, tmp_path):
-    counts = exports.write(KEY, tmp_path / "all.json", form="json")
+def test_every_section_has_what_its_place_counts(lived, exports, tmp_path, key):
+    counts = exports.write(key, tmp_path / "all.json", form="json")
     said = json.loads((tmp_path / "all.json").read_text())
-    people = keys_of(lived.log, [KEY])[KEY]
+    people = keys_of(lived.log, [key])[key]
     assert said["keys"] == list(people)
     sections = {each["name"]: each for each in said["sections"]}
     assert counts == {name: each["count"] for name, each in sections.items()}
@@ -52,8 +58,8 @@ def test_every_section_has_what_its_place_counts(lived, exports, tmp_path):
     assert all(name in text for name in COOKIES[WINIFRED])
 
 
-def test_what_follows_is_told_in_words(lived, exports, tmp_path):
-    exports.write(KEY, tmp_path / "all.json", form="json")
+def test_what_follows_is_told_in_words(lived, exports, tmp_path, key):
+    exports.write(key, tmp_path / "all.json", form="json")
     sections = {
         each["name"]: each["rows"] for each in json.loads((tmp_path / "all.json").read_text())["sections"]
     }
@@ -73,9 +79,9 @@ def test_what_follows_is_told_in_words(lived, exports, tmp_path):
     assert views[0]["words"].startswith("you viewed i")
 
 
-def test_parquet_holds_the_same_rows(exports, tmp_path):
-    exports.write(KEY, tmp_path / "all.json", form="json")
-    counts = exports.write(KEY, tmp_path / "all.parquet", form="parquet")
+def test_parquet_holds_the_same_rows(exports, tmp_path, key):
+    exports.write(key, tmp_path / "all.json", form="json")
+    counts = exports.write(key, tmp_path / "all.parquet", form="parquet")
     table = pq.read_table(tmp_path / "all.parquet").to_pylist()
     said = json.loads((tmp_path / "all.json").read_text())["sections"]
     rows = {each["name"]: each["rows"] for each in said}
@@ -104,28 +110,28 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
     assert peak(40_000) < 2 * peak(400) + 200_000
 
 
-def test_an_export_lies_on_the_shelf_for_a_while_and_goes_with_the_person(lived, exports):
-    path = exports.make(KEY, form="json")
+def test_an_export_lies_on_the_shelf_for_a_while_and_goes_with_the_person(lived, exports, key):
+    path = exports.make(key, form="json")
     assert path.stat().st_mode & 0o777 == 0o600
-    assert exports.shelf.newest(KEY, form="json") == path
-    assert exports.shelf.newest(KEY, form="parquet") is None
+    assert exports.shelf.newest(key, form="json") == path
+    assert exports.shelf.newest(key, form="parquet") is None
     later = ExportShelf(lived.settings.folder, clock=lambda: time.time() + KEPT_SECONDS + 5)
-    other = exports.make(f"user:{USERS[1]}", form="json")
+    other = exports.make(lived.key(f"user:{USERS[1]}"), form="json")
     erasing = open_erasing(lived.settings)
-    asked = erasing.ask(KEY)
+    asked = erasing.ask(key)
     erasing.run()
     assert erasing.ledger.find(asked.id).place("exports").found == 1
     assert (path.exists(), other.exists()) == (False, True)
     assert bytes_with(lived.folders, WINIFRED, leaving=LEDGERS) == []
-    assert later.newest(f"user:{USERS[1]}", form="json") is None
+    assert later.newest(lived.key(f"user:{USERS[1]}"), form="json") is None
     assert not other.exists()
 
 
-def test_the_command_writes_a_file(lived, tmp_path, monkeypatch):
+def test_the_command_writes_a_file(lived, tmp_path, monkeypatch, key):
     for name in ("home", "mlruns", "workspace"):
         monkeypatch.setenv(f"TAILORBIRD_{name.upper()}", str(getattr(lived.settings, name)))
     out = tmp_path / "new" / "me.json"
     ran = CliRunner().invoke(export, [WINIFRED, "--out", str(out), "--json"])
     assert ran.exit_code == 0, ran.output
     assert json.loads(ran.stdout)["rows"]["events"] == 30
-    assert json.loads(out.read_text())["person"] == KEY
+    assert json.loads(out.read_text())["person"] == key

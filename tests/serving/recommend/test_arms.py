@@ -159,7 +159,7 @@ def test_new_versions_are_warmed_with_real_requests(world):
     world.builder.change = watching
     world.point("2")
     world.check()
-    assert "user:real-visitor" in WatchingStages.asked
+    assert world.key("user:real-visitor") in WatchingStages.asked
 
 
 CHALLENGER = Arm("challenger", "challenger")

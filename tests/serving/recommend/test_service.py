@@ -36,7 +36,7 @@ def test_the_shortcut_answers_like_the_post(world):
 def test_ids_with_slashes_and_umlauts_are_one_argument(world):
     response = world.call("GET", f"{PATH}/a%2Fb%20%C3%BC?numResults=1")
     assert response.status_code == 200
-    assert world.stored()[0].user_id == "a/b ü"
+    assert world.stored()[0].user_id == world.door.names.user("a/b ü")
 
 
 def test_an_unknown_user_gets_items_and_a_mark(world):
@@ -183,7 +183,7 @@ def all_at_once(world, users):
 def bad_profile(world, monkeypatch):
     def read_torn(user_keys):
         return [
-            replace(state, had_set=None) if state.user_key == "user:bea" else state
+            replace(state, had_set=None) if state.user_key == world.key("user:bea") else state
             for state in read(user_keys)
         ]
 
@@ -193,7 +193,7 @@ def bad_profile(world, monkeypatch):
 
 def bad_demographics(world, monkeypatch):
     def look_up(key):
-        if key == "user:bea":
+        if key == world.key("user:bea"):
             raise ValueError("no such person")
         return NOBODY
 
@@ -202,7 +202,7 @@ def bad_demographics(world, monkeypatch):
 
 def bad_json(world, monkeypatch):
     def write(drawn):
-        if drawn.visit.user_key == "user:bea" and drawn.profile_read:
+        if drawn.visit.user_key == world.key("user:bea") and drawn.profile_read:
             raise TypeError("not JSON")
         return real(drawn)
 
@@ -212,7 +212,7 @@ def bad_json(world, monkeypatch):
 
 def bad_scores(world, monkeypatch):
     class Victim(toy.BrokenStages):
-        victim = "user:bea"
+        victim = world.key("user:bea")
 
     world.serve(toy.recommender(Victim()))
 
@@ -227,7 +227,7 @@ def test_one_request_that_fails_costs_its_neighbours_nothing(world, monkeypatch,
     assert {tuple(ids(response)) for response in answers.values()} == {("i0", "i1")}
     assert ids(failed) == ["i7", "i5"]
     assert failed.json()["fallback"] == ("popularity" if break_it is bad_scores else "no_profile")
-    assert sorted(each.user_id for each in world.stored()) == sorted(users)
+    assert sorted(each.user_id for each in world.stored()) == sorted(map(world.door.names.user, users))
 
 
 def test_an_absent_feature_store_is_a_marked_answer(world):
@@ -256,8 +256,13 @@ def test_every_answer_leaves_one_exposure(world):
     answer = world.post(PATH, {"userId": "ann", "sessionId": "s", "numResults": 2, "scenario": "cart"}).json()
     world.post(PATH, {"numResults": 1})
     known, visitor = world.stored()
+    names = world.door.names
     assert known.recommendation_id == answer["recommendationId"]
-    assert (known.user_id, known.anonymous_id, known.session_id) == ("ann", None, "s")
+    assert (known.user_id, known.anonymous_id, known.session_id) == (
+        names.user("ann"),
+        None,
+        names.session("s"),
+    )
     assert known.items == ("i0", "i1")
     assert list(known.positions) == [0, 1]
     assert (known.ranks >= 0).sum(axis=1).tolist() == [1, 1]

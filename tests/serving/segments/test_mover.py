@@ -74,7 +74,7 @@ def replica(
         retry_seconds=0.02,
     )
     folder = ProfileFolder(ProfileUpdater(settings, room=room, log=log, on_changes=mover.take), log)
-    writer = GroupWriter(log, fold=folder.fold)
+    writer = GroupWriter(log, fold=folder.fold, admit=world.door.events)
     mover.start(partial(writer.write, yielding=True))
     yield writer, mover
     for each in (writer, folder, mover, log):
@@ -123,13 +123,14 @@ def test_a_person_is_first_known_and_then_moves_by_the_event_that_does_it(known:
     story(known)
     first, second = moves(known)
     assert steps([first, second]) == [
-        ("user:ann", "", LOOKS, "ann-2"),
-        ("user:ann", LOOKS, CARTS, second.cause),
+        (known.key("user:ann"), "", LOOKS, known.door.names.message("ann-2")),
+        (known.key("user:ann"), LOOKS, CARTS, second.cause),
     ]
-    assert second.cause in {event.message_id for event in STORY[3:]}
+    stored = [known.door.named(event) for event in STORY]
+    assert second.cause in {event.message_id for event in stored[3:]}
     assert (second.model, second.segment, second.kind) == ("1", "fills carts", "segment")
     assert second.reason == "add_to_cart: it is what is usual" or "lately" in second.reason
-    cause = next(event for event in STORY if event.message_id == second.cause)
+    cause = next(event for event in stored if event.message_id == second.cause)
     assert (second.at, first.reason) == (cause.received_time, "view: enough is known")
     state = known.profile("user:ann")
     assigned = carters().assign(state)
@@ -161,7 +162,8 @@ def test_who_looks_at_night_and_buys_in_the_morning_moves(world: World, tmp_path
     told = [each for each in moves(world) if each.from_segment]
     first = next(each for each in told if (each.from_segment, each.to_segment) == (looks, buys))
     assert first.model == "1"
-    assert first.cause in {event.message_id for event in batches if event.context["device"] == "desktop"}
+    by_day = [event for event in batches if event.context["device"] == "desktop"]
+    assert first.cause in {world.door.named(event).message_id for event in by_day}
 
 
 @hypothesis_settings(
@@ -179,7 +181,7 @@ def test_late_shuffled_and_repeated_events_end_in_the_same_segment(
     tell(known, *sent[:cut])
     if sent[cut:]:
         tell(known, *sent[cut:])
-    own = [each for each in moves(known) if each.user_id == user]
+    own = [each for each in moves(known) if each.user_key == known.key(f"user:{user}")]
     chain = ["", *(each.to_segment for each in own)]
     assert [each.from_segment for each in own] == chain[:-1]  # no gap, and no step that is none
     assert chain[-1] == carters().assign(known.profile(f"user:{user}")).key == CARTS
@@ -211,7 +213,7 @@ def test_profiles_are_the_same_with_moves_and_without(make_world, tmp_path: Path
         for batch in batches:
             tell(world, *batch)
         assert (len(moves(world)) > 8) is promoted
-        states = world.features.online_read([f"user:{each}" for each in people])
+        states = world.features.online_read([world.key(f"user:{each}") for each in people])
         rows.append([{**state.to_row(), "applied": None} for state in states])
         assert world.features.applied().reaches(world.log.end())
     for one, other in zip(*rows, strict=True):
@@ -275,12 +277,14 @@ def test_a_rebuild_and_a_repetition_add_none(known: World) -> None:
 
 
 def test_who_was_away_for_long_tells_no_old_news(known: World) -> None:
-    known.log.append(STORY)  # by a replica that died before it could fold them
+    known.log.append(
+        [known.door.named(event) for event in STORY]
+    )  # by a replica that died before it could fold them
     known.clock = toy.NOW + OLDEST_SECONDS + 60.0
     tell(known, deed(20, "add_to_cart", at=OLDEST_SECONDS + 60.0))
     wait_until(lambda: known.profile("user:ann").total == len(STORY) + 1)
     # Where both were folded in one transaction the new event speaks for what it brought about; else nothing had moved by it.
-    assert {each.cause for each in moves(known)} <= {"ann-20"}
+    assert {each.cause for each in moves(known)} <= {known.door.names.message("ann-20")}
 
 
 def test_two_replicas_say_it_once(known: World) -> None:
@@ -333,7 +337,7 @@ def test_a_move_of_somebody_who_was_forgotten_meanwhile_is_dropped(known: World)
             known.clock = event.received_time
             writer.write([event]).result(timeout=5)
         wait_until(lambda: stream.refused)
-        known.log.forget("user:ann")
+        known.log.forget(known.key("user:ann"))
         stream.away = False
         wait_until(lambda: mover._waiting == 0)
     assert (moves(known), counted("dropped") - dropped) == ([], 2)
@@ -367,13 +371,14 @@ def test_a_login_moves_the_user_and_so_does_what_is_done_under_the_anonymous_id_
     tell(known, replace(login, message_id="logout", type="unlink", event_time=toy.NOW + 90))
     found = moves(known)
     assert [each[:3] for each in steps(found)] == [
-        ("anon:a7", "", LOOKS),
-        ("user:ann", "", LOOKS),
-        ("user:ann", LOOKS, CARTS),
-        ("user:ann", CARTS, ""),
+        (known.key("anon:a7"), "", LOOKS),
+        (known.key("user:ann"), "", LOOKS),
+        (known.key("user:ann"), LOOKS, CARTS),
+        (known.key("user:ann"), CARTS, ""),
     ]
-    assert (found[1].cause, found[1].reason) == ("login", "identify: enough is known")
-    assert (found[3].cause, found[3].reason) == ("logout", "unlink: too little is known")
+    named = known.door.names.message
+    assert (found[1].cause, found[1].reason) == (named("login"), "identify: enough is known")
+    assert (found[3].cause, found[3].reason) == (named("logout"), "unlink: too little is known")
 
 
 def test_another_model_moves_nobody_and_then_speaks_for_both_sides(known: World, tmp_path: Path) -> None:
@@ -433,11 +438,12 @@ def test_an_event_that_ends_or_begins_a_rule_is_a_move_also_without_a_segment_mo
     )
     story(world)
     found = [(each.cause, each.rules_entered, each.rules_left) for each in moves(world)]
+    named = world.door.names.message
     assert found == [
-        ("ann-0", ("new",), ()),
-        ("ann-1", ("looker",), ()),
-        ("ann-2", (), ("new",)),
-        ("ann-3", (), ("looker",)),
+        (named("ann-0"), ("new",), ()),
+        (named("ann-1"), ("looker",), ()),
+        (named("ann-2"), (), ("new",)),
+        (named("ann-3"), (), ("looker",)),
     ]
     assert {(each.kind, each.model, each.to_segment) for each in moves(world)} == {("rules", "", "")}
     world.clock += 2 * 86_400

@@ -9,6 +9,7 @@ import pytest
 
 from serving.lasting import LastingThread
 from serving.triggers.deliverer import Deliverer
+from tailorbird.privacy.door import Door
 from tailorbird.segments.move import Move
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
@@ -35,6 +36,7 @@ class World:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        Door.of(settings).close()  # its keys, before it has events
         self._running: list[tuple[threading.Event, LastingThread]] = []
 
     def declare(self, **urls: str) -> None:

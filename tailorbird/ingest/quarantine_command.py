@@ -1,0 +1,48 @@
+"""``tailorbird quarantine``: the rows that were not accepted, as they came."""
+
+from pathlib import Path
+
+import click
+
+from tailorbird.errors import UsageError
+from tailorbird.plumbing.terminal import emit, table
+from tailorbird.settings import load_settings
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--workspace", metavar="NAME", help="Which workspace.  [default: TAILORBIRD_WORKSPACE or shop]")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Rows to show at most.")
+@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON.")
+def quarantine(file: Path | None, workspace: str | None, limit: int, as_json: bool) -> None:
+    r"""Show rows that `ingest` refused, with their reasons; without FILE, the files that there are.
+
+    Rows of events and users are kept sealed, as they may hold anything of a person; this opens them with the workspace's keys.
+
+    \b
+    Examples:
+        tailorbird quarantine
+        tailorbird quarantine events-0123456789abcdef.parquet
+        tailorbird quarantine events-0123456789abcdef.parquet --json
+    """
+    settings = load_settings(workspace=workspace)
+    if file is None:
+        found = sorted(each.name for each in settings.quarantine_folder.glob("*.parquet"))
+        emit({"folder": str(settings.quarantine_folder), "files": found}, as_json=as_json)
+        return
+    from tailorbird.ingest.quarantine import read_quarantine
+    from tailorbird.privacy.keyring import open_keyring
+
+    path = file if file.is_file() else settings.quarantine_folder / file.name
+    if not path.is_file():
+        raise UsageError(
+            f"no quarantine file {file}", remedy="`tailorbird quarantine` lists those that there are"
+        )
+    rows = read_quarantine(path, keyring=open_keyring(settings)).head(limit)
+    shown = [
+        {name: each[name] for name in ("table", "row", "reason", "raw")} for each in rows.to_dict("records")
+    ]
+    if as_json:
+        emit({"rows": shown}, as_json=True)
+    else:
+        table(shown, title=path.name)

@@ -1,0 +1,241 @@
+"""The door: what comes in under callers' own ids goes on under pseudonyms, and what may be personal is sealed or left outside.
+
+Both doors of events (HTTP and ``ingest``), the requests for recommendations, the people's table and the commands that name
+a person pass through here; nothing behind it knows a raw id.
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import orjson
+import pandas as pd
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tailorbird.catalog.told import Patch
+from tailorbird.errors import UsageError
+from tailorbird.events.rows import user_keys
+from tailorbird.events.schema import Event
+from tailorbird.privacy.book import Book
+from tailorbird.privacy.keyring import Keyring, keyring_file, open_keyring
+from tailorbird.privacy.master import given_from_outside
+from tailorbird.privacy.minimise import (
+    NOTHING_DECLARED,
+    SEALED,
+    Declared,
+    kept_attributes,
+    parted_context,
+    parted_properties,
+)
+from tailorbird.privacy.policy import DEFAULT, Policy, read_policy
+from tailorbird.privacy.pseudonyms import Pseudonyms
+from tailorbird.privacy.sealing import seal
+from tailorbird.settings import Settings
+from tailorbird.streams.factory import open_events
+from tailorbird.streams.position import BEGINNING
+
+_COLUMNS = ("user_id", "anonymous_id", "session_id", "message_id", "recommendation_id")
+
+
+class Door:
+    """Thread-safe. ``names`` are the workspace's pseudonyms, ``book`` leads back."""
+
+    def __init__(self, keyring: Keyring, book: Book, *, policy: Policy = DEFAULT) -> None:
+        self.keyring, self.book, self.names, self._policy = (
+            keyring,
+            book,
+            Pseudonyms(keyring.pseudonyms),
+            policy,
+        )
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Door":
+        """The workspace's door.
+
+        Raises:
+            UsageError: its keys do not open, or its events were stored under other names than this machine would give.
+        """
+        if not keyring_file(settings).exists() and not given_from_outside(settings):
+            _require_no_events(settings)
+        keyring = open_keyring(settings)
+        return cls(keyring, Book.of(settings, keyring), policy=read_policy(settings.folder))
+
+    def events(self, events: Sequence[Event]) -> list[Event]:
+        """Events as they are stored.
+
+        Raises:
+            StreamAwayError: the book cannot be written.
+        """
+        named = [self.named(event) for event in events]
+        people: dict[str, str] = {}
+        for raw, event in zip(events, named, strict=True):
+            people.update(_people(raw, event))
+        ciphers = self.book.ciphers(people)
+        return [self._minimised(event, ciphers[event.user_key]) for event in named]
+
+    def frame(self, events: pd.DataFrame, *, declared: Declared | None = None) -> pd.DataFrame:
+        """Rows of SCHEMA's columns as they are stored; ``declared`` texts count beside those of the policy.
+
+        Raises:
+            StreamAwayError: the book cannot be written.
+        """
+        names = self.names
+        makers = (names.user, names.anonymous, names.session, names.message, names.recommendation)
+        columns = {
+            column: names.column(events[column], make)
+            for column, make in zip(_COLUMNS, makers, strict=True)
+            if column in events
+        }
+        stored = events.assign(**columns)
+        people: dict[str, str] = {}
+        for column, make in (("user_id", "user:"), ("anonymous_id", "anon:")):
+            if column in events:
+                given = (
+                    pd.DataFrame({"raw": events[column], "name": stored[column]})
+                    .dropna()
+                    .drop_duplicates("name")
+                )
+                people.update(
+                    {f"{make}{name}": str(raw) for raw, name in zip(given["raw"], given["name"], strict=True)}
+                )
+        ciphers = self.book.ciphers(people)
+        return self._minimised_frame(stored, ciphers, declared=declared or Declared())
+
+    def user(self, patch: Patch) -> Patch:
+        """What is told of a user, as it is stored."""
+        told = dict(patch.told)
+        if told.get("attributes"):
+            told["attributes"] = kept_attributes(told["attributes"], declared=self._policy.declared)
+        return replace(patch, key=self.names.user(patch.key), told=told)
+
+    def users(self, rows: pd.DataFrame, *, declared: Declared = NOTHING_DECLARED) -> pd.DataFrame:
+        """Rows of users with an id each, as they are stored."""
+        named = rows.assign(user_id=self.names.column(rows["user_id"], self.names.user))
+        if "attributes" not in rows:
+            return named
+        declared = replace(declared, users=self._policy.declared.users | declared.users)
+        return named.assign(
+            attributes=[
+                _text(kept_attributes(_object(each), declared=declared)) or "{}"
+                for each in rows["attributes"]
+            ]
+        )
+
+    def person(self, identifier: str, *, anonymous: bool = False) -> str:
+        """The person key of a caller's id."""
+        return self.names.person(identifier, anonymous=anonymous)
+
+    def callers_ids(self, people: Iterable[str]) -> dict[str, str]:
+        """The callers' own ids by person key; who has none in the book is left out."""
+        return self.book.callers_ids(people)
+
+    def personal(self, event: Event) -> Mapping[str, object]:
+        """What was sealed of an event (``context`` and ``properties`` as they came); empty where nothing was, or the key is gone."""
+        sealed = event.properties.get(SEALED)
+        if not isinstance(sealed, str):
+            return {}
+        opened = self.book.opened(event.user_key, b64decode(sealed))
+        found: Mapping[str, object] = orjson.loads(opened) if opened else {}
+        return found
+
+    def close(self) -> None:
+        """Release what is open; closing twice is fine."""
+        self.book.close()
+
+    def named(self, event: Event) -> Event:
+        """The event under pseudonyms, with nothing else changed."""
+        names = self.names
+        return replace(
+            event,
+            message_id=names.message(event.message_id),
+            user_id=names.user(event.user_id) if event.user_id else None,
+            anonymous_id=names.anonymous(event.anonymous_id) if event.anonymous_id else None,
+            session_id=names.session(event.session_id) if event.session_id else None,
+            recommendation_id=names.recommendation(event.recommendation_id)
+            if event.recommendation_id
+            else None,
+        )
+
+    def _minimised(self, event: Event, cipher: AESGCM) -> Event:
+        if not event.context and not event.properties:
+            return event
+        context, properties = self._parted(
+            event.context,
+            event.properties,
+            person=event.user_key,
+            cipher=cipher,
+            declared=self._policy.declared,
+        )
+        return replace(event, context=context, properties=properties)
+
+    def _parted(
+        self,
+        context: Mapping[str, object],
+        properties: Mapping[str, object],
+        *,
+        person: str,
+        cipher: AESGCM,
+        declared: Declared,
+    ) -> tuple[dict[str, object], dict[str, object]]:
+        setting = parted_context(context, declared=declared)
+        said = parted_properties(properties, declared=declared)
+        if self._policy.personal == "seal" and (setting.personal or said.personal):
+            plain = orjson.dumps({"context": setting.personal, "properties": said.personal})
+            said.kept[SEALED] = b64encode(seal(cipher, plain, purpose=f"event {person}")).decode()
+        return setting.kept, said.kept
+
+    def _minimised_frame(
+        self, events: pd.DataFrame, ciphers: Mapping[str, AESGCM], *, declared: Declared
+    ) -> pd.DataFrame:
+        if "context" not in events and "properties" not in events:
+            return events
+        told = self._policy.declared
+        declared = Declared(told.context | declared.context, told.properties | declared.properties)
+        absent = pd.Series(None, events.index, object)
+        contexts, properties = events.get("context", absent).copy(), events.get("properties", absent).copy()
+        spoken = (contexts.notna() | properties.notna()).to_numpy().nonzero()[0]
+        people = user_keys(events).to_numpy()
+        context_values, property_values = contexts.to_numpy(object).copy(), properties.to_numpy(object).copy()
+        plain: dict[object, str | None] = {}  # few contexts come again and again
+        for row in spoken.tolist():
+            context, said = context_values[row], property_values[row]
+            if (said is None or said != said) and context in plain:
+                context_values[row] = plain[context]
+                continue
+            person = people[row]
+            kept, kept_said = self._parted(
+                _object(context), _object(said), person=person, cipher=ciphers[person], declared=declared
+            )
+            context_values[row] = _text(kept)
+            property_values[row] = _text(kept_said)
+            if not kept_said:
+                plain[context] = context_values[row]
+        return events.assign(context=context_values, properties=property_values)
+
+
+def _require_no_events(settings: Settings) -> None:
+    """A new keyring would give people new names: everybody known would be somebody else."""
+    with open_events(settings) as stream:
+        if stream.end() == BEGINNING:
+            return
+    raise UsageError(
+        f"the events of workspace {settings.workspace} are stored under names that this machine cannot give",
+        remedy="give it the master key of the machine that stored them (TAILORBIRD_MASTER_KEY); a workspace of an older "
+        "program is ingested again, into a new one",
+    )
+
+
+def _people(raw: Event, named: Event) -> Iterable[tuple[str, str]]:
+    if raw.user_id and named.user_id:
+        yield f"user:{named.user_id}", raw.user_id
+    if raw.anonymous_id and named.anonymous_id:
+        yield f"anon:{named.anonymous_id}", raw.anonymous_id
+
+
+def _object(text: object) -> Mapping[str, object]:
+    found: Mapping[str, object] = orjson.loads(text) if isinstance(text, str) and text else {}
+    return found
+
+
+def _text(kept: Mapping[str, object]) -> str | None:
+    return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS).decode() if kept else None

@@ -1,0 +1,174 @@
+"""The door: nothing behind it knows a raw id or a text that may be personal, and only the book leads back."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailorbird.errors import UsageError
+from tailorbird.events.rows import table_of_frame, user_keys
+from tailorbird.events.schema import SCHEMA, Event
+from tailorbird.exposures.exposure import new_recommendation_id
+from tailorbird.privacy.book import book_file
+from tailorbird.privacy.door import Door
+from tailorbird.privacy.minimise import SEALED, Declared, parted_context, parted_properties
+from tailorbird.privacy.policy import POLICY_FILE, read_policy
+from tailorbird.privacy.pseudonyms import Pseudonyms
+from tailorbird.settings import Settings
+from tailorbird.streams.factory import open_events
+
+SENT = Event(
+    message_id="annabella@shop.test/1",
+    type="search",
+    event_time=1_750_000_000.0,
+    received_time=1_750_000_000.0,
+    user_id="annabella@shop.test",
+    anonymous_id="a7-of-annabella",
+    session_id="ann's evening",
+    recommendation_id="ann-clicked-this",
+    context={
+        "device": "Mobile",
+        "referrer": "https://mail.test/?to=annabella@shop.test",
+        "consent": {"ads": True},
+    },
+    properties={"query": "gift for bobington", "results": 12, "again": False, "color": "red"},
+)
+RAW = ("annabella", "bobington", "shop.test")
+
+
+@pytest.fixture
+def door(settings: Settings) -> Iterator[Door]:
+    with closing(Door.of(settings)) as opened:
+        yield opened
+
+
+def test_an_event_is_stored_without_a_raw_id_or_text(door: Door, settings: Settings) -> None:
+    (stored,) = door.events([SENT])
+    with open_events(settings) as stream:
+        stream.append([stored])
+        assert stream.append(door.events([SENT])).duplicates == 1
+    assert stored.context == {"device": "Mobile", "consent": {"ads": True}}
+    assert stored.properties == {"results": 12, "again": False, SEALED: stored.properties[SEALED]}
+    door.close()
+    for path in settings.folder.rglob("*"):
+        content = path.read_bytes().lower() if path.is_file() else b""
+        assert not any(word.encode() in content for word in RAW), path
+
+
+def test_what_was_sealed_opens_for_its_person_until_the_page_is_destroyed(door: Door) -> None:
+    (stored,) = door.events([SENT])
+    assert door.personal(stored)["properties"] == {"query": "gift for bobington", "color": "red"}
+    assert door.personal(stored)["context"] == {"referrer": SENT.context["referrer"]}
+    people = [door.person("annabella@shop.test"), door.person("a7-of-annabella", anonymous=True)]
+    assert door.callers_ids(people) == dict(
+        zip(people, ("annabella@shop.test", "a7-of-annabella"), strict=True)
+    )
+    assert (door.book.destroy(people), door.book.known(people)) == (2, set())
+    assert door.callers_ids(people) == {}
+    assert door.personal(stored) == {}
+    (again,) = door.events([SENT])  # with a page and a key of their own again
+    assert again.user_key == stored.user_key
+    assert door.personal(again)["properties"] == {"query": "gift for bobington", "color": "red"}
+    assert door.personal(stored) == {}
+
+
+def test_a_key_that_another_process_destroyed_is_not_used_from_memory(door: Door, settings: Settings) -> None:
+    (before,) = door.events([SENT])
+    with closing(Door.of(settings)) as other:
+        other.book.destroy([before.user_key])
+        (after,) = door.events([SENT])
+        assert other.personal(after)["properties"] == {"query": "gift for bobington", "color": "red"}
+    assert door.personal(before) == {}
+
+
+def test_a_destroyed_page_is_gone_from_the_file(door: Door, settings: Settings) -> None:
+    (stored,) = door.events([SENT])
+    door.book.destroy([stored.user_key])
+    door.close()
+    for path in book_file(settings).parent.glob("people.db*"):
+        assert stored.user_key.encode() not in path.read_bytes()
+
+
+def test_a_frame_is_stored_as_its_events_are(door: Door) -> None:
+    events = [SENT, Event("m2", "view", 1.8e9, 1.8e9, anonymous_id="a7-of-annabella", item_id="cup")]
+    frame = pd.DataFrame(
+        {name: [getattr(event, name) for event in events] for name in SCHEMA.names}, dtype=object
+    )
+    for name in ("event_time", "received_time"):
+        frame[name] = pd.to_datetime(frame[name].astype(float), unit="s", utc=True)
+    for name in ("context", "properties"):
+        frame[name] = [json.dumps(each) if each else None for each in frame[name]]
+    stored = door.frame(frame, declared=Declared(properties=frozenset({"color"})))
+    one_by_one = door.events(events)
+    for name in ("message_id", "user_id", "anonymous_id", "session_id", "recommendation_id", "item_id"):
+        assert stored[name].tolist() == [getattr(event, name) for event in one_by_one], name
+    assert user_keys(stored).tolist() == [event.user_key for event in one_by_one]
+    assert json.loads(stored["context"][0]) == one_by_one[0].context
+    said = json.loads(stored["properties"][0])
+    assert (said["results"], said["color"], SEALED in said) == (12, "red", True)
+    assert stored["context"][1] is None
+    assert table_of_frame(stored).num_rows == 2
+
+
+def test_our_own_recommendation_ids_pass_and_those_of_callers_are_named() -> None:
+    names, ours = Pseudonyms(b"k" * 32), new_recommendation_id(1_750_000_000.0)
+    assert names.recommendation(ours) == ours
+    assert names.recommendation("ann's list") != "ann's list"
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_names_tell_ids_apart_and_kinds_too(one: str, other: str) -> None:
+    names = Pseudonyms(b"k" * 32)
+    assert (names.user(one) == names.user(other)) is (one == other)
+    made = {names.user(one), names.anonymous(one), names.session(one), names.message(one)}
+    assert len(made) == 4
+    assert all(len(each) == 22 for each in made)
+
+
+@given(
+    st.dictionaries(
+        st.text(),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text()
+        | st.lists(st.text())
+        | st.dictionaries(st.text(), st.text()),
+    )
+)
+def test_no_text_is_kept_that_nobody_declared(said: dict[str, object]) -> None:
+    for parted in (parted_context(said), parted_properties(said)):
+        texts = [value for value in parted.kept.values() if isinstance(value, str | list)]
+        assert all(text.lower() in ("mobile", "tablet", "desktop") for text in texts if isinstance(text, str))
+        assert not any(isinstance(text, list) for text in texts)
+        assert all(
+            parted.kept.get(name, parted.personal.get(name)) is not None
+            or value is None
+            or isinstance(value, dict)
+            for name, value in said.items()
+        )
+
+
+def test_texts_can_be_dropped_or_declared(settings: Settings) -> None:
+    settings.folder.mkdir(parents=True)
+    (settings.folder / POLICY_FILE).write_text('[texts]\npersonal = "drop"\nproperties = ["color"]\n')
+    with closing(Door.of(settings)) as door:
+        (stored,) = door.events([SENT])
+    assert stored.properties == {"results": 12, "again": False, "color": "red"}
+    (settings.folder / POLICY_FILE).write_text('[texts]\npersonall = "drop"\n')
+    with pytest.raises(UsageError, match=r"texts\.personall"):
+        read_policy(settings.folder)
+
+
+def test_events_that_another_keyring_named_are_not_mixed_with_new_ones(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with open_events(settings) as stream:
+        stream.append([SENT])
+    with pytest.raises(UsageError, match="names that this machine cannot give"):
+        Door.of(settings)
