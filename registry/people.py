@@ -127,7 +127,7 @@ def models_of(settings: Settings, spans: Mapping[str, Span | None]) -> dict[str,
     A version in use is one that an alias points at.
     """
     if settings.tracking == "sqlite" and not (settings.mlruns / "mlflow.db").exists():
-        return {}
+        return {person: [] for person in spans}
     states: dict[str, list[ModelState]] = {person: [] for person in spans}
     for name in (settings.model_name, settings.segments_name):
         registry = Registry(settings, name=name)

@@ -9,7 +9,7 @@ from registry.people import Span, models_of
 from serving.privacy.places import places_of
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import BESIDE_TYPES
-from tailorbird.privacy.erasing import Erasing, of_person
+from tailorbird.privacy.erasing import Erasing
 from tailorbird.privacy.keyring import open_keyring
 from tailorbird.privacy.places import People
 from tailorbird.privacy.receipt import ModelState
@@ -46,26 +46,36 @@ def erase_while_serving(settings: Settings, *, stop: threading.Event) -> None:
 
 
 def models_that_know(settings: Settings, people: Sequence[str]) -> Sequence[ModelState]:
-    """Of each version in use, what it learned of a person, by whichever of their keys it knows best."""
-    return of_person(_models(settings, people), people)
+    """Of each version in use, what it learned of a person with these keys."""
+    return _models(settings, {"": people})[""]
 
 
-def _models(settings: Settings, people: People) -> Mapping[str, Sequence[ModelState]]:
-    spans: dict[str, Span | None] = dict.fromkeys(people)
+def _models(settings: Settings, people: Mapping[str, People]) -> Mapping[str, Sequence[ModelState]]:
+    keys = {key for some in people.values() for key in some}
+    spans = _spans(settings, keys)
+    of_people = {name: _joined([spans[key] for key in some if key in spans]) for name, some in people.items()}
+    try:
+        return models_of(settings, of_people)
+    except TailorbirdError as error:
+        why = f"the registry is away: {error.what}"
+        unknown = ModelState("", settings.model_name, "", "unknown", why, "unknown")
+        return {name: [unknown] for name in people}
+
+
+def _joined(spans: Sequence[Span]) -> Span | None:
+    return (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
+
+
+def _spans(settings: Settings, people: People) -> Mapping[str, Span]:
+    """First and last event of each person key that has some."""
+    spans: dict[str, Span] = {}
     with open_events(settings) as events:
         where = [("user_key", "in", list(people))]
         for batch in events.scan(columns=["user_key", "type", "event_time"], where=where):
             times = batch["event_time"].cast(pa.int64()).to_pylist()
-            for key, kind, micros in zip(
-                batch["user_key"].to_pylist(), batch["type"].to_pylist(), times, strict=True
-            ):
+            rows = zip(batch["user_key"].to_pylist(), batch["type"].to_pylist(), times, strict=True)
+            for key, kind, micros in rows:
                 if kind not in BESIDE_TYPES:
-                    at, known = micros / 1e6, spans[key]
-                    spans[key] = (at, at) if known is None else (min(known[0], at), max(known[1], at))
-    try:
-        return models_of(settings, spans)
-    except TailorbirdError as error:
-        unknown = ModelState(
-            "", settings.model_name, "", "unknown", f"the registry is away: {error.what}", "unknown"
-        )
-        return {key: [unknown] for key in people}
+                    first, last = spans.get(key, (micros / 1e6, micros / 1e6))
+                    spans[key] = min(first, micros / 1e6), max(last, micros / 1e6)
+    return spans

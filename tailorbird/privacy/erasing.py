@@ -24,7 +24,8 @@ ROUNDS = 5
 """How often what was written meanwhile is erased again before a person is told of it."""
 ROUND_SECONDS = 0.5
 
-OfModels = Callable[[People], Mapping[str, Sequence[ModelState]]]
+OfModels = Callable[[Mapping[str, People]], Mapping[str, Sequence[ModelState]]]
+"""Of people, by any name, with all keys of each: what each version in use learned of them, by that name."""
 OpenEvents = Callable[[], AbstractContextManager[Stream[Event]]]
 
 
@@ -66,7 +67,7 @@ class Erasing:
         found = [
             PlaceState(place.name, place.words, sum(place.count(people).values())) for place in self.places
         ]
-        models = tuple(self._of_models(people).get(person, ()))
+        models = tuple(self._of_models({person: people}).get(person, ()))
         return Receipt("", person, self._clock(), people=people, places=tuple(found), models=models)
 
     def run(self) -> int:
@@ -115,9 +116,9 @@ class Erasing:
             self.ledger.keep(list(named.values()))
         unlooked = [each for each in receipts if not each.looked_for_models]
         if unlooked:
-            models = self._of_models({key for each in unlooked for key in each.people})
+            models = self._of_models({each.id: each.people for each in unlooked})
             told = {
-                each.id: replace(each, models=of_person(models, each.people), looked_for_models=True)
+                each.id: replace(each, models=tuple(models.get(each.id, ())), looked_for_models=True)
                 for each in unlooked
             }
             receipts = [told.get(each.id, each) for each in receipts]
@@ -170,15 +171,3 @@ def _counted(place: Place, receipt: Receipt, found: Mapping[str, int], *, state:
     before = receipt.place(place.name) or PlaceState(place.name, place.words)
     count = max(before.found, sum(found.get(key, 0) for key in receipt.people))
     return replace(before, found=count, state=state)  # type: ignore[arg-type]
-
-
-def of_person(models: Mapping[str, Sequence[ModelState]], people: Sequence[str]) -> tuple[ModelState, ...]:
-    """Of each version the state of whichever of a person's keys it knows best."""
-    order = {"yes": 0, "unknown": 1, "no": 2}
-    worst: dict[tuple[str, str], ModelState] = {}
-    for key in people:
-        for each in models.get(key, ()):
-            place = (each.alias, each.version)
-            if place not in worst or order[each.held] < order[worst[place].held]:
-                worst[place] = each
-    return tuple(worst.values())

@@ -152,6 +152,7 @@ def test_models_in_use_say_whether_they_knew_the_person(lived):
     would = open_erasing(lived.settings).would_go(lived.key(f"user:{WINIFRED}"))
     (model,) = would.models
     assert (model.alias, model.version, model.held, model.state) == ("champion", "1", "yes", "trained")
+    lived.post("/v1/users/p0/merge", {"anonymousId": "a cookie that saw nothing"})
     (before,) = open_erasing(lived.settings).would_go(lived.key("user:p0")).models
     assert (before.held, before.state) == ("no", "clean")
     (never,) = open_erasing(lived.settings).would_go(lived.key("user:nobody")).models
