@@ -12,7 +12,15 @@ from serving.lasting import LastingThread
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.devices import device_words
 from tailorbird.events.schema import Event
-from tailorbird.streams.stream import Announced, Entry, Stream, StreamAwayError, trouble_of
+from tailorbird.streams.stream import (
+    Announced,
+    Entry,
+    Refuses,
+    Stream,
+    StreamAwayError,
+    nobody,
+    trouble_of,
+)
 
 log = logging.getLogger("ray.serve.tailorbird")
 BATCH_EVENTS = 5_000
@@ -70,8 +78,11 @@ class GroupWriter:
         fold: Fold,
         admit: Admit = lambda events: events,
         capacity: int = WAITING_EVENTS,
+        refuses: Refuses = nobody,
     ) -> None:
+        """``refuses`` says whose logins leave no word on the device, as the log refuses the logins themselves."""
         self._log, self._fold, self._admit, self._capacity = event_log, fold, admit, capacity
+        self._refuses = refuses
         self._waiting, self._closed, self._counting = 0, False, threading.Lock()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         if isinstance(event_log, Announced):
@@ -167,7 +178,9 @@ class GroupWriter:
     def _commit(self, jobs: Sequence[_Job]) -> None:
         events = [event for job in jobs for event in job.events]
         try:
-            appended = self._log.append([*events, *device_words(events)])
+            fallen = self._refuses({event.user_key for event in events})
+            welcome = [event for event in events if event.user_key not in fallen] if fallen else events
+            appended = self._log.append([*events, *device_words(welcome)])
         except UsageError as error:
             if len(jobs) == 1:
                 jobs[0].done.set_exception(error)
@@ -187,12 +200,12 @@ class GroupWriter:
             return
         folded = self._fold(appended.entries)
         fresh = {entry.record.message_id for entry in appended.entries}
-        fallen = {id(event) for event in appended.refused}
+        dropped = {id(event) for event in appended.refused}
         for job in jobs:
             mine = {event.message_id for event in job.events} & fresh
             fresh -= mine
-            pairs = zip(job.sent, job.events, strict=True) if fallen else ()
-            refused = [sent.message_id for sent, event in pairs if id(event) in fallen]
+            pairs = zip(job.sent, job.events, strict=True) if dropped else ()
+            refused = [sent.message_id for sent, event in pairs if id(event) in dropped]
             known = len(job.events) - len(mine) - len(refused)
             job.done.set_result(Written(len(mine), known, folded, frozenset(refused)))
 

@@ -28,6 +28,7 @@ class Collect:
         from serving.segments.told import ToldPeople
         from serving.writer import GroupWriter
         from tailorbird.privacy.door import Door
+        from tailorbird.privacy.suppression import Suppressions
         from tailorbird.segments.rules_file import RulesFile
         from tailorbird.streams.factory import open_events
 
@@ -47,7 +48,12 @@ class Collect:
         )
         updater = ProfileUpdater(chosen, room=room, log=self._log, on_changes=self._mover.take)
         self._folder = ProfileFolder(updater, self._log)
-        self._writer = GroupWriter(self._log, fold=self._folder.fold, admit=self._door.events)
+        self._writer = GroupWriter(
+            self._log,
+            fold=self._folder.fold,
+            admit=self._door.events,
+            refuses=Suppressions(chosen.folder).refused,
+        )
         self._links = LinkService(self._writer, links_of=updater.links_of, named=self._door.named)
         self._service = CollectService(
             self._writer,

@@ -141,7 +141,9 @@ def _ingest(
     with open_events(settings) as stream:
         table = table_of_frame(stored)
         appended = stream.append_table(table, on_rows=on_rows)
-        stream.append(device_words(_of_devices(table)))
+        logins = _of_devices(table)
+        fallen = refuses({event.user_key for event in logins})
+        stream.append(device_words([event for event in logins if event.user_key not in fallen]))
         on_stage("compact", 0)
         compact_stream(stream)
         position = stream.end()

@@ -49,6 +49,7 @@ from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
 from tailorbird.exposures.exposure import Exposure
 from tailorbird.features.state import UserState
 from tailorbird.privacy.door import Door
+from tailorbird.privacy.suppression import Suppressions
 from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings
 from tailorbird.slate.recommender import Recommender
@@ -173,7 +174,12 @@ class World:
         )
         updater = ProfileUpdater(settings, log=self.log, on_changes=self.mover.take)
         self.folder = ProfileFolder(updater, self.log, retry_seconds=0.02)
-        self.writer = GroupWriter(self.log, fold=self.folder.fold, admit=self.door.events)
+        self.writer = GroupWriter(
+            self.log,
+            fold=self.folder.fold,
+            admit=self.door.events,
+            refuses=Suppressions(settings.folder).refused,
+        )
         self.mover.start(partial(self.writer.write, yielding=True))
         collect = CollectService(
             self.writer,

@@ -112,6 +112,16 @@ def test_from_the_asking_on_nothing_new_is_stored(lived):
     assert lived.post("/v1/events", {"batch": batch[:1]}).json()["accepted"] == 1
 
 
+def test_a_late_login_leaves_no_word_on_another_device(lived):
+    erasing = open_erasing(lived.settings)
+    erasing.ask(lived.key(f"user:{WINIFRED}"))
+    login = {"messageId": "login", "type": "identify", "userId": WINIFRED, "anonymousId": "another-device"}
+    own = {"messageId": "own", "type": "view", "itemId": "i1", "anonymousId": "another-device"}
+    assert lived.post("/v1/events", {"batch": [login, own]}).json()["accepted"] == 1
+    events = erasing.places[0].read([lived.key("anon:another-device")])
+    assert [each["type"] for each in events] == ["view"]
+
+
 def test_twice_is_once_and_after_it_nothing_is_found(lived):
     erasing = open_erasing(lived.settings)
     first = erasing.ask(lived.key(f"user:{WINIFRED}"))
