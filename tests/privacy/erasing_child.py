@@ -4,8 +4,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tailorbird.events.schema import id_of
 from tailorbird.privacy.erasing import Erasing
 from tailorbird.privacy.files import QuarantinePlace, SegmentsPlace
+from tailorbird.privacy.keyring import open_keyring
 from tailorbird.privacy.places import DeliveriesPlace, StreamPlace, UsersPlace
 from tailorbird.privacy.saying import events_in_words
 from tailorbird.settings import Settings, load_settings
@@ -26,11 +28,16 @@ def open_small(settings: Settings, **more: Any) -> Erasing:
             ),
             UsersPlace(settings),
             SegmentsPlace(settings.folder),
-            QuarantinePlace(settings.quarantine_folder),
+            QuarantinePlace(
+                settings.quarantine_folder,
+                keyring=lambda: open_keyring(settings),
+                callers_ids=lambda people: {key: id_of(key) for key in people},
+            ),
             DeliveriesPlace(settings.folder),
         ),
         open_events=lambda: open_events(settings),
         of_models=lambda people: {},
+        signing_key=lambda: open_keyring(settings).receipts,
         **more,
     )
 

@@ -17,7 +17,8 @@ import pytest
 from tailorbird.catalog.catalog import Users
 from tailorbird.ingest.quarantine import write_quarantine
 from tailorbird.privacy.erasing import Erasing
-from tailorbird.privacy.receipt import is_signed, signing_key
+from tailorbird.privacy.keyring import open_keyring
+from tailorbird.privacy.receipt import is_signed
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import compact_stream, open_events
 from tailorbird.streams.position import BEGINNING
@@ -49,7 +50,7 @@ def settings(tmp_path: Path) -> Settings:
     pq.write_table(pa.table({"user_key": keys}), chosen.folder / "segments" / "assigned.parquet")
     raw = [orjson.dumps({"user": person}).decode() for person in PEOPLE]
     rows = pd.DataFrame({"table": "events", "row": range(len(PEOPLE)), "reason": "odd", "raw": raw})
-    write_quarantine([rows], folder=chosen.quarantine_folder, now=0.0)
+    write_quarantine([rows], folder=chosen.quarantine_folder, now=0.0, keyring=open_keyring(chosen))
     with closing(DeliveryQueue(chosen.folder)) as queue:
         queue.follow(BEGINNING, [Delivery(f"to-{key}", "crm", key, b"{}", 0.0) for key in keys])
     return chosen
@@ -76,7 +77,7 @@ def test_killed_at_random_instants_every_erasure_is_finished_once(settings: Sett
             typical *= 1.1
         assert erasing.run() in (0, AT_A_TIME)
     assert killed >= KILLS // 3, "most processes had ended before they were killed"
-    key = signing_key(settings.folder)
+    key = erasing.signing_key()
     for receipt in (erasing.ledger.find(each.id) for each in asked):
         assert receipt is not None
         assert receipt.state == "done"
