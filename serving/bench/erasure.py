@@ -18,6 +18,7 @@ from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import USER
 from tailorbird.plumbing.terminal import emit, progress, say
 from tailorbird.privacy.erasing import left_of
+from tailorbird.privacy.keyring import open_keyring
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.archive import FILE_ROWS
 from tailorbird.streams.factory import open_events, skip_offsets
@@ -105,6 +106,7 @@ def _erase(settings: Settings, people: Sequence[str]) -> dict[str, float]:
 
 def _make(settings: Settings, *, people: int, events: int) -> float:
     """Fill the archive file by file; how many seconds that took."""
+    open_keyring(settings)  # before anything is stored, as the doors do
     started = time.perf_counter()
     rng = np.random.default_rng(7)
     with open_events(settings) as stream, progress("filling the archive", total=events) as bar:
