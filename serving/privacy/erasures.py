@@ -13,6 +13,7 @@ from tailorbird.privacy.erasing import Erasing
 from tailorbird.privacy.keyring import open_keyring
 from tailorbird.privacy.places import People
 from tailorbird.privacy.receipt import ModelState
+from tailorbird.privacy.shelf import ExportShelf
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 
@@ -35,13 +36,14 @@ def open_erasing(settings: Settings) -> Erasing:
 
 
 def erase_while_serving(settings: Settings, *, stop: threading.Event) -> None:
-    """Erase whoever is asked for, until ``stop``; of all processes that do, one works at a time.
+    """Erase whoever is asked for, and exports whose time is over, until ``stop``; of all processes that do, one works at a time.
 
     Raises:
         TailorbirdError: something cannot be erased now. Call it again.
     """
-    erasing = open_erasing(settings)
+    erasing, shelf = open_erasing(settings), ExportShelf(settings.folder)
     while not stop.wait(LOOK_SECONDS):
+        shelf.sweep()
         erasing.run()
 
 

@@ -40,7 +40,7 @@ HOLDS_NOBODY: Mapping[str, str] = {
     "secrets/keyring.json": "keys, wrapped",
     "secrets/.lock": "locks",
     "privacy/.*": "locks",
-    "privacy/exports/.*": "locks, and what is being made",
+    "privacy/exports/.*": "locks",
     "*.toml": "what an operator wrote: arms, scenarios, rules, triggers, gates",
     ".*.lock": "locks",
     "audit.db*": "who did what; people as keyed hashes",

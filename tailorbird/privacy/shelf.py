@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from tailorbird.privacy.suppression import PRIVACY_FOLDER
 
 KEPT_SECONDS = 3_600.0
 """How long an export may be fetched on; whoever asks anew gets one of now."""
+_UNDER_WAY = ".part"
+_instant = re.compile(r"[0-9a-f]{24}-(\d{20})\.").match
 
 
 class ExportShelf:
@@ -23,16 +26,18 @@ class ExportShelf:
 
     def newest(self, person: str, *, form: Format) -> Path | None:
         """The export of a person (key) that was made last and may be fetched on."""
-        self._sweep()
+        self.sweep()
         return max(self._files(person, form), default=None)
 
     def put(self, person: str, *, form: Format, write: Callable[[Path], object]) -> Path:
         """Have an export written, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._sweep()
-        with alone(self.folder / f".{_digest(person)}.lock"):
+        self.sweep()
+        with alone(self._lock(person)):
+            for left in self.folder.glob(f"{_digest(person)}-*{_UNDER_WAY}"):  # by a process that was killed
+                left.unlink()
             path = self.folder / f"{_digest(person)}-{int(self._clock() * 1e6):020d}.{form}"
-            staged = self.folder / f".{path.name}.{os.getpid()}.tmp"
+            staged = path.with_name(path.name + _UNDER_WAY)
             os.close(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
             try:
                 write(staged)
@@ -42,26 +47,30 @@ class ExportShelf:
             return path
 
     def of(self, person: str) -> list[Path]:
-        """Every export of a person."""
+        """Every export of a person, also one that is being written or never was to its end."""
         return sorted(self.folder.glob(f"{_digest(person)}-*"))
 
     def drop(self, person: str) -> None:
         """Delete them, once nobody makes one."""
         if self.folder.is_dir():
-            lock = self.folder / f".{_digest(person)}.lock"
-            with alone(lock):
+            with alone(self._lock(person)):
                 for path in self.of(person):
                     path.unlink(missing_ok=True)
-                lock.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Delete what has lain for its time, whosever it is."""
+        oldest = self._clock() - KEPT_SECONDS
+        for path in self.folder.glob("*-*.*"):
+            made = _instant(path.name)
+            if made and int(made[1]) / 1e6 < oldest:
+                path.unlink(missing_ok=True)
+
+    def _lock(self, person: str) -> Path:
+        """One of 256, which stay: a lock that is deleted may be held twice, and one a person would be a file a person."""
+        return self.folder / f".{_digest(person)[:2]}.lock"
 
     def _files(self, person: str, form: Format) -> list[Path]:
         return [path for path in self.of(person) if path.suffix == f".{form}"]
-
-    def _sweep(self) -> None:
-        oldest = self._clock() - KEPT_SECONDS
-        for path in self.folder.glob("*-*.*"):
-            if int(path.stem.rpartition("-")[2]) / 1e6 < oldest:
-                path.unlink(missing_ok=True)
 
 
 class ExportsPlace:

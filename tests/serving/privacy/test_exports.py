@@ -1,6 +1,7 @@
 """An export tells everything that lies anywhere of a person, in words; a download that broke off goes on."""
 
 import json
+import threading
 import time
 import tracemalloc
 
@@ -9,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from feature_repo.portraits import Portraits
-from serving.privacy.erasures import open_erasing
+from serving.privacy.erasures import erase_while_serving, open_erasing
 from serving.privacy.export_command import export
 from serving.privacy.exports import Exports
 from tailorbird.privacy.export import Section, write_export
@@ -125,6 +126,22 @@ def test_an_export_lies_on_the_shelf_for_a_while_and_goes_with_the_person(lived,
     assert bytes_with(lived.folders, WINIFRED, leaving=LEDGERS) == []
     assert later.newest(lived.key(f"user:{USERS[1]}"), form="json") is None
     assert not other.exists()
+
+
+def test_whoever_erases_takes_exports_off_the_shelf_after_their_time(lived):
+    shelf = ExportShelf(lived.settings.folder, clock=lambda: time.time() - KEPT_SECONDS - 5)
+    old = shelf.put("user:a", form="json", write=lambda path: path.write_text("all of somebody"))
+    stop = threading.Event()
+    erasing = threading.Thread(target=erase_while_serving, args=[lived.settings], kwargs={"stop": stop})
+    erasing.start()
+    try:
+        deadline = time.monotonic() + 30
+        while old.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not old.exists()
+    finally:
+        stop.set()
+        erasing.join()
 
 
 def test_the_command_writes_a_file(lived, tmp_path, monkeypatch, key):
