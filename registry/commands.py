@@ -14,6 +14,7 @@ from tailorbird.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from registry.promote import Order
+    from registry.versions import Registered
 
 _workspace = click.option("--workspace", help="Workspace; default TAILORBIRD_WORKSPACE or `shop`.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -153,6 +154,19 @@ def mlflow_pages(workspace: str | None, port: int | None, host: str) -> None:
             f"an MLflow server keeps the runs already: {settings.tracking_uri}", remedy="open that address"
         )
     serve_pages(settings, host=host)
+
+
+def moved_to(settings: Settings, version: "Registered", *, alias: str, expected: int, reason: str) -> None:
+    """Promote a version through its gates, by the platform where one serves the workspace. Raises where it is not."""
+    order = {"alias": alias, "reason": reason, "force": False, "expectedBefore": expected}
+    platform = running_platform(settings)
+    if platform is not None:
+        platform.promote(str(version.version), order)
+        return
+    from registry.promote import promote as move
+    from registry.versions import Registry
+
+    move(Registry(settings), str(version.version), order=_order(order)).require_moved()
 
 
 def _promote_alone(settings: Settings, version: str, order: Mapping[str, Any], *, as_json: bool) -> None:

@@ -20,7 +20,7 @@ from registry.tracking.runs import Run
 from registry.tracking.store import open_client
 from registry.versions import Registered, Registry
 from tailorbird.bundle import BUNDLE_PATH, BundleError, Manifest
-from tailorbird.privacy.receipt import ModelState
+from tailorbird.privacy.receipt import AT_ERASURE, ModelState
 from tailorbird.settings import Settings
 
 if TYPE_CHECKING:
@@ -151,8 +151,7 @@ def _trained(version: Registered) -> Span | None:
 
 def _state(alias: str, name: str, number: int, span: Span | None, trained: Span | None) -> ModelState:
     held, why = _held(span, trained)
-    state = {"yes": "trained", "no": "clean", "unknown": "unknown"}[held]
-    return ModelState(alias, name, str(number), held, why, state)  # type: ignore[arg-type]
+    return ModelState(alias, name, str(number), held, why, AT_ERASURE[held], str(number))  # type: ignore[arg-type]
 
 
 def _held(span: Span | None, trained: Span | None) -> tuple[str, str]:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
 
 
+MADE_AT = "made_at"
+"""The tag with the instant before which nothing of a version was made, its data not yet read."""
+
+
 @dataclass(frozen=True)
 class Registered:
     """One version in the registry, the run that made it, and where its artifacts lie (a folder or an address)."""
@@ -94,6 +98,7 @@ class Registry:
                     "recipe_digest": manifest.recipe_digest,
                     "data_digest": manifest.data_digest,
                     "data_last": manifest.data_span[1],
+                    MADE_AT: manifest.created_at,
                     **{key: str(value) for key, value in tags.items()},
                 },
             )
@@ -125,9 +130,13 @@ class Registry:
     def find(self, *, data: str, recipe: str, tags: Mapping[str, str]) -> Registered | None:
         """The newest version made from this data and recipe with these tags; None where there is none."""
         wanted = {"data_digest": data, "recipe_digest": recipe, **tags}
+        return next(iter(self.tagged(wanted)), None)
+
+    def tagged(self, tags: Mapping[str, str]) -> list[Registered]:
+        """All versions with these tags, the newest first."""
         found = self.client.search_model_versions(f"name = '{self.name}'")
-        fitting = [each for each in found if wanted.items() <= dict(each.tags or {}).items()]
-        return self._registered(max(fitting, key=lambda each: int(each.version))) if fitting else None
+        fitting = [each for each in found if tags.items() <= dict(each.tags or {}).items()]
+        return [self._registered(each) for each in sorted(fitting, key=lambda each: -int(each.version))]
 
     def alias(self, alias: str) -> Registered | None:
         """The version an alias points at; None where it points nowhere."""

@@ -68,6 +68,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "serving.privacy.command:erase",
         "Erase people everywhere, and prove that nothing of them is left.",
     ),
+    "forget": (
+        "training.forget.commands:forget",
+        "Take people who were erased out of the models in use.",
+    ),
     "exposures": (
         "tailorbird.exposures.command:exposures",
         "Prove what was shown: features of answers, computed again.",

@@ -50,13 +50,14 @@ def train(workspace: str | None, recipe: str, segments: str, seed: int, again: b
     from training.fit.train import train as train_recipe
 
     settings, chosen = load_settings(workspace=workspace), load_recipe(recipe)
+    now = _now()  # before the data is read: whoever was erased until then is in none of it
     dataset = training_set(settings)
     trained = train_recipe(
         dataset,
         chosen,
         settings=settings,
         seed=seed,
-        now=_now(),
+        now=now,
         again=again,
         pinned=segments_to_pin(settings, segments),
     )
@@ -111,6 +112,7 @@ def tune(
 
     settings, start = load_settings(workspace=workspace), load_recipe(recipe)
     named = space or (start.name if (FOLDER / f"{start.name}.toml").is_file() else "default")
+    now = _now()  # before the data is read
     job = Job(
         dataset=training_set(settings),
         recipe=start,
@@ -121,7 +123,7 @@ def tune(
         seed=seed,
         pinned=segments_to_pin(settings, segments),
     )
-    tuned = run_study(job, settings=settings, now=_now())
+    tuned = run_study(job, settings=settings, now=now)
     if not tuned.fresh:
         say(f"study {tuned.study} was finished before: version {tuned.registered.version}")
     figures = {key: value for key, value in asdict(tuned).items() if key != "registered"}

@@ -29,8 +29,10 @@ class ModelOut(Body):
     held: Literal["yes", "no", "unknown"]
     why: str
     state: str = Field(
-        description="`clean`, `trained` until the version is retrained without them, or `unknown`."
+        description="What has become of it: `clean`, `trained`, `pending` (counts without them, weights not yet), "
+        "`forgotten`, `retrained`, `retired` or `unknown`."
     )
+    now: str = Field(description="The version that its alias points at now; empty for none.")
 
 
 class ReceiptOut(Body):

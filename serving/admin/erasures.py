@@ -12,6 +12,7 @@ from serving.admin.erasure_schemas import ErasureOut, ReceiptOut, ReceiptsOut, W
 from serving.admin.guard import key_of
 from serving.http.problems import ProblemError, shown
 from serving.http.schemas import Identifier
+from serving.privacy.erasures import with_models_now
 from tailorbird.audit.record import ERASE, caller, record
 from tailorbird.errors import TailorbirdError
 from tailorbird.privacy.door import Door
@@ -71,7 +72,7 @@ def erasure_routes(
 
     @app.get("/v1/erasures/{receipt_id}", tags=["privacy"], responses={**described, **unknown})
     def receipt(receipt_id: Annotated[Identifier, Path()]) -> ReceiptOut:
-        """How far an erasure is: each place with what was found there, and what the models in use know."""
+        """How far an erasure is: each place with what was found there, and what has become of the models in use."""
         found = _done(lambda: erasing.ledger.find(receipt_id))
         if found is None:
             raise ProblemError(
@@ -80,7 +81,7 @@ def erasure_routes(
                 f"no receipt {shown(receipt_id)}",
                 remedy="DELETE /v1/users/{userId} answers with the address of one",
             )
-        return ReceiptOut.of(found)
+        return ReceiptOut.of(with_models_now(settings, found))
 
     @app.get("/v1/erasures", tags=["privacy"], responses=described)
     def receipts(limit: Annotated[int, Query(ge=1, le=MOST_RECEIPTS)] = 100) -> ReceiptsOut:

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.terminal import emit, say, table
 from tailorbird.privacy.door import Door
 from tailorbird.privacy.erasing import Erasing, left_of
-from tailorbird.privacy.receipt import Receipt, is_signed
+from tailorbird.privacy.receipt import ModelState, Receipt, is_signed
 from tailorbird.settings import load_settings
 
 _workspace = click.option(
@@ -109,14 +110,17 @@ def list_receipts(limit: int, workspace: str | None, as_json: bool) -> None:
 @_workspace
 @_json(help="Print it as JSON.")
 def show(receipt: str, workspace: str | None, as_json: bool) -> None:
-    r"""Show a receipt: each place with what was found there, and what the models in use know.
+    r"""Show a receipt: each place with what was found there, and what has become of the models in use.
 
     \b
     Examples:
         tailorbird erase show er_0123abcd
         tailorbird erase show er_0123abcd --json > receipt.json
     """
-    _show_one(_found(_erasing(workspace), receipt), as_json=as_json)
+    from serving.privacy.erasures import with_models_now
+
+    found = _found(_erasing(workspace), receipt)
+    _show_one(with_models_now(load_settings(workspace=workspace), found), as_json=as_json)
 
 
 @erase.command("verify")
@@ -127,12 +131,15 @@ def verify(receipt: str, workspace: str | None, as_json: bool) -> int:
     r"""Look into every place whether anything of the person of a receipt is left, and whether it is signed by us.
 
     RECEIPT is its id, or a file with what `show --json` printed. The exit code is 1 where something is left or was changed.
+    What has become of the models is shown beside: they forget by `tailorbird forget` and by training.
 
     \b
     Examples:
         tailorbird erase verify er_0123abcd
         tailorbird erase verify receipt.json --json
     """
+    from serving.privacy.erasures import with_models_now
+
     erasing = _erasing(workspace)
     found = _found(erasing, receipt)
     if found.state != "done":
@@ -145,8 +152,11 @@ def verify(receipt: str, workspace: str | None, as_json: bool) -> int:
         say("the signature is not ours, or something was changed since")
     for name in missing:
         say(f"the receipt does not speak of {name}")
+    models = with_models_now(load_settings(workspace=workspace), found).models
+    table([_model(each) for each in models])
     whole = genuine and not missing and not any(left.values())
-    emit({"receipt": found.id, "signed": genuine, "left": left, "erased": whole}, as_json=as_json)
+    said = {"receipt": found.id, "signed": genuine, "left": left, "erased": whole}
+    emit({**said, "models": [asdict(each) for each in models]} if as_json else said, as_json=as_json)
     return int(not whole)
 
 
@@ -203,17 +213,7 @@ def _show_one(receipt: Receipt, *, as_json: bool) -> None:
             for each in receipt.places
         ]
     )
-    table(
-        [
-            {
-                "alias": each.alias,
-                "version": f"{each.name} {each.version}",
-                "held": each.held,
-                "why": each.why,
-            }
-            for each in receipt.models
-        ]
-    )
+    table([_model(each) for each in receipt.models])
     if receipt.problem:
         say(f"not finished yet: {receipt.problem}")
     emit(
@@ -225,6 +225,17 @@ def _show_one(receipt: Receipt, *, as_json: bool) -> None:
         },
         as_json=False,
     )
+
+
+def _model(each: ModelState) -> dict[str, object]:
+    return {
+        "alias": each.alias,
+        "version": f"{each.name} {each.version}",
+        "held": each.held,
+        "now": each.now or "-",
+        "state": each.state,
+        "why": each.why,
+    }
 
 
 def _instant(seconds: float) -> str:

@@ -2,9 +2,11 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
+from registry.forgetting import followed
 from registry.people import Span, models_of
 from serving.privacy.places import places_of
 from tailorbird.errors import TailorbirdError
@@ -12,7 +14,7 @@ from tailorbird.events.schema import BESIDE_TYPES
 from tailorbird.privacy.erasing import Erasing
 from tailorbird.privacy.keyring import open_keyring
 from tailorbird.privacy.places import People
-from tailorbird.privacy.receipt import ModelState
+from tailorbird.privacy.receipt import ModelState, Receipt
 from tailorbird.privacy.shelf import ExportShelf
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
@@ -45,6 +47,15 @@ def erase_while_serving(settings: Settings, *, stop: threading.Event) -> None:
     while not stop.wait(LOOK_SECONDS):
         shelf.sweep()
         erasing.run()
+
+
+def with_models_now(settings: Settings, receipt: Receipt) -> Receipt:
+    """The receipt with what has become of its models until now; ``unknown`` where the registry cannot be asked."""
+    try:
+        return followed(settings, [receipt])[0]
+    except TailorbirdError:
+        lost = tuple(replace(each, state="unknown", now="") for each in receipt.models)
+        return replace(receipt, models=lost)
 
 
 def models_that_know(settings: Settings, people: Sequence[str]) -> Sequence[ModelState]:

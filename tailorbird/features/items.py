@@ -104,6 +104,14 @@ class ItemTable:
 
         Prices, stock and launches are those of that instant.
         """
+        counters = cls.counted(catalog, events, now, scale=scale)
+        return cls.of(catalog.as_of(now), counters)
+
+    @staticmethod
+    def counted(
+        catalog: Catalog, events: EventColumns, now: float, *, scale: RatingScale = FIVE_STARS
+    ) -> ItemCounters:
+        """What had happened to each item, and was received, before ``now`` (epoch seconds)."""
         instant = microseconds(now)
         rows = events.rows(catalog.row_of)
         heard = (rows >= 0) & (events.times < instant) & (events.received <= instant)
@@ -111,7 +119,7 @@ class ItemTable:
         for part in events.chunks():
             chosen = np.flatnonzero(heard[part])
             counters.fold(_records(events, part, scale)[chosen], rows[part][chosen])
-        return cls.of(catalog.as_of(now), counters)
+        return counters
 
     def with_counters(self, counters: ItemCounters) -> "ItemTable":
         """The same items after more has happened; what does not depend on events is shared, not computed again."""

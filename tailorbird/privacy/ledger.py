@@ -1,7 +1,7 @@
 """The ledger of erasures: who asked for which, and how far each is; what it answered from is on the disk."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import orjson
@@ -68,6 +68,21 @@ class Ledger:
         question = "SELECT body FROM receipts ORDER BY asked DESC, id LIMIT ?"
         rows = self._database().ask(lambda c: c.execute(question, (limit,)).fetchall())
         return [_receipt(row[0]) for row in rows]
+
+    def done(self) -> Iterator[Receipt]:
+        """Every receipt that is done, page by page, the oldest first."""
+        question = (
+            "SELECT asked, id, body FROM receipts WHERE state = 'done' AND (asked, id) > (?, ?)"
+            " ORDER BY asked, id LIMIT 1000"
+        )
+        last: tuple[float, str] = (0.0, "")
+        while self.path.exists():
+            rows = self._database().ask(lambda c, at=last: c.execute(question, at).fetchall())  # type: ignore[misc]
+            for _, _, body in rows:
+                yield _receipt(body)
+            if not rows:
+                return
+            last = rows[-1][:2]
 
     def keep(self, receipts: Sequence[Receipt]) -> None:
         """Note how far these are, all or none."""

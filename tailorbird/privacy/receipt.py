@@ -12,6 +12,8 @@ import orjson
 from tailorbird.errors import UsageError
 
 State = Literal["pending", "running", "done"]
+ModelFate = Literal["clean", "trained", "unknown", "pending", "forgotten", "retrained", "retired"]
+AT_ERASURE: Mapping[str, ModelFate] = {"yes": "trained", "no": "clean", "unknown": "unknown"}
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,26 @@ class PlaceState:
 
 @dataclass(frozen=True)
 class ModelState:
-    """One version in use: whether its training data held the person (``yes``, ``no``, ``unknown``), and why we say so."""
+    """One version that was in use at the erasure: whether its training data held the person, and why we say so.
+
+    ``state`` is what has become of it under its alias, which points at the version ``now`` ("": not looked, or nowhere):
+    ``clean`` never held them, ``trained`` holds them, ``pending`` has counts without them and waits to learn without them,
+    ``forgotten`` was made of counts and holds nothing any more, ``retrained`` learned from data without them, ``retired``:
+    the alias is gone, or back at a version that never held them.
+    """
 
     alias: str
     name: str
     version: str
     held: Literal["yes", "no", "unknown"]
     why: str
-    state: Literal["clean", "trained", "unknown"]
+    state: ModelFate
+    now: str = ""
+
+    @property
+    def at_erasure(self) -> ModelFate:
+        """The state at the erasure, which alone is signed: what becomes of models later leaves the signature good."""
+        return AT_ERASURE[self.held]
 
 
 @dataclass(frozen=True)
@@ -110,5 +124,10 @@ def by_state(receipts: Sequence[Receipt]) -> dict[str, int]:
 
 
 def _signature(receipt: Receipt, key: bytes) -> str:
-    said = orjson.dumps(replace(receipt, signature="").plain(), option=orjson.OPT_SORT_KEYS)
+    plain = replace(receipt, signature="").plain()
+    plain["models"] = [
+        {**{key: value for key, value in asdict(each).items() if key != "now"}, "state": each.at_erasure}
+        for each in receipt.models
+    ]
+    said = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
     return hmac.new(key, said, hashlib.sha256).hexdigest()

@@ -83,14 +83,14 @@ def fit(
     from training.segments.fit import fit_segments
     from training.segments.people import load_people
 
-    settings = load_settings(workspace=workspace)
+    settings, now = load_settings(workspace=workspace), _now()
     with progress("reading people"):
         crowd = load_people(settings, most=people)
     with progress("comparing") as bar:
         fitted = fit_segments(
             crowd,
             settings=settings,
-            now=_now(),
+            now=now,
             sizes_tried=range(2, most + 1),
             choose=choose,
             seed=seed,

@@ -54,6 +54,11 @@ class Ranker:
         """(s,) what the ranker makes of the sources' signals before correction."""
         return self._weights["blend"]
 
+    @property
+    def trained(self) -> bool:
+        """Whether it has learned; :meth:`of_sources` has not."""
+        return bool(self._weights["out"].any())
+
     def item_part(self, items: np.ndarray) -> np.ndarray:
         """(n, hidden) the items' share of the first layer; compute it once per refresh of the item features."""
         part: np.ndarray = self._product("item", items) + self._weights["bias"]

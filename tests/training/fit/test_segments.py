@@ -1,5 +1,6 @@
 """A training pins the segments that are promoted: its bundle names and holds them, and figures and lists are of them."""
 
+import datetime as dt
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from tests.training.toy import NOW, RECIPE, append, walks
 from training.data.profiles import OfflineProfiles
 from training.data.training_set import training_set
 from training.evaluation.evaluate import evaluate
+from training.fit.counted import counted_anew, learned_parts, seen_by
 from training.fit.train import train
 
 READING = RECIPE.override({"ranker.segments": True})
@@ -158,3 +160,14 @@ def test_where_nothing_is_promoted_nothing_is_pinned(own_toy: Settings) -> None:
     assert pinned_version(None) == "none"
     with pytest.raises(RegistryError, match="no alias 'shadow'"):
         segments_to_pin(own_toy, "shadow")
+
+
+def test_counts_of_learned_segments_made_anew_without_nobody_are_the_same(pinning) -> None:
+    settings, _, bundle = pinning
+    until = dt.datetime.fromisoformat(bundle.manifest.data_span[1]).timestamp()
+    own = seen_by(bundle.model, training_set(settings), until=until, settings=settings)
+    again = counted_anew(bundle.model, own).popularity
+    assert again.segments == bundle.model.popularity.segments
+    assert {CHEAP, DEAR} <= set(again.segments)
+    np.testing.assert_allclose(again.table, bundle.model.popularity.table, atol=1e-7)
+    assert learned_parts(bundle.model) == ["ranker", "segments"]
