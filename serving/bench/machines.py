@@ -29,6 +29,8 @@ from tailorbird.catalog.store import bring_catalog
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.environment import s3_endpoint
 from tailorbird.plumbing.terminal import emit, progress, say, table
+from tailorbird.privacy.master import encoded, master_file, write_privately
+from tailorbird.privacy.sealing import new_key
 from tailorbird.settings import Settings, load_settings
 
 PORT = 8000
@@ -95,8 +97,14 @@ def machines(out: Path, count: int, losses: int, seed: int, as_json: bool) -> No
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tailorbird-bench-") as scratch, ExitStack() as stack:
         folder = Path(scratch)
+        master = folder / "master.key"
+        write_privately(master, encoded(new_key()))
         settings = load_settings(
-            home=folder / "home", mlruns=folder / "mlruns", workspace=workspace, port=PORT
+            home=folder / "home",
+            mlruns=folder / "mlruns",
+            workspace=workspace,
+            port=PORT,
+            master_key_file=str(master),
         )
         with progress("Making the world") as step:
             people = make_world(
@@ -150,6 +158,7 @@ class Platform:
                 "TAILORBIRD_COLLECT_REPLICAS": "1",
                 "TAILORBIRD_ADMIN_REPLICAS": "1",
                 "TAILORBIRD_KEYS": str(self.settings.keys_file),
+                "TAILORBIRD_MASTER_KEY_FILE": str(master_file(self.settings)),  # everybody is called the same
                 "TAILORBIRD_FORCE_PLAIN": "true",  # the network is one of this machine
             }
             command = [sys.executable, "-m", "tailorbird", "serve", "--workspace", self.settings.workspace]

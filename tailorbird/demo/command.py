@@ -6,6 +6,7 @@ import socket
 import time
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 import psutil
@@ -135,7 +136,27 @@ def _show_requests(settings: Settings) -> None:
     ):
         click.echo(line)
     say("")
+    admin = _admin_address(settings)
+    if admin:
+        say("And what people may ask for: everything that is kept of them; to be erased; how far that is.")
+        say("")
+        person = f"{admin}/v1/users/{quote(user_id, safe='')}"
+        for line in (
+            f"curl -s {person}/export | head -c 2000",
+            f"curl -s -X DELETE {person}",
+            f"curl -s {admin}/v1/erasures",
+        ):
+            click.echo(line)
+        say("")
     say(f"OpenAPI {base}/openapi.json")
+
+
+def _admin_address(settings: Settings) -> str:
+    """Where the admin application answers; empty where nobody noted it."""
+    try:
+        return str(json.loads((settings.folder / "serving.json").read_text("utf-8"))["admin"])
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 def _somebody(settings: Settings) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from tailorbird.settings import Settings
 SECTIONS = {
     "workspace": "tailorbird.doctor.machine:check_workspace",
     "catalogue": "tailorbird.doctor.catalogue:check_catalogue",
+    "people": "tailorbird.privacy.health:check_people",
     "events": "tailorbird.streams.health:check_streams",
     "online store": "feature_repo.health:check_online",
     "registry": "registry.health:check_registry",

@@ -194,7 +194,7 @@ def test_postgres_is_told_with_its_version_and_without_its_password(
     settings: Settings, mlflow_database: str
 ) -> None:
     parts = urlsplit(mlflow_database)
-    place = f"{parts.username or getpass.getuser()}:secret@{parts.netloc.rpartition('@')[2]}"
+    place = f"{parts.username or getpass.getuser()}:p4ssw0rd@{parts.netloc.rpartition('@')[2]}"
     address = parts._replace(netloc=place).geturl()
     both = settings.model_copy(update={"tracking_uri": address, "studies": f"{address}_nowhere"})
     found = sections.examine(both, seconds=60)
@@ -202,4 +202,4 @@ def test_postgres_is_told_with_its_version_and_without_its_password(
     assert told["registry"].state == "warning"
     assert told["registry"].says.startswith("PostgreSQL ")
     assert told["studies"].state == "broken"
-    assert "secret" not in str([finding.to_dict() for finding in found])
+    assert "p4ssw0rd" not in str([finding.to_dict() for finding in found])
