@@ -12,7 +12,7 @@ from tailorbird.plumbing.objects import ObjectPath, delta_options
 from tailorbird.streams.compaction import compact
 from tailorbird.streams.position import BEGINNING
 from tailorbird.streams.sqlite import SqliteStream
-from tailorbird.streams.stream import Stream
+from tailorbird.streams.stream import Refuses, Stream, nobody
 from tests.streams import test_engines
 from tests.streams.embedded import event
 from tests.streams.records import KINDS, Kind
@@ -24,8 +24,9 @@ class TestStreamWithAFarArchive(test_engines.TestArchivedSqliteStream):
         self.storage = storage
         return KINDS["events"]
 
-    def open(self, folder: Path, kind: Kind) -> Stream[Any]:
-        return SqliteStream(folder / "live.db", kind.codec, archive=ObjectPath(self.storage) / "events")
+    def open(self, folder: Path, kind: Kind, *, refuses: Refuses = nobody) -> Stream[Any]:
+        archive = ObjectPath(self.storage) / "events"
+        return SqliteStream(folder / "live.db", kind.codec, archive=archive, refuses=refuses)
 
 
 def test_what_was_archived_lies_in_the_bucket_and_a_forgotten_person_does_not(

@@ -5,7 +5,8 @@ One queue is one partition, kept for ever. ``tailorbird.streams.factory`` is whe
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
@@ -20,7 +21,16 @@ from tailorbird.streams.kafka.mirror import Found, Mark, Mirror
 from tailorbird.streams.kafka.part import MirrorPart
 from tailorbird.streams.kafka.wire import PoisonError, Wire
 from tailorbird.streams.position import BEGINNING, Position
-from tailorbird.streams.stream import Appended, Chunk, Condition, Entry, Loaded, StreamAwayError
+from tailorbird.streams.stream import (
+    Appended,
+    Chunk,
+    Condition,
+    Entry,
+    Loaded,
+    Refuses,
+    StreamAwayError,
+    nobody,
+)
 
 Record = TypeVar("Record")
 AT_ONCE, MOST_BYTES = 1_000, 1_000_000
@@ -29,8 +39,17 @@ AT_ONCE, MOST_BYTES = 1_000, 1_000_000
 class RabbitStream(Generic[Record]):
     """Publishes with confirms, then reads up to a mark of its own: so it knows where everything before the mark stands."""
 
-    def __init__(self, url: str, queue: str, codec: Codec[Record], *, mirror: Path, archive: Path) -> None:
-        self.codec, self._url, self._queue = codec, url, queue
+    def __init__(
+        self,
+        url: str,
+        queue: str,
+        codec: Codec[Record],
+        *,
+        mirror: Path,
+        archive: Path,
+        refuses: Refuses = nobody,
+    ) -> None:
+        self.codec, self._url, self._queue, self._refuses = codec, url, queue, refuses
         self._wire, self._turn = Wire(codec), threading.Lock()
         self._mirror = Mirror(mirror, codec, partitions=1)
         self._mirror.begin(queue, {0: Mark(-1, -1, -1)})
@@ -41,24 +60,27 @@ class RabbitStream(Generic[Record]):
         for record in records:
             row = self.codec.to_row(record)
             first.setdefault(self.codec.digest(str(row[self.codec.key_at])), (row, record))
-        stored = self._store({digest: row for digest, (row, _) in first.items()})
+        stored, fallen = self._store({digest: row for digest, (row, _) in first.items()})
         entries = [
             Entry(0, stored[digest], record) for digest, (_, record) in first.items() if digest in stored
         ]
-        return Appended(entries, len(records) - len(entries))
+        refused = [each for each in records if self._wire.person_of(self.codec.to_row(each)) in fallen]
+        return Appended(entries, len(records) - len(entries) - len(refused), refused)
 
     def append_table(
         self, table: pa.Table, *, on_rows: Callable[[int], object] = lambda rows: None
     ) -> Loaded:
-        stored = 0
+        stored = refused = 0
         for start in range(0, len(table), AT_ONCE):
             chunk = table.slice(start, AT_ONCE)
             rows: dict[bytes, Row] = {}
             for row in self.codec.rows_of_table(chunk):
                 rows.setdefault(self.codec.digest(str(row[self.codec.key_at])), row)
-            stored += len(self._store(rows))
+            placed, fallen = self._store(rows)
+            stored += len(placed)
+            refused += sum(self._wire.person_of(row) in fallen for row in self.codec.rows_of_table(chunk))
             on_rows(len(chunk))
-        return Loaded(stored, len(table) - stored)
+        return Loaded(stored, len(table) - stored - refused, refused)
 
     def read(self, after: Position, *, limit: int = 10_000) -> Chunk[Record]:
         if limit < 0:
@@ -99,13 +121,16 @@ class RabbitStream(Generic[Record]):
         return None
 
     def forget(self, user_key: str) -> int:
+        return self.forget_all([user_key]).get(user_key, 0)
+
+    def forget_all(self, user_keys: Collection[str]) -> Mapping[str, int]:
         self._exchange([])
-        live = self._mirror.count_of(user_key)
-        self._exchange([(b"", {"forgets": user_key})])
+        gone = self._mirror.count_of(user_keys)
+        self._exchange([(b"", {"forgets": key}) for key in user_keys])
         erasures = self._mirror.erasures()
-        archived = sum(self._part.archive.forget(each.person, through=each.offset) for each in erasures)
+        gone += self._part.archive.forget_all({each.person: each.offset for each in erasures})
         self._mirror.erased(erasures)
-        return live + archived
+        return gone
 
     def close(self) -> None:
         self._mirror.close()
@@ -116,15 +141,17 @@ class RabbitStream(Generic[Record]):
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _store(self, rows: Mapping[bytes, Row]) -> dict[bytes, int]:
-        """Publish the rows whose key is new; the offsets of those that are the first of their key."""
+    def _store(self, rows: Mapping[bytes, Row]) -> tuple[dict[bytes, int], AbstractSet[str]]:
+        """Publish the rows whose key is new; the offsets of those that are the first of their key, and who was refused."""
+        fallen = self._refuses({self._wire.person_of(row) for row in rows.values()})
+        rows = {key: row for key, row in rows.items() if self._wire.person_of(row) not in fallen}
         known = self._mirror.places(rows)
         fresh = {digest: row for digest, row in rows.items() if digest not in known}
         before = self._mirror.marks()[0].followed
         if fresh:
             self._exchange([(self._wire.encode(row, most_bytes=MOST_BYTES), {}) for row in fresh.values()])
         places = self._mirror.places(fresh)
-        return {digest: places[digest][0] for digest in fresh if places[digest][0] > before}
+        return {digest: places[digest][0] for digest in fresh if places[digest][0] > before}, fallen
 
     def _exchange(self, messages: Sequence[tuple[bytes, dict[str, str]]]) -> None:
         """Publish the messages and a mark, then take in what the queue holds up to the mark."""

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import itertools
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from serving.privacy.erasures import open_erasing
 from serving.segments.live import LiveSegments
 from tailorbird.privacy.door import Door
 from tailorbird.segments.rules_file import RulesFile
-from tailorbird.settings import Settings
+from tailorbird.settings import Settings, load_settings
 
 NOW = dt.datetime(2026, 5, 7, tzinfo=dt.UTC)
 
@@ -62,7 +63,14 @@ class Operator:
 def operator(registry: Registry, tmp_path: Path) -> Operator:
     beats: list[Beat] = []
     notice = Notice(tmp_path)
-    settings = registry.settings.model_copy(update={"keys": str(tmp_path / "keys.json")})
+    # A workspace of its own: tests tell it things, and the one of the registry is everybody's.
+    shutil.copytree(registry.settings.home, tmp_path / "home")
+    settings = load_settings(
+        home=tmp_path / "home",
+        mlruns=registry.settings.mlruns,
+        workspace=registry.settings.workspace,
+        keys=str(tmp_path / "keys.json"),
+    )
     segments = LiveSegments(settings)
     rules = RulesFile(settings.folder, clock=itertools.count(step=2.0).__next__)
     reach = RegistryReach(settings)
