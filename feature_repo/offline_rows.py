@@ -20,14 +20,17 @@ import pyarrow.parquet as pq
 from feature_repo.definitions import USER_KEY
 from feature_repo.layout import USER_VIEW, layout_digest, offline_folder
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.events.schema import MOVE
+from tailorbird.events.schema import CONSENT, MOVE
 from tailorbird.events.valence import RatingScale
+from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.facts import ItemFacts
+from tailorbird.features.purposes import scan_for
 from tailorbird.features.records import EVENT_COLUMNS
 from tailorbird.features.replay import ReplayProfiles, Timelines
 from tailorbird.features.state import UserState
 from tailorbird.features.table import STORED_USER, Dtype
 from tailorbird.plumbing.alone import alone
+from tailorbird.privacy.person import keys_of
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING, Position
@@ -139,8 +142,11 @@ class OfflineRows:
         return dropped
 
     def _drop_changed(self, after: Position, end: Position) -> int:
-        """Of people of whom events were stored past ``after``, drop the rows from the earliest reception on."""
-        earliest: dict[str, int] = {}
+        """Of people of whom events were stored past ``after``, drop the rows from the earliest reception on.
+
+        Whoever said something on a purpose lost or got the past with it: all rows of theirs go.
+        """
+        earliest: dict[str, int] = dict.fromkeys(self._heard(after, end), np.iinfo(np.int64).min)
         for batch in scan(
             self._settings, columns=["user_key", "received_time", "type"], after=after, through=end
         ):
@@ -156,11 +162,27 @@ class OfflineRows:
 
         return self._keep(kept)
 
+    def _heard(self, after: Position, end: Position) -> set[str]:
+        """The keys of everybody who consented or refused past ``after``."""
+        said: set[str] = set()
+        for batch in scan(self._settings, columns=["user_key"], types=[CONSENT], after=after, through=end):
+            said.update(batch["user_key"].to_pylist())
+        if not said:
+            return said
+        with open_events(self._settings) as events:
+            return {key for keys in keys_of(events, said).values() for key in keys}
+
     def _replay(self, user_keys: list[str], *, until: int) -> ReplayProfiles:
         settings = self._settings
         catalog = Catalog.read_with_history(settings.catalog_folder)
         facts = ItemFacts.of(catalog, scale=RatingScale.parse(settings.rating_scale))
-        batches = scan(settings, columns=EVENT_COLUMNS, users=user_keys, received_before=until / 1e6 + 1e-6)
+        batches = scan_for(
+            settings,
+            PERSONALIZATION,
+            columns=EVENT_COLUMNS,
+            users=user_keys,
+            received_before=until / 1e6 + 1e-6,
+        )
         timelines = Timelines.of((batch.to_pandas() for batch in batches), facts)
         return ReplayProfiles(timelines, facts, length=settings.history_length)
 

@@ -9,9 +9,11 @@ from feature_repo.store import FeatureStoreRoom
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.delta import CatalogFollower
 from tailorbird.errors import UsageError
+from tailorbird.events.schema import CONSENT
 from tailorbird.events.valence import RatingScale
 from tailorbird.exposures.past import events_of_person
 from tailorbird.exposures.profiles import fold_parts, joined_parts
+from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import NOBODY, Demographics, demographics_of
 from tailorbird.features.names import CatalogNames
@@ -78,7 +80,12 @@ class Portraits:
             raise UsageError(f"at = {instant:.0f} is in the future", remedy="name an instant of the past")
         settings = self._settings
         with open_events(settings) as stream:
-            events = [event for event in events_of_person(stream, user_key) if event.received_time <= instant]
+            events = [
+                event
+                for event in events_of_person(stream, user_key)
+                # What a person refuses today is not looked at as it was, either.
+                if event.received_time <= instant or event.type == CONSENT
+            ]
         facts = ItemFacts.of(
             Catalog.read_with_history(settings.catalog_folder),
             scale=RatingScale.parse(settings.rating_scale),
@@ -89,6 +96,8 @@ class Portraits:
 
     def _drawn(self, state: UserState, user_key: str, *, now: float) -> Portrait:
         (names, people), promoted = self._look(), self._segments()
+        if state.links.consents.refuses(PERSONALIZATION):
+            return portrait_of(state, names, now=now)
         person = people.get(user_key, NOBODY)
         belonging = promoted.belonging(state, person) if promoted else None
         key = belonging.key if belonging else ""

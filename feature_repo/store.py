@@ -42,6 +42,8 @@ if metrics._owns_mp_dir:
 
 log = logging.getLogger("tailorbird.features")
 VIEWS = (USER_VIEW, ITEM_VIEW)
+_WORDS = 32
+"""A row's revision counts words of consent above so many bits, events below."""
 
 
 class FeatureStoreRoom:
@@ -133,9 +135,14 @@ class FeatureStoreRoom:
         self.online.write_rows(self.config, self.definitions.user_profile, self.stored(states))
 
     def stored(self, states: Sequence[UserState]) -> list[Stored]:
-        """Profiles as rows."""
+        """Profiles as rows; one that a refusal made smaller is newer for the word that it holds."""
         return [
-            Stored(name_key(USER_KEY, state.user_key), state.to_row(), state.last_seen, state.total)
+            Stored(
+                name_key(USER_KEY, state.user_key),
+                state.to_row(),
+                max(state.last_seen, said.newest) if (said := state.links.consents) else state.last_seen,
+                (said.count << _WORDS) + state.total,
+            )
             for state in states
         ]
 

@@ -16,6 +16,7 @@ from serving.cluster import Started, end_leftovers, ray_cluster, require_free_po
 from tailorbird.access.doors import require_doors
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.terminal import emit, say
+from tailorbird.privacy.policy import read_policy
 from tailorbird.settings import Settings, load_settings
 
 READY_SECONDS = 300.0
@@ -55,6 +56,8 @@ def serve(
         emit(addresses(settings), as_json=as_json)
         say(f"serving; logs are in {started.folder / 'ray' / 'session_latest' / 'logs' / 'serve'}")
         say(doors)
+        if warning := read_policy(settings.folder).warning:
+            say(warning)
         say("Ctrl-C stops everything.")
         try:
             _watch(settings)

@@ -60,6 +60,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "serving.storefront.command:storefront",
         "Open a small shop in which one sees one's own profile move.",
     ),
+    "consent": (
+        "serving.privacy.consent_command:consent",
+        "Show and set what a person's data may be used for.",
+    ),
     "export": (
         "serving.privacy.export_command:export",
         "Write everything that is kept of a person to a file.",

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from feature_repo.portraits import Portraits
 from registry.versions import Registry
+from serving.admin.consents import consent_routes
 from serving.admin.erasures import erasure_routes
 from serving.admin.exports import export_routes
 from serving.admin.goods import Goods
@@ -39,6 +40,7 @@ from serving.admin.state import show_arms, show_streams, show_triggers
 from serving.heartbeat import Beat
 from serving.http.problems import MEDIA_TYPE, ProblemError, not_found, pointer, shown
 from serving.http.schemas import Problem
+from serving.privacy.consents import ConsentKeeper
 from serving.privacy.exports import Exports
 from serving.segments.live import LiveSegments
 from tailorbird import __version__
@@ -96,6 +98,8 @@ def build_admin(desk: Desk) -> FastAPI:
     people_routes(app, desk.portraits, settings=desk.settings, door=desk.door, problems=_described)
     exports = Exports(desk.settings, door=desk.door, portraits=desk.portraits)
     export_routes(app, exports, settings=desk.settings, door=desk.door, problems=_described)
+    keeper = ConsentKeeper(desk.settings, door=desk.door)
+    consent_routes(app, keeper, settings=desk.settings, door=desk.door, problems=_described)
     erasure_routes(
         app,
         desk.erasing,

@@ -104,6 +104,9 @@ class ProfileOut(Body):
     last_seen: dt.datetime | None
     demographics: DemographicsOut
     segment: BelongingOut | None = Field(description="Null while no segment model is promoted.")
+    consents: dict[str, bool] = Field(
+        description="The newest word by purpose; without `personalization` nothing else is known of a person."
+    )
     rules: list[RuleOut] = Field(description="The rules of `rules.toml` that hold at the instant `at`.")
     windows: dict[str, WindowOut]
     categories: list[TasteOut]

@@ -10,6 +10,7 @@ import click
 from tailorbird.audit.record import READ_PROFILE, at_this_terminal, record
 from tailorbird.catalog.store import bring_catalog
 from tailorbird.errors import UsageError
+from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.portrait import Portrait, Window
 from tailorbird.plumbing.terminal import emit, say, table
 from tailorbird.settings import load_settings
@@ -75,6 +76,8 @@ def parsed_instant(text: str) -> float:
 
 def _show(portrait: Portrait) -> None:
     """Tables on stderr, the short of it on stdout."""
+    if portrait.consents.get(PERSONALIZATION, True) is False:
+        say("this person refuses personalization: no profile of theirs is kept or read")
     said = portrait.plain()
     table(
         [
@@ -98,6 +101,9 @@ def _show(portrait: Portrait) -> None:
         {
             "person": portrait.user_key,
             "segment": segment and _placed(segment),
+            "consents": ", ".join(
+                f"{purpose}: {'yes' if given else 'no'}" for purpose, given in portrait.consents.items()
+            ),
             "rules": ", ".join(rule["name"] for rule in said["rules"]),
             "linked": ", ".join(portrait.linked),
             "at": said["at"],

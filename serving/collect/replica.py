@@ -60,6 +60,7 @@ class Collect:
             self._folder,
             workspace=chosen.workspace,
             known_items=KnownItems(chosen.catalog_folder),
+            policy=self._door.policy,
         )
         self._segments.start()
         self._mover.start(partial(self._writer.write, yielding=True))

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +19,9 @@ from serving.http.schemas import EventBatch
 from serving.lasting import dead
 from serving.writer import GroupWriter
 from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.events.schema import Event
+from tailorbird.features.consents import SAID
+from tailorbird.privacy.policy import DEFAULT, Policy
 
 ERASED = "this person was erased: nothing of them is stored until they consent anew"
 
@@ -32,8 +36,10 @@ class CollectService:
         *,
         workspace: str,
         known_items: Callable[[], Collection[str]],
+        policy: Policy = DEFAULT,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._turned_off = policy.turned_off
         self._writer, self._folder, self._workspace = writer, folder, workspace
         self._known_items, self._clock = known_items, clock
 
@@ -59,6 +65,12 @@ class CollectService:
             HTTPStatus.SERVICE_UNAVAILABLE if lost else HTTPStatus.OK,
         )
 
+    def _with_signals(self, request: Request, events: Sequence[Event]) -> Sequence[Event]:
+        """The events with what the sender's browser refuses, in their context."""
+        gpc, dnt = request.header(b"sec-gpc") == b"1", request.header(b"dnt") == b"1"
+        refused = self._turned_off(gpc=gpc, dnt=dnt) if gpc or dnt else ()
+        return [_with(event, refused) for event in events] if refused else events
+
     async def collect(self, request: Request) -> Answer:
         """POST /v1/events."""
         started, now = time.perf_counter(), self._clock()
@@ -69,11 +81,12 @@ class CollectService:
             known_items=self._known_items(),
             sent_at=None if sent.sent_at is None else sent.sent_at.timestamp(),
         )
+        kept = self._with_signals(request, checked.kept)
         accepted = duplicates = 0
         folded, refused = True, list[dict[str, Any]]()
-        if checked.kept:
+        if kept:
             try:
-                written = await asyncio.wrap_future(self._writer.write(checked.kept))
+                written = await asyncio.wrap_future(self._writer.write(kept))
             except UsageError as error:
                 raise ProblemError(
                     HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -112,6 +125,12 @@ class CollectService:
             ),
             HTTPStatus.ACCEPTED,
         )
+
+
+def _with(event: Event, refused: Collection[str]) -> Event:
+    said = event.context.get(SAID)
+    purposes = {**(said if isinstance(said, Mapping) else {}), **dict.fromkeys(refused, False)}
+    return replace(event, context={**event.context, SAID: purposes})
 
 
 def _refused(batch: Sequence[Any], messages: Collection[str]) -> list[dict[str, Any]]:

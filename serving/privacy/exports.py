@@ -59,12 +59,12 @@ class Exports:
 
     def sections(self, people: Sequence[str]) -> list[Section]:
         """All sections: first what is understood of somebody, then what lies where."""
-        settings, places = self._settings, places_of(self._settings, door=self._door)
+        places = places_of(self._settings, door=self._door)
         events, exposures = places[0], places[1]
         return [
             Section("profile", "what the platform knows of you now", lambda: self._profiles(people)),
             Section("moves", "segments you moved between", lambda: moves_of(events, people)),
-            Section("consents", "what you consented to", lambda: consents_of(settings, people)),
+            Section("consents", "what you consented to", lambda: consents_of(events, people)),
             Section("experiments", "which variants answered you", lambda: arms_of(exposures, people)),
             Section("decisions", "what programs decided about you", lambda: decisions_of(exposures, people)),
             Section("models", "model versions that may have learned from you", lambda: self._models(people)),

@@ -11,6 +11,7 @@ from serving.recommend.hydrate import Hydrator
 from serving.recommend.results import ResultCache
 from serving.recommend.visit import Drawn, Visit
 from tailorbird.experiments.arm import CHAMPION
+from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.segments import segment_of
 from tailorbird.features.state import UserState
@@ -55,9 +56,12 @@ class SlateDrawer:
         """The slates of requests that wait together, in their order; each arm's on one version of its model."""
         queries, profile_read = self._queries(visits)
         groups: dict[str, list[int]] = {}
-        for place, visit in enumerate(visits):
-            groups.setdefault(visit.arm, []).append(place)
         drawn: dict[int, Drawn] = {}
+        for place, visit in enumerate(visits):
+            if _refuses(queries[place]):
+                drawn[place] = self._for_nobody(visit, Recommender.recommend)
+            else:
+                groups.setdefault(visit.arm, []).append(place)
         for arm, places in groups.items():
             served = self._arms.current(arm)
             slates = self._slates(
@@ -72,6 +76,8 @@ class SlateDrawer:
     def draw_alone(self, visit: Visit, ask: Ask) -> Drawn:
         """The slate of a request that shares no work with others."""
         (query,), profile_read = self._queries([visit])
+        if _refuses(query):
+            return self._for_nobody(visit, ask)
         served = self._arms.current(visit.arm)
         return self._drawn(served, visit, query, ask(served.recommender, query), profile_read, ask=ask)
 
@@ -82,6 +88,13 @@ class SlateDrawer:
         return Drawn(
             visit, query, ask(lists, query), lists, stands_in=visit.arm != CHAMPION, profile_read=False
         )
+
+    def _for_nobody(self, visit: Visit, ask: Ask) -> Drawn:
+        """A slate for somebody who refuses personalization: from the champion's lists, and the visit is nobody's."""
+        nobody = visit.of_nobody()
+        lists = replace(self._arms.champion, stages=None)
+        query = Query(UserState.empty(nobody.user_key), self._clock(), **nobody.wishes_in(()))
+        return Drawn(nobody, query, ask(lists, query), lists, refused=True)
 
     def _drawn(
         self,
@@ -144,6 +157,10 @@ class SlateDrawer:
             segment_rules=held,
             **visit.wishes_in([key, *(rule.key for rule in held)]),
         )
+
+
+def _refuses(query: Query) -> bool:
+    return query.state.links.consents.refuses(PERSONALIZATION)
 
 
 def _kept_as(visit: Visit, query: Query) -> bytes:

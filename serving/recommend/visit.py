@@ -1,7 +1,7 @@
 """One request on its way: who asks, what for, by which arm, and the slate it gets."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from serving.http.schemas import Visitor
@@ -12,6 +12,10 @@ from tailorbird.slate.recommender import Recommender
 
 NO_PROFILE = "no_profile"
 """The fallback of an answer that was made without the profile."""
+
+
+NO_CONSENT = "no_consent"
+"""The fallback of an answer to somebody who refuses to be known."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,11 @@ class Visit:
         """The profile to answer for; a visitor without any id gets one that nobody has."""
         anonymous_id = self.visitor.anonymous_id or self.recommendation_id
         return user_key(user_id=self.visitor.user_id, anonymous_id=anonymous_id)
+
+    def of_nobody(self) -> "Visit":
+        """The same visit of somebody who has no name; no experiment counts it."""
+        nobody = self.visitor.model_copy(update={"user_id": None, "anonymous_id": None, "session_id": None})
+        return replace(self, visitor=nobody, key=b"", arm=CHAMPION)
 
     @property
     def by_segment(self) -> bool:
@@ -73,10 +82,14 @@ class Drawn:
     """What made it."""
     stands_in: bool = False
     profile_read: bool = True
+    refused: bool = False
+    """The person refuses to be known: a list answers, and the visit is nobody's."""
 
     @property
     def fallback(self) -> str:
         """What stood in for what was wanted, the most telling first; "" for nothing."""
+        if self.refused:
+            return NO_CONSENT
         if not self.profile_read:
             return NO_PROFILE
         return CHAMPION if self.stands_in else self.slate.fallback

@@ -17,7 +17,8 @@ from serving.lasting import LastingThread
 from serving.segments.owners import Owners
 from serving.writer import Written
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.events.schema import MOVE, USER, Event
+from tailorbird.events.schema import CONSENT, MOVE, USER, Event
+from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.merge import whole_profile
 from tailorbird.features.state import UserState
@@ -30,7 +31,7 @@ from tailorbird.segments.rules import RulesNow, SegmentRules, no_segment_rules
 from tailorbird.streams.stream import Stream
 
 log = logging.getLogger("ray.serve.tailorbird")
-UNMOVING = PASSIVE_TYPES | {MOVE}
+UNMOVING = PASSIVE_TYPES | {MOVE, CONSENT}
 """What no history holds can move nobody."""
 OLDEST_SECONDS = 3_600.0
 """An event that was received longer ago when it is folded makes no move: what is told so late is no news."""
@@ -144,6 +145,9 @@ class Mover:
             asked = (by is not None and by.model.asks) or rules.asks_told
             told = self._told(person) if asked else NOBODY
             before, after = self._whole(person, known, 0), self._whole(person, known, 1)
+            if after.links.consents.refuses(PERSONALIZATION):
+                self._last.pop(person, None)
+                continue
             then, now = self._key(before, by, told), by.model.assign(after, told) if by else NOWHERE
             self._remember(person, (by, after.version, told, now.key))
             entered_and_left = rules_moved(

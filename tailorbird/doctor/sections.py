@@ -23,6 +23,7 @@ SECTIONS = {
     "serving": "serving.health:check_port",
     "rules": "serving.segments.health:check_rules",
     "triggers": "tailorbird.triggers.health:check_triggers",
+    "privacy": "tailorbird.privacy.health:check_privacy",
     "disk": "tailorbird.doctor.machine:check_disk",
     "extras": "tailorbird.doctor.machine:check_extras",
 }

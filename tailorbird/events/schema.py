@@ -22,6 +22,7 @@ EVENT_TYPES: tuple[str, ...] = (
     "logout",
     "device_login",
     "segment_move",
+    "consent",
 )
 """The types we know; any other lower-case name is a custom type."""
 
@@ -34,9 +35,13 @@ DEVICE_TYPES = frozenset({LOGOUT, DEVICE_LOGIN})
 beside each ``identify`` (events.devices), under the anonymous id alone."""
 MOVE = "segment_move"
 """What the platform itself says of a person: another segment, rules entered and left."""
-OWN_TYPES = frozenset({MOVE, DEVICE_LOGIN})
+CONSENT = "consent"
+"""What a person allows and refuses, by purpose, in `context.purposes`: truth values (features.consents)."""
+OWN_TYPES = frozenset({MOVE, DEVICE_LOGIN, CONSENT})
 """What only the platform writes: no door takes one."""
-BESIDE_TYPES = LINK_TYPES | DEVICE_TYPES | {MOVE}
+SAID_TYPES = LINK_TYPES | DEVICE_TYPES | {CONSENT}
+"""What decides about which events are a profile's (features.links)."""
+BESIDE_TYPES = SAID_TYPES | {MOVE}
 """Types that are about a person and no behaviour of theirs: no profile, counter or training set counts them."""
 
 SCHEMA = pa.schema(

@@ -1,4 +1,4 @@
-"""Links: which anonymous keys belong to a person, as ``identify`` and ``unlink`` say, and whose turn it was on a device."""
+"""Links: which anonymous keys belong to a person, as ``identify`` and ``unlink`` say, whose turn it was on a device, who consented."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,18 @@ import pandas as pd
 
 from tailorbird.catalog.keys import stable_key, stable_keys
 from tailorbird.errors import TailorbirdError
-from tailorbird.events.schema import DEVICE_LOGIN, DEVICE_TYPES, IDENTIFY, LINK_TYPES, Event, user_key
-from tailorbird.features.handovers import NO_HANDOVERS, NOBODY, Handover, Handovers, user_in
+from tailorbird.events.schema import (
+    CONSENT,
+    DEVICE_LOGIN,
+    DEVICE_TYPES,
+    IDENTIFY,
+    LINK_TYPES,
+    SAID_TYPES,
+    Event,
+    user_key,
+)
+from tailorbird.features.consents import NO_CONSENTS, PERSONALIZATION, Consents
+from tailorbird.features.handovers import ALWAYS, NO_HANDOVERS, NOBODY, Handover, Handovers, user_in
 from tailorbird.features.records import frame_microseconds, microseconds
 
 MOST_LINKS = 64
@@ -30,29 +40,31 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True)
 class Links:
-    """Of a user's key the newest word on each anonymous id; of an anonymous key who logged in and out under it.
+    """Of a user's key the newest word on each anonymous id; of an anonymous key who logged in and out under it; of both the consents.
 
     Of words on a link only the newest counts, by (time, message): order, batches and repetition do not matter, twice is once.
     """
 
     newest: Mapping[str, Link] = field(default_factory=dict)
     handovers: Handovers = NO_HANDOVERS
+    consents: Consents = NO_CONSENTS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "newest", MappingProxyType(dict(sorted(self.newest.items()))))
 
     def __bool__(self) -> bool:
-        return bool(self.newest) or bool(self.handovers)
+        return bool(self.newest) or bool(self.handovers) or bool(self.consents)
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Links)
             and dict(self.newest) == dict(other.newest)
             and self.handovers == other.handovers
+            and self.consents == other.consents
         )
 
     def __hash__(self) -> int:
-        return hash((tuple(self.newest.items()), self.handovers))
+        return hash((tuple(self.newest.items()), self.handovers, self.consents))
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -69,7 +81,7 @@ class Links:
         return hashlib.blake2b(self.to_bytes(), digest_size=6).hexdigest() if self else ""
 
     def joined(self, other: "Links") -> "Links":
-        """The newest of both on each id, and the handovers of both."""
+        """The newest of both on each id, and the handovers and consents of both."""
         if not other or other is self:
             return self
         newest = dict(self.newest)
@@ -79,7 +91,7 @@ class Links:
         if len(newest) > MOST_LINKS:
             kept = sorted(newest, key=lambda each: (newest[each], each))[-MOST_LINKS:]
             newest = {each: newest[each] for each in kept}
-        return Links(newest, self.handovers.joined(other.handovers))
+        return Links(newest, self.handovers.joined(other.handovers), self.consents.joined(other.consents))
 
     def to_bytes(self) -> bytes:
         """For the stored row."""
@@ -88,6 +100,8 @@ class Links:
         said: dict[str, object] = {each: list(link) for each, link in self.newest.items()}
         if self.handovers:  # of an anonymous key, which is linked to nobody
             said[_DEVICE] = self.handovers.to_json()
+        if self.consents:
+            said[_CONSENTS] = self.consents.to_json()
         return orjson.dumps(said)
 
     @classmethod
@@ -96,9 +110,13 @@ class Links:
         if stored == _NOBODY:
             return NO_LINKS
         said = orjson.loads(stored)
-        device = said.pop(_DEVICE, None)
+        device, consents = said.pop(_DEVICE, None), said.pop(_CONSENTS, None)
         handovers = NO_HANDOVERS if device is None else Handovers.from_json(device)
-        return cls({each: Link(*link) for each, link in said.items()}, handovers)
+        return cls(
+            {each: Link(*link) for each, link in said.items()},
+            handovers,
+            NO_CONSENTS if consents is None else Consents.from_json(consents),
+        )
 
     @classmethod
     def of(cls, events: Sequence[Event]) -> "Links":
@@ -110,6 +128,8 @@ class Links:
                 links = links.joined(cls({event.anonymous_id: Link(at, message, event.type == IDENTIFY)}))
             elif event.type in DEVICE_TYPES and not event.user_id:
                 links = links.joined(_handover(at, message, event.type, event.context))
+            elif event.type == CONSENT:
+                links = links.joined(Links(consents=Consents.of_context(at, message, event.context)))
         return links
 
 
@@ -121,6 +141,7 @@ def _handover(time: int, message: int, kind: str, context: object) -> Links:
 NO_LINKS = Links()
 _NOBODY = b"{}"  # Feast reads empty bytes as missing
 _DEVICE = ""  # no anonymous id is empty
+_CONSENTS = "\x00"  # nor this
 
 
 class LinkTimelines:
@@ -131,7 +152,7 @@ class LinkTimelines:
 
     def __init__(self, events: pd.DataFrame) -> None:
         self._by_key: dict[str, list[tuple[int, int, Links]]] = {}
-        said = events[events["type"].isin(LINK_TYPES | DEVICE_TYPES)]
+        said = events[events["type"].isin(SAID_TYPES)]
         if not len(said):
             return
         missing = {"user_id", "anonymous_id", "context"} - set(said.columns)
@@ -140,8 +161,8 @@ class LinkTimelines:
                 f"link events without the columns {', '.join(sorted(missing))}",
                 remedy="read the whole event schema",
             )
-        linking = said["type"].isin(LINK_TYPES)
-        said = said[said["anonymous_id"].notna() & (said["user_id"].notna() == linking)]
+        linking, consents = said["type"].isin(LINK_TYPES), said["type"] == CONSENT
+        said = said[consents | (said["anonymous_id"].notna() & (said["user_id"].notna() == linking))]
         times, messages = frame_microseconds(said["event_time"]), stable_keys(said["message_id"])
         rows = zip(
             said["user_key"],
@@ -156,6 +177,8 @@ class LinkTimelines:
         for key, anonymous_id, received, time, message, kind, context in rows:
             if kind in LINK_TYPES:
                 word = Links({str(anonymous_id): Link(time, message, kind == IDENTIFY)})
+            elif kind == CONSENT:
+                word = Links(consents=Consents.of_context(time, message, context))
             else:
                 word = _handover(time, message, kind, context)
             self._by_key.setdefault(str(key), []).append((received, time, word))
@@ -173,6 +196,16 @@ class LinkTimelines:
             if time < instant and received <= instant:
                 links = links.joined(word)
         return links
+
+    def personal_since(self, keys: Sequence[str]) -> np.ndarray | None:
+        """(n,) int64 from when on each key's own events may serve personalization, by all that was ever said under it.
+
+        None where nobody consented or refused.
+        """
+        consents = {key: self.at(key, ALWAYS[1]).consents for key in self._by_key}
+        if not any(consents.values()):
+            return None
+        return np.array([consents.get(key, NO_CONSENTS).since(PERSONALIZATION) for key in keys], np.int64)
 
     def everybody(self) -> np.ndarray:
         """(p,) the keys of everybody who was ever linked, and of every device that was handed over."""

@@ -7,10 +7,11 @@ from functools import reduce
 import numpy as np
 
 from tailorbird.features.records import MICROSECONDS
-from tailorbird.features.shares import own_turn, share_of
+from tailorbird.features.shares import consents_on, own_turn, share_of
 from tailorbird.features.state import UserState
 from tailorbird.features.sums import AFFINITY_RATE, USER_RATES
 from tailorbird.features.table import HISTORY_LENGTH
+from tailorbird.features.within import permitted
 
 Fetch = Callable[[Sequence[int], Sequence[str]], Sequence[UserState]]
 """Get the states of further keys, each as of the instant of the profile at the given place."""
@@ -67,11 +68,20 @@ def merge_all(states: Sequence[UserState], *, length: int = HISTORY_LENGTH) -> U
 def whole_profile(own: UserState, linked: Sequence[UserState], *, length: int = HISTORY_LENGTH) -> UserState:
     """A person's profile as an answer reads it: their own, joined with what is theirs of the devices linked to them.
 
-    Of a device by itself it is what was done since it was last handed over.
+    Of a device by itself it is what was done since it was last handed over. Of words on a purpose, whichever key they were
+    said under, the newest counts; where it refuses personalization, nothing is left.
     """
     if not linked:
-        return own_turn(own)
-    return merge_all([own, *(share_of(device, own.user_key) for device in linked)], length=length)
+        turn = own_turn(own)
+        return permitted(turn, turn.links.consents)
+    parts = [own, *(share_of(device, own.user_key) for device in linked)]
+    consents = own.links.consents
+    for device in linked:
+        consents = consents.joined(consents_on(device, own.user_key))
+    if not consents:
+        return merge_all(parts, length=length)
+    whole = merge_all([permitted(part, consents) for part in parts], length=length)
+    return replace(whole, links=replace(whole.links, consents=consents))
 
 
 def with_linked(

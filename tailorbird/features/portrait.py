@@ -4,7 +4,7 @@ import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,7 @@ class Portrait:
     ``version`` changes with every event; ``price`` is the usual range (a standard deviation around the mean of log prices).
     ``hidden`` names items that are never shown again, ``had`` counts those already met. ``features`` are what models are given.
     ``belonging`` is the learned segment, None where no segment model was asked; ``segment_rules`` are the written ones that hold.
+    ``consents`` are the newest words by purpose.
     """
 
     user_key: str
@@ -83,6 +84,7 @@ class Portrait:
     features: Mapping[str, float]
     belonging: Belonging | None = None
     segment_rules: tuple[SegmentRule, ...] = ()
+    consents: Mapping[str, bool] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         """As plain values: instants in ISO 8601, UTC, and an age that is not known as None."""
@@ -136,6 +138,7 @@ def portrait_of(
         features=features,
         belonging=belonging,
         segment_rules=segment_rules,
+        consents=state.links.consents.now,
     )
 
 

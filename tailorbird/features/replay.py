@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.events.schema import DEVICE_TYPES, LINK_TYPES
+from tailorbird.events.schema import SAID_TYPES
 from tailorbird.events.valence import FIVE_STARS, RatingScale
 from tailorbird.features.adding import add_records
 from tailorbird.features.facts import ItemFacts
@@ -48,7 +48,7 @@ class Timelines:
         parts, codes = [records_of([], facts)], [np.zeros(0, np.int64)]
         said: list[pd.DataFrame] = []
         for whole in frames:
-            said.append(whole[whole["type"].isin(LINK_TYPES | DEVICE_TYPES)])
+            said.append(whole[whole["type"].isin(SAID_TYPES)])
             frame = behaviour(whole)
             local, names = pd.factorize(frame["user_key"])
             known = np.array([code_of.setdefault(str(name), len(code_of)) for name in names], np.int64)
@@ -56,7 +56,12 @@ class Timelines:
             parts.append(records_of_frame(frame, facts))
         said = [links for links in said if len(links)]
         links = LinkTimelines(pd.concat(said) if said else pd.DataFrame({"type": []}))
-        return cls(Records.concatenated(parts), np.concatenate(codes), list(code_of), links)
+        records, owners = Records.concatenated(parts), np.concatenate(codes)
+        since = links.personal_since(list(code_of))
+        if since is not None:  # what a person has refused since is in no profile, of no instant
+            kept = records.packed["time"] >= since[owners]
+            records, owners = records.take(kept), owners[kept]
+        return cls(records, owners, list(code_of), links)
 
     def of_user(self, user_key: str) -> Records:
         """One user's records; none where the user is unknown."""

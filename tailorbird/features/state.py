@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tailorbird.events.schema import BESIDE_TYPES, Event
+from tailorbird.events.schema import BESIDE_TYPES, SAID_TYPES, Event
 from tailorbird.features.adding import Profiles, Rows, add_to_all, known_messages
+from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.keysets import NOTHING, KeySet, bounded
 from tailorbird.features.links import NO_LINKS, Links
-from tailorbird.features.records import MICROSECONDS, RECORD, Records, records_of
+from tailorbird.features.records import MICROSECONDS, RECORD, Records, microseconds, records_of
 from tailorbird.features.sums import USER_SUMS
 from tailorbird.features.table import HISTORY_LENGTH
+from tailorbird.features.within import permitted
 from tailorbird.streams.position import BEGINNING, Position
 
 Place = tuple[int, int]
@@ -60,6 +62,10 @@ class UserState:
             total=0,
             applied=BEGINNING,
         )
+
+    def emptied(self) -> "UserState":
+        """Nothing of what was done; what was said of links and consents, and how far the stream was followed, stays."""
+        return replace(UserState.empty(self.user_key), links=self.links, applied=self.applied)
 
     @property
     def version(self) -> str:
@@ -174,20 +180,33 @@ def fold_all(
         state.unapplied(own, places[n] if places is not None else None)
         for n, (state, own) in enumerate(zip(states, events, strict=True))
     ]
-    done = [[event for event in new if event.type not in BESIDE_TYPES] for new, _ in unapplied]
+    heard = [_heard(state, new, applied) for state, (new, applied) in zip(states, unapplied, strict=True)]
+    done = [_behaviour(state, new) for state, (new, _) in zip(heard, unapplied, strict=True)]
     records = records_of([event for own in done for event in own], items)
     owners = np.repeat(np.arange(len(states)), [len(own) for own in done])
     if len(records):
-        history = Rows.of([state.history for state in states])
+        history = Rows.of([state.history for state in heard])
         fresh = ~known_messages(history, records.packed, owners)
         records, owners = records.take(fresh), owners[fresh]
-    folded = [
-        state.marked(Links.of(new) if len(new) > len(own) else NO_LINKS, applied)
-        for state, own, (new, applied) in zip(states, done, unapplied, strict=True)
-    ]
     if len(records):
-        _add(folded, records, owners, items, length)
-    return folded, records
+        _add(heard, records, owners, items, length)
+    return heard, records
+
+
+def _heard(state: UserState, events: Sequence[Event], applied: Position) -> UserState:
+    """The profile with what events say of links and consents: a refusal ends what was before it."""
+    said = any(event.type in SAID_TYPES for event in events)
+    found = state.marked(Links.of(events) if said else NO_LINKS, applied)
+    return permitted(found, found.links.consents) if said and found.links.consents else found
+
+
+def _behaviour(state: UserState, events: Sequence[Event]) -> list[Event]:
+    """Those of ``events`` that the profile counts."""
+    done = [event for event in events if event.type not in BESIDE_TYPES]
+    if done and state.links.consents:
+        since = state.links.consents.since(PERSONALIZATION)
+        done = [event for event in done if microseconds(event.event_time) >= since]
+    return done
 
 
 def _add(

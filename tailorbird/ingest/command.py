@@ -16,6 +16,7 @@ from tailorbird.ingest.workspace import (
     keep_report,
 )
 from tailorbird.plumbing.terminal import emit, progress, say, table
+from tailorbird.privacy.policy import read_policy
 from tailorbird.settings import load_settings
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -93,6 +94,8 @@ def ingest(
     else:
         say(f"already in workspace {settings.workspace}: the same files with the same mapping")
     _show(report)
+    if warning := read_policy(settings.folder).warning:
+        say(warning)
     emit(report.to_json() if as_json else _summary(report), as_json=as_json)
     if report.rows_in and not report.accepted:
         raise TailorbirdError(

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tailorbird.catalog.told import Patch
 from tailorbird.errors import UsageError
 from tailorbird.events.rows import user_keys
-from tailorbird.events.schema import Event
+from tailorbird.events.schema import CONSENT, Event
 from tailorbird.privacy.book import Book
 from tailorbird.privacy.keyring import Keyring, keyring_file, open_keyring
 from tailorbird.privacy.master import given_from_outside
@@ -34,6 +34,8 @@ from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING
 
+_OF_CONSENTS = Declared(properties=frozenset({"version", "source"}))
+"""What a consent tells of its text names nobody; its proof may."""
 _COLUMNS = ("user_id", "anonymous_id", "session_id", "message_id", "recommendation_id")
 
 
@@ -41,7 +43,7 @@ class Door:
     """Thread-safe. ``names`` are the workspace's pseudonyms, ``book`` leads back."""
 
     def __init__(self, keyring: Keyring, book: Book, *, policy: Policy = DEFAULT) -> None:
-        self.keyring, self.book, self.names, self._policy = (
+        self.keyring, self.book, self.names, self.policy = (
             keyring,
             book,
             Pseudonyms(keyring.pseudonyms),
@@ -105,7 +107,7 @@ class Door:
         """What is told of a user, as it is stored."""
         told = dict(patch.told)
         if told.get("attributes"):
-            told["attributes"] = kept_attributes(told["attributes"], declared=self._policy.declared)
+            told["attributes"] = kept_attributes(told["attributes"], declared=self.policy.declared)
         return replace(patch, key=self.names.user(patch.key), told=told)
 
     def users(self, rows: pd.DataFrame, *, declared: Declared = NOTHING_DECLARED) -> pd.DataFrame:
@@ -113,7 +115,7 @@ class Door:
         named = rows.assign(user_id=self.names.column(rows["user_id"], self.names.user))
         if "attributes" not in rows:
             return named
-        declared = replace(declared, users=self._policy.declared.users | declared.users)
+        declared = replace(declared, users=self.policy.declared.users | declared.users)
         return named.assign(
             attributes=[
                 _text(kept_attributes(_object(each), declared=declared)) or "{}"
@@ -164,7 +166,7 @@ class Door:
             event.properties,
             person=event.user_key,
             cipher=cipher,
-            declared=self._policy.declared,
+            declared=_OF_CONSENTS if event.type == CONSENT else self.policy.declared,
         )
         return replace(event, context=context, properties=properties)
 
@@ -179,7 +181,7 @@ class Door:
     ) -> tuple[dict[str, object], dict[str, object]]:
         setting = parted_context(context, declared=declared)
         said = parted_properties(properties, declared=declared)
-        if self._policy.personal == "seal" and (setting.personal or said.personal):
+        if self.policy.personal == "seal" and (setting.personal or said.personal):
             plain = orjson.dumps({"context": setting.personal, "properties": said.personal})
             said.kept[SEALED] = b64encode(seal(cipher, plain, purpose=f"event {person}")).decode()
         return setting.kept, said.kept
@@ -189,7 +191,7 @@ class Door:
     ) -> pd.DataFrame:
         if "context" not in events and "properties" not in events:
             return events
-        told = self._policy.declared
+        told = self.policy.declared
         declared = Declared(told.context | declared.context, told.properties | declared.properties)
         absent = pd.Series(None, events.index, object)
         contexts, properties = events.get("context", absent).copy(), events.get("properties", absent).copy()

@@ -10,9 +10,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tailorbird.events.schema import MOVE
+from tailorbird.events.schema import CONSENT, MOVE
+from tailorbird.features.consents import SAID
 from tailorbird.privacy.places import People, Place, Row
-from tailorbird.settings import Settings
 
 Format = Literal["json", "parquet"]
 MEDIA_TYPES = {"json": "application/json", "parquet": "application/vnd.apache.parquet"}
@@ -79,9 +79,20 @@ def decisions_of(exposures: Place, people: People) -> Iterator[Row]:
         }
 
 
-def consents_of(settings: Settings, people: People) -> Iterator[Row]:
-    """What a person consented to, and when."""
-    return iter(())
+def consents_of(events: Place, people: People) -> Iterator[Row]:
+    """What a person allowed and refused, and when, by which version of the text."""
+    for row in events.read(people):
+        if row["type"] == CONSENT:
+            said = row["context"][SAID]
+            words = ", ".join(f"{'yes' if given else 'no'} to {name}" for name, given in said.items())
+            key = "userId" if "userId" in row else "anonymousId"
+            yield {
+                key: row[key],
+                "at": row["timestamp"],
+                SAID: said,
+                **row.get("properties", {}),
+                "words": f"you said {words}",
+            }
 
 
 def write_export(sections: Sequence[Section], path: Path, *, form: Format, head: Row) -> dict[str, int]:

@@ -1,10 +1,11 @@
-"""The doctor's look at the keys that people are named by: whether they open, and whether other machines can have the same."""
+"""The doctor's look at the keys that people are named by, and at the right by which a workspace uses what they do."""
 
 from collections.abc import Sequence
 
 from tailorbird.doctor.finding import Finding
 from tailorbird.privacy.keyring import keyring_file, open_keyring
 from tailorbird.privacy.master import given_from_outside
+from tailorbird.privacy.policy import POLICY_FILE, read_policy
 from tailorbird.settings import Settings
 
 
@@ -22,3 +23,21 @@ def check_people(settings: Settings) -> Sequence[Finding]:
         )
         return [Finding("people", str(path), "warning", says, remedy, facts)]
     return [Finding("people", str(path), "ok", f"opens; fingerprint {facts['fingerprint']}", facts=facts)]
+
+
+def check_privacy(settings: Settings) -> Sequence[Finding]:
+    """The legal basis that ``privacy.toml`` declares."""
+    path = settings.folder / POLICY_FILE
+    policy = read_policy(settings.folder)
+    if policy.warning:
+        return [
+            Finding(
+                "privacy",
+                str(path),
+                "warning",
+                "no legal basis is declared for people who said nothing",
+                f"write [basis] into {POLICY_FILE} (docs/privacy.md)",
+            )
+        ]
+    purposes = ", ".join(policy.basis_purposes) or "no purpose"
+    return [Finding("privacy", str(path), "ok", f"basis {policy.basis} for {purposes}")]

@@ -3,15 +3,17 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tailorbird.errors import UsageError
+from tailorbird.features.consents import ADVERTISING, ANALYTICS, PURPOSES
 from tailorbird.privacy.minimise import NOTHING_DECLARED, Declared
 
 POLICY_FILE = "privacy.toml"
 Texts = Literal["seal", "drop"]
+Purpose = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
 
 class _Texts(BaseModel):
@@ -23,18 +25,72 @@ class _Texts(BaseModel):
     users: list[str] = Field(default=[], max_length=256)
 
 
+class _Basis(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal[
+        "consent",
+        "contract",
+        "legal_obligation",
+        "vital_interests",
+        "public_task",
+        "legitimate_interest",
+    ]
+    purposes: list[Purpose] = Field(default=[], max_length=64)
+
+
+class _Purposes(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    names: list[Purpose] = Field(default=[], max_length=64)
+
+
+class _Signals(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    do_not_track: bool = False
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     texts: _Texts = _Texts()
+    basis: _Basis | None = None
+    purposes: _Purposes = _Purposes()
+    signals: _Signals = _Signals()
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What a workspace decided. ``personal``: texts that may be personal are sealed under the person's key, or dropped."""
+    """What a workspace decided.
+
+    ``personal``: texts that may be personal are sealed under the person's key, or dropped. ``purposes`` are those on which people
+    may have a word. ``basis`` is the legal basis of what is stored of people who have none, "" where it is not declared.
+    ``do_not_track``: a browser's ``DNT: 1`` turns off what ``Sec-GPC: 1`` does, and analytics.
+    """
 
     personal: Texts = "seal"
     declared: Declared = NOTHING_DECLARED
+    purposes: frozenset[str] = frozenset(PURPOSES)
+    basis: str = ""
+    basis_purposes: tuple[str, ...] = ()
+    do_not_track: bool = False
+
+    @property
+    def warning(self) -> str:
+        """What is to be said of a workspace that declares no legal basis; "" where it does."""
+        if self.basis:
+            return ""
+        return (
+            f"no legal basis is declared for people who said nothing on how they may be used: write [basis] into {POLICY_FILE} "
+            "(docs/privacy.md)"
+        )
+
+    def turned_off(self, *, gpc: bool, dnt: bool) -> tuple[str, ...]:
+        """The purposes that a browser's signals refuse."""
+        if dnt and self.do_not_track:
+            return ADVERTISING, ANALYTICS
+        return (ADVERTISING,) if gpc else ()
 
 
 DEFAULT = Policy()
@@ -55,4 +111,19 @@ def read_policy(folder: Path) -> Policy:
         raise UsageError(f"{path}: {where}: {wrong['msg']}", remedy="see docs/privacy.md") from error
     texts = said.texts
     declared = Declared(frozenset(texts.context), frozenset(texts.properties), frozenset(texts.users))
-    return Policy(texts.personal, declared)
+    basis = said.basis
+    purposes = frozenset(PURPOSES) | set(said.purposes.names)
+    unknown = sorted(set(basis.purposes) - purposes) if basis else []
+    if unknown:
+        raise UsageError(
+            f"{path}: basis.purposes: {unknown[0]!r} is no purpose",
+            remedy=f"name some of {', '.join(sorted(purposes))}, or declare it under [purposes]",
+        )
+    return Policy(
+        texts.personal,
+        declared,
+        purposes,
+        basis.name if basis else "",
+        tuple(basis.purposes) if basis else (),
+        said.signals.do_not_track,
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from tailorbird.events.rows import EVENTS
-from tailorbird.events.schema import IDENTIFY, MOVE, UNLINK, Event
+from tailorbird.events.schema import CONSENT, IDENTIFY, MOVE, UNLINK, Event
 from tailorbird.privacy.minimise import SEALED
 
 _DID = {
@@ -23,6 +23,7 @@ _DID = {
     "like": "you liked",
     "hide": "you hid",
     IDENTIFY: "you logged in: what was done under an anonymous id became yours",
+    CONSENT: "you said what your data may be used for",
     UNLINK: "an anonymous id was parted from you",
     MOVE: "you were counted among another segment, or a rule began or ceased to hold",
 }

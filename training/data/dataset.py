@@ -20,10 +20,11 @@ from tailorbird.events.columns import COLUMNS, EventColumns
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.schema import OWN_TYPES
 from tailorbird.events.valence import FIVE_STARS, RatingScale, Taste, presences, strengths
+from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
+from tailorbird.features.purposes import scan_for
 from tailorbird.settings import Settings
 from tailorbird.streams.position import Position
-from tailorbird.streams.scan import scan
 
 LEAST_EVENTS = 50
 """Fewer events than this cannot be divided into a training and a test part that mean anything."""
@@ -109,11 +110,11 @@ def load_dataset(settings: Settings, *, through: Position | None = None) -> Data
 
 
 def read_events(settings: Settings, *, through: Position | None = None) -> tuple[EventColumns, PastContexts]:
-    """Read the log once, batch by batch: its events as compact columns, and the contexts behind them."""
+    """Read the log once, batch by batch: the events that may serve as compact columns, and the contexts behind them."""
     contexts: list[PastContexts] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for batch in scan(settings, columns=[*COLUMNS, "context"], through=through):
+        for batch in scan_for(settings, PERSONALIZATION, columns=[*COLUMNS, "context"], through=through):
             batch = batch.filter(pc.invert(pc.is_in(batch["type"], _OWN)))
             spoken = batch.select(["user_key", "event_time", "context"]).filter(pc.is_valid(batch["context"]))
             if len(spoken):

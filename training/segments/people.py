@@ -15,9 +15,11 @@ from tailorbird.errors import TailorbirdError
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import BESIDE_TYPES, LINK_TYPES, Event
 from tailorbird.events.valence import RatingScale
+from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import NOBODY, demographics_of
 from tailorbird.features.links import Links
+from tailorbird.features.purposes import scan_for
 from tailorbird.features.records import EVENT_COLUMNS
 from tailorbird.features.replay import ReplayProfiles, Timelines
 from tailorbird.features.state import UserState
@@ -86,7 +88,7 @@ def states_of(settings: Settings, user_keys: Sequence[str], *, through: Position
     parts = {key for user in user_keys if user in links for key in links[user].keys}
     asked = sorted({*user_keys, *parts})
     users = asked if len(asked) <= _FEW else None  # more are quicker taken out of all events
-    batches = scan(settings, columns=EVENT_COLUMNS, users=users, through=through)
+    batches = scan_for(settings, PERSONALIZATION, columns=EVENT_COLUMNS, users=users, through=through)
     timelines = Timelines.of((batch.to_pandas() for batch in batches), facts)
     profiles = ReplayProfiles(timelines, facts, length=settings.history_length)
     return profiles.states_at(list(user_keys), np.full(len(user_keys), _END))
@@ -122,7 +124,13 @@ def _who(settings: Settings, through: Position) -> tuple[set[str], int, int, int
     """Everybody who did something, the first and the last instant (epoch microseconds), and how many events there are."""
     known: set[str] = set()
     first, last, count = np.iinfo(np.int64).max, 0, 0
-    for batch in scan(settings, columns=["user_key", "type", "event_time"], after=BEGINNING, through=through):
+    for batch in scan_for(
+        settings,
+        PERSONALIZATION,
+        columns=["user_key", "type", "event_time"],
+        after=BEGINNING,
+        through=through,
+    ):
         batch = batch.filter(pc.invert(pc.is_in(batch["type"], _BESIDE)))
         if len(batch):
             known.update(pc.unique(batch["user_key"]).to_pylist())

@@ -1,0 +1,198 @@
+"""A refusal ends the use of what was done before it, in whatever order words and deeds are heard, here and in a replay."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tailorbird.errors import TailorbirdError
+from tailorbird.events.schema import CONSENT, Event
+from tailorbird.exposures.profiles import fold_parts, joined_parts
+from tailorbird.features.consents import MOST_WORDS, NO_CONSENTS, Consents, Word
+from tailorbird.features.handovers import ALWAYS
+from tailorbird.features.links import Links
+from tailorbird.features.purposes import Refusals
+from tailorbird.features.records import frame_microseconds
+from tailorbird.features.replay import ReplayProfiles
+from tailorbird.features.state import UserState
+from tests.features.test_state import assert_same
+from tests.features.toy import CATALOG, FACTS, NOON, event, frame
+
+LENGTH = 64
+LATER = NOON + 1_000
+
+
+def word(message_id: str, given: bool, time: float, **who: object) -> Event:
+    return event(message_id, CONSENT, None, time, context={"purposes": {"personalization": given}}, **who)
+
+
+def said_in(*words: tuple[int, bool]) -> Consents:
+    found = NO_CONSENTS
+    for number, (time, allows) in enumerate(words):
+        found = found.joined(Consents({"personalization": (Word(time, number, allows),)}))
+    return found
+
+
+def test_events_serve_from_the_consent_after_the_last_refusal_on() -> None:
+    assert NO_CONSENTS.since("personalization") == said_in((5, True)).since("personalization") == ALWAYS[0]
+    assert said_in((5, False)).since("personalization") == ALWAYS[1]
+    assert said_in((5, False), (7, True), (9, True)).since("personalization") == 7
+    assert said_in((5, False), (7, True), (9, False), (12, True)).since("personalization") == 12
+    assert said_in((5, False)).since("analytics") == ALWAYS[0]
+    assert said_in((7, True), (5, False)).now == {"personalization": True}
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.booleans()), max_size=8), st.randoms())
+def test_words_are_a_union_and_survive_storing(words: list[tuple[int, int, bool]], random: object) -> None:
+    each = [Links(consents=Consents({"analytics": (Word(*one),)})) for one in words]
+    whole = Links()
+    for one in each:
+        whole = whole.joined(one)
+    random.shuffle(each)  # type: ignore[attr-defined]
+    again = Links()
+    for one in [*each, *each]:
+        again = again.joined(one)
+    assert again == whole
+    assert Links.from_bytes(whole.to_bytes()) == whole
+
+
+def test_the_newest_words_are_remembered() -> None:
+    many = said_in(*((time, bool(time % 2)) for time in range(MOST_WORDS + 6)))
+    assert many.count == MOST_WORDS
+    assert many.newest == MOST_WORDS + 5
+
+
+def test_a_consent_that_says_nothing_is_refused() -> None:
+    with pytest.raises(TailorbirdError, match="not which purposes"):
+        Links.of([event("c", CONSENT, None, NOON, context={})])
+
+
+def test_no_profile_is_left_and_none_is_written_until_the_next_consent() -> None:
+    before = UserState.empty("user:ann").fold([event("a", "view", "kettle", NOON)], FACTS)
+    refused = before.fold([word("c1", False, NOON + 1)], FACTS)
+    assert (before.total, refused.total, len(refused.history), len(refused.had)) == (1, 0, 0, 0)
+    assert refused.version != before.version
+    still = refused.fold([event("b", "view", "drill", NOON + 2)], FACTS)
+    assert (still.total, len(still.had_set)) == (0, 0)
+    again = still.fold([word("c2", True, NOON + 3), event("d", "view", "saw", NOON + 4)], FACTS)
+    assert again.times.tolist() == [NOON + 4]
+
+
+DEEDS = st.tuples(
+    st.sampled_from(["view", "hide", "impression", "yes", "no", "login", "part"]),
+    st.sampled_from(["user", "device"]),
+    st.sampled_from(["kettle", "drill", "novel"]),
+)
+
+
+def history_of(deeds: Sequence[tuple[str, str, str]]) -> list[Event]:
+    found = []
+    for number, (kind, under, item) in enumerate(deeds):
+        time, message = NOON + number, f"m{number}"
+        who: dict[str, object] = (
+            {"user_id": "ann"} if under == "user" else {"user_id": None, "anonymous_id": "a7"}
+        )
+        if kind in ("yes", "no"):
+            found.append(word(message, kind == "yes", time, **who))
+        elif kind in ("login", "part"):
+            both = {"user_id": "ann", "anonymous_id": "a7"}
+            found.append(event(message, "identify" if kind == "login" else "unlink", None, time, **both))
+        else:
+            found.append(event(message, kind, item, time, **who))
+    return found
+
+
+def allowed(events: Sequence[Event]) -> list[Event]:
+    """By the definition, as slowly as it can be said: what the words among ``events`` let be used of them at the end."""
+    found: list[Event] = []
+    state: bool | None = None
+    for each in events:
+        if each.type == CONSENT:
+            state = each.context["purposes"]["personalization"]  # type: ignore[index]
+            found = found if state else []
+        elif each.type in ("view", "hide") and state is not False:
+            found.append(each)
+    return found
+
+
+def permitted_times(events: Sequence[Event]) -> list[float]:
+    """What may be used of ann: what all words of hers allow, and those under the key itself as well."""
+    joined = False
+    for each in events:
+        if each.type in ("identify", "unlink"):
+            joined = each.type == "identify"
+    own = [each for each in events if each.user_id == "ann"]
+    device = [each for each in events if each.user_id is None] if joined else []
+    mine = [each for each in events if each in own or each in device]
+    by_key = [*allowed(own), *allowed(device)]
+    return [each.event_time for each in allowed(mine) if each in by_key]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(DEEDS, max_size=14), st.randoms())
+def test_no_deed_without_its_purpose_is_in_any_profile(
+    deeds: list[tuple[str, str, str]], random: object
+) -> None:
+    events = history_of(deeds)
+    expected = permitted_times(events)
+    parts = fold_parts({}, events, FACTS, history_length=LENGTH)
+    whole = joined_parts(parts, "user:ann", history_length=LENGTH)
+    assert whole.times.tolist() == expected
+    # One by one, as they arrive, then all at once from the log, then in another order.
+    one_by_one: dict[str, UserState] = {}
+    for each in events:
+        one_by_one = fold_parts(one_by_one, [each], FACTS, history_length=LENGTH)
+    assert_same(joined_parts(one_by_one, "user:ann", history_length=LENGTH), whole)
+    if events:
+        replayed = ReplayProfiles.of_frame(frame(events), CATALOG, length=LENGTH)
+        assert_same(replayed.states_at(["user:ann"], np.array([LATER]))[0], whole)
+    shuffled = list(events)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    late: dict[str, UserState] = {}
+    for each in shuffled:
+        late = fold_parts(late, [each], FACTS, history_length=LENGTH)
+    heard = joined_parts(late, "user:ann", history_length=LENGTH)
+    assert (heard.times.tolist(), heard.links) == (expected, whole.links)
+    if not expected and not any(each.type == "impression" for each in events):
+        assert (heard.total, float(heard.sums.sum()), len(heard.had_set)) == (0, 0.0, 0)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(DEEDS, max_size=14))
+def test_whoever_learns_is_given_no_deed_without_its_purpose(deeds: list[tuple[str, str, str]]) -> None:
+    events = history_of(deeds)
+    if not events:
+        return
+    told = frame(events)
+    batch = pa.RecordBatch.from_pandas(told[["user_key", "event_time", "type"]], preserve_index=False)
+    batch = batch.set_column(1, "event_time", batch["event_time"].cast(pa.timestamp("us", tz="UTC")))
+    refusals = Refusals.of(told, purpose="personalization")
+    kept = told[refusals.kept(batch)]
+    assert set(told.loc[told["type"].isin([CONSENT, "identify", "unlink"]), "message_id"]) <= set(
+        kept["message_id"]
+    )
+    done = kept[kept["type"].isin(["view", "hide"])]
+    joined = permitted_times(events)
+    mine = done[done["user_key"] == "user:ann"]
+    assert set(frame_microseconds(mine["event_time"]) / 1e6) <= set(joined)
+    # And nothing that may be used is lost.
+    assert set(joined) <= set(frame_microseconds(done["event_time"]) / 1e6)
+
+
+def test_every_order_of_a_small_history_leads_to_the_same_profile() -> None:
+    events = [
+        event("a", "view", "novel", NOON),
+        word("c1", False, NOON + 1),
+        event("b", "view", "novel", NOON + 2),
+        word("c2", True, NOON + 3),
+        event("d", "view", "novel", NOON + 4),
+    ]
+    for order in itertools.permutations(events):
+        state = UserState.empty("user:ann")
+        for each in [*order, *order]:
+            state = state.fold([each], FACTS)
+        assert (state.times.tolist(), state.total) == ([NOON + 4], 1)

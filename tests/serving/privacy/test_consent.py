@@ -1,0 +1,255 @@
+"""A refusal over HTTP holds at the next request: no profile, no move, nobody in the exposures, nothing for training; and back again."""
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+import numpy as np
+import pytest
+from fastapi import FastAPI
+
+from feature_repo.offline_rows import OfflineRows
+from feature_repo.portraits import Portraits
+from feature_repo.updater import rebuild_beside
+from serving.admin.consents import consent_routes
+from serving.admin.pages import _described, _invalid, _problem
+from serving.http.problems import ProblemError
+from serving.privacy.consents import ConsentKeeper
+from serving.privacy.erasures import open_erasing
+from serving.privacy.exports import Exports
+from tailorbird.audit.record import CONSENT, hash_of, log_of
+from tailorbird.events.schema import MOVE
+from tailorbird.streams.position import BEGINNING
+from tailorbird.streams.scan import scan
+from tests.serving.world import World
+from training.data.dataset import read_events
+from training.segments.people import load_people
+
+Call = Callable[..., httpx.Response]
+RULE = '[carts]\nname = "fills carts"\nwhen = "carts_24h > 0"\n'
+
+
+@pytest.fixture
+def call(world: World) -> Call:
+    from fastapi.exceptions import RequestValidationError
+
+    app = FastAPI()
+    app.add_exception_handler(ProblemError, _problem)  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
+
+    def tick() -> float:
+        world.clock += 1.0
+        return world.clock
+
+    keeper = ConsentKeeper(world.settings, door=world.door, clock=tick)
+    consent_routes(app, keeper, settings=world.settings, door=world.door, problems=_described)
+
+    def called(method: str, path: str, **more: object) -> httpx.Response:
+        async def once() -> httpx.Response:
+            transport = httpx.ASGITransport(app=app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://admin") as caller:
+                return await caller.request(method, path, **more)  # type: ignore[arg-type]
+
+        found = asyncio.run(once())
+        world.clock += 1.0
+        return found
+
+    return called
+
+
+def does(world: World, message: str, *, kind: str = "view", item: str = "i0", **who: str) -> httpx.Response:
+    world.clock += 1.0
+    sent = {"messageId": message, "type": kind, "itemId": item, **(who or {"userId": "ann"})}
+    return world.post("/v1/events", {"batch": [sent]})
+
+
+def asks(world: World, **who: str) -> dict:
+    world.clock += 1.0
+    return world.post("/v1/recommendations", {**(who or {"userId": "ann"}), "numResults": 3}).json()
+
+
+def says(call: Call, given: bool, user: str = "ann", query: str = "") -> httpx.Response:
+    return call(
+        "PUT",
+        f"/v1/users/{user}/consent{query}",
+        json={
+            "purposes": {"personalization": given},
+            "version": "2026-11",
+            "source": "banner",
+            "proof": "signed by Ann",
+        },
+    )
+
+
+def test_a_refusal_holds_at_the_next_request_and_for_what_was_before(world: World, call: Call) -> None:
+    does(world, "m1")
+    assert world.profile("user:ann").total == 1
+    told = says(call, False)
+    assert (told.status_code, told.json()["profileDelayed"]) == (200, False)
+    assert told.json()["purposes"] == {"personalization": False}
+    refused = asks(world)
+    assert (refused["fallback"], refused["arm"], len(refused["items"])) == ("no_consent", "champion", 3)
+    says(call, False, "bob")
+    assert refused["items"] == asks(world, userId="bob")["items"]
+    does(world, "m2", item="i3")
+    own = world.features.online_parts([world.key("user:ann")])[0]
+    assert (own.total, len(own.history), len(own.had_set)) == (0, 0, 0)
+    ranked = world.post("/v1/rank", {"userId": "ann", "itemIds": ["i4", "i2"]}).json()
+    assert ranked["fallback"] == "no_consent"
+    assert says(call, True).json()["purposes"] == {"personalization": True}
+    assert asks(world)["fallback"] != "no_consent"
+    does(world, "m3", item="i5")
+    assert world.profile("user:ann").total == 1
+    names = {exposure.recommendation_id: exposure for exposure in world.stored()}
+    of_refused = names[refused["recommendationId"]]
+    assert (of_refused.user_id, of_refused.anonymous_id, of_refused.session_id) == (None, None, None)
+    assert of_refused.fallback == "no_consent"
+    assert sum(each.user_id == world.key("user:ann")[5:] for each in names.values()) == 1
+
+
+def test_a_kept_ranking_is_not_given_to_somebody_who_refused(make_world: Callable[..., World]) -> None:
+    world = make_world(cache_seconds=600.0)
+    does(world, "m1")
+    body = {"userId": "ann", "numResults": 3}
+    world.post("/v1/recommendations", body)
+    keeper = ConsentKeeper(world.settings, door=world.door, clock=lambda: world.clock + 1)
+    keeper.say("ann", {"personalization": False})
+    assert world.post("/v1/recommendations", body).json()["fallback"] == "no_consent"
+
+
+def test_what_was_refused_under_an_anonymous_id_follows_the_login(world: World, call: Call) -> None:
+    does(world, "m1", anonymousId="a7")
+    assert says(call, False, "a7", "?anonymous=true").json()["history"][0]["anonymous"] is True
+    assert asks(world, anonymousId="a7")["fallback"] == "no_consent"
+    does(world, "m2")
+    assert asks(world)["fallback"] != "no_consent"
+    world.post("/v1/users/ann/merge", {"anonymousId": "a7"})
+    assert asks(world)["fallback"] == "no_consent"
+    assert says(call, True).json()["purposes"] == {"personalization": True}
+    assert asks(world)["fallback"] != "no_consent"
+    assert world.profile("user:ann").total == 0
+
+
+def test_nobody_who_refused_moves(world: World, call: Call) -> None:
+    (world.settings.folder / "rules.toml").write_text(RULE)
+    says(call, False)
+    does(world, "m1", kind="add_to_cart")
+    does(world, "m2", kind="add_to_cart", userId="bob")
+    world.writer.close()
+    world.folder.close()
+    world.mover.close()
+    moved = [
+        entry.record.user_key
+        for entry in world.log.read(BEGINNING, limit=10_000).entries
+        if entry.record.type == MOVE
+    ]
+    assert moved == [world.key("user:bob")]
+
+
+def test_whoever_learns_never_sees_them_and_rows_of_the_past_go(world: World, call: Call) -> None:
+    does(world, "m1")
+    does(world, "m2", userId="bob")
+    ann, bob = world.key("user:ann"), world.key("user:bob")
+    rows = OfflineRows(world.settings)
+    instants = np.full(2, round((world.clock + 1) * 1e6))
+    rows.ensure([ann, bob], instants)
+    assert set(rows.count_of([ann, bob])) == {ann, bob}
+    assert {ann, bob} <= set(read_events(world.settings)[0].user_keys)
+    assert {ann, bob} <= set(load_people(world.settings).user_keys)
+    says(call, False)
+    does(world, "m3")
+    events, _ = read_events(world.settings)
+    done = {events.user_keys[code] for code in events.users.tolist()}
+    assert (ann in done, bob in done) == (False, True)
+    people = load_people(world.settings).user_keys
+    assert (ann in people, bob in people) == (False, True)
+    rows.refresh()
+    assert set(rows.count_of([ann, bob])) == {bob}
+    rows.ensure([ann], instants[:1])
+    (again,) = list(rows._replay([ann], until=int(instants[0])).states_at([ann], instants[:1] / 1e6))
+    assert again.total == 0
+
+
+def test_profiles_made_anew_from_the_log_hold_to_it(world: World, call: Call) -> None:
+    does(world, "m1")
+    says(call, False)
+    does(world, "m2")
+    says(call, True)
+    does(world, "m3", item="i4")
+    before = world.profile("user:ann")
+    rebuild_beside(world.settings, world.log)
+    after = world.profile("user:ann")
+    assert (after.version, after.total, after.times.tolist()) == (before.version, 1, before.times.tolist())
+    assert asks(world)["fallback"] != "no_consent"
+
+
+def test_a_portrait_says_so_now_and_of_the_past(world: World, call: Call) -> None:
+    does(world, "m1")
+    then = world.clock
+    says(call, False)
+    portraits = Portraits(world.settings, clock=lambda: world.clock)
+    for found in (portraits.live(world.key("user:ann")), portraits.at(world.key("user:ann"), then)):
+        assert (found.events, found.consents) == (0, {"personalization": False})
+
+
+def test_the_history_is_for_an_auditor_and_in_the_export(world: World, call: Call) -> None:
+    says(call, False)
+    says(call, True)
+    told = call("GET", "/v1/users/ann/consent").json()
+    assert told["userId"] == "ann"
+    assert [
+        (each["purposes"]["personalization"], each["version"], each["source"], each["proof"])
+        for each in told["history"]
+    ] == [
+        (False, "2026-11", "banner", "signed by Ann"),
+        (True, "2026-11", "banner", "signed by Ann"),
+    ]
+    stored = [row for batch in scan(world.settings, types=["consent"]) for row in batch.to_pylist()]
+    assert "Ann" not in str(stored)
+    exports = Exports(world.settings, door=world.door, portraits=Portraits(world.settings))
+    rows = {section.name: section for section in exports.sections([world.key("user:ann")])}["consents"].rows()
+    assert [row["words"] for row in rows] == [
+        "you said no to personalization",
+        "you said yes to personalization",
+    ]
+    audited = [each for each in log_of(world.settings).entries() if each.what == CONSENT]
+    assert [each.whom for each in audited] == [hash_of(world.settings, world.key("user:ann"))] * 2
+
+
+def test_an_erased_person_comes_back_by_a_consent_alone(world: World, call: Call) -> None:
+    does(world, "m1")
+    erasing = open_erasing(world.settings)
+    erasing.ask(world.key("user:ann"))
+    assert says(call, True).status_code == 409  # it is under way
+    erasing.run()
+    assert does(world, "m2").json()["accepted"] == 0
+    refused = says(call, False)
+    assert (refused.status_code, refused.json()["type"].rsplit(":", 1)[-1]) == (409, "erased")
+    assert says(call, True).status_code == 200
+    assert does(world, "m3").json()["accepted"] == 1
+
+
+def test_what_nobody_declared_is_refused_and_no_sender_writes_consents(world: World, call: Call) -> None:
+    unknown = call("PUT", "/v1/users/ann/consent", json={"purposes": {"research": True}})
+    assert (unknown.status_code, "privacy.toml" in unknown.json()["remedy"]) == (422, True)
+    assert call("PUT", "/v1/users/ann/consent", json={"purposes": {}}).status_code == 422
+    assert call("PUT", "/v1/users/ann/consent", json={"purposes": {"analytics": "yes"}}).status_code == 422
+    sent = {
+        "messageId": "c",
+        "type": "consent",
+        "userId": "ann",
+        "context": {"purposes": {"personalization": True}},
+    }
+    assert world.post("/v1/events", {"batch": [sent]}).json()["accepted"] == 0
+
+
+def test_global_privacy_control_turns_advertising_off_for_what_came_with_it(world: World) -> None:
+    for number, headers in enumerate(({}, {"sec-gpc": "1"}, {"dnt": "1"})):
+        sent = {"messageId": f"m{number}", "type": "view", "itemId": "i0", "userId": "ann"}
+        world.call("POST", "/v1/events", json={"batch": [sent]}, headers=headers)
+    contexts = [
+        entry.record.context.get("purposes")
+        for entry in world.log.read(world.before, limit=100).entries
+        if entry.record.type == "view"
+    ]
+    assert contexts == [None, {"advertising": False}, None]
