@@ -106,6 +106,7 @@ GUESTS: dict[str, tuple[str, ...]] = {
         "training.benchmarks.loading:data",
         "training.benchmarks.planted:planted",
         "training.benchmarks.ablation:ablation",
+        "training.benchmarks.membership:membership",
         "tailorbird.experiments.proof.command:statistics",
     )
 }
