@@ -21,6 +21,7 @@ from tailorbird.privacy.master import (
     given_from_outside,
     master_file,
     master_key,
+    private_folder,
     secrets_folder,
     write_privately,
 )
@@ -60,7 +61,7 @@ def open_keyring(settings: Settings) -> Keyring:
         UsageError: the master key is not the one that the keyring was wrapped by, or is lost. Nothing was changed.
     """
     path = keyring_file(settings)
-    with alone(secrets_folder(settings) / ".lock"):
+    with alone(private_folder(settings) / ".lock"):
         master = master_key(settings)
         if not path.exists():
             keys, master = _made(settings, master)
@@ -82,7 +83,7 @@ def rotate(settings: Settings, *, new_master: bytes) -> Keyring:
     """
     path = keyring_file(settings)
     keyring = open_keyring(settings)
-    with alone(secrets_folder(settings) / ".lock"):
+    with alone(private_folder(settings) / ".lock"):
         keys = {name: getattr(keyring, name) for name in _NAMES}
         old = master_key(settings)
         assert old is not None

@@ -54,6 +54,14 @@ def secrets_folder(settings: Settings) -> Path:
     return settings.folder / "secrets"
 
 
+def private_folder(settings: Settings) -> Path:
+    """The folder of secrets, made where it is not there, open to this user alone."""
+    folder = secrets_folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
 def given_from_outside(settings: Settings) -> bool:
     """Whether an operator gives the key, so that this program must not write one."""
     return bool(settings.master_key or settings.master_key_command or settings.master_key_file)

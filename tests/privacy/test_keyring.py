@@ -25,6 +25,7 @@ def test_a_workspace_makes_its_own_keys_once_and_says_so(settings: Settings, cap
     assert capsys.readouterr().err == ""
     for path in (master_file(settings), keyring_file(settings)):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(keyring_file(settings).parent.stat().st_mode) == 0o700
     assert first.pseudonyms.hex() not in repr(first)
 
 
