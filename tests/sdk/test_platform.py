@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from playwright.sync_api import BrowserContext, Page, Request, Route
 from tailorbird_client import Client
 
 from tailorbird.events.schema import Event
+from tailorbird.privacy.door import Door
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING
+from tests.callers import as_sent
 from tests.sdk.conftest import open_chromium
 from tests.sdk.test_kept import QUIET, WAITING
 from tests.serving.test_serve import Service, service, subscriber
@@ -54,9 +57,10 @@ class Visitor:
 
     def stored(self) -> list[Event]:
         """What the platform holds of it, in the order of arrival at one instant after the other."""
-        with open_events(self.service.settings) as stream:
+        settings = self.service.settings
+        with open_events(settings) as stream, closing(Door.of(settings)) as door:
             rows = [
-                entry.record
+                as_sent(entry.record, door, sessions=[self.ids["s"]] if self.ids else [])
                 for entry in stream.read(BEGINNING, limit=1_000_000).entries
                 if entry.record.type == self.kind
             ]
