@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -20,7 +20,7 @@ from serving.lasting import dead
 from serving.writer import GroupWriter
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
-from tailorbird.features.consents import SAID
+from tailorbird.features.consents import with_refused
 from tailorbird.privacy.policy import DEFAULT, Policy
 
 ERASED = "this person was erased: nothing of them is stored until they consent anew"
@@ -69,7 +69,9 @@ class CollectService:
         """The events with what the sender's browser refuses, in their context."""
         gpc, dnt = request.header(b"sec-gpc") == b"1", request.header(b"dnt") == b"1"
         refused = self._turned_off(gpc=gpc, dnt=dnt) if gpc or dnt else ()
-        return [_with(event, refused) for event in events] if refused else events
+        if not refused:
+            return events
+        return [replace(event, context=with_refused(event.context, refused)) for event in events]
 
     async def collect(self, request: Request) -> Answer:
         """POST /v1/events."""
@@ -125,12 +127,6 @@ class CollectService:
             ),
             HTTPStatus.ACCEPTED,
         )
-
-
-def _with(event: Event, refused: Collection[str]) -> Event:
-    said = event.context.get(SAID)
-    purposes = {**(said if isinstance(said, Mapping) else {}), **dict.fromkeys(refused, False)}
-    return replace(event, context={**event.context, SAID: purposes})
 
 
 def _refused(batch: Sequence[Any], messages: Collection[str]) -> list[dict[str, Any]]:

@@ -66,6 +66,7 @@ class Recommend:
         torch.set_num_threads(1)
         faiss.omp_set_num_threads(1)
         chosen = Settings(**settings)
+        policy = read_policy(chosen.folder)
         features, clock = FeatureStoreRoom(chosen), clock_at(chosen.clock_at)
         features.online.on_damage = lambda rows: metrics.failures.labels("damaged_row").inc(rows)
         catalogue = CatalogFollower(chosen.catalog_folder)  # before anything of it is read
@@ -111,7 +112,8 @@ class Recommend:
             workspace_key=chosen.workspace_key,
             clock=clock,
             scenarios=scenarios.get,
-            named=Named(Pseudonyms(open_keyring(chosen).pseudonyms), read_policy(chosen.folder).declared),
+            named=Named(Pseudonyms(open_keyring(chosen).pseudonyms), policy.declared),
+            policy=policy,
             trouble=scenarios.trouble_with,
             sample_share=chosen.exposure_sample,
             streams=(self._shown, self._happened),

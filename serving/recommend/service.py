@@ -27,6 +27,8 @@ from tailorbird.experiments.arm import Arm
 from tailorbird.experiments.assign import Unit, assign
 from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
 from tailorbird.exposures.exposure import SAMPLE_SHARE, new_recommendation_id
+from tailorbird.features.consents import with_refused
+from tailorbird.privacy.policy import DEFAULT, Policy
 from tailorbird.slate.query import Query
 from tailorbird.slate.recommender import Recommender
 from tailorbird.streams.stream import Stream, trouble_of
@@ -55,8 +57,10 @@ class RecommendService:
         sample_share: float = SAMPLE_SHARE,
         streams: Sequence[Stream[Any]] = (),
         watched: Sequence[Callable[[], str]] = (),
+        policy: Policy = DEFAULT,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._turned_off = policy.turned_off
         self._arms, self._drawer, self._exposures = arms, drawer, exposures
         self._workspace, self._workspace_key = workspace, workspace_key
         self._assign, self._clock = assign, clock
@@ -66,16 +70,18 @@ class RecommendService:
 
     async def recommend(self, request: Request) -> Answer:
         """POST /v1/recommendations."""
-        return await self._recommendations(request.body)
+        return await self._recommendations(request.body, request)
 
     async def recommend_user(self, request: Request) -> Answer:
         """GET /v1/recommendations/{userId}?numResults=."""
         k = _asked_results(request.query)
-        return await self._recommendations(orjson.dumps({"userId": request.argument, "numResults": k}))
+        raw = orjson.dumps({"userId": request.argument, "numResults": k})
+        return await self._recommendations(raw, request)
 
     async def rank(self, request: Request) -> Answer:
         """POST /v1/rank."""
         body = parse_body(RankRequest, request.body)
+        body = body.model_copy(update=self._signals(request, body))
         visit = self._visit(
             body, scenario="rank", size=len(request.body), k=len(body.item_ids), explain=body.explain
         )
@@ -118,8 +124,10 @@ class RecommendService:
             "problems": problems,
         }, True
 
-    async def _recommendations(self, raw: bytes) -> Answer:
+    async def _recommendations(self, raw: bytes, request: Request) -> Answer:
         body = parse_body(RecommendationRequest, raw)
+        if signals := self._signals(request, body):
+            body = body.model_copy(update=signals)
         scenario = self._scenarios(body.scenario)
         visit = self._visit(
             body,
@@ -130,6 +138,12 @@ class RecommendService:
         )
         require_known(body, self._arms.current(visit.arm).recommender)
         return await self._batcher.submit(visit)
+
+    def _signals(self, request: Request, visitor: Visitor) -> dict[str, Any]:
+        """What a browser's signals make of the visitor's context; empty where it sends none."""
+        gpc, dnt = request.header(b"sec-gpc") == b"1", request.header(b"dnt") == b"1"
+        refused = self._turned_off(gpc=gpc, dnt=dnt) if gpc or dnt else ()
+        return {"context": with_refused(visitor.context or {}, refused)} if refused else {}
 
     def _key(self, body: RecommendationRequest, raw: bytes, scenario: Scenario) -> bytes:
         """What names the request in the result cache; empty where a visitor without an id can never be known again."""

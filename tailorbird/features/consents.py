@@ -1,6 +1,6 @@
 """Consents: what a person allows and refuses, by purpose, and from when on events may serve a purpose."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
@@ -120,3 +120,10 @@ class Consents:
 
 
 NO_CONSENTS = Consents()
+
+
+def with_refused(context: Mapping[str, object], refused: Collection[str]) -> dict[str, object]:
+    """A context that says of some purposes that what it came with may not serve them."""
+    said = context.get(SAID)
+    purposes = {**(said if isinstance(said, Mapping) else {}), **dict.fromkeys(refused, False)}
+    return {**context, SAID: purposes}

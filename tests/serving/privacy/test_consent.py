@@ -253,3 +253,18 @@ def test_global_privacy_control_turns_advertising_off_for_what_came_with_it(worl
         if entry.record.type == "view"
     ]
     assert contexts == [None, {"advertising": False}, None]
+
+
+def test_the_exposure_of_a_request_says_so_too(world: World) -> None:
+    body = {"userId": "ann", "numResults": 1, "context": {"device": "mobile"}}
+    asked = [
+        world.call("POST", "/v1/recommendations", json=body, headers=headers).json()["recommendationId"]
+        for headers in ({"sec-gpc": "1"}, {"dnt": "1"}, {})
+    ]
+    ranked = {"userId": "ann", "itemIds": ["i1", "i2"]}
+    asked.append(
+        world.call("POST", "/v1/rank", json=ranked, headers={"sec-gpc": "1"}).json()["recommendationId"]
+    )
+    contexts = {each.recommendation_id: dict(each.context) for each in world.stored()}
+    plain, off = {"device": "mobile"}, {"purposes": {"advertising": False}}
+    assert [contexts[each] for each in asked] == [{**plain, **off}, plain, plain, off]
