@@ -91,7 +91,7 @@ def build_admin(desk: Desk) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(TailorbirdError, _failed)  # type: ignore[arg-type]
     app.add_exception_handler(ProblemError, _problem)  # type: ignore[arg-type]
-    app.add_exception_handler(Exception, _broken)
+    app.add_exception_handler(Exception, answer_when_broken)
     _reads(app, desk)
     _moves(app, desk)
     catalogue_routes(app, desk.goods, folder=desk.settings.folder, problems=_described)
@@ -201,8 +201,11 @@ async def _failed(request: Request, error: TailorbirdError) -> Response:
     return await _problem(request, problem_of(error))
 
 
-async def _broken(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+async def answer_when_broken(request: Request, error: Exception) -> Response:
+    """What nobody foresaw, as a problem; its cause goes to the log."""
+    # The path as it is declared: in its place may stand a person's id.
+    place = getattr(request.scope.get("route"), "path", "a page")
+    log.error("%s %s failed", request.method, place, exc_info=error)
     return await _problem(
         request,
         ProblemError(

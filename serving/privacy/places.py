@@ -209,7 +209,7 @@ def places_of(settings: Settings, *, door: Door | None = None) -> Sequence[Place
         QuarantinePlace(
             settings.quarantine_folder,
             keyring=lambda: opened().keyring,
-            callers_ids=lambda people: opened().callers_ids(people),
+            keys_of_id=lambda identifier: opened().keys_of_id(identifier),
         ),
         ReportsPlace(settings.folder),
         DeliveriesPlace(settings.folder),

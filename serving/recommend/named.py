@@ -1,6 +1,7 @@
 """Who asks, under the names that people have behind the door, and what of their context may be kept of it."""
 
 from serving.http.schemas import Visitor
+from tailorbird.privacy.mentions import SHORT
 from tailorbird.privacy.minimise import NOTHING_DECLARED, Declared, parted_context
 from tailorbird.privacy.pseudonyms import Pseudonyms
 
@@ -14,6 +15,7 @@ class Named:
     def __call__(self, visitor: Visitor) -> Visitor:
         """The visitor under pseudonyms; texts of the context that may be personal are left outside."""
         names = self._names
+        own = {each for each in (visitor.user_id, visitor.anonymous_id) if each and len(each) >= SHORT}
         known: dict[str, object] = {}
         if visitor.user_id:
             known["user_id"] = names.user(visitor.user_id)
@@ -22,5 +24,5 @@ class Named:
         if visitor.session_id:
             known["session_id"] = names.session(visitor.session_id)
         if visitor.context:
-            known["context"] = parted_context(visitor.context, declared=self._declared).kept
+            known["context"] = parted_context(visitor.context, declared=self._declared, ids=own).kept
         return visitor.model_copy(update=known) if known else visitor

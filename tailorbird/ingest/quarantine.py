@@ -6,6 +6,7 @@ A row of events or users may hold anything of a person: it is sealed, and its re
 import hashlib
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pandas as pd
 from tailorbird.errors import TailorbirdError
 from tailorbird.ingest.files import Source
 from tailorbird.privacy.keyring import Keyring
+from tailorbird.privacy.mentions import KeysOfId, mentioned
 from tailorbird.privacy.sealing import SealError, seal, unseal
 
 COLUMNS = ("table", "row", "reason", "raw")
@@ -49,6 +51,14 @@ def source_quarantine(source: Source, *, table: str) -> pd.DataFrame:
     return pd.DataFrame(
         [(table, line.line, line.reason, line.raw) for line in source.broken], columns=list(COLUMNS)
     )
+
+
+def without_erased(rows: pd.DataFrame, *, erased: AbstractSet[str], keys_of_id: KeysOfId) -> pd.DataFrame:
+    """The rows that mention nobody who was erased (person keys): of them nothing is kept, refused rows neither."""
+    if not erased or rows.empty:
+        return rows
+    whose = mentioned(rows["raw"].tolist(), people=erased, keys_of_id=keys_of_id)
+    return rows[[not each for each in whose]]
 
 
 def write_quarantine(

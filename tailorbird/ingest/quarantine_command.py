@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from tailorbird.audit.record import READ_QUARANTINE, at_this_terminal, record
 from tailorbird.errors import UsageError
 from tailorbird.plumbing.terminal import emit, table
 from tailorbird.settings import load_settings
@@ -38,6 +39,7 @@ def quarantine(file: Path | None, workspace: str | None, limit: int, as_json: bo
         raise UsageError(
             f"no quarantine file {file}", remedy="`tailorbird quarantine` lists those that there are"
         )
+    record(settings, who=at_this_terminal(), what=READ_QUARANTINE, whom=path.name)
     rows = read_quarantine(path, keyring=open_keyring(settings)).head(limit)
     shown = [
         {name: each[name] for name in ("table", "row", "reason", "raw")} for each in rows.to_dict("records")

@@ -17,8 +17,15 @@ from tailorbird.errors import UsageError
 from tailorbird.ingest.descriptions import KEYS, cleaned, described_rows
 from tailorbird.ingest.files import read_source
 from tailorbird.ingest.mapping import Mapping, identity_mapping
-from tailorbird.ingest.quarantine import COLUMNS, parted_table, source_quarantine, write_quarantine
+from tailorbird.ingest.quarantine import (
+    COLUMNS,
+    parted_table,
+    source_quarantine,
+    without_erased,
+    write_quarantine,
+)
 from tailorbird.privacy.door import Door
+from tailorbird.privacy.suppression import Suppressions
 from tailorbird.settings import Settings
 
 PUT_ROWS = 5_000
@@ -73,7 +80,9 @@ def upload(
     kept, bad = parted_table(rows, key=KEYS[what], table=what)
     patches, refused = _patches(kept, what)
     quarantined = pd.concat([source_quarantine(source, table=what), bad, refused], ignore_index=True)
-    files = write_quarantine([quarantined], folder=settings.quarantine_folder, now=now, keyring=door.keyring)
+    erased = Suppressions(settings.folder).everybody()
+    kept_rows = without_erased(quarantined, erased=erased, keys_of_id=door.keys_of_id)
+    files = write_quarantine([kept_rows], folder=settings.quarantine_folder, now=now, keyring=door.keyring)
     if what == "users":
         patches = [door.user(each) for each in patches]
     sequence, fallen = store.log.end(), 0

@@ -20,7 +20,7 @@ from tailorbird.events.rows import EVENTS, table_of_frame
 from tailorbird.events.schema import IDENTIFY, LOGOUT, Event
 from tailorbird.events.validation import Validated, validate
 from tailorbird.ingest.mapping import Mapping
-from tailorbird.ingest.quarantine import parted_table, source_quarantine, write_quarantine
+from tailorbird.ingest.quarantine import parted_table, source_quarantine, without_erased, write_quarantine
 from tailorbird.ingest.sources import Tables
 from tailorbird.plumbing.alone import alone
 from tailorbird.privacy.door import Door
@@ -128,11 +128,18 @@ def _ingest(
     bad_items = pd.concat([bad_items, broken.get("items", bad_items.head(0))], ignore_index=True)
     bad_users = pd.concat([bad_users, broken.get("users", bad_users.head(0))], ignore_index=True)
     write_patched(known or catalog, catalog, settings.catalog_folder, now=now)
-    refuses = Suppressions(settings.folder).refused
+    suppressions = Suppressions(settings.folder)
+    refuses, erased = suppressions.refused, suppressions.everybody()
     write_patched_users(known_users, users, settings.catalog_folder, refuses=refuses)
     publish()
     files = write_quarantine(
-        [events_out, bad_items, bad_users], folder=settings.quarantine_folder, now=now, keyring=door.keyring
+        [
+            without_erased(each, erased=erased, keys_of_id=door.keys_of_id)
+            for each in (events_out, bad_items, bad_users)
+        ],
+        folder=settings.quarantine_folder,
+        now=now,
+        keyring=door.keyring,
     )
     on_stage("store", len(validated.accepted))
     stored = door.frame(validated.accepted, declared=mapping.declared)

@@ -87,7 +87,7 @@ class Book:
         Raises:
             StreamAwayError: the file cannot be read or written.
         """
-        self._forget_destroyed()
+        turn = self._forget_destroyed()
         with self._guard:
             found = {person: self._known[person] for person in people if person in self._known}
         missing = [person for person in people if person not in found]
@@ -95,11 +95,11 @@ class Book:
             found |= self._read(missing)
             new = {person: people[person] for person in missing if person not in found}
             refused = self._refused(list(new)) if new else frozenset()
-            if new := {person: each for person, each in new.items() if person not in refused}:
-                found |= self._written(new)
-            self._remember({person: found[person] for person in missing if person in found})
+            if welcome := {person: each for person, each in new.items() if person not in refused}:
+                found |= self._written(welcome)
+            self._remember({person: found[person] for person in missing if person in found}, turn=turn)
             # Nothing of theirs is stored; what is sealed until the log refuses it opens for nobody.
-            found |= {person: AESGCM(new_key()) for person in refused}
+            found |= {person: AESGCM(new_key()) for person in new if person not in found}
         return found
 
     def callers_ids(self, people: Iterable[str]) -> dict[str, str]:
@@ -137,7 +137,7 @@ class Book:
                 gone += connection.execute(statement, some).rowcount
             connection.execute("INSERT INTO destroyed (count) VALUES (?)", (gone,))
             connection.execute("DELETE FROM destroyed WHERE turn < (SELECT max(turn) FROM destroyed)")
-        self._database.shrink()
+        self._database.purge()  # a key that lies in an older state of the file is not destroyed
         return gone
 
     def close(self) -> None:
@@ -148,15 +148,18 @@ class Book:
         return {person: self._cipher(person, wrapped) for person, wrapped, _ in self._pages(people)}
 
     def _written(self, people: Mapping[str, str]) -> dict[str, AESGCM]:
-        """Give people a page each; of two who do so at once the first counts, for both."""
-        rows = []
+        """Give people a page each, and none to who is suppressed; of two who do so at once the first counts, for both."""
+        rows = {}
         for person, identifier in people.items():
             key = new_key()
             wrapped = seal(self._wrapping, key, purpose=f"key {person}")
             page = seal(AESGCM(key), identifier.encode("utf-8", "surrogatepass"), purpose=f"id {person}")
-            rows.append((person, wrapped, page))
+            rows[person] = (person, wrapped, page)
         with self._database.transaction() as connection:
-            connection.executemany("INSERT INTO people VALUES (?, ?, ?) ON CONFLICT DO NOTHING", rows)
+            # In our turn to write: who is suppressed after this look has the page destroyed in a turn after ours.
+            refused = self._refused(list(rows))
+            welcome = [row for person, row in rows.items() if person not in refused]
+            connection.executemany("INSERT INTO people VALUES (?, ?, ?) ON CONFLICT DO NOTHING", welcome)
         return self._read(list(people))
 
     def _pages(self, people: Sequence[str]) -> list[tuple[str, bytes, bytes]]:
@@ -173,19 +176,22 @@ class Book:
     def _cipher(self, person: str, wrapped: bytes) -> AESGCM:
         return AESGCM(unseal(self._wrapping, wrapped, purpose=f"key {person}"))
 
-    def _remember(self, found: Mapping[str, AESGCM]) -> None:
+    def _remember(self, found: Mapping[str, AESGCM], *, turn: int) -> None:
+        """Keep what was read after ``turn``, unless another thread has heard of keys that were destroyed since."""
         with self._guard:
-            self._known.update(found)
+            if turn == self._turn:
+                self._known.update(found)
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
 
-    def _forget_destroyed(self) -> None:
-        """A key that another process destroyed must not be used from memory."""
+    def _forget_destroyed(self) -> int:
+        """A key that another process destroyed must not be used from memory; up to which turn it was looked."""
         turn = self._destroyed()
         if turn != self._turn:
             with self._guard:
                 self._known.clear()
                 self._turn = turn
+        return turn
 
     def _destroyed(self) -> int:
         question = "SELECT coalesce(max(turn), 0) FROM destroyed"

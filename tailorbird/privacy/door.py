@@ -6,6 +6,7 @@ a person pass through here; nothing behind it knows a raw id.
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 import orjson
@@ -19,6 +20,7 @@ from tailorbird.events.schema import CONSENT, Event
 from tailorbird.privacy.book import Book
 from tailorbird.privacy.keyring import Keyring, keyring_file, open_keyring
 from tailorbird.privacy.master import given_from_outside
+from tailorbird.privacy.mentions import SHORT
 from tailorbird.privacy.minimise import (
     NOTHING_DECLARED,
     SEALED,
@@ -73,7 +75,10 @@ class Door:
         for raw, event in zip(events, named, strict=True):
             people.update(_people(raw, event))
         ciphers = self.book.ciphers(people)
-        return [self._minimised(event, ciphers[event.user_key]) for event in named]
+        return [
+            self._minimised(event, ciphers[event.user_key], ids=_ids(raw.user_id, raw.anonymous_id))
+            for raw, event in zip(events, named, strict=True)
+        ]
 
     def frame(self, events: pd.DataFrame, *, declared: Declared | None = None) -> pd.DataFrame:
         """Rows of SCHEMA's columns as they are stored; ``declared`` texts count beside those of the policy.
@@ -101,13 +106,15 @@ class Door:
                     {f"{make}{name}": str(raw) for raw, name in zip(given["raw"], given["name"], strict=True)}
                 )
         ciphers = self.book.ciphers(people)
-        return self._minimised_frame(stored, ciphers, declared=declared or Declared())
+        return self._minimised_frame(stored, events, ciphers, declared=declared or Declared())
 
     def user(self, patch: Patch) -> Patch:
         """What is told of a user, as it is stored."""
         told = dict(patch.told)
         if told.get("attributes"):
-            told["attributes"] = kept_attributes(told["attributes"], declared=self.policy.declared)
+            told["attributes"] = kept_attributes(
+                told["attributes"], declared=self.policy.declared, ids=_ids(patch.key)
+            )
         return replace(patch, key=self.names.user(patch.key), told=told)
 
     def users(self, rows: pd.DataFrame, *, declared: Declared = NOTHING_DECLARED) -> pd.DataFrame:
@@ -118,14 +125,18 @@ class Door:
         declared = replace(declared, users=self.policy.declared.users | declared.users)
         return named.assign(
             attributes=[
-                _text(kept_attributes(_object(each), declared=declared)) or "{}"
-                for each in rows["attributes"]
+                _text(kept_attributes(_object(each), declared=declared, ids=_ids(own))) or "{}"
+                for own, each in zip(rows["user_id"], rows["attributes"], strict=True)
             ]
         )
 
     def person(self, identifier: str, *, anonymous: bool = False) -> str:
         """The person key of a caller's id."""
         return self.names.person(identifier, anonymous=anonymous)
+
+    def keys_of_id(self, identifier: str) -> tuple[str, str]:
+        """The person keys that a caller's id may have: a user's, and an anonymous one's."""
+        return self.names.person(identifier), self.names.person(identifier, anonymous=True)
 
     def callers_ids(self, people: Iterable[str]) -> dict[str, str]:
         """The callers' own ids by person key; who has none in the book is left out."""
@@ -158,7 +169,7 @@ class Door:
             else None,
         )
 
-    def _minimised(self, event: Event, cipher: AESGCM) -> Event:
+    def _minimised(self, event: Event, cipher: AESGCM, *, ids: AbstractSet[str]) -> Event:
         if not event.context and not event.properties:
             return event
         context, properties = self._parted(
@@ -167,6 +178,7 @@ class Door:
             person=event.user_key,
             cipher=cipher,
             declared=_OF_CONSENTS if event.type == CONSENT else self.policy.declared,
+            ids=ids,
         )
         return replace(event, context=context, properties=properties)
 
@@ -178,16 +190,17 @@ class Door:
         person: str,
         cipher: AESGCM,
         declared: Declared,
+        ids: AbstractSet[str],
     ) -> tuple[dict[str, object], dict[str, object]]:
-        setting = parted_context(context, declared=declared)
-        said = parted_properties(properties, declared=declared)
+        setting = parted_context(context, declared=declared, ids=ids)
+        said = parted_properties(properties, declared=declared, ids=ids)
         if self.policy.personal == "seal" and (setting.personal or said.personal):
             plain = orjson.dumps({"context": setting.personal, "properties": said.personal})
             said.kept[SEALED] = b64encode(seal(cipher, plain, purpose=f"event {person}")).decode()
         return setting.kept, said.kept
 
     def _minimised_frame(
-        self, events: pd.DataFrame, ciphers: Mapping[str, AESGCM], *, declared: Declared
+        self, events: pd.DataFrame, raw: pd.DataFrame, ciphers: Mapping[str, AESGCM], *, declared: Declared
     ) -> pd.DataFrame:
         if "context" not in events and "properties" not in events:
             return events
@@ -197,6 +210,7 @@ class Door:
         contexts, properties = events.get("context", absent).copy(), events.get("properties", absent).copy()
         spoken = (contexts.notna() | properties.notna()).to_numpy().nonzero()[0]
         people = user_keys(events).to_numpy()
+        users, visitors = (raw.get(name, absent).to_numpy(object) for name in ("user_id", "anonymous_id"))
         context_values, property_values = contexts.to_numpy(object).copy(), properties.to_numpy(object).copy()
         plain: dict[object, str | None] = {}  # few contexts come again and again
         for row in spoken.tolist():
@@ -206,7 +220,12 @@ class Door:
                 continue
             person = people[row]
             kept, kept_said = self._parted(
-                _object(context), _object(said), person=person, cipher=ciphers[person], declared=declared
+                _object(context),
+                _object(said),
+                person=person,
+                cipher=ciphers[person],
+                declared=declared,
+                ids=_ids(users[row], visitors[row]),
             )
             context_values[row] = _text(kept)
             property_values[row] = _text(kept_said)
@@ -232,6 +251,11 @@ def _people(raw: Event, named: Event) -> Iterable[tuple[str, str]]:
         yield f"user:{named.user_id}", raw.user_id
     if raw.anonymous_id and named.anonymous_id:
         yield f"anon:{named.anonymous_id}", raw.anonymous_id
+
+
+def _ids(*raw: object) -> AbstractSet[str]:
+    """Those ids of a person by which a number may be known as theirs: a shorter one may be any number."""
+    return {text for each in raw if each is not None and len(text := str(each)) >= SHORT}
 
 
 def _object(text: object) -> Mapping[str, object]:

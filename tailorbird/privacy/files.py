@@ -2,15 +2,13 @@
 
 import json
 import os
-import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -19,16 +17,8 @@ from tailorbird.ingest.quarantine import read_quarantine
 from tailorbird.plumbing.alone import alone
 from tailorbird.plumbing.disk import fsync
 from tailorbird.privacy.keyring import Keyring
+from tailorbird.privacy.mentions import KeysOfId, mentioned
 from tailorbird.privacy.places import People, Row
-
-CallersIds = Callable[[People], Mapping[str, str]]
-"""Gives the ids by which callers know people, by person key; who has none is left out."""
-SHORT = 6
-"""An id of fewer characters may be any number or word: it counts only in a field that is about people."""
-_ABOUT_PEOPLE = re.compile(
-    r"user|person|people|customer|client|member|visitor|reviewer|account|anonymous|distinct|device",
-    re.IGNORECASE,
-)
 
 
 class SegmentsPlace:
@@ -88,11 +78,11 @@ class QuarantinePlace:
     words = "rows that were refused when they were ingested"
     claims = ("quarantine/*.parquet",)
 
-    def __init__(self, folder: Path, *, keyring: Callable[[], Keyring], callers_ids: CallersIds) -> None:
-        self._folder, self._keyring, self._callers_ids = folder, keyring, callers_ids
+    def __init__(self, folder: Path, *, keyring: Callable[[], Keyring], keys_of_id: KeysOfId) -> None:
+        self._folder, self._keyring, self._keys_of_id = folder, keyring, keys_of_id
 
     def count(self, people: People) -> Mapping[str, int]:
-        """Rows of each whose caller's id is known still."""
+        """Rows of each."""
         found: Counter[str] = Counter()
         for _, owners in self._owned(people):
             for owner in owners:
@@ -119,11 +109,10 @@ class QuarantinePlace:
 
     def _owned(self, people: People) -> Iterator[tuple[Path, list[set[str]]]]:
         """Each file with whose its rows are."""
-        files = sorted(self._folder.glob("*.parquet"))
-        ids = self._callers_ids(people) if files else {}
-        for path in files:
+        wanted = frozenset(people)
+        for path in sorted(self._folder.glob("*.parquet")):
             rows = read_quarantine(path, keyring=self._keyring())
-            yield path, _owners(rows["raw"].tolist(), ids)
+            yield path, mentioned(rows["raw"].tolist(), people=wanted, keys_of_id=self._keys_of_id)
 
 
 class ReportsPlace:
@@ -172,37 +161,6 @@ class ReportsPlace:
 
 def _without(owners: Sequence[set[str]], table: pa.Table) -> pa.Array:
     return pa.array([not each for each in owners])
-
-
-def _owners(raw: Collection[str | None], ids: Mapping[str, str]) -> list[set[str]]:
-    """Whose each row is: people one of whose ids (by person key) is one of its values."""
-    keys_of: dict[str, list[str]] = {}
-    for key, name in ids.items():
-        keys_of.setdefault(name, []).append(key)
-    return [{key for name in _values(row or "") if name in keys_of for key in keys_of[name]} for row in raw]
-
-
-def _values(row: str) -> set[str]:
-    """Every value of a row that may be somebody's id."""
-    try:
-        parsed = orjson.loads(row)
-    except orjson.JSONDecodeError:
-        return set(re.split(r"[\s,;|\t\"']+", row))
-    found: set[str] = set()
-    waiting: list[tuple[str, object]] = [("", parsed)]
-    while waiting:
-        field, value = waiting.pop()
-        if isinstance(value, dict):
-            waiting += [(str(name), each) for name, each in value.items()]
-        elif isinstance(value, list):
-            waiting += [(field, each) for each in value]
-        elif value is not None and not isinstance(value, bool):
-            text = str(value)
-            if len(text) >= SHORT or _ABOUT_PEOPLE.search(field):
-                found.add(text)
-                if isinstance(value, float) and value.is_integer():
-                    found.add(str(int(value)))
-    return found
 
 
 def _rewrite(path: Path, kept: Callable[[pa.Table], pa.Array]) -> None:

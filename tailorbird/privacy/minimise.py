@@ -1,10 +1,13 @@
 """What of an event is stored as it came: numbers, truth values and the words that somebody declared. Other texts are personal.
 
-A text that nobody declared may be anything: a name, an address, what somebody searched for. It is taken out, and stored only
-sealed under the person's own key, or not at all.
+A text that nobody declared may be anything: a name, an address, what somebody searched for. So may a number that is long
+enough for a card or a telephone, and a name that no programmer gave. It is taken out, and stored only sealed under the
+person's own key, or not at all.
 """
 
+import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +15,9 @@ from tailorbird.features.table import DEVICES, REFERRERS
 
 _WORDS: Mapping[str, frozenset[str]] = {"device": frozenset(DEVICES), "referrer": frozenset(REFERRERS)}
 """Context whose texts are kept where they are one of these words, which no person can be known by."""
+LONG_NUMBER = 10**8
+"""Numbers of nine digits and more tell people apart: telephones, cards, accounts. None that a feature reads is so large."""
+_is_word = re.compile(r"(?!.*\d{7})[^\W\d][\w.:$ -]{0,63}").fullmatch
 SEALED = "sealed"
 """The property that holds what was taken out, encrypted."""
 
@@ -36,41 +42,63 @@ class Declared:
 NOTHING_DECLARED = Declared()
 
 
-def parted_context(context: Mapping[str, object], *, declared: Declared = NOTHING_DECLARED) -> Parted:
-    """Part a context: known devices and referrers, numbers, truth values and declared texts are kept."""
+def parted_context(
+    context: Mapping[str, object],
+    *,
+    declared: Declared = NOTHING_DECLARED,
+    ids: AbstractSet[str] = frozenset(),
+) -> Parted:
+    """Part a context: known devices and referrers, numbers, truth values and declared texts are kept.
+
+    ``ids`` are the person's own, as the caller knows them: no number that is one of them is kept.
+    """
     kept: dict[str, object] = {}
     personal: dict[str, object] = {}
     for name, value in context.items():
         words = _WORDS.get(name)
         if words is not None and isinstance(value, str):
             (kept if value.lower() in words else personal)[name] = value
-        elif isinstance(value, Mapping):  # such as consent: truth values by purpose
-            inner = {key: each for key, each in value.items() if _plain(each)}
+        elif isinstance(value, Mapping) and _is_word(name):  # such as consent: truth values by purpose
+            inner = {key: each for key, each in value.items() if _plain(key, each, ids)}
             if inner:
                 kept[name] = inner
             if len(inner) < len(value):
                 personal[name] = {key: each for key, each in value.items() if key not in inner}
         else:
-            (kept if _plain(value) or name in declared.context else personal)[name] = value
+            (kept if _plain(name, value, ids) or name in declared.context else personal)[name] = value
     return Parted(kept, personal)
 
 
-def parted_properties(properties: Mapping[str, object], *, declared: Declared = NOTHING_DECLARED) -> Parted:
+def parted_properties(
+    properties: Mapping[str, object],
+    *,
+    declared: Declared = NOTHING_DECLARED,
+    ids: AbstractSet[str] = frozenset(),
+) -> Parted:
     """Part the properties of an event: numbers, truth values and declared texts are kept."""
     kept: dict[str, object] = {}
     personal: dict[str, object] = {}
     for name, value in properties.items():
-        (kept if _plain(value) or name in declared.properties else personal)[name] = value
+        (kept if _plain(name, value, ids) or name in declared.properties else personal)[name] = value
     personal.update({SEALED: kept.pop(SEALED)} if SEALED in kept else {})  # a sender's own word of this name
     return Parted(kept, personal)
 
 
 def kept_attributes(
-    attributes: Mapping[str, object], *, declared: Declared = NOTHING_DECLARED
+    attributes: Mapping[str, object],
+    *,
+    declared: Declared = NOTHING_DECLARED,
+    ids: AbstractSet[str] = frozenset(),
 ) -> dict[str, object]:
     """Those attributes of a person that may be kept: numbers, truth values and declared texts."""
-    return {name: each for name, each in attributes.items() if _plain(each) or name in declared.users}
+    return {
+        name: each for name, each in attributes.items() if _plain(name, each, ids) or name in declared.users
+    }
 
 
-def _plain(value: object) -> bool:
-    return value is None or isinstance(value, bool | int | float)
+def _plain(name: str, value: object, ids: AbstractSet[str]) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(_is_word(name))
+    if not isinstance(value, int | float) or abs(value) >= LONG_NUMBER:
+        return False
+    return bool(_is_word(name)) and not (ids and f"{value:.15g}" in ids)

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tailorbird.events.schema import id_of
 from tailorbird.privacy.erasing import Erasing
 from tailorbird.privacy.files import QuarantinePlace, SegmentsPlace
 from tailorbird.privacy.keyring import open_keyring
@@ -31,7 +30,7 @@ def open_small(settings: Settings, **more: Any) -> Erasing:
             QuarantinePlace(
                 settings.quarantine_folder,
                 keyring=lambda: open_keyring(settings),
-                callers_ids=lambda people: {key: id_of(key) for key in people},
+                keys_of_id=lambda identifier: [f"user:{identifier}"],
             ),
             DeliveriesPlace(settings.folder),
         ),

@@ -1,8 +1,11 @@
 """The door: nothing behind it knows a raw id or a text that may be personal, and only the book leads back."""
 
 import json
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Collection, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,17 +13,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tailorbird.catalog.told import Patch
 from tailorbird.errors import UsageError
 from tailorbird.events.rows import table_of_frame, user_keys
 from tailorbird.events.schema import SCHEMA, Event
 from tailorbird.exposures.exposure import new_recommendation_id
-from tailorbird.privacy.book import book_file
+from tailorbird.privacy.book import Book, book_file
 from tailorbird.privacy.door import Door
+from tailorbird.privacy.keyring import open_keyring
 from tailorbird.privacy.minimise import SEALED, Declared, parted_context, parted_properties
 from tailorbird.privacy.policy import POLICY_FILE, read_policy
 from tailorbird.privacy.pseudonyms import Pseudonyms
+from tailorbird.privacy.suppression import Suppressions
 from tailorbird.settings import Settings
+from tailorbird.streams.database import Database
 from tailorbird.streams.factory import open_events
+from tailorbird.streams.stream import StreamAwayError
 
 SENT = Event(
     message_id="annabella@shop.test/1",
@@ -94,8 +102,8 @@ def test_a_destroyed_page_is_gone_from_the_file(door: Door, settings: Settings) 
         assert stored.user_key.encode() not in path.read_bytes()
 
 
-def test_a_frame_is_stored_as_its_events_are(door: Door) -> None:
-    events = [SENT, Event("m2", "view", 1.8e9, 1.8e9, anonymous_id="a7-of-annabella", item_id="cup")]
+def frame_of(events: list[Event]) -> pd.DataFrame:
+    """Events as a file brings them."""
     frame = pd.DataFrame(
         {name: [getattr(event, name) for event in events] for name in SCHEMA.names}, dtype=object
     )
@@ -103,7 +111,84 @@ def test_a_frame_is_stored_as_its_events_are(door: Door) -> None:
         frame[name] = pd.to_datetime(frame[name].astype(float), unit="s", utc=True)
     for name in ("context", "properties"):
         frame[name] = [json.dumps(each) if each else None for each in frame[name]]
-    stored = door.frame(frame, declared=Declared(properties=frozenset({"color"})))
+    return frame
+
+
+PERSONAL: dict[str, object] = {
+    "card": 4_111_111_111_111_111,
+    "phone": 491_701_234_567.0,
+    "customer": 20_771_904,
+    "for annabella@shop.test": True,
+    "0170 1234567": 1,
+    "to_01701234567": None,
+}
+NUMBERED = {"user_id": "20771904", "context": {**PERSONAL, "consent": {"ads": True, "a@shop.test": True}}}
+TOLD = {**PERSONAL, "price": 19.5, "count": 3, "again": False}
+
+
+def test_numbers_and_names_that_tell_who_somebody_is_are_sealed(door: Door) -> None:
+    (stored,) = door.events([replace(SENT, **NUMBERED, properties=TOLD)])
+    sealed = stored.properties[SEALED]
+    assert stored.properties == {"price": 19.5, "count": 3, "again": False, SEALED: sealed}
+    assert stored.context == {"consent": {"ads": True}}
+    assert door.personal(stored) == {
+        "context": {**PERSONAL, "consent": {"a@shop.test": True}},
+        "properties": PERSONAL,
+    }
+    frame = door.frame(frame_of([replace(SENT, **NUMBERED, properties=TOLD)]))
+    (row,) = frame.to_dict("records")
+    assert json.loads(row["context"]) == stored.context
+    assert json.loads(row["properties"]).keys() == stored.properties.keys()
+    told = door.user(Patch.of_user("20771904", {"attributes": {**PERSONAL, "visits": 20}})).told
+    assert told["attributes"] == {"visits": 20}
+    rows = pd.DataFrame({"user_id": ["20771904"], "attributes": [json.dumps({**PERSONAL, "visits": 20})]})
+    assert door.users(rows)["attributes"].tolist() == ['{"visits":20}']
+
+
+def test_a_small_number_is_kept_also_where_the_id_is_the_same(door: Door) -> None:
+    (stored,) = door.events([replace(SENT, user_id="5", context={}, properties={"stars": 5})])
+    assert stored.properties == {"stars": 5}
+
+
+def test_who_is_erased_while_their_page_is_being_written_has_none_afterwards(settings: Settings) -> None:
+    suppressions = Suppressions(settings.folder)
+    keyring = open_keyring(settings)
+    with closing(Book(book_file(settings), keyring)) as eraser:
+
+        def looked_just_before(people: Collection[str]) -> AbstractSet[str]:
+            found = suppressions.refused(people)
+            if not found:
+                suppressions.suppress(people, now=1.0)
+                eraser.destroy(people)
+            return found
+
+        with closing(Book(book_file(settings), keyring, refused=looked_just_before)) as book:
+            assert book.ciphers({"user:x": "annabella@shop.test"}).keys() == {"user:x"}
+            assert book.known(["user:x"]) == set()
+
+
+def test_a_key_that_lies_in_an_older_state_of_the_file_is_not_destroyed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Database.purge, "__kwdefaults__", {"wait_seconds": 0.1})
+    with (
+        closing(Book(book_file(settings), open_keyring(settings))) as book,
+        closing(sqlite3.connect(book_file(settings), isolation_level=None)) as reader,
+    ):
+        book.ciphers({"user:person-under-test": "annabella@shop.test"})
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM people").fetchone()
+        with pytest.raises(StreamAwayError):
+            book.destroy(["user:person-under-test"])
+        reader.execute("ROLLBACK")
+        book.destroy(["user:person-under-test"])
+        for path in book_file(settings).parent.glob("people.db*"):
+            assert b"person-under-test" not in path.read_bytes()
+
+
+def test_a_frame_is_stored_as_its_events_are(door: Door) -> None:
+    events = [SENT, Event("m2", "view", 1.8e9, 1.8e9, anonymous_id="a7-of-annabella", item_id="cup")]
+    stored = door.frame(frame_of(events), declared=Declared(properties=frozenset({"color"})))
     one_by_one = door.events(events)
     for name in ("message_id", "user_id", "anonymous_id", "session_id", "recommendation_id", "item_id"):
         assert stored[name].tolist() == [getattr(event, name) for event in one_by_one], name
