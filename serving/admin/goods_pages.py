@@ -1,6 +1,5 @@
 """The admin application's routes of the catalogue: items, users and whole files of them."""
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path as FilePath
 from typing import Annotated, Any
@@ -9,6 +8,7 @@ from fastapi import FastAPI, Path, Query
 from fastapi.requests import Request
 from starlette.concurrency import run_in_threadpool
 
+from serving.admin.arriving import arriving
 from serving.admin.goods import Goods
 from serving.admin.guard import FILES, media_type
 from serving.admin.schemas import ItemOut, ItemsIn, ItemsTold, Told, Uploaded
@@ -81,8 +81,7 @@ def catalogue_routes(
 
     async def _uploaded(request: Request, what: What, mapping: str) -> Uploaded:
         suffix = FILES[media_type(dict(request.scope["headers"]))]
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".upload-", suffix=suffix) as file:
+        with arriving(folder, suffix=suffix) as file:
             async for part in request.stream():
                 file.write(part)
             file.flush()

@@ -27,6 +27,7 @@ class Admin:
 
     def __init__(self, settings: dict[str, Any], *, folder: str, port: int) -> None:
         from feature_repo.portraits import Portraits
+        from serving.admin.arriving import sweep
         from serving.admin.goods import Goods
         from serving.admin.guard import LoopbackGuard
         from serving.admin.moves import Moves
@@ -45,6 +46,7 @@ class Admin:
         beats, notice = beats_folder(Path(folder)), Notice(Path(folder))
         self._segments = LiveSegments(self._settings, noticed=notice.stamp)
         rules = RulesFile(self._settings.folder, clock=time.monotonic)
+        sweep(self._settings.folder)
         door = Door.of(self._settings)
         desk = Desk(
             self._settings,

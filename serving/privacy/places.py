@@ -43,6 +43,7 @@ HOLDS_NOBODY: Mapping[str, str] = {
     "privacy/exports/.*": "locks",
     "*.toml": "what an operator wrote: arms, scenarios, rules, triggers, gates",
     ".*.lock": "locks",
+    ".upload-*": "a file that is being sent to admin; what a killed process left goes with the next one",
     "audit.db*": "who did what; people as keyed hashes",
     "audit.key": "the key of these hashes",
     "keys.json": "hashes, names and scopes of API keys",
