@@ -22,6 +22,7 @@ from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.draw import SlateDrawer
 from serving.recommend.exposures import ExposureWriter, Make, NoExposures
 from serving.recommend.hydrate import Hydrator, Profiles
+from serving.recommend.named import Named
 from serving.recommend.service import RecommendService
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.exposures.exposure import SAMPLE_SHARE, Exposure
@@ -184,7 +185,12 @@ def _service(settings: Settings, writer: ExposureWriter, profiles: Profiles) -> 
     arms.check()
     drawer = SlateDrawer(arms, Hydrator(profiles), demographics=builder.demographics)
     return RecommendService(
-        arms, drawer, writer, workspace=settings.workspace, workspace_key=settings.workspace_key
+        arms,
+        drawer,
+        writer,
+        workspace=settings.workspace,
+        workspace_key=settings.workspace_key,
+        named=Named.of(settings),
     )
 
 

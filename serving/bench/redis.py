@@ -24,6 +24,8 @@ from tailorbird.errors import TailorbirdError
 from tailorbird.features.state import UserState
 from tailorbird.plumbing.addresses import reaches
 from tailorbird.plumbing.terminal import emit, progress, say, table
+from tailorbird.privacy.keyring import open_keyring
+from tailorbird.privacy.pseudonyms import Pseudonyms
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_exposures
 from tailorbird.streams.position import BEGINNING, Position
@@ -246,11 +248,13 @@ def _marks(settings: Settings, since: Position, *, people: set[str]) -> tuple[in
     marked = silent = 0
     nobody = UserState.empty("").version
     time.sleep(1.0)  # what was shown last is stored by then
+    names = Pseudonyms(open_keyring(settings).pseudonyms)
+    known = {names.user(each) for each in people}
     with open_exposures(settings) as exposures:
         position = since or BEGINNING
         while chunk := exposures.read(position):
             for _, _, shown in chunk.entries:
-                if shown.user_id in people:
+                if shown.user_id in known:
                     marked += shown.partial
                     silent += shown.profile_version == nobody and not shown.partial
             position = chunk.position

@@ -22,6 +22,7 @@ from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.draw import SlateDrawer
 from serving.recommend.exposures import NoExposures
 from serving.recommend.hydrate import Hydrator
+from serving.recommend.named import Named
 from serving.recommend.service import RecommendService
 from tailorbird.features.functions import Demographics
 from tailorbird.features.records import RECORD
@@ -195,7 +196,12 @@ def _answering(
     def service(segments: Segments) -> RecommendService:
         drawer = SlateDrawer(arms, Hydrator(features), demographics=builder.demographics, segments=segments)
         return RecommendService(
-            arms, drawer, silent, workspace=settings.workspace, workspace_key=settings.workspace_key
+            arms,
+            drawer,
+            silent,
+            workspace=settings.workspace,
+            workspace_key=settings.workspace_key,
+            named=Named.of(settings),
         )
 
     on, off = service(lambda: promoted), service(no_segments)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import orjson
 
 from serving.bench.callers import Ask
+from tailorbird.privacy.keyring import open_keyring
+from tailorbird.privacy.pseudonyms import Pseudonyms
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING
@@ -21,6 +23,7 @@ class Tally:
 
     prefix: str
     acknowledged: list[str] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
     _unanswered: dict[int, list[str]] = field(default_factory=dict)
 
@@ -30,6 +33,7 @@ class Tally:
         if ids is None:
             first = next(self._numbers) * BATCH
             ids = self._unanswered[caller] = [f"{self.prefix}-{n}" for n in range(first, first + BATCH)]
+            self.sent += ids
         batch = [
             {
                 "messageId": message,
@@ -53,12 +57,14 @@ def compare(settings: Settings, tally: Tally) -> tuple[int, int]:
 
     stored: Counter[str] = Counter()
     owners: Counter[str] = Counter()
+    names = Pseudonyms(open_keyring(settings).pseudonyms)
+    callers = {names.message(each): each for each in tally.sent}
     with open_events(settings) as log:
         position = BEGINNING
         while chunk := log.read(position):
             for entry in chunk.entries:
-                if entry.record.message_id.startswith(f"{tally.prefix}-"):
-                    stored[entry.record.message_id] += 1
+                if entry.record.message_id in callers:
+                    stored[callers[entry.record.message_id]] += 1
                     owners[entry.record.user_key] += 1
             position = chunk.position
     room = FeatureStoreRoom(settings)

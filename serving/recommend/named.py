@@ -1,9 +1,12 @@
 """Who asks, under the names that people have behind the door, and what of their context may be kept of it."""
 
 from serving.http.schemas import Visitor
+from tailorbird.privacy.keyring import open_keyring
 from tailorbird.privacy.mentions import SHORT
 from tailorbird.privacy.minimise import NOTHING_DECLARED, Declared, parted_context
+from tailorbird.privacy.policy import read_policy
 from tailorbird.privacy.pseudonyms import Pseudonyms
+from tailorbird.settings import Settings
 
 
 class Named:
@@ -11,6 +14,11 @@ class Named:
 
     def __init__(self, names: Pseudonyms, declared: Declared = NOTHING_DECLARED) -> None:
         self._names, self._declared = names, declared
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Named":
+        """By the keys and the policy of a workspace."""
+        return cls(Pseudonyms(open_keyring(settings).pseudonyms), read_policy(settings.folder).declared)
 
     def __call__(self, visitor: Visitor) -> Visitor:
         """The visitor under pseudonyms; texts of the context that may be personal are left outside."""

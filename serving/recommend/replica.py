@@ -54,9 +54,7 @@ class Recommend:
         from tailorbird.experiments.declared import ARMS_FILE, read_arms
         from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
         from tailorbird.plumbing.clock import clock_at
-        from tailorbird.privacy.keyring import open_keyring
         from tailorbird.privacy.policy import read_policy
-        from tailorbird.privacy.pseudonyms import Pseudonyms
         from tailorbird.segments.rules_file import RulesFile
         from tailorbird.streams.factory import open_events, open_exposures
         from tailorbird.triggers.declared import TriggersFile
@@ -112,7 +110,7 @@ class Recommend:
             workspace_key=chosen.workspace_key,
             clock=clock,
             scenarios=scenarios.get,
-            named=Named(Pseudonyms(open_keyring(chosen).pseudonyms), policy.declared),
+            named=Named.of(chosen),
             policy=policy,
             trouble=scenarios.trouble_with,
             sample_share=chosen.exposure_sample,

@@ -27,6 +27,8 @@ from serving.bench.world import make_world, promote_folder, register_folder
 from serving.cluster import free_ports
 from tailorbird.access.changes import Wish, add_key
 from tailorbird.features.functions import user_vector
+from tailorbird.privacy.keyring import open_keyring
+from tailorbird.privacy.pseudonyms import Pseudonyms
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events, open_exposures
 from tailorbird.triggers.queue import QUEUE_FILE, DeliveryQueue
@@ -189,8 +191,6 @@ def test_every_answer_is_in_the_exposures_with_the_features_it_used(service):
     from feature_repo.store import FeatureStoreRoom
     from tailorbird.catalog.catalog import Users
     from tailorbird.features.functions import demographics_of
-    from tailorbird.privacy.keyring import open_keyring
-    from tailorbird.privacy.pseudonyms import Pseudonyms
 
     identity = service.recommend(userId="user-2", numResults=3)["recommendationId"]
     with open_exposures(service.settings) as stream:
@@ -456,8 +456,9 @@ def test_a_killed_part_costs_no_event_and_no_caller_more_than_the_request_in_han
     assert sum(not call.good for call in calls) <= 8
     for callers in (acting, asking):  # all of them go on
         assert {call.caller for call in callers.calls if call.good and call.started > killed} == {0, 1, 2, 3}
+    names = Pseudonyms(open_keyring(service.settings).pseudonyms)
     with open_events(service.settings) as log:
-        assert all(log.find(message) is not None for message in tally.acknowledged)
+        assert all(log.find(names.message(each)) is not None for each in tally.acknowledged)
     deadline = time.monotonic() + 90
     while part != "proxy" and len(replicas_of(part, service.folder)) < 2:
         assert time.monotonic() < deadline, "the replica was not replaced"
