@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import orjson
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tailorbird.catalog.schemas import ItemPatch, UserPatch, parted
 from tailorbird.catalog.store import CatalogStore
@@ -30,6 +32,8 @@ from tailorbird.settings import Settings
 
 PUT_ROWS = 5_000
 """Patches of one transaction."""
+MOST_ROWS = 1_000_000
+"""Rows of an upload."""
 SHOWN = 20
 """Refused rows that a report shows; the quarantine holds all."""
 What = Literal["items", "users"]
@@ -75,6 +79,7 @@ def upload(
     table = chosen.items if what == "items" else chosen.users
     if table is None:
         raise UsageError(f"mapping {chosen.name!r} has no [{what}]", remedy=f"say in it how {what} are made")
+    _require_few_rows(path)
     source = read_source(path)
     rows, lost = cleaned(described_rows(what, table, source), what=what)
     kept, bad = parted_table(rows, key=KEYS[what], table=what)
@@ -102,6 +107,21 @@ def upload(
         quarantine_files=[file.name for file in files],
         sequence=sequence,
     )
+
+
+def _require_few_rows(path: Path) -> None:
+    """A small Parquet file can unfold to any size: it says how many rows it has."""
+    if path.suffix not in (".parquet", ".pq"):
+        return
+    try:
+        rows = pq.read_metadata(path).num_rows
+    except (pa.ArrowInvalid, OSError):
+        return  # reading says what is wrong
+    if rows > MOST_ROWS:
+        raise UsageError(
+            f"{path.name} has {rows:,} rows, an upload may have {MOST_ROWS:,}",
+            remedy="send it in parts, or use `tailorbird ingest`",
+        )
 
 
 def _patches(rows: pd.DataFrame, what: What) -> tuple[list[Patch], pd.DataFrame]:

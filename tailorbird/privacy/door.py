@@ -26,6 +26,7 @@ from tailorbird.privacy.minimise import (
     SEALED,
     Declared,
     kept_attributes,
+    kept_word,
     parted_context,
     parted_properties,
 )
@@ -38,6 +39,8 @@ from tailorbird.streams.position import BEGINNING
 
 _OF_CONSENTS = Declared(properties=frozenset({"version", "source"}))
 """What a consent tells of its text names nobody; its proof may."""
+_WORDS = ("gender", "country")
+"""What is told of people in a word."""
 _COLUMNS = ("user_id", "anonymous_id", "session_id", "message_id", "recommendation_id")
 
 
@@ -115,11 +118,17 @@ class Door:
             told["attributes"] = kept_attributes(
                 told["attributes"], declared=self.policy.declared, ids=_ids(patch.key)
             )
+        told |= {name: None for name in _WORDS if not kept_word(told.get(name))}
         return replace(patch, key=self.names.user(patch.key), told=told)
 
     def users(self, rows: pd.DataFrame, *, declared: Declared = NOTHING_DECLARED) -> pd.DataFrame:
         """Rows of users with an id each, as they are stored."""
         named = rows.assign(user_id=self.names.column(rows["user_id"], self.names.user))
+        for name in _WORDS:
+            if name in rows:
+                named[name] = rows[name].where(
+                    rows[name].map(lambda each: each != each or kept_word(each)), None
+                )
         if "attributes" not in rows:
             return named
         declared = replace(declared, users=self.policy.declared.users | declared.users)

@@ -18,6 +18,7 @@ _WORDS: Mapping[str, frozenset[str]] = {"device": frozenset(DEVICES), "referrer"
 LONG_NUMBER = 10**8
 """Numbers of nine digits and more tell people apart: telephones, cards, accounts. None that a feature reads is so large."""
 _is_word = re.compile(r"(?!.*\d{7})[^\W\d][\w.:$ -]{0,63}").fullmatch
+_is_plain_word = re.compile(r"[^\W\d_][^\d@_:;/\\]{0,31}").fullmatch
 SEALED = "sealed"
 """The property that holds what was taken out, encrypted."""
 
@@ -94,6 +95,11 @@ def kept_attributes(
     return {
         name: each for name, each in attributes.items() if _plain(name, each, ids) or name in declared.users
     }
+
+
+def kept_word(text: object) -> bool:
+    """Whether a gender or a country may be kept: at most 32 characters, no digit, no address."""
+    return text is None or (isinstance(text, str) and (not text or bool(_is_plain_word(text))))
 
 
 def _plain(name: str, value: object, ids: AbstractSet[str]) -> bool:

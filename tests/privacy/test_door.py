@@ -257,3 +257,17 @@ def test_events_that_another_keyring_named_are_not_mixed_with_new_ones(
         stream.append([SENT])
     with pytest.raises(UsageError, match="names that this machine cannot give"):
         Door.of(settings)
+
+
+def test_of_a_gender_or_a_country_only_a_word_is_kept(door: Door) -> None:
+    told = {"gender": "Ann Miller, ann@shop.test", "country": "4111 1111 1111 1111", "age": 30.0}
+    assert door.user(Patch.of_user("u", told)).told == {"gender": None, "country": None, "age": 30.0}
+    words = {"gender": "non-binary", "country": "Côte d'Ivoire"}
+    assert door.user(Patch.of_user("u", words)).told == words
+    assert door.user(Patch.of_user("u", {"gender": None})).told == {"gender": None}
+    rows = pd.DataFrame(
+        {"user_id": ["a", "b", "c"], "gender": ["female", "call 0171 5", None], "country": ["NL", "", "x@y"]}
+    )
+    kept = door.users(rows)
+    assert kept["gender"].tolist() == ["female", None, None]
+    assert kept["country"].tolist() == ["NL", "", None]

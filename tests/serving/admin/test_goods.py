@@ -229,7 +229,9 @@ def test_a_file_comes_through_a_mapping_and_its_bad_rows_go_into_quarantine(keep
     assert [path.name for path in keeper.settings.folder.glob(".upload*")] == []
 
 
-def test_files_of_other_kinds_and_of_users_come_too(keeper: Shopkeeper) -> None:
+def test_files_of_other_kinds_and_of_users_come_too(
+    keeper: Shopkeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines = (
         b"\n".join(json.dumps({"item_id": f"i{n}", "attributes": {"n": n}}).encode() for n in range(3))
         + b"\n"
@@ -242,6 +244,9 @@ def test_files_of_other_kinds_and_of_users_come_too(keeper: Shopkeeper) -> None:
     assert Users.read(keeper.settings.catalog_folder).users["age"].tolist() == [30.0]
     assert keeper.show("i2")["attributes"] == {"n": 2}
     assert keeper.upload(b"PAR1 not", kind).status_code == 422
+    monkeypatch.setattr("tailorbird.ingest.upload.MOST_ROWS", 0)
+    refused = keeper.upload(file.getvalue(), kind, what="users")
+    assert (refused.status_code, "an upload may have 0" in refused.json()["detail"]) == (422, True)
 
 
 def test_the_description_names_what_a_batch_holds(keeper: Shopkeeper) -> None:
