@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from tailorbird import cli
+from tailorbird.privacy.door import Door
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_exposures
 from tailorbird.streams.scan import read_log
@@ -133,7 +135,9 @@ class TestTheCircle:
         self, service: httpx.Client, prepared: Settings
     ) -> None:
         events = read_log(prepared)
-        user_id = events.loc[events["user_id"].notna(), "user_id"].iloc[-1]
+        person = str(events.loc[events["user_id"].notna(), "user_key"].iloc[-1])
+        with closing(Door.of(prepared)) as door:
+            user_id = door.callers_ids([person])[person]
         answer = ask(service, userId=user_id)
         assert len({item["itemId"] for item in answer["items"]}) == 10
         assert answer["model"] == {"name": prepared.model_name, "version": "1"}
