@@ -94,12 +94,13 @@ def build_admin(desk: Desk) -> FastAPI:
     app.add_exception_handler(Exception, answer_when_broken)
     _reads(app, desk)
     _moves(app, desk)
-    catalogue_routes(app, desk.goods, folder=desk.settings.folder, problems=_described)
     people_routes(app, desk.portraits, settings=desk.settings, door=desk.door, problems=_described)
     exports = Exports(desk.settings, door=desk.door, portraits=desk.portraits)
     export_routes(app, exports, settings=desk.settings, door=desk.door, problems=_described)
     keeper = ConsentKeeper(desk.settings, door=desk.door)
     consent_routes(app, keeper, settings=desk.settings, door=desk.door, problems=_described)
+    # After those whose paths go on behind a user's id: its own takes whatever follows as part of the id.
+    catalogue_routes(app, desk.goods, folder=desk.settings.folder, problems=_described)
     erasure_routes(
         app,
         desk.erasing,

@@ -264,3 +264,10 @@ def test_every_route_is_described_with_its_problems(operator):
         "/v1/streams",
     } <= set(paths)
     assert "409" in paths["/v1/models/{version}:promote"]["post"]["responses"]
+
+
+def test_a_consent_is_not_taken_for_what_is_told_of_a_user(operator):
+    said = operator.call("PUT", "/v1/users/u1/consent", json={"purposes": {"personalization": False}})
+    assert said.status_code == 200, said.text
+    assert operator.get("/v1/users/u1/consent")["purposes"] == {"personalization": False}
+    assert operator.call("PUT", "/v1/users/u/1", json={"age": 30}).status_code == 200
