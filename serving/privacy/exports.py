@@ -12,11 +12,11 @@ from tailorbird.privacy.door import Door
 from tailorbird.privacy.export import (
     Format,
     Section,
-    arms_of,
     consents_of,
     decisions_of,
     moves_of,
     sections_of_places,
+    variants_of,
     write_export,
 )
 from tailorbird.privacy.person import keys_of
@@ -65,7 +65,7 @@ class Exports:
             Section("profile", "what the platform knows of you now", lambda: self._profiles(people)),
             Section("moves", "segments you moved between", lambda: moves_of(events, people)),
             Section("consents", "what you consented to", lambda: consents_of(events, people)),
-            Section("experiments", "which variants answered you", lambda: arms_of(exposures, people)),
+            Section("experiments", "which variants answered you", lambda: variants_of(exposures, people)),
             Section("decisions", "what programs decided about you", lambda: decisions_of(exposures, people)),
             Section("models", "model versions that may have learned from you", lambda: self._models(people)),
             *sections_of_places(places, people),

@@ -52,6 +52,8 @@ HOLDS_NOBODY: Mapping[str, str] = {
     "demo.json": "which steps of the demo are done",
     "studies/*": "recipes that were tried, and their figures",
     "mappings/*": "what an operator wrote",
+    "experiments/*": "what an operator wrote: experiments",
+    "experiments.db*": "which experiments run and who moved them; no units",
     "simulated/*": "the demo's invented people, as any file that is ingested: whoever brings files erases them there",
 }
 """Files of a workspace, as globs, that hold nothing of people, and what they are."""

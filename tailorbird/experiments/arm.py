@@ -1,6 +1,6 @@
 """An arm: what answers a request, a registry alias together with the settings of its slates."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from tailorbird.slate.filters import StandingRulesFilter
 from tailorbird.slate.query import NO_RULES, Rules
@@ -37,17 +37,27 @@ class SlateSettings:
             filters = (*filters, StandingRulesFilter(self.rules))
         return replace(recommender, policy=replace(recommender.policy, **chosen), filters=filters)
 
+    def over(self, defaults: "SlateSettings") -> "SlateSettings":
+        """These settings, and those of ``defaults`` where they choose nothing."""
+        chosen = {
+            each.name: value
+            for each in fields(self)
+            if (value := getattr(self, each.name)) != getattr(DEFAULT_SLATE, each.name)
+        }
+        return replace(defaults, **chosen)
+
 
 DEFAULT_SLATE = SlateSettings()
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What answers a request: the version that ``alias`` points at, its slates made by ``slate``."""
+    """What answers a request: the version that ``alias`` points at, or ``version`` itself, its slates made by ``slate``."""
 
     name: str
     alias: str
     slate: SlateSettings = DEFAULT_SLATE
+    version: str = ""
 
 
 CHAMPION_ARM = Arm(CHAMPION, CHAMPION)

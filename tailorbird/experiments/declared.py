@@ -31,12 +31,28 @@ class _RulesTable(_Table):
     max_price: Price | None = None
 
 
-class _ArmTable(_Table):
-    alias: Name | None = None
+class SlateTable(_Table):
+    """How slates are made, as arms and variants write it."""
+
     depth: Annotated[StrictInt, Field(ge=1, le=10_000)] | None = None
     max_category_share: Annotated[float, Field(gt=0, le=1)] | None = None
     keep_seen: StrictBool | None = None
     rules: _RulesTable = _RulesTable()
+
+    @property
+    def settings(self) -> SlateSettings:
+        """The same as an arm has it."""
+        rules = self.rules
+        return SlateSettings(
+            depth=self.depth,
+            max_category_share=self.max_category_share,
+            keep_seen=self.keep_seen,
+            rules=Rules(tuple(rules.categories), tuple(rules.brands), rules.min_price, rules.max_price),
+        )
+
+
+class _ArmTable(SlateTable):
+    alias: Name | None = None
 
 
 _FILE = TypeAdapter(dict[Name, _ArmTable])
@@ -76,14 +92,4 @@ def arms_of(values: dict[str, Any], *, where: str) -> tuple[Arm, ...]:
 
 
 def _arm(name: str, table: _ArmTable) -> Arm:
-    rules = table.rules
-    return Arm(
-        name,
-        alias=table.alias or name,
-        slate=SlateSettings(
-            depth=table.depth,
-            max_category_share=table.max_category_share,
-            keep_seen=table.keep_seen,
-            rules=Rules(tuple(rules.categories), tuple(rules.brands), rules.min_price, rules.max_price),
-        ),
-    )
+    return Arm(name, alias=table.alias or name, slate=table.settings)

@@ -49,7 +49,9 @@ class _PinTable(_Table):
     place: Most
 
 
-class _ScenarioTable(_Table):
+class ScenarioTable(_Table):
+    """What requests wish, as scenarios and variants write it."""
+
     num_results: Most | None = None
     filter: str | None = None
     include: Ids | None = None
@@ -60,6 +62,26 @@ class _ScenarioTable(_Table):
     max_per_category: Most | None = None
     max_per_brand: Most | None = None
     keep_seen: StrictBool | None = None
+
+    @property
+    def scenario(self) -> "Scenario":
+        """The same as it is known elsewhere."""
+        return Scenario(
+            num_results=self.num_results,
+            filter=self.filter,
+            include=None if self.include is None else tuple(self.include),
+            exclude=None if self.exclude is None else tuple(self.exclude),
+            segment_filter=None
+            if self.segment_filter is None
+            else tuple(SegmentFilter(each.filter, tuple(each.segments)) for each in self.segment_filter),
+            boost=None
+            if self.boost is None
+            else tuple(BoostSaid(each.filter, each.by, tuple(each.segments or ())) for each in self.boost),
+            pin=None if self.pin is None else tuple((each.item_id, each.place) for each in self.pin),
+            max_per_category=self.max_per_category,
+            max_per_brand=self.max_per_brand,
+            keep_seen=self.keep_seen,
+        )
 
 
 @dataclass(frozen=True)
@@ -155,7 +177,7 @@ class Scenario:
 
 
 NO_SCENARIO = Scenario()
-_FILE = TypeAdapter(dict[Annotated[str, Field(min_length=1, max_length=256)], _ScenarioTable])
+_FILE = TypeAdapter(dict[Annotated[str, Field(min_length=1, max_length=256)], ScenarioTable])
 
 
 def read_scenarios(path: Path) -> Mapping[str, Scenario]:
@@ -183,7 +205,7 @@ def scenarios_of(values: dict[str, Any], *, where: str) -> Mapping[str, Scenario
         raise UsageError(f"{where}: {key} = {first['input']!r}: {first['msg']}", remedy=_REMEDY) from error
     if len(tables) > MOST_SCENARIOS:
         raise UsageError(f"{where} declares {len(tables)} scenarios, {MOST_SCENARIOS} may be", remedy=_REMEDY)
-    scenarios = {name: _scenario(table) for name, table in tables.items()}
+    scenarios = {name: table.scenario for name, table in tables.items()}
     for name, scenario in scenarios.items():
         try:
             _ = scenario.wishes
@@ -263,22 +285,3 @@ def _attributes(scenario: Scenario) -> list[str]:
     wheres = [wishes.where, *(each.where for each in wishes.of_segments)]
     terms = [boost.term for boost in boosts] + [where for where in wheres if where is not None]
     return list(dict.fromkeys(leaf.attribute for term in terms for leaf in leaves(term)))
-
-
-def _scenario(table: _ScenarioTable) -> Scenario:
-    return Scenario(
-        num_results=table.num_results,
-        filter=table.filter,
-        include=None if table.include is None else tuple(table.include),
-        exclude=None if table.exclude is None else tuple(table.exclude),
-        segment_filter=None
-        if table.segment_filter is None
-        else tuple(SegmentFilter(each.filter, tuple(each.segments)) for each in table.segment_filter),
-        boost=None
-        if table.boost is None
-        else tuple(BoostSaid(each.filter, each.by, tuple(each.segments or ())) for each in table.boost),
-        pin=None if table.pin is None else tuple((each.item_id, each.place) for each in table.pin),
-        max_per_category=table.max_per_category,
-        max_per_brand=table.max_per_brand,
-        keep_seen=table.keep_seen,
-    )

@@ -42,6 +42,8 @@ SCHEMA = pa.schema(
         pa.field("removed_items", pa.string()),  # JSON: rule to item ids
         pa.field("request", pa.string()),  # JSON object
         pa.field("context", pa.string()),  # JSON object
+        pa.field("experiments", pa.string()),  # JSON: experiment to variant
+        pa.field("took_ms", pa.float32()),
         pa.field("inputs", pa.binary()),  # of the sample: shapes as JSON, then float32 numbers
     ]
 )
@@ -51,7 +53,9 @@ _HEAD = struct.Struct("<I")
 _SCALARS = tuple(kind.name for kind in SCHEMA if not pa.types.is_list(kind.type) and kind.name != "inputs")
 _scalars_of = attrgetter(*_SCALARS)
 _TIMES = ("instant", "scored_at")
-_JSON = ("removed", "removed_items", "request", "context")
+_JSON = ("removed", "removed_items", "request", "context", "experiments")
+_LATER: Mapping[str, object] = {"experiments": {}, "took_ms": None}
+"""Properties that the first exposures were stored without, and what these have; in the order of SCHEMA, at its end."""
 _LISTS = ("scores", "propensities", "ranks", "z_scores", "user_vector")
 _lists_of = attrgetter(*_LISTS)
 
@@ -100,7 +104,9 @@ def unpack(data: bytes) -> Exposure:
         (size,) = _HEAD.unpack_from(data)
         at = _HEAD.size + size
         *scalars, shown, names, u = orjson.loads(data[_HEAD.size : at])
-        head = dict(zip(_SCALARS, scalars, strict=True))
+        if not 0 <= len(_SCALARS) - len(scalars) <= len(_LATER):
+            raise ValueError(f"{len(scalars)} properties")
+        head = {**_LATER, **dict(zip(_SCALARS, scalars, strict=False))}
         items, sources = tuple(shown), tuple(names)
         n, s = len(items), len(sources)
         numbers: list[np.ndarray] = []
@@ -157,6 +163,9 @@ def exposures_of(table: pa.Table) -> list[Exposure]:
     """Read what :func:`table_of` wrote; further columns of ``table`` are ignored."""
     columns: dict[str, list[object]] = {}
     for name in SCHEMA.names:
+        if name in _LATER and name not in table.column_names:
+            columns[name] = [_LATER[name]] * len(table)
+            continue
         column = table[name]
         if name in _TIMES:
             columns[name] = [

@@ -78,6 +78,10 @@ class Exposure:
     request: Mapping[str, object] = field(default_factory=dict)
     """What else the ranking depended on: item looked at, rules, results asked for."""
     context: Mapping[str, object] = field(default_factory=dict)
+    experiments: Mapping[str, str] = field(default_factory=dict)
+    """Which variant it was, by experiment."""
+    took_ms: float | None = None
+    """How long the answer took; None where that was not measured."""
     inputs: Inputs | None = None
     """Every ranker input of the shown items in float32."""
 

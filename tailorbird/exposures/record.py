@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 
@@ -30,6 +31,8 @@ def exposure_of(
     partial: bool | None = None,
     item_ids: Sequence[str] | np.ndarray = (),
     inputs: Inputs | None = None,
+    experiments: Mapping[str, str] = MappingProxyType({}),
+    took_ms: float | None = None,
 ) -> Exposure:
     """Record who was shown what by ``arm``; ``item_ids`` are the catalogue's, ``inputs`` what the sample keeps.
 
@@ -65,6 +68,8 @@ def exposure_of(
         },
         request=_request(query),
         context=query.context,
+        experiments=dict(experiments),
+        took_ms=took_ms,
         inputs=inputs,
     )
 

@@ -50,17 +50,21 @@ def moves_of(events: Place, people: People) -> Iterator[Row]:
             yield {**row.get("properties", {}), "at": row["timestamp"], "words": row["words"]}
 
 
-def arms_of(exposures: Place, people: People) -> Iterator[Row]:
-    """Which arms answered: how often, first and last."""
-    seen: dict[str, dict[str, Any]] = {}
+def variants_of(exposures: Place, people: People) -> Iterator[Row]:
+    """Which variants of experiments a person got, and which arms answered: how often, first and last."""
+    seen: dict[tuple[str, str], dict[str, Any]] = {}
     for row in exposures.read(people):
-        found = seen.setdefault(
-            row["arm"], {"arm": row["arm"], "answers": 0, "first": row["at"], "last": row["at"]}
-        )
-        found["answers"] += 1
-        found["first"], found["last"] = min(found["first"], row["at"]), max(found["last"], row["at"])
-    for found in seen.values():
-        yield {**found, "words": f"you were answered by the arm {found['arm']!r}, {found['answers']:,} times"}
+        taken = [("arm", row["arm"]), *row["experiments"].items()]
+        for key, name in taken:
+            found = seen.setdefault((key, name), {"answers": 0, "first": row["at"], "last": row["at"]})
+            found["answers"] += 1
+            found["first"], found["last"] = min(found["first"], row["at"]), max(found["last"], row["at"])
+    for (key, name), found in seen.items():
+        if key == "arm":
+            said = {"arm": name, "words": f"you were answered by the arm {name!r}"}
+        else:
+            said = {"experiment": key, "variant": name, "words": f"you got the variant {name!r} of {key!r}"}
+        yield {**found, **said, "words": f"{said['words']}, {found['answers']:,} times"}
 
 
 def decisions_of(exposures: Place, people: People) -> Iterator[Row]:

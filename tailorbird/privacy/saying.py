@@ -90,6 +90,7 @@ def exposures_in_words(table: pa.Table) -> Iterator[dict[str, Any]]:
             "at": instant_of(shown.instant),
             "scenario": shown.scenario,
             "arm": shown.arm,
+            "experiments": dict(shown.experiments),
             "model": {"name": shown.model_name, "version": shown.model_version},
             "fallback": shown.fallback or None,
             "items": items,

@@ -87,6 +87,7 @@ class Archive:
                 table,
                 rows.combine_chunks(),
                 mode="append",
+                schema_mode="merge",  # a column that came later
                 writer_properties=_writer(),
                 commit_properties=CommitProperties(app_transactions=[Transaction(self._mark, last)]),
             )
@@ -223,7 +224,12 @@ class Archive:
         span = f"partition = {self._partition} AND offset >= {stretches[0].first} AND offset <= {stretches[-1].last}"
         if len(rows):
             write_deltalake(
-                table, rows.combine_chunks(), mode="overwrite", predicate=span, writer_properties=_writer()
+                table,
+                rows.combine_chunks(),
+                mode="overwrite",
+                schema_mode="merge",
+                predicate=span,
+                writer_properties=_writer(),
             )
         else:
             table.delete(span)

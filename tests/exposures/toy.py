@@ -76,6 +76,8 @@ def exposures(draw: st.DrawFn) -> Exposure:
         partial=draw(st.booleans()),
         removed=draw(st.dictionaries(TEXT, st.integers(0, 10**9), max_size=3)),
         removed_items=draw(st.dictionaries(TEXT, st.lists(TEXT, max_size=3).map(tuple), max_size=2)),
+        experiments=draw(st.dictionaries(TEXT, TEXT, max_size=2)),
+        took_ms=draw(st.none() | st.integers(0, 800).map(lambda quarters: quarters / 4)),
         request=draw(JSON),
         context=draw(JSON),
         inputs=draw(st.none() | st.just(inputs(n))),

@@ -1,0 +1,1 @@
+"""What an experiment is: its declaration as TOML, its variants, and the cells that factors make."""

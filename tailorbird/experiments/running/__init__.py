@@ -1,0 +1,1 @@
+"""What runs: hashing of units, room in layers, the ledger of states, and who is assigned to what."""
