@@ -155,6 +155,7 @@ class SlateDrawer:
             segment=segment_of(person),
             belonging=belonging,
             segment_rules=held,
+            draw_id=visit.recommendation_id,
             **visit.wishes_in([key, *(rule.key for rule in held)]),
         )
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 
+from tailorbird.slate.exploration import NO_EXPLORATION, Exploration
 from tailorbird.slate.filters import StandingRulesFilter
 from tailorbird.slate.query import NO_RULES, Rules
 from tailorbird.slate.recommender import Recommender
@@ -22,6 +23,8 @@ class SlateSettings:
     """Whether items the user already had may return."""
     rules: Rules = NO_RULES
     """What every item must fulfil, whoever asks for whatever."""
+    exploration: Exploration = NO_EXPLORATION
+    """The share of places that is drawn by chance."""
 
     def applied_to(self, recommender: Recommender) -> Recommender:
         """The same model under these settings; nothing of it is copied."""
@@ -30,6 +33,8 @@ class SlateSettings:
             for name in ("depth", "max_category_share", "keep_seen")
             if (value := getattr(self, name)) is not None
         }
+        if self.exploration:
+            recommender = recommender.exploring(self.exploration)
         if not chosen and not self.rules:
             return recommender
         filters = recommender.filters

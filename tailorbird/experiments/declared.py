@@ -4,10 +4,20 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from tailorbird.errors import UsageError
 from tailorbird.experiments.arm import CHAMPION, CHAMPION_ARM, Arm, SlateSettings
+from tailorbird.slate.exploration import Exploration
 from tailorbird.slate.query import Rules
 
 ARMS_FILE = "arms.toml"
@@ -17,6 +27,7 @@ _REMEDY = "see docs/arms.md for the keys; the arms of before keep serving until 
 
 Name = Annotated[str, Field(pattern=NAME)]
 Names = Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -31,12 +42,30 @@ class _RulesTable(_Table):
     max_price: Price | None = None
 
 
+class _ExplorationTable(_Table):
+    uniform: Share = 0.0
+    softmax: Share = 0.0
+    newcomers: Share = 0.0
+    temperature: Annotated[float, Field(gt=0, le=100)] = 0.5
+    depth: Annotated[StrictInt, Field(ge=2, le=10_000)] = 100
+    first_place: Annotated[StrictInt, Field(ge=1, le=1_000)] = 1
+    first_impressions: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 50
+    new_days: Annotated[float, Field(gt=0, le=3_650)] = 14.0
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "_ExplorationTable":
+        if (total := self.uniform + self.softmax + self.newcomers) > 1:
+            raise ValueError(f"the shares add up to {total:g}, at most 1 can be drawn")
+        return self
+
+
 class SlateTable(_Table):
     """How slates are made, as arms and variants write it."""
 
     depth: Annotated[StrictInt, Field(ge=1, le=10_000)] | None = None
     max_category_share: Annotated[float, Field(gt=0, le=1)] | None = None
     keep_seen: StrictBool | None = None
+    exploration: _ExplorationTable = _ExplorationTable()
     rules: _RulesTable = _RulesTable()
 
     @property
@@ -47,6 +76,7 @@ class SlateTable(_Table):
             depth=self.depth,
             max_category_share=self.max_category_share,
             keep_seen=self.keep_seen,
+            exploration=Exploration(**self.exploration.model_dump()),
             rules=Rules(tuple(rules.categories), tuple(rules.brands), rules.min_price, rules.max_price),
         )
 

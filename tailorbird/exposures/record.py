@@ -10,8 +10,8 @@ from tailorbird.exposures.exposure import LIST, Exposure
 from tailorbird.models.ranker.ranker import Inputs
 from tailorbird.slate.query import NO_RULES, Query, Slate
 
-GREEDY_PROPENSITY = 1.0
-"""Slates are deterministic: what was shown was certain to be shown."""
+CERTAIN = 1.0
+"""The propensity of what is not left to chance: pins, lists, and every place of an answer that does not explore."""
 _MOST = np.iinfo(np.int16).max
 NAMED_ITEMS = 200
 """Removed items of one rule that an explained answer names; the count says how many there were."""
@@ -53,7 +53,7 @@ def exposure_of(
         items=tuple([item.item_id for item in slate.items]),
         first_position=len(query.shown),
         scores=np.array([item.score for item in slate.items], np.float32),
-        propensities=_certain(len(slate.items)),
+        propensities=_propensities(slate),
         source_names=source_names,
         ranks=ranks,
         z_scores=z_scores,
@@ -109,9 +109,17 @@ def _filled(
     return (*names, *(LIST + name for name in lists)), ranks, z_scores
 
 
+def _propensities(slate: Slate) -> np.ndarray:
+    """(n,) float32: those that were drawn by, then what lists filled in, which was certain."""
+    if slate.propensities is None:
+        return _certain(len(slate.items))
+    filled = _certain(len(slate.items) - len(slate.propensities))
+    return np.concatenate([slate.propensities, filled]).astype(np.float32)
+
+
 @lru_cache(maxsize=1024)
 def _certain(count: int) -> np.ndarray:
-    propensities = np.full(count, GREEDY_PROPENSITY, np.float32)
+    propensities = np.full(count, CERTAIN, np.float32)
     propensities.flags.writeable = False  # many exposures share it
     return propensities
 

@@ -7,7 +7,9 @@ import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.models.allowed import NO_ROWS
+from tailorbird.slate.exploration import Exploration, Pool, chance_of, draw_slate
 from tailorbird.slate.filters import Screen
+from tailorbird.slate.newcomers import Newcomers
 from tailorbird.slate.query import Query, Ranking, SlateItem
 from tailorbird.slate.select import VarietySelector
 from tailorbird.slate.shelf import Shelf
@@ -29,6 +31,45 @@ def select_rows(
     else:
         chosen = places[varied.select(shelves, query.k)]
     return chosen, len(places) - len(chosen)
+
+
+def draw_rows(
+    ranking: Ranking,
+    screen: Screen,
+    shelf: Shelf,
+    query: Query,
+    *,
+    caps: Caps,
+    max_category_share: float,
+    exploration: Exploration,
+    newcomers: Newcomers,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """(≤ query.k,) places of the ranking to show, some drawn by chance, of which new items follow the ranking's own: (m,) rows.
+
+    Then (≤ query.k,) float32 propensities, and how many more of the ranking could be shown.
+    """
+    places = np.flatnonzero(screen.allowed.of(ranking.candidates.rows))
+    pool = Pool.of(ranking, places, newcomers, screen.allowed.of(newcomers.rows), shelf.shelf_of)
+    kinds, mosts = caps.kinds_of(pool.rows)
+    draw = draw_slate(
+        pool,
+        ranking.scores[places],
+        query,
+        exploration,
+        catalog=shelf.catalog,
+        category_limit=VarietySelector(max_category_share).limit,
+        kinds=kinds,
+        mosts=mosts,
+        chance=chance_of(query.draw_id, query.k),
+    )
+    own = draw.chosen < pool.ranked
+    chosen = np.empty(len(draw.chosen), np.int64)
+    chosen[own] = places[draw.chosen[own]]
+    chosen[~own] = len(ranking.candidates) + np.arange(int((~own).sum()))
+    for row in pool.rows[draw.chosen].tolist():
+        caps.take(row)
+    more = pool.rows[draw.chosen[~own]]
+    return chosen, more, draw.propensities.astype(np.float32), len(places) - int(own.sum())
 
 
 def items_of(ranking: Ranking, places: np.ndarray, catalog: Catalog, *, explain: bool) -> list[SlateItem]:

@@ -146,6 +146,8 @@ class Query:
     keep_seen: bool | None = None
     """Whether items the user already had may return; None leaves it to the policy."""
     explain: bool = False
+    draw_id: str = ""
+    """What the chance behind an explored answer is made of: its recommendation id. Without it nothing is left to chance."""
     segment: str = ""
     belonging: Belonging | None = None
     segment_rules: tuple[SegmentRule, ...] = ()
@@ -252,3 +254,5 @@ class Slate:
     """The model's items as the ranker saw them: the first ``len(found)`` of ``items``, in their order."""
     failure: str = ""
     """Why the model did not answer, for the operator."""
+    propensities: np.ndarray | None = None
+    """(len(found),) the chance of each of the model's items at its place, given those above; None: nothing was left to chance."""

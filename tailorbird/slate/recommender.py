@@ -3,48 +3,25 @@
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.models.allowed import Allowed
-from tailorbird.models.ranker.ranker import Inputs
 from tailorbird.segments.pinned import PinnedSegments
+from tailorbird.slate.exploration import NO_EXPLORATION, Exploration, warmed
 from tailorbird.slate.fallback import EVERYONE, FallbackChain
 from tailorbird.slate.filters import FILTERS, Filter, Known, Screen
-from tailorbird.slate.page import filled, items_of, select_rows
+from tailorbird.slate.newcomers import NO_NEWCOMERS, Newcomers
+from tailorbird.slate.page import draw_rows, filled, items_of, select_rows
 from tailorbird.slate.query import Candidates, Query, Ranking, Slate, SlateItem
 from tailorbird.slate.shelf import Shelf
+from tailorbird.slate.stages import Stages
 from tailorbird.slate.wishes import Caps, boosted
 
 COLD_START = "cold_start"
 """The model answered, but knows nothing of this user."""
 PAGE_LIMIT = 1_000
 """Items of one answer at most; the cursor leads to the others."""
-
-
-class Stages(Protocol):
-    """The model's part of the work, over the rows of one catalogue, for several queries at a time."""
-
-    def retrieve(
-        self, queries: Sequence[Query], *, depths: Sequence[int], allowed: Sequence[Allowed]
-    ) -> list[Candidates]:
-        """For each query find candidates among the ``allowed``; each remembers its sources."""
-
-    def score(
-        self, queries: Sequence[Query], candidates: Sequence[Candidates]
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each query score its candidates: (c,) float32, and the (u,) user features used."""
-
-    def admit(self, query: Query, rows: np.ndarray) -> Candidates:
-        """Make candidates of given rows."""
-
-    def inputs(self, query: Query, candidates: Candidates) -> Inputs | None:
-        """What the ranker reads of given candidates; None where there is no ranker."""
-
-    def neighbours(self, row: int, *, depth: int) -> tuple[Candidates, np.ndarray]:
-        """The items most like one item, with their (c,) float32 scores, best first."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +33,8 @@ class Policy:
     keep_seen: bool = False
     max_category_share: float = 1.0
     """Of twenty consecutive places, what one category may fill while others wait."""
+    exploration: Exploration = NO_EXPLORATION
+    """The share of places that is drawn by chance."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +51,24 @@ class Recommender:
     pinned: PinnedSegments | None = None
     """The segments that the chain's lists are of; None: they are of what people told."""
     filters: Sequence[Filter] = FILTERS
+    newcomers: Newcomers = NO_NEWCOMERS
+    """What is new, where the policy explores it: frozen, until :meth:`exploring` looks again."""
     trouble: str = field(default="no model is loaded", compare=False)
 
     @property
     def catalog(self) -> Catalog:
         """The items whose rows everything here is about."""
         return self.shelf.catalog
+
+    def exploring(self, exploration: Exploration) -> "Recommender":
+        """The same, a share of the places of its slates drawn by chance; of what is new by what is known of it now."""
+        warmed()
+        new = NO_NEWCOMERS
+        if exploration.newcomers and self.stages is not None:
+            new = self.stages.newcomers(
+                new_days=exploration.new_days, first_impressions=exploration.first_impressions
+            )
+        return replace(self, policy=replace(self.policy, exploration=exploration), newcomers=new)
 
     def recommend(self, query: Query) -> Slate:
         """Answer a query; never raises for want of a model, a history or candidates."""
@@ -162,7 +153,7 @@ class Recommender:
         """Answer with the neighbours of ``query.item_id``, for nobody in particular."""
         screen = self.screen(query)
         ranking, failure = self._tried(lambda: self._neighbours(query, screen))
-        alike = replace(self, policy=replace(self.policy, max_category_share=1.0))
+        alike = replace(self, policy=replace(self.policy, max_category_share=1.0, exploration=NO_EXPLORATION))
         return alike.page(query, ranking, screen=screen, failure=failure)
 
     def page(
@@ -180,17 +171,21 @@ class Recommender:
         items: list[SlateItem] = []
         rows = np.zeros(0, np.int64)
         found: Candidates | None = None
+        propensities: np.ndarray | None = None
         waiting = 0
         if ranking is not None:
             ranking = self._wished(query, ranking, screen)
-            chosen, waiting = select_rows(
-                ranking,
-                screen,
-                self.shelf,
-                query,
-                caps=caps,
-                max_category_share=self.policy.max_category_share,
-            )
+            if query.draw_id and self.policy.exploration:
+                ranking, chosen, propensities, waiting = self._drawn(query, ranking, screen, caps)
+            else:
+                chosen, waiting = select_rows(
+                    ranking,
+                    screen,
+                    self.shelf,
+                    query,
+                    caps=caps,
+                    max_category_share=self.policy.max_category_share,
+                )
             items = items_of(ranking, chosen, self.catalog, explain=query.explain)
             found = ranking.candidates.where(chosen)
             rows = found.rows
@@ -217,7 +212,24 @@ class Recommender:
             scored_at=ranking.scored_at if ranking is not None else 0.0,
             found=found,
             failure=failure,
+            propensities=propensities,
         )
+
+    def _drawn(
+        self, query: Query, ranking: Ranking, screen: Screen, caps: Caps
+    ) -> tuple[Ranking, np.ndarray, np.ndarray, int]:
+        """The ranking with the new items that were drawn, the places to show, their propensities, and how many more wait."""
+        chosen, more, propensities, waiting = draw_rows(
+            ranking,
+            screen,
+            self.shelf,
+            query,
+            caps=caps,
+            max_category_share=self.policy.max_category_share,
+            exploration=self.policy.exploration,
+            newcomers=self.newcomers,
+        )
+        return self._with_rows(query, ranking, more), chosen, propensities, waiting
 
     def _group_of(self, query: Query) -> str:
         """Whose list stands in: that of the learned segment of this instant, or of those who told the same."""
@@ -233,7 +245,12 @@ class Recommender:
             return ranking
         rows = self.catalog.rows([pin.item_id for pin in wishes.pins]).astype(np.int64)
         rows = np.unique(rows[rows >= 0])
-        rows = rows[screen.allowed.of(rows) & ~np.isin(rows, ranking.candidates.rows)]
+        return self._with_rows(
+            query, ranking, rows[screen.allowed.of(rows) & ~np.isin(rows, ranking.candidates.rows)]
+        )
+
+    def _with_rows(self, query: Query, ranking: Ranking, rows: np.ndarray) -> Ranking:
+        """The ranking with ``rows`` that no source proposed at its end, each with its score."""
         if not len(rows) or self.stages is None:
             return ranking
         more = self.stages.admit(query, rows)

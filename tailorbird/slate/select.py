@@ -20,10 +20,14 @@ class VarietySelector:
 
     max_share: float = 1.0
 
+    @property
+    def limit(self) -> int:
+        """Items of one category in WINDOW consecutive places while others wait."""
+        return max(1, int(np.ceil(self.max_share * WINDOW)))
+
     def select(self, shelves: np.ndarray, k: int) -> np.ndarray:
         """(min(k, c),) places to show, best first, of ranked items whose category codes are ``shelves`` (c,)."""
-        k = min(k, len(shelves))
-        limit = max(1, int(np.ceil(self.max_share * WINDOW)))
+        k, limit = min(k, len(shelves)), self.limit
         if limit >= WINDOW:
             return np.arange(k)
         return _varied(shelves, k, limit)

@@ -35,6 +35,12 @@ class Caps:
         if wishes.per_brand is not None:
             self._kinds.append((shelf.brand_of, 0, wishes.per_brand, {}))
 
+    def kinds_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(kinds, c) int64 codes of what is counted of ``rows``, -1 for none, and (kinds,) how many of a code may be shown."""
+        codes = [np.where(of[rows] == none, -1, of[rows]).astype(np.int64) for of, none, _, _ in self._kinds]
+        mosts = np.array([most for _, _, most, _ in self._kinds], np.int64)
+        return (np.stack(codes) if codes else np.zeros((0, len(rows)), np.int64)), mosts
+
     def take(self, row: int) -> bool:
         """Count the item of a catalogue row, unless it would be one too many; what has no category or brand never is."""
         known = [(int(of[row]), most, counts) for of, none, most, counts in self._kinds if of[row] != none]

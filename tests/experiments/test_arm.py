@@ -8,6 +8,7 @@ from tailorbird.errors import UsageError
 from tailorbird.experiments.arm import CHAMPION_ARM, Arm, SlateSettings
 from tailorbird.experiments.assign import assign
 from tailorbird.experiments.declared import read_arms
+from tailorbird.slate.exploration import Exploration
 from tailorbird.slate.query import Rules
 from tests.slate import toy
 
@@ -63,6 +64,9 @@ def test_the_champion_is_first_wherever_it_stands_in_the_file(tmp_path):
         ("[b]\nmax_category_share = 1.5", "b.max_category_share"),
         ("[b]\nkeep_seen = 1", "b.keep_seen"),
         ("[b.rules]\nbrand = ['x']", "b.rules.brand"),
+        ("[b.exploration]\nuniform = 0.6\nsoftmax = 0.5", "add up to 1.1"),
+        ("[b.exploration]\nepsilon = 0.1", "b.exploration.epsilon"),
+        ("[b.exploration]\ntemperature = 0", "b.exploration.temperature"),
         ("[b.rules]\nmin_price = nan", "b.rules.min_price"),
         ("[B]", "B"),
         ("b = 3", "b"),
@@ -87,6 +91,16 @@ def test_settings_change_the_slate_and_absent_ones_leave_the_recipe():
     assert shown(SlateSettings(keep_seen=True))[0] == "i0"
     assert shown(SlateSettings(max_category_share=0.1)) == ["i1", "i2", "i4", "i5", "i8", "i9"]
     assert shown(SlateSettings(rules=Rules(("pots",)))) == ["i8", "i9", "i10", "i11"]
+
+
+def test_an_arm_explores_as_its_table_says(tmp_path):
+    (champion,) = declared(
+        tmp_path, "[champion.exploration]\nuniform = 0.05\nnewcomers = 0.1\nfirst_place = 3"
+    )
+    assert champion.slate.exploration == Exploration(uniform=0.05, newcomers=0.1, first_place=3)
+    served = champion.slate.applied_to(toy.recommender())
+    assert served.policy.exploration.share == pytest.approx(0.15)
+    assert len(served.newcomers) == 3
 
 
 def test_the_rules_of_an_arm_and_of_the_caller_both_hold_and_name_their_reason():

@@ -12,6 +12,7 @@ from tailorbird.features.facts import ItemFacts
 from tailorbird.features.state import UserState
 from tailorbird.models.allowed import Allowed
 from tailorbird.slate.fallback import FallbackChain
+from tailorbird.slate.newcomers import Newcomers
 from tailorbird.slate.query import Candidates, Query
 from tailorbird.slate.recommender import Policy, Recommender
 from tailorbird.slate.shelf import Shelf
@@ -59,6 +60,9 @@ class RowStages:
 
     def inputs(self, query: Query, candidates: Candidates) -> None:
         """Nothing: this ranker reads row numbers."""
+
+    def newcomers(self, *, new_days: float, first_impressions: int) -> Newcomers:
+        return Newcomers(np.array([9, 10, 11]), np.array([0.5, 0.3, 0.2]))
 
     def neighbours(self, row: int, *, depth: int) -> tuple[Candidates, np.ndarray]:
         rows = np.array(

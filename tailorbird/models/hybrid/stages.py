@@ -12,6 +12,7 @@ from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.shortlist import Shortlist
 from tailorbird.models.ranker.ranker import Inputs
 from tailorbird.slate.fallback import FallbackChain
+from tailorbird.slate.newcomers import Newcomers
 from tailorbird.slate.query import Candidates, Query
 from tailorbird.slate.recommender import Policy, Recommender
 from tailorbird.slate.shelf import Shelf
@@ -91,6 +92,13 @@ class HybridStages:
         """The items that go with one item, with their (c,) float32 scores, best first."""
         rows, scores = self.model.similar(row, depth)
         return Candidates(rows, ("similar",), np.arange(len(rows), dtype=np.int32)[:, None]), scores
+
+    def newcomers(self, *, new_days: float, first_impressions: int) -> Newcomers:
+        """The items that are new at the instant of the item features, by what had happened to them by then."""
+        model = self.model
+        return Newcomers.of(
+            model.item_table, now=model.items_at, new_days=new_days, first_impressions=first_impressions
+        )
 
     def _score(self, query: Query, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
         assert candidates.signals is not None

@@ -8,7 +8,9 @@ import pytest
 import serving.recommend.service as service_module
 from feature_repo.layout import online_file
 from serving.http.schemas import Problem, Recommendations
+from tailorbird.experiments.arm import CHAMPION, Arm, SlateSettings
 from tailorbird.features.functions import NOBODY, user_vector
+from tailorbird.slate.exploration import Exploration
 from tests.slate import toy
 
 PATH = "/v1/recommendations"
@@ -274,6 +276,22 @@ def test_every_answer_leaves_one_exposure(world):
     assert known.inputs.user == pytest.approx(offline, abs=1e-6)
     assert visitor.user_id is None
     assert visitor.user_key == f"anon:{visitor.recommendation_id}"
+
+
+def test_an_arm_that_explores_logs_the_propensity_of_each_draw_also_from_the_cache(make_world):
+    world = make_world(cache_seconds=10)
+    world.declared = [Arm(CHAMPION, CHAMPION, SlateSettings(exploration=Exploration(uniform=0.5)))]
+    world.check()
+    answers = [world.post(PATH, {"userId": "ann", "numResults": 3}).json() for _ in range(20)]
+    shown = {tuple(item["itemId"] for item in answer["items"]) for answer in answers}
+    assert len(shown) > 3
+    stored = {each.recommendation_id: each for each in world.stored()}
+    for answer in answers:
+        exposure = stored[answer["recommendationId"]]
+        assert exposure.items == tuple(item["itemId"] for item in answer["items"])
+        for open_, propensity in zip((11, 10, 9), exposure.propensities.tolist(), strict=True):
+            drawn = 0.5 / open_  # uniformly, of what is not above
+            assert propensity in (pytest.approx(drawn), pytest.approx(0.5 + drawn))
 
 
 def test_health_and_openapi_name_what_there_is(world):
