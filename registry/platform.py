@@ -12,11 +12,10 @@ from urllib.parse import quote, urlsplit
 
 from registry.who import whoami
 from tailorbird.errors import TailorbirdError
+from tailorbird.plumbing.served import read_served
 from tailorbird.plumbing.terminal import say
 from tailorbird.settings import Settings
 
-RECORD = "serving.json"
-"""Where `tailorbird serve` notes, in the workspace's folder, its process and its addresses."""
 FIND_SECONDS = 3.0
 """How long admin may be silent, its replicas being replaced, before the platform counts as away."""
 MOVE_SECONDS = 300.0
@@ -109,13 +108,12 @@ class Platform:
 
 def running_platform(settings: Settings) -> Platform | None:
     """The platform that serves this workspace on this machine; None where none does, or its admin stays silent."""
-    try:
-        record = json.loads((settings.folder / RECORD).read_text("utf-8"))
-        pid, platform = int(record["pid"]), Platform(str(record["admin"]), settings.api_key)
-    except (OSError, ValueError, KeyError, TypeError):
+    served = read_served(settings)
+    if served is None:
         return None
+    platform = Platform(served.admin, settings.api_key)
     deadline = time.monotonic() + FIND_SECONDS
-    while _lives(pid):
+    while _lives(served.pid):
         try:
             alive = platform._ask("GET", "/health/live", timeout=FIND_SECONDS)
             return platform if alive.get("workspace") == settings.workspace else None

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from serving.proxy.keeper import ProxyKeeper, bind
+from tailorbird.access.certificate import certificate_of
 from tailorbird.errors import TailorbirdError
 from tailorbird.settings import Settings
 
@@ -78,7 +79,12 @@ def ray_cluster(settings: Settings) -> Iterator[Started]:
         os.environ.update(environment)  # before Ray is imported: it reads its flags at import
         _start(folder)
         keeper = ProxyKeeper(
-            held, binary=haproxy(), source=folder / "proxy", folder=folder / "door", routes=ROUTES
+            held,
+            binary=haproxy(),
+            source=folder / "proxy",
+            folder=folder / "door",
+            routes=ROUTES,
+            certificate=certificate_of(settings),
         )
         yield Started(folder, environment, keeper)
     finally:

@@ -1,6 +1,5 @@
 """``tailorbird serve``: start, print the addresses, and end everything on Ctrl-C."""
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -13,8 +12,10 @@ import psutil
 
 from serving.admin.listener import LOOPBACK, free_port
 from serving.cluster import Started, end_leftovers, ray_cluster, require_free_port
-from tailorbird.access.doors import require_doors
+from tailorbird.access.certificate import known_by_its_certificate
+from tailorbird.access.doors import plain_ways, require_doors
 from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.plumbing.served import base_url, forget_served, noted, read_served
 from tailorbird.plumbing.terminal import emit, say
 from tailorbird.privacy.policy import read_policy
 from tailorbird.settings import Settings, load_settings
@@ -56,6 +57,8 @@ def serve(
         emit(addresses(settings), as_json=as_json)
         say(f"serving; logs are in {started.folder / 'ray' / 'session_latest' / 'logs' / 'serve'}")
         say(doors)
+        for way in plain_ways(settings):
+            say(f"not encrypted beyond this machine: {way}")
         if warning := read_policy(settings.folder).warning:
             say(warning)
         say("Ctrl-C stops everything.")
@@ -76,7 +79,10 @@ def running(
 ) -> Iterator[Started]:
     """Serve while the block runs."""
     admin_port = _admin_port(settings)
-    with ray_cluster(settings) as started, _recorded(settings, started.folder, admin_port=admin_port):
+    with (
+        ray_cluster(settings) as started,
+        noted(settings, folder=str(started.folder), admin=f"http://{LOOPBACK}:{admin_port}"),
+    ):
         from serving.apps import build_apps, run_apps
 
         cache = settings.result_cache_seconds if result_cache_seconds is None else result_cache_seconds
@@ -95,15 +101,9 @@ def running(
         yield started
 
 
-def base_url(settings: Settings) -> str:
-    """Where a client on this machine reaches the service."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 (a comparison)
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
-
-
 def addresses(settings: Settings) -> dict[str, object]:
     """What there is to call."""
-    base = base_url(settings)
+    base, served = base_url(settings), read_served(settings)
     return {
         "workspace": settings.workspace,
         "recommendations": f"{base}/v1/recommendations",
@@ -111,7 +111,7 @@ def addresses(settings: Settings) -> dict[str, object]:
         "health": f"{base}/health/ready",
         "metrics": f"{base}/metrics",
         "openapi": f"{base}/openapi.json",
-        "admin": _recorded_admin(settings),
+        "admin": served.admin if served else "",
     }
 
 
@@ -157,20 +157,20 @@ def _admin_port(settings: Settings) -> int:
     return free_port(settings.port + 1)
 
 
-def _recorded_admin(settings: Settings) -> str:
-    try:
-        return str(json.loads((settings.folder / "serving.json").read_text("utf-8"))["admin"])
-    except (OSError, ValueError, KeyError):
-        return ""
-
-
 def _serves_already(settings: Settings) -> bool:
     try:
-        answer = httpx.get(f"{base_url(settings)}/health/ready", timeout=2.0)
+        answer = _asked(settings, "ready", seconds=2.0)
         found: dict[str, object] = answer.json()
     except (httpx.HTTPError, ValueError):
         return False
     return isinstance(found, dict) and found.get("workspaceKey") == settings.workspace_key
+
+
+def _asked(settings: Settings, health: str, *, seconds: float) -> httpx.Response:
+    """Ask the door of this machine, whose certificate may just be replaced."""
+    return httpx.get(
+        f"{base_url(settings)}/health/{health}", timeout=seconds, verify=known_by_its_certificate(settings)
+    )
 
 
 def _watch(settings: Settings) -> None:
@@ -179,9 +179,9 @@ def _watch(settings: Settings) -> None:
     while missed < 6:
         time.sleep(5.0)
         try:
-            httpx.get(f"{base_url(settings)}/health/live", timeout=5.0)
+            _asked(settings, "live", seconds=5.0)
             missed = 0
-        except httpx.HTTPError:
+        except (httpx.HTTPError, OSError, ValueError):
             missed += 1
     raise TailorbirdError(
         f"nothing answers at {base_url(settings)} any more", remedy="start it again with `tailorbird serve`"
@@ -200,30 +200,11 @@ def _wait_until_ready(settings: Settings, *, folder: Path) -> None:
     )
 
 
-@contextmanager
-def _recorded(settings: Settings, folder: Path, *, admin_port: int) -> Iterator[None]:
-    """Note who serves, so that a start after a kill can clear up."""
-    path = settings.folder / "serving.json"
-    path.write_text(
-        json.dumps({"pid": os.getpid(), "folder": str(folder), "admin": f"http://127.0.0.1:{admin_port}"}),
-        "utf-8",
-    )
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-
-
 def _clear_leftovers(settings: Settings) -> None:
-    path = settings.folder / "serving.json"
-    try:
-        record = json.loads(path.read_text("utf-8"))
-        pid, folder = int(record["pid"]), Path(record["folder"])
-    except (OSError, ValueError, KeyError, TypeError):
+    left = read_served(settings)
+    if left is None or (psutil.pid_exists(left.pid) and left.pid != os.getpid()):
         return
-    if psutil.pid_exists(pid) and pid != os.getpid():
-        return
-    ended = end_leftovers(folder)
-    path.unlink(missing_ok=True)
+    ended = end_leftovers(Path(left.folder))
+    forget_served(settings)
     if ended:
         say(f"cleared {ended} processes that an earlier, killed start had left behind")

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import httpx
 
 from serving.proxy.keeper import bind
+from tailorbird.access.certificate import known_by_its_certificate
 from tailorbird.doctor.finding import Finding
 from tailorbird.errors import UsageError
+from tailorbird.plumbing.served import base_url
 from tailorbird.settings import Settings
 
 ANSWER_SECONDS = 3.0
@@ -16,8 +18,7 @@ ANSWER_SECONDS = 3.0
 
 def check_port(settings: Settings) -> Sequence[Finding]:
     """Whether `tailorbird serve` could listen, or does so already and is ready."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    base = f"http://{host}:{settings.port}"
+    base = base_url(settings)
     try:
         bind(settings.host, settings.port).close()
     except UsageError as error:
@@ -29,7 +30,9 @@ def _taken(settings: Settings, base: str, error: UsageError) -> Finding:
     try:
         with socket.create_connection((settings.host, settings.port), timeout=ANSWER_SECONDS):
             pass
-        answer = httpx.get(f"{base}/health/ready", timeout=ANSWER_SECONDS)
+        answer = httpx.get(
+            f"{base}/health/ready", timeout=ANSWER_SECONDS, verify=known_by_its_certificate(settings)
+        )
         found = json.loads(answer.text)
         ours = isinstance(found, dict) and found.get("workspaceKey") == settings.workspace_key
     except (OSError, httpx.HTTPError, ValueError):

@@ -6,11 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailorbird.errors import UsageError
 from tailorbird.plumbing.addresses import is_origin, without_secret
+from tailorbird.plumbing.encryption import encrypted
 from tailorbird.plumbing.objects import SCHEMES as STORAGE
 from tailorbird.plumbing.objects import ObjectPath
 from tailorbird.plumbing.postgres import SCHEMES as POSTGRES
@@ -29,6 +30,13 @@ class Settings(BaseSettings):
         "shop", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="One shop, one data set."
     )
     mlruns: Path = Field(Path("mlruns"), description="MLflow's SQLite database and artifacts.")
+    tls_ca: str = Field(
+        "",
+        description="Authority (PEM) that engines are checked against where their address names none; empty: the machine's.",
+    )
+    plain_engines: bool = Field(
+        False, description="Reach engines on other machines without TLS: the network between is vouched for."
+    )
     tracking_uri: str = Field(
         "",
         description="MLflow's database (postgresql://) or server (http://); empty means SQLite in `mlruns`.",
@@ -62,6 +70,12 @@ class Settings(BaseSettings):
     keys: str = Field("", description="File of API keys; empty means `keys.json` in the workspace's folder.")
     api_key: str = Field(
         "", repr=False, description="Key that commands and the demo's shop send to the platform."
+    )
+    tls_cert: str = Field(
+        "", description="Certificate chain (PEM) that serving shows; empty means plain HTTP."
+    )
+    tls_key: str = Field(
+        "", description="Private key (PEM) of `tls_cert`; empty means that it stands in the same file."
     )
     force_plain: bool = Field(
         False,
@@ -129,6 +143,13 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().resolve()
 
+    @field_validator("tls_ca")
+    @classmethod
+    def _known_authority(cls, file: str) -> str:
+        if file and not Path(file).expanduser().is_file():
+            raise ValueError("is no file")
+        return str(Path(file).expanduser().resolve()) if file else ""
+
     @field_validator("cors_origins")
     @classmethod
     def _known_origins(cls, listed: str) -> str:
@@ -174,6 +195,11 @@ class Settings(BaseSettings):
         if address and not is_postgres(address):
             raise ValueError(f"must be empty or begin with {POSTGRES[0]}")
         return address
+
+    @field_validator("tracking_uri", "studies", "catalog", "events", "online", "result_cache")
+    @classmethod
+    def _encrypted(cls, address: str, info: ValidationInfo) -> str:
+        return encrypted(address, ca=info.data.get("tls_ca", ""), plain=info.data.get("plain_engines", False))
 
     @cached_property
     def folder(self) -> Path:

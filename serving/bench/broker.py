@@ -15,9 +15,9 @@ import orjson
 
 from serving.bench.callers import Ask, Call, Callers
 from serving.bench.tally import Tally, compare
-from serving.command import base_url
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.addresses import without_secret
+from tailorbird.plumbing.served import base_url
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.kafka.address import KafkaAddress
 

@@ -23,7 +23,8 @@ from serving.bench.measure import ANSWERS, CONNECTIONS, WARM_SECONDS, replica_pi
 from serving.bench.redis import Server
 from serving.bench.world import make_world
 from serving.cluster import free_ports
-from serving.command import base_url, running
+from serving.command import running
+from tailorbird.plumbing.served import base_url
 from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.settings import Settings, load_settings
 

@@ -18,9 +18,10 @@ from serving.bench.machine import machine
 from serving.bench.paced import Paced, send_by_the_clock
 from serving.bench.world import make_world
 from serving.cluster import free_ports
-from serving.command import addresses, base_url, running
+from serving.command import addresses, running
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import TailorbirdError
+from tailorbird.plumbing.served import base_url
 from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.settings import Settings, load_settings
 from tailorbird.slate.filtering.columns import ItemColumns

@@ -28,6 +28,7 @@ from serving.bench.sizes import sizes
 from serving.bench.world import declare_second_arm, make_world
 from serving.cluster import free_ports
 from serving.command import running
+from tailorbird.errors import UsageError
 from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.settings import load_settings
 
@@ -49,6 +50,8 @@ def bench() -> None:
         tailorbird bench cache --out build/bench
         tailorbird bench catalogue --out build/bench
     """
+    if load_settings().tls_cert:
+        raise UsageError("benches speak plain HTTP on loopback", remedy="unset TAILORBIRD_TLS_CERT")
 
 
 bench.add_command(sizes)

@@ -17,7 +17,8 @@ from serving.bench.callers import Ask, Callers, Line
 from serving.bench.machine import machine
 from serving.bench.world import make_world
 from serving.cluster import free_ports
-from serving.command import base_url, running
+from serving.command import running
+from tailorbird.plumbing.served import base_url
 from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events

@@ -21,8 +21,9 @@ from serving.bench.machine import machine
 from serving.bench.tally import Tally, compare
 from serving.bench.world import make_world
 from serving.cluster import Started, free_ports
-from serving.command import addresses, base_url, running
+from serving.command import addresses, running
 from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.plumbing.served import base_url
 from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.settings import Settings, load_settings
 

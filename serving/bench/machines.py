@@ -160,6 +160,7 @@ class Platform:
                 "TAILORBIRD_KEYS": str(self.settings.keys_file),
                 "TAILORBIRD_MASTER_KEY_FILE": str(master_file(self.settings)),  # everybody is called the same
                 "TAILORBIRD_FORCE_PLAIN": "true",  # the network is one of this machine
+                "TAILORBIRD_PLAIN_ENGINES": "true",
             }
             command = [sys.executable, "-m", "tailorbird", "serve", "--workspace", self.settings.workspace]
             self.network.start(

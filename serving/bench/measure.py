@@ -12,9 +12,10 @@ import psutil
 
 from serving.bench.load import Load, press
 from serving.bench.machine import memory_mb
-from serving.command import addresses, base_url, running
+from serving.command import addresses, running
 from tailorbird.errors import TailorbirdError
 from tailorbird.experiments.declared import ARMS_FILE, read_arms
+from tailorbird.plumbing.served import base_url
 from tailorbird.plumbing.terminal import progress
 from tailorbird.settings import Settings
 

@@ -19,10 +19,11 @@ from serving.bench.machine import machine
 from serving.bench.tally import Tally, compare
 from serving.bench.world import make_world
 from serving.cluster import free_ports
-from serving.command import base_url, running
+from serving.command import running
 from tailorbird.errors import TailorbirdError
 from tailorbird.features.state import UserState
 from tailorbird.plumbing.addresses import reaches
+from tailorbird.plumbing.served import base_url
 from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.privacy.keyring import open_keyring
 from tailorbird.privacy.pseudonyms import Pseudonyms

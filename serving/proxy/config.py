@@ -70,9 +70,19 @@ def write_troubles(folder: Path) -> None:
 
 
 def render(
-    applications: Sequence[Application], *, folder: Path, listener: int, limits: Limits = LIMITS
+    applications: Sequence[Application],
+    *,
+    folder: Path,
+    listener: int,
+    certificate: Path | None = None,
+    limits: Limits = LIMITS,
 ) -> str:
-    """The configuration; ``listener`` is the inherited file descriptor of the listening socket."""
+    """The configuration; ``listener`` is the inherited file descriptor of the listening socket.
+
+    ``certificate`` is what callers are shown (with its key in the same file, or beside it with ``.key`` after its name); without
+    one they are answered plainly.
+    """
+    tls = f" ssl crt {certificate} alpn http/1.1 ssl-min-ver TLSv1.2" if certificate else ""
     lines = [
         "global",
         f"    stats socket {folder / 'front.sock'} mode 600 level admin",
@@ -97,7 +107,7 @@ def render(
         "    balance leastconn",
         *(f"    errorfile {status} {folder / f'{status}.http'}" for status in TROUBLES),
         "frontend door",
-        f"    bind fd@{listener}",
+        f"    bind fd@{listener}{tls}",
         f"    http-request wait-for-body time {limits.body}s if {{ method POST PUT DELETE }}",
         "    http-request disable-l7-retry unless METH_GET or { path " + " ".join(REPEATABLE) + " }",
         *(

@@ -14,6 +14,7 @@ from pathlib import Path
 from serving.lasting import LastingThread
 from serving.proxy.config import LIMITS, Limits, render, write_troubles
 from serving.proxy.replicas import Application, applications, with_empty
+from tailorbird.access.certificate import Certificate
 from tailorbird.errors import UsageError
 
 log = logging.getLogger("tailorbird.proxy")
@@ -53,6 +54,8 @@ class ProxyKeeper:
     ``routes`` maps each application to its route prefix. Callers are let in once each of them has a replica; from then on an
     application that has lost all of its own answers 503 under its prefix, and never lets its callers fall to another one.
 
+    A ``certificate`` that is renewed in its place is shown from then on.
+
     The socket belongs to this process: while no HAProxy runs, callers wait in its queue instead of being refused. A changed
     list of replicas starts the next HAProxy beside the old one, which answers what it has and ends.
     """
@@ -65,6 +68,7 @@ class ProxyKeeper:
         source: Path,
         folder: Path,
         routes: Mapping[str, str],
+        certificate: Certificate | None = None,
         limits: Limits = LIMITS,
     ) -> None:
         self._held, self._binary, self._source, self._folder = held, binary, source, folder
@@ -72,7 +76,7 @@ class ProxyKeeper:
         self._limits = limits
         self._config = folder / "haproxy.cfg"
         self._known: tuple[Application, ...] = ()
-        self._stamp = 0
+        self._stamp: tuple[object, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._leaving: list[subprocess.Popen[bytes]] = []
         self._stop = threading.Event()
@@ -80,6 +84,8 @@ class ProxyKeeper:
         self._started = 0.0
         folder.mkdir(mode=0o700, exist_ok=True)
         write_troubles(folder)
+        self._certificate = certificate
+        self._shown = _linked(certificate, folder / "tls") if certificate else None
         self._words = (folder / "haproxy.log").open("ab")
         self.thread = LastingThread(self._keep, name="proxy-keeper", pause_seconds=LOOK_SECONDS)
 
@@ -128,20 +134,27 @@ class ProxyKeeper:
         path = next(self._source.rglob(RAYS_FILE), None)  # in a folder named after the node
         if path is None:
             return
-        stamp = path.stat().st_mtime_ns
+        stamp = (_stamp(path), *map(_stamp, self._certificate_files()))
         if stamp == self._stamp:
             return
         written = path.read_text("utf-8")
         if not written.rstrip().endswith(LAST_LINE):
             return  # Ray is still writing
         found = applications(written)
+        renewed = bool(self._stamp) and stamp[1:] != self._stamp[1:]
         self._stamp = stamp
         if not self._known and {each.prefix for each in found} != set(self._routes.values()):
             return  # the last application is still starting
         found = with_empty(found, self._routes)
-        if found == self._known:
+        if found == self._known and not renewed:
             return
-        text = render(found, folder=self._folder, listener=self._held.fileno(), limits=self._limits)
+        text = render(
+            found,
+            folder=self._folder,
+            listener=self._held.fileno(),
+            certificate=self._shown,
+            limits=self._limits,
+        )
         proposed = self._config.with_suffix(".next")
         proposed.write_text(text, "utf-8")
         checked = subprocess.run(  # noqa: S603
@@ -156,6 +169,9 @@ class ProxyKeeper:
         proposed.replace(self._config)
         self._known = found
         self._start()
+
+    def _certificate_files(self) -> tuple[Path, ...]:
+        return (self._certificate.chain, self._certificate.key) if self._certificate else ()
 
     def _start(self) -> None:
         before = self._process
@@ -172,6 +188,25 @@ class ProxyKeeper:
             start_new_session=True,  # Ctrl-C is for us: it ends when we have let it drain
         )
         self._started = time.monotonic()
+
+
+def _linked(certificate: Certificate, folder: Path) -> Path:
+    """The certificate under a name beside which HAProxy finds its key; no copy of the key is made."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    shown = folder / "door.pem"
+    shown.symlink_to(certificate.chain)
+    if certificate.key != certificate.chain:
+        shown.with_name(f"{shown.name}.key").symlink_to(certificate.key)
+    return shown
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Changes with the file; one that is just being replaced has none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return found.st_mtime_ns, found.st_ino
 
 
 def _ended(process: subprocess.Popen[bytes], *, within: float) -> bool:

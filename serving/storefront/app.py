@@ -1,6 +1,5 @@
 """The shop's server: its pages and items, the visitor's profile, and the way of its pages to the platform."""
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,8 @@ from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from serving.storefront.goods import ShopGoods
+from tailorbird.access.certificate import known_by_its_certificate
+from tailorbird.plumbing.served import read_served
 from tailorbird.settings import Settings
 
 PAGES = Path(__file__).parent / "pages"
@@ -30,7 +31,8 @@ def build_storefront(settings: Settings, *, platform: str) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         key = {"x-api-key": settings.api_key} if settings.api_key else {}
-        async with httpx.AsyncClient(timeout=PLATFORM_SECONDS, headers=key) as line:
+        verify = known_by_its_certificate(settings)
+        async with httpx.AsyncClient(timeout=PLATFORM_SECONDS, headers=key, verify=verify) as line:
             app.state.line = line
             yield
 
@@ -59,10 +61,12 @@ def build_storefront(settings: Settings, *, platform: str) -> FastAPI:
     @app.get("/api/profile")
     async def profile(user: Annotated[str, Query(min_length=1, max_length=256)]) -> Any:
         """What the platform knows of a visitor: admin answers programs of this machine, and the shop is one."""
-        admin = _admin(settings)
-        if not admin:
+        served = read_served(settings)
+        if served is None:
             raise HTTPException(503, "the platform does not serve this workspace on this machine")
-        answer = await _asked(app.state.line, "GET", f"{admin}/v1/users/{quote(user, safe='')}/profile")
+        answer = await _asked(
+            app.state.line, "GET", f"{served.admin}/v1/users/{quote(user, safe='')}/profile"
+        )
         return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
 
     @app.api_route("/{path:path}", methods=["GET", "POST", "DELETE"], include_in_schema=False)
@@ -99,14 +103,6 @@ def _page(app: FastAPI, path: str, file: Path) -> None:
     @app.get(path, include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(file, headers={"cache-control": "no-cache"})
-
-
-def _admin(settings: Settings) -> str:
-    """Where admin answers now; "" where nobody serves."""
-    try:
-        return str(json.loads((settings.folder / "serving.json").read_text("utf-8"))["admin"])
-    except (OSError, ValueError, KeyError):
-        return ""
 
 
 async def _asked(line: httpx.AsyncClient, method: str, address: str, **rest: Any) -> httpx.Response:

@@ -5,6 +5,7 @@ import socket
 import click
 
 from tailorbird.errors import UsageError
+from tailorbird.plumbing.served import base_url
 from tailorbird.plumbing.terminal import say
 from tailorbird.settings import load_settings
 
@@ -44,7 +45,6 @@ def storefront(workspace: str | None, port: int | None) -> None:
                 f"port {settings.storefront_port} is taken ({error.strerror})",
                 remedy="choose another: --port, or TAILORBIRD_STOREFRONT_PORT",
             ) from error
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 (a comparison)
-    app = build_storefront(settings, platform=f"http://{host}:{settings.port}")
+    app = build_storefront(settings, platform=base_url(settings))
     say(f"the shop is open at http://127.0.0.1:{settings.storefront_port} (Ctrl-C closes it)")
     uvicorn.run(app, host="127.0.0.1", port=settings.storefront_port, log_level="warning")

@@ -11,10 +11,12 @@ from urllib.parse import quote
 import click
 import psutil
 
+from tailorbird.access.certificate import known_by_its_certificate
 from tailorbird.demo.ownership import forget, require_own_workspace
 from tailorbird.demo.processes import children, require_alive, wait_until_ready
 from tailorbird.demo.steps import prepare, steps_of
 from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.plumbing.served import base_url, read_served
 from tailorbird.plumbing.terminal import say
 from tailorbird.settings import Settings, load_settings
 
@@ -105,7 +107,9 @@ def _serve(settings: Settings) -> None:
         _, shop, *pages = processes.values()
         for process in (shop, *pages):
             os.setpriority(os.PRIO_PROCESS, process.pid, 10)  # all start at once: answers come before pages
-        wait_until_ready(f"http://{settings.host}:{settings.port}/health/ready", processes)
+        wait_until_ready(
+            f"{base_url(settings)}/health/ready", processes, verify=known_by_its_certificate(settings)
+        )
         _show_requests(settings)
         shop_here = f"http://127.0.0.1:{settings.storefront_port}"
         wait_until_ready(f"{shop_here}/api/departments", processes)
@@ -122,7 +126,8 @@ def _serve(settings: Settings) -> None:
 
 
 def _show_requests(settings: Settings) -> None:
-    base = f"http://{settings.host}:{settings.port}"
+    base = base_url(settings)
+    curl = f"curl -s --cacert {settings.tls_cert}" if settings.tls_cert else "curl -s"
     user_id, item_id = _somebody(settings)
     body = json.dumps({"userId": user_id, "numResults": 5})
     event = {"messageId": f"demo-{time.time_ns()}", "type": "view", "userId": user_id, "itemId": item_id}
@@ -130,33 +135,25 @@ def _show_requests(settings: Settings) -> None:
     say("Tailorbird is serving. Try, in another terminal:")
     say("")
     for line in (
-        f"curl -s {base}/v1/recommendations -H 'content-type: application/json' -d '{body}'",
-        f"curl -s {base}/v1/events -H 'content-type: application/json' -d '{json.dumps({'batch': [event]})}'",
-        f"curl -s '{base}/v1/recommendations/{user_id}?numResults=5'",
+        f"{curl} {base}/v1/recommendations -H 'content-type: application/json' -d '{body}'",
+        f"{curl} {base}/v1/events -H 'content-type: application/json' -d '{json.dumps({'batch': [event]})}'",
+        f"{curl} '{base}/v1/recommendations/{user_id}?numResults=5'",
     ):
         click.echo(line)
     say("")
-    admin = _admin_address(settings)
-    if admin:
+    served = read_served(settings)
+    if served is not None:
         say("And what people may ask for: everything that is kept of them; to be erased; how far that is.")
         say("")
-        person = f"{admin}/v1/users/{quote(user_id, safe='')}"
+        person = f"{served.admin}/v1/users/{quote(user_id, safe='')}"
         for line in (
             f"curl -s {person}/export | head -c 2000",
             f"curl -s -X DELETE {person}",
-            f"curl -s {admin}/v1/erasures",
+            f"curl -s {served.admin}/v1/erasures",
         ):
             click.echo(line)
         say("")
     say(f"OpenAPI {base}/openapi.json")
-
-
-def _admin_address(settings: Settings) -> str:
-    """Where the admin application answers; empty where nobody noted it."""
-    try:
-        return str(json.loads((settings.folder / "serving.json").read_text("utf-8"))["admin"])
-    except (OSError, ValueError, KeyError):
-        return ""
 
 
 def _somebody(settings: Settings) -> tuple[str, str]:
@@ -200,14 +197,11 @@ def _require_engines(settings: Settings) -> None:
 
 
 def _require_nobody_serves(settings: Settings) -> None:
-    try:
-        pid = int(json.loads((settings.folder / "serving.json").read_text("utf-8"))["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if psutil.pid_exists(pid):
+    served = read_served(settings)
+    if served is not None and psutil.pid_exists(served.pid):
         raise TailorbirdError(
-            f"workspace {settings.workspace!r} is being served already, by process {pid}",
-            remedy=f"ask it at http://{settings.host}:{settings.port}, or end it: kill -INT {pid}",
+            f"workspace {settings.workspace!r} is being served already, by process {served.pid}",
+            remedy=f"ask it at {base_url(settings)}, or end it: kill -INT {served.pid}",
         )
 
 

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -79,13 +80,15 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def wait_until_ready(url: str, processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+def wait_until_ready(
+    url: str, processes: Mapping[str, subprocess.Popen[bytes]], *, verify: ssl.SSLContext | bool = True
+) -> None:
     """Wait for a 200 at ``url`` while all processes live; raises TailorbirdError after READY_WITHIN_SECONDS."""
     deadline = time.monotonic() + READY_WITHIN_SECONDS
     while time.monotonic() < deadline:
         require_alive(processes)
         try:
-            if httpx.get(url, timeout=2.0).status_code == httpx.codes.OK:
+            if httpx.get(url, timeout=2.0, verify=verify).status_code == httpx.codes.OK:
                 return
         except httpx.HTTPError:
             pass

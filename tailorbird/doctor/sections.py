@@ -21,6 +21,7 @@ SECTIONS = {
     "storage": "tailorbird.doctor.storage:check_storage",
     "ray": "training.tuning.health:check_ray",
     "serving": "serving.health:check_port",
+    "encryption": "tailorbird.access.health:check_encryption",
     "rules": "serving.segments.health:check_rules",
     "triggers": "tailorbird.triggers.health:check_triggers",
     "privacy": "tailorbird.privacy.health:check_privacy",

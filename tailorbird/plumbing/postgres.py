@@ -75,8 +75,19 @@ def connect(address: str, *, statement_ms: int = 0) -> "Connection[tuple[object,
         why = str(error).strip().replace(address, without_secret(address))
         raise PostgresAwayError(
             f"PostgreSQL at {without_secret(address)} does not let us in: {why}",
-            remedy="start it, correct the address, or give this user and password access (pg_hba.conf)",
+            remedy=_remedy(why),
         ) from error
+
+
+def _remedy(why: str) -> str:
+    signs = {
+        "does not match host name": "name the host as its certificate does",
+        "certificate verify failed": "give the authority of its certificate (TAILORBIRD_TLS_CA, or sslrootcert=), and see "
+        "whether it is in date",
+        "does not support SSL": "have it speak TLS (ssl = on); or TAILORBIRD_PLAIN_ENGINES=true vouches for the network",
+    }
+    other = "start it, correct the address, or give this user and password access (pg_hba.conf)"
+    return next((remedy for sign, remedy in signs.items() if sign in why), other)
 
 
 @contextmanager

