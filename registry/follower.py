@@ -39,7 +39,7 @@ class Follower:
         return {alias: found.get(alias) for alias in aliases}
 
     def fetch(self, alias: str, version: str) -> Release:
-        """Bring the bundle of ``version`` to this machine; opening it verifies its checksums.
+        """Bring the bundle of ``version`` to this machine; opening it verifies its checksums. ``alias`` "" where it is named itself.
 
         Raises:
             RegistryAwayError: the registry cannot be asked.
@@ -48,9 +48,12 @@ class Follower:
         """
         source = self._pointers.source(version)
         if not source:
+            named = f"alias {alias!r} points at version" if alias else "version"
             raise RegistryError(
-                f"alias {alias!r} points at version {version} of {self._name!r}, which is deleted",
-                remedy="`tailorbird rollback` or `tailorbird promote` moves the alias to one that is there",
+                f"{named} {version} of {self._name!r}, which is deleted",
+                remedy="`tailorbird rollback` or `tailorbird promote` moves the alias to one that is there"
+                if alias
+                else "stop the experiment that names it, or restore the version",
             )
         folder = bundle_folder(self._settings, version=version, source=source)
         if not folder.is_dir():

@@ -63,6 +63,9 @@ trigger_waiting = Gauge(
     ("target",),
     multiprocess_mode="livesum",
 )
+assignments = Counter(
+    "tailorbird_assignments", "Calls for variants without items, by whether any was told.", ("outcome",)
+)
 bundle_swaps = Counter(
     "tailorbird_bundle_swaps", "Versions that started serving or were refused.", ("outcome", "arm")
 )

@@ -21,6 +21,7 @@ from tailorbird.settings import Settings
 OPEN: Needs | None = None
 """Of a door that asks for nothing: health, and the script that pages load."""
 ANY_KEY: Needs = frozenset()
+FOR_ASSIGNMENTS: Needs = frozenset({RECOMMEND, COLLECT})
 FOR_COLLECT, FOR_RECOMMEND = frozenset({COLLECT}), frozenset({RECOMMEND})
 FOR_ADMIN, FOR_CATALOG = frozenset({ADMIN}), frozenset({CATALOG, ADMIN})
 FOR_PRIVACY, FOR_EXPERIMENTS = frozenset({PRIVACY, ADMIN}), frozenset({EXPERIMENTS, ADMIN})

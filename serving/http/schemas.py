@@ -177,6 +177,15 @@ class RankRequest(Visitor):
     explain: StrictBool = False
 
 
+class AssignmentRequest(Visitor):
+    """Ask which variants of experiments somebody gets."""
+
+    scenario: Identifier = "page"
+    experiments: Annotated[list[Identifier], Field(max_length=100)] | None = Field(
+        default=None, description="Keys of those that the page will show; all without it. What is told counts as shown."
+    )
+
+
 class RecommendedItem(Body):
     """One answered item, best first."""
 
@@ -198,6 +207,20 @@ class Experiment(Body):
 
     key: str
     variant: str
+
+
+class Assignment(Experiment):
+    """A variant, and what it tells the page."""
+
+    payload: JsonObject | None
+
+
+class Assignments(Body):
+    """The variants that somebody gets; none of somebody who may not be measured."""
+
+    assignment_id: str
+    assignments: list[Assignment]
+    took_ms: float
 
 
 class RuleName(Body):

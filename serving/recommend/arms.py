@@ -16,6 +16,8 @@ from serving.recommend.versions import LoadedVersions
 from tailorbird.catalog.delta import CatalogFollower
 from tailorbird.errors import TailorbirdError
 from tailorbird.experiments.arm import CHAMPION, CHAMPION_ARM, Arm
+from tailorbird.experiments.design.experiment import JOINED
+from tailorbird.experiments.running.assigning import NOTHING_RUNS, Assignment, composed
 from tailorbird.slate.query import Query
 from tailorbird.slate.recommender import Recommender
 
@@ -59,6 +61,7 @@ class ServedArms:
         builder: RecommenderBuilder,
         *,
         declared: Callable[[], Sequence[Arm]] = lambda: (CHAMPION_ARM,),
+        running: Callable[[], Assignment] = lambda: NOTHING_RUNS,
         budget_bytes: int,
         poll_seconds: float,
         refresh_seconds: float,
@@ -67,13 +70,16 @@ class ServedArms:
         on_swap: Callable[[str, Standing], object] = lambda outcome, standing: None,
         on_change: Callable[[Sequence[Standing]], object] = lambda standings: None,
     ) -> None:
-        self._follower, self._builder, self._declared = follower, builder, declared
+        self._follower, self._builder = follower, builder
+        self._declared, self._running = declared, running
         self._budget = budget_bytes
         self._poll_seconds, self._refresh_seconds = poll_seconds, refresh_seconds
         self._catalogue = catalogue
         self._noticed, self._on_swap, self._on_change = noticed, on_swap, on_change
         self._versions = LoadedVersions(builder)
         self._arms: Sequence[Arm] = (CHAMPION_ARM,)
+        self._assignment = NOTHING_RUNS
+        self._joined: tuple[object, dict[str, Recommender | None]] = (None, {})
         self._stop = threading.Event()
         self._trouble, self._seen = "", object()
         # Lists in the champion's place are made where no model can be opened: they need the whole catalogue.
@@ -96,9 +102,9 @@ class ServedArms:
             self._catalogue.close()
 
     @property
-    def arms(self) -> Sequence[Arm]:
-        """What may be assigned, the champion first."""
-        return self._arms
+    def assignment(self) -> Assignment:
+        """Who gets which variant; every arm of it has been followed."""
+        return self._assignment
 
     @property
     def champion(self) -> Recommender:
@@ -109,8 +115,9 @@ class ServedArms:
         """What answers a request of ``arm`` now: its own version, or the champion in its place."""
         table = self._table
         mine = table.get(arm)
-        if mine is not None and mine.recommender is not None:
-            return Served(arm, mine.recommender)
+        own = mine.recommender if mine is not None else self._joined_of(arm, table)
+        if own is not None:
+            return Served(arm, own)
         champion = table[CHAMPION].recommender
         assert champion is not None
         return Served(arm, champion, stands_in=True)
@@ -138,12 +145,17 @@ class ServedArms:
 
     def check(self) -> None:
         """Look at every alias once and swap where one points somewhere new; what serves keeps serving in trouble."""
-        trouble = ""
+        trouble, running = "", self._assignment
         try:
-            self._arms = tuple(self._declared())
+            running = self._running()
+        except TailorbirdError as error:
+            trouble = str(error)
+        try:
+            self._arms = _with_variants(tuple(self._declared()), running)
         except TailorbirdError as error:
             trouble = str(error)
         before, after = self._table, self._followed()
+        self._assignment = running  # once its arms are there
         if trouble != self._trouble or _summary(before) != _summary(after):
             self._trouble = trouble
             self._on_change(self.standings())
@@ -184,6 +196,27 @@ class ServedArms:
             self._builder.read_users()
         self._builder.tell_users(delta.users)
 
+    def _joined_of(self, arm: str, table: Mapping[str, Standing]) -> Recommender | None:
+        """What the arms of several variants make together, made once for a table; None where one of them cannot answer."""
+        if self._joined[0] is not table:
+            self._joined = (table, {})
+        made = self._joined[1]
+        if arm not in made:
+            made[arm] = self._join(arm, table)
+        return made[arm]
+
+    def _join(self, arm: str, table: Mapping[str, Standing]) -> Recommender | None:
+        raw = {each.name: each for each in self._assignment.arms}
+        names = arm.split(JOINED)
+        standings = [table[name] for name in names if name in table and name in raw]
+        if len(standings) < len(names) or any(each.recommender is None for each in standings):
+            return None
+        whole = composed(arm, [raw[name] for name in names])
+        of_model = [each for each in standings if each.arm.points_at == whole.points_at] or [table[CHAMPION]]
+        loaded = self._versions.get(of_model[0].version)
+        slate = whole.slate.over(table[CHAMPION].arm.slate)
+        return slate.applied_to(loaded.recommender) if loaded is not None else None
+
     def _followed(self) -> Mapping[str, Standing]:
         """Bring every arm to where its alias points, one after the other; the table afterwards."""
         wanted = self._wanted()
@@ -196,7 +229,9 @@ class ServedArms:
         }
         for arm in self._arms:
             fits = arm.name not in misfits
-            now = self._settled(arm, wanted[arm.alias]) if fits else Standing(arm, None, misfits[arm.name])
+            now = (
+                self._settled(arm, wanted[arm.points_at]) if fits else Standing(arm, None, misfits[arm.name])
+            )
             self._table = {**self._table, arm.name: now}
             self._count(before.get(arm.name), now)
         self._table = {arm.name: self._table[arm.name] for arm in self._arms}
@@ -204,13 +239,15 @@ class ServedArms:
         return self._table
 
     def _wanted(self) -> dict[str, Release | str]:
-        """For each alias what it points at, or why that cannot serve."""
-        aliases = list(dict.fromkeys(arm.alias for arm in self._arms))
+        """For each alias or version what it is, or why that cannot serve."""
+        versions = {arm.points_at: arm.version for arm in self._arms if arm.version}
+        aliases = list(dict.fromkeys(arm.alias for arm in self._arms if not arm.version))
         try:
             found = self._follower.look(aliases)
         except Exception as error:
-            return dict.fromkeys(aliases, f"the registry is away: {error}")
-        return {alias: self._fetched(alias, found[alias]) for alias in aliases}
+            return dict.fromkeys([*aliases, *versions], f"the registry is away: {error}")
+        by_alias = {alias: self._fetched(alias, found[alias]) for alias in aliases}
+        return by_alias | {name: self._fetched("", version) for name, version in versions.items()}
 
     def _fetched(self, alias: str, version: str | None) -> Release | str:
         if version is None:
@@ -229,7 +266,7 @@ class ServedArms:
         """The arms whose versions the budget has no room for, each with the reason; the champion always has room."""
         left, counted, misfits = self._budget, set[str](), dict[str, str]()
         for arm in self._arms:
-            release = wanted[arm.alias]
+            release = wanted[arm.points_at]
             if isinstance(release, str):
                 held = self._versions.get(self._table[arm.name].version) if arm.name in self._table else None
                 if held is None:
@@ -292,6 +329,12 @@ class ServedArms:
             if time.monotonic() - self._refreshed >= self._refresh_seconds:
                 self.refresh()
                 self._refreshed = time.monotonic()
+
+
+def _with_variants(declared: Sequence[Arm], running: Assignment) -> tuple[Arm, ...]:
+    """The declared arms and those of variants, which leave to the champion's what they do not choose."""
+    champion = declared[0].slate
+    return (*declared, *(replace(arm, slate=arm.slate.over(champion)) for arm in running.arms))
 
 
 def beats_of(standings: Sequence[Standing]) -> list[ArmBeat]:

@@ -11,6 +11,8 @@ from serving.recommend.hydrate import Hydrator
 from serving.recommend.results import ResultCache
 from serving.recommend.visit import Drawn, Visit
 from tailorbird.experiments.arm import CHAMPION
+from tailorbird.experiments.running.assigning import NOT_ASSIGNED, Asker, Assigned, Assignment
+from tailorbird.experiments.running.units import may_be_unit, person_unit
 from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.segments import segment_of
@@ -22,6 +24,28 @@ from tailorbird.slate.recommender import Recommender
 
 log = logging.getLogger("ray.serve.tailorbird")
 Ask = Callable[[Recommender, Query], Slate]
+Assign = Callable[[Assignment, Visit, UserState, Sequence[str], bool], Assigned]
+"""What a visit takes part in: the assignment, the visit, the profile, segments and rules, whether the profile was read."""
+
+
+def taken_part(
+    assignment: Assignment, visit: Visit, state: UserState, segments: Sequence[str], known: bool
+) -> Assigned:
+    """What a visit takes part in; ``known`` where the profile could be read: else nobody knows what the person said."""
+    visitor = visit.visitor
+    if not known or not assignment or not may_be_unit(state, visitor.context):
+        return NOT_ASSIGNED
+    named = visitor.user_id or visitor.anonymous_id
+    return assignment.assign(
+        Asker(
+            person=person_unit(state) if named else "",
+            anonymous=visitor.anonymous_id or "",
+            session=visitor.session_id or "",
+            scenario=visit.scenario,
+            context=visitor.context,
+            segments=segments,
+        )
+    )
 
 
 class SlateDrawer:
@@ -36,8 +60,10 @@ class SlateDrawer:
         segments: Segments = no_segments,
         segment_rules: RulesNow = no_segment_rules,
         cache: ResultCache | None = None,
+        assign: Assign = taken_part,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._assign = assign
         self._arms, self._hydrator = arms, hydrator
         self._demographics, self._cache, self._clock = demographics, cache, clock
         self._segments, self._segment_rules = segments, segment_rules
@@ -54,7 +80,7 @@ class SlateDrawer:
 
     def draw(self, visits: Sequence[Visit]) -> list[Drawn]:
         """The slates of requests that wait together, in their order; each arm's on one version of its model."""
-        queries, profile_read = self._queries(visits)
+        visits, queries, profile_read = self._queries(visits)
         groups: dict[str, list[int]] = {}
         drawn: dict[int, Drawn] = {}
         for place, visit in enumerate(visits):
@@ -75,11 +101,16 @@ class SlateDrawer:
 
     def draw_alone(self, visit: Visit, ask: Ask) -> Drawn:
         """The slate of a request that shares no work with others."""
-        (query,), profile_read = self._queries([visit])
+        (visit,), (query,), profile_read = self._queries([visit])
         if _refuses(query):
             return self._for_nobody(visit, ask)
         served = self._arms.current(visit.arm)
         return self._drawn(served, visit, query, ask(served.recommender, query), profile_read, ask=ask)
+
+    def taking_part(self, visit: Visit) -> tuple[Visit, Query]:
+        """The visit with the variants that it gets, and what is known of who asks; nobody's where they refuse to be known."""
+        (visit,), (query,), _ = self._queries([visit])
+        return (visit.of_nobody() if _refuses(query) else visit), query
 
     def draw_from_lists(self, visit: Visit, ask: Ask) -> Drawn:
         """A slate for a request that fails by itself: from the champion's lists, as for somebody unknown."""
@@ -124,14 +155,16 @@ class SlateDrawer:
             return recommender.recommend_many(queries)
         return cache.recommend(CHAMPION if served.stands_in else served.arm, recommender, queries, requests)
 
-    def _queries(self, visits: Sequence[Visit]) -> tuple[list[Query], bool]:
+    def _queries(self, visits: Sequence[Visit]) -> tuple[list[Visit], list[Query], bool]:
+        """The visits with their variants and the queries they make, and whether profiles could be read."""
         states, profile_read = self._hydrator.fetch_profiles([visit.user_key for visit in visits])
         now, promoted, rules = self._clock(), self._segments(), self._segment_rules()
-        queries = [
-            self._query(visit, state, promoted, rules, now=now)
+        assignment = self._arms.assignment
+        asked = [
+            self._query(visit, state, promoted, rules, assignment, known=profile_read, now=now)
             for visit, state in zip(visits, states, strict=True)
         ]
-        return queries, profile_read
+        return [visit for visit, _ in asked], [query for _, query in asked], profile_read
 
     def _query(
         self,
@@ -139,15 +172,19 @@ class SlateDrawer:
         state: UserState,
         promoted: PromotedSegments | None,
         rules: SegmentRules,
+        assignment: Assignment,
         *,
+        known: bool,
         now: float,
-    ) -> Query:
+    ) -> tuple[Visit, Query]:
         person = self._demographics(state.user_key)
         belonging = promoted.belonging(state, person) if promoted else None
         key = belonging.key if belonging else ""
-        asked = rules if visit.tells_rules else NO_SEGMENT_RULES
+        asked = rules if visit.tells_rules or assignment.asks_segments else NO_SEGMENT_RULES
         held = asked.holding(state, now=now, demographics=person, segment=key)
-        return Query(
+        keys = [key, *(rule.key for rule in held)]
+        visit = visit.taking_part(self._assign(assignment, visit, state, keys, known))
+        return visit, Query(
             state=state,
             now=now,
             context=visit.visitor.context,
@@ -156,7 +193,7 @@ class SlateDrawer:
             belonging=belonging,
             segment_rules=held,
             draw_id=visit.recommendation_id,
-            **visit.wishes_in([key, *(rule.key for rule in held)]),
+            **visit.wishes_in(keys),
         )
 
 

@@ -147,7 +147,7 @@ class NoExposures(ExposureWriter):
         """Let it go."""
 
 
-def described(drawn: Drawn, *, sample_share: float) -> Exposure:
+def described(drawn: Drawn, *, sample_share: float, took_ms: float) -> Exposure:
     """The exposure of an answer; one of the sample has every ranker input, computed again from what never changes."""
     visit, slate, query = drawn.visit, drawn.slate, drawn.query
     stages, inputs = drawn.recommender.stages, None
@@ -166,4 +166,6 @@ def described(drawn: Drawn, *, sample_share: float) -> Exposure:
         partial=slate.partial or not drawn.profile_read,
         item_ids=drawn.recommender.catalog.item_ids,
         inputs=inputs,
+        experiments=visit.experiments,
+        took_ms=took_ms,
     )

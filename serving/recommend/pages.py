@@ -21,6 +21,8 @@ from serving.http.front import Answer, Request
 from serving.http.problems import MEDIA_TYPE, ProblemError, not_found
 from serving.http.schemas import (
     MAX_RESULTS,
+    AssignmentRequest,
+    Assignments,
     Collected,
     CollectHealth,
     EventBatch,
@@ -33,6 +35,7 @@ from serving.http.schemas import (
     Recommendations,
 )
 from serving.http.traces import Trace
+from serving.recommend.assignments import AssignmentService
 from serving.recommend.merge import MergeRoutes
 from serving.recommend.service import RecommendService
 from serving.recommend.trace import TraceService
@@ -63,7 +66,12 @@ Name = Annotated[str, Path(min_length=1, max_length=256)]
 
 
 def build_pages(
-    service: RecommendService, traces: TraceService, *, merge: MergeRoutes, noop: bool = False
+    service: RecommendService,
+    traces: TraceService,
+    *,
+    merge: MergeRoutes,
+    assignments: AssignmentService,
+    noop: bool = False,
 ) -> FastAPI:
     """Make the FastAPI application; ``noop`` adds the route that the benchmark compares with."""
     app = FastAPI(
@@ -76,6 +84,7 @@ def build_pages(
     app.add_exception_handler(HTTPException, _problem)  # type: ignore[arg-type]
     _operations(app, service)
     _recommendations(app, service)
+    _assignments(app, assignments)
     _traces(app, traces)
     _people(app, merge)
     _sdk(app)
@@ -214,6 +223,18 @@ def _recommendations(app: FastAPI, service: RecommendService) -> None:
         """How the collect replica that answers is. Answered by the collect application."""
         problem = not_found("/v1/events/health")
         return Response(problem.body(), problem.status, media_type=MEDIA_TYPE.decode())
+
+
+def _assignments(app: FastAPI, assignments: AssignmentService) -> None:
+    @app.post(
+        "/v1/assignments",
+        tags=["experiments"],
+        responses={200: {"model": Assignments}, **PROBLEMS},
+        response_model=None,
+    )
+    async def assigned(body: AssignmentRequest) -> Response:
+        """Which variants of experiments somebody gets, with what each tells the page."""
+        return await _delegate(assignments.assignments, Request(_json(body)))
 
 
 def _traces(app: FastAPI, traces: TraceService) -> None:

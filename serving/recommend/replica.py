@@ -52,6 +52,7 @@ class Recommend:
         from serving.segments.live import LiveSegments
         from tailorbird.catalog.delta import CatalogFollower
         from tailorbird.experiments.declared import ARMS_FILE, read_arms
+        from tailorbird.experiments.running.followed import FollowedLedger
         from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
         from tailorbird.plumbing.clock import clock_at
         from tailorbird.privacy.policy import read_policy
@@ -73,6 +74,7 @@ class Recommend:
             Follower(chosen),
             builder,
             declared=lambda: read_arms(chosen.folder / ARMS_FILE),
+            running=FollowedLedger(chosen.folder),
             budget_bytes=chosen.arms_memory_mb * 1_000_000,
             poll_seconds=chosen.alias_poll_seconds,
             refresh_seconds=chosen.item_refresh_seconds,
@@ -94,17 +96,18 @@ class Recommend:
         triggers = TriggersFile(chosen.folder, clock=time.monotonic)
         rules = RulesFile(chosen.folder, clock=time.monotonic)
         segments = self._segments = LiveSegments(chosen, noticed=Notice(Path(folder)).stamp)
+        self._drawer = SlateDrawer(
+            self._arms,
+            Hydrator(features, on_failure=lambda: metrics.failures.labels("feature_store").inc()),
+            demographics=builder.demographics,
+            segments=segments,
+            segment_rules=rules,
+            cache=_result_cache(chosen, seconds=result_cache_seconds),
+            clock=clock,
+        )
         self._service = RecommendService(
             self._arms,
-            SlateDrawer(
-                self._arms,
-                Hydrator(features, on_failure=lambda: metrics.failures.labels("feature_store").inc()),
-                demographics=builder.demographics,
-                segments=segments,
-                segment_rules=rules,
-                cache=_result_cache(chosen, seconds=result_cache_seconds),
-                clock=clock,
-            ),
+            self._drawer,
             self._exposures,
             workspace=chosen.workspace,
             workspace_key=chosen.workspace_key,
@@ -143,14 +146,16 @@ class Recommend:
         """The HTTP edge, made in the replica once the parts above stand."""
         from serving.http.access import needs_of_pages
         from serving.http.sdk import sdk_routes
+        from serving.recommend.assignments import AssignmentService
         from serving.recommend.merge import MergeRoutes
         from serving.recommend.pages import PAGES, build_pages
         from serving.recommend.routes import recommend_routes
 
         service, merge = self._service, MergeRoutes(_link_by_collect)
-        pages = build_pages(service, self._traces, merge=merge, noop=self._noop)
+        asked = AssignmentService(self._arms, self._drawer, self._exposures, visit=service.visit)
+        pages = build_pages(service, self._traces, merge=merge, assignments=asked, noop=self._noop)
         return Front(
-            [*recommend_routes(service, self._traces, merge), *sdk_routes()],
+            [*recommend_routes(service, self._traces, merge, asked), *sdk_routes()],
             rest=pages,
             access=self._access,
             rest_needs=needs_of_pages(pages, by_path=PAGES, by_tag={}),

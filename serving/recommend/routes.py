@@ -1,16 +1,19 @@
 """The hot routes of the recommend application, and the scopes that open them."""
 
-from serving.http.access import FOR_COLLECT, FOR_PRIVACY, FOR_RECOMMEND
+from serving.http.access import FOR_ASSIGNMENTS, FOR_COLLECT, FOR_PRIVACY, FOR_RECOMMEND
 from serving.http.front import Route
+from serving.recommend.assignments import AssignmentService
 from serving.recommend.merge import MergeRoutes
 from serving.recommend.service import RecommendService
 from serving.recommend.trace import TraceService
 
 
-def recommend_routes(service: RecommendService, traces: TraceService, merge: MergeRoutes) -> list[Route]:
+def recommend_routes(
+    service: RecommendService, traces: TraceService, merge: MergeRoutes, assignments: AssignmentService
+) -> list[Route]:
     """The routes; the first that fits a path answers it.
 
-    A trace tells of a person what no page needs. Joining ids is an event, which pages tell.
+    A trace tells of a person what no page needs. Joining ids is an event, which pages tell; variants are what pages show.
     """
     return [
         Route("recommend", "POST", "/v1/recommendations", service.recommend, needs=FOR_RECOMMEND),
@@ -23,6 +26,7 @@ def recommend_routes(service: RecommendService, traces: TraceService, merge: Mer
             suffix="",
             needs=FOR_RECOMMEND,
         ),
+        Route("assignments", "POST", "/v1/assignments", assignments.assignments, needs=FOR_ASSIGNMENTS),
         Route("rank", "POST", "/v1/rank", service.rank, needs=FOR_RECOMMEND),
         Route("similar", "GET", "/v1/items/", service.similar, suffix="/similar", needs=FOR_RECOMMEND),
         Route("merge", "POST", "/v1/users/", merge.merge, suffix="/merge", needs=FOR_COLLECT),

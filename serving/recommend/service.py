@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -23,8 +22,6 @@ from serving.recommend.draw import Ask, SlateDrawer
 from serving.recommend.exposures import ExposureWriter, described
 from serving.recommend.results import request_digest
 from serving.recommend.visit import Drawn, Visit
-from tailorbird.experiments.arm import Arm
-from tailorbird.experiments.assign import Unit, assign
 from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
 from tailorbird.exposures.exposure import SAMPLE_SHARE, new_recommendation_id
 from tailorbird.features.consents import with_refused
@@ -35,8 +32,6 @@ from tailorbird.streams.stream import Stream, trouble_of
 
 log = logging.getLogger("ray.serve.tailorbird")
 DEFAULT_RESULTS = 20
-Assign = Callable[[Unit, Sequence[Arm]], str]
-"""Names the arm of a unit, one of the arms."""
 
 
 class RecommendService:
@@ -50,7 +45,6 @@ class RecommendService:
         *,
         workspace: str,
         workspace_key: str,
-        assign: Assign = assign,
         scenarios: Callable[[str], Scenario] = lambda name: NO_SCENARIO,
         named: Callable[[Visitor], Visitor] = lambda visitor: visitor,
         trouble: Callable[[Callable[[str], bool]], str] = lambda leaves_out: "",
@@ -63,7 +57,7 @@ class RecommendService:
         self._turned_off = policy.turned_off
         self._arms, self._drawer, self._exposures = arms, drawer, exposures
         self._workspace, self._workspace_key = workspace, workspace_key
-        self._assign, self._clock = assign, clock
+        self._clock = clock
         self._scenarios, self._named, self._trouble = scenarios, named, trouble
         self._sample_share, self._streams, self._watched = sample_share, streams, watched
         self._batcher: Batcher[Visit, Answer] = Batcher(self._answers, rescue=self._rescued)
@@ -100,6 +94,11 @@ class RecommendService:
             )
         return self._alone(visit, lambda model, query: model.similar(query))
 
+    def visit(self, request: Request, visitor: Visitor, scenario: str) -> Visit:
+        """The visit of a request that asks for no items."""
+        visitor = visitor.model_copy(update=self._signals(request, visitor))
+        return self._visit(visitor, scenario=scenario, size=len(request.body))
+
     def health(self) -> tuple[dict[str, Any], bool]:
         """How this replica is, and whether it may get traffic: it always can, if only with fallback answers."""
         problems = self._arms.troubles()
@@ -134,6 +133,7 @@ class RecommendService:
             scenario=body.scenario,
             key=self._key(body, raw, scenario),
             size=len(raw),
+            wish_over=lambda wishes: asked_for(body, wishes.over(scenario)),
             **asked_for(body, scenario),
         )
         require_known(body, self._arms.current(visit.arm).recommender)
@@ -181,12 +181,26 @@ class RecommendService:
         return answer
 
     def _visit(
-        self, visitor: Visitor, *, scenario: str, key: bytes = b"", size: int = 0, **wishes: Any
+        self,
+        visitor: Visitor,
+        *,
+        scenario: str,
+        key: bytes = b"",
+        size: int = 0,
+        wish_over: Callable[[Scenario], Mapping[str, Any]] | None = None,
+        **wishes: Any,
     ) -> Visit:
         identity = new_recommendation_id(self._clock())
-        visit = Visit(self._named(visitor), scenario, wishes, key, time.perf_counter(), identity, size)
-        arm = self._assign(visit, self._arms.arms)
-        return visit if arm == visit.arm else replace(visit, arm=arm)
+        return Visit(
+            self._named(visitor),
+            scenario,
+            wishes,
+            key,
+            time.perf_counter(),
+            identity,
+            size,
+            wish_over=wish_over,
+        )
 
     def _record(self, drawn: Drawn, answer: Answer) -> None:
         """Count an answer, keep its request for the warm-up of the next version and hand its slate to the stream."""
@@ -197,7 +211,7 @@ class RecommendService:
         if drawn.profile_read:
             self._arms.remember(drawn.query)
         self._exposures.put(
-            partial(described, drawn, sample_share=self._sample_share),
+            partial(described, drawn, sample_share=self._sample_share, took_ms=_took_ms(drawn.visit)),
             size=drawn.visit.size + len(answer.body),
         )
 
@@ -222,15 +236,21 @@ def _answer(drawn: Drawn) -> Answer:
                 ],
                 "model": {"name": slate.model_name, "version": slate.model_version},
                 "arm": visit.arm,
-                "experiments": [],
+                "experiments": [
+                    {"key": key, "variant": variant} for key, variant in visit.experiments.items()
+                ],
                 "fallback": drawn.fallback or None,
                 "partial": slate.partial or not drawn.profile_read,
                 "cursor": cursor,
                 **_segment(drawn.query),
-                "tookMs": round((time.perf_counter() - visit.started) * 1000, 3),
+                "tookMs": _took_ms(visit),
             }
         )
     )
+
+
+def _took_ms(visit: Visit) -> float:
+    return round((time.perf_counter() - visit.started) * 1000, 3)
 
 
 def _segment(query: Query) -> Mapping[str, object]:

@@ -32,6 +32,9 @@ WRITTEN_WITHIN_SECONDS = 1.0
 
 def recommender_of(arms: ServedArms, arm: str, version: str) -> Recommender | None:
     """What answers with ``version`` of the model now, as ``arm`` does where it has it; None where nothing does."""
+    served = arms.current(arm)
+    if version and not served.stands_in and served.recommender.version == version:
+        return served.recommender
     standings = sorted(arms.standings(), key=lambda standing: standing.arm.name != arm)
     return next((each.recommender for each in standings if version and each.version == version), None)
 

@@ -1,12 +1,14 @@
 """One request on its way: who asks, what for, by which arm, and the slate it gets."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from serving.http.schemas import Visitor
 from tailorbird.events.schema import user_key
 from tailorbird.experiments.arm import CHAMPION
+from tailorbird.experiments.running.assigning import NOT_ASSIGNED, Assigned
+from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
 from tailorbird.slate.query import NO_WISHES, Query, Slate, Wishes
 from tailorbird.slate.recommender import Recommender
 
@@ -33,6 +35,10 @@ class Visit:
     size: int = 0
     """Bytes of the request."""
     arm: str = CHAMPION
+    experiments: Mapping[str, str] = field(default_factory=dict)
+    """Which variant it gets, by experiment."""
+    wish_over: Callable[[Scenario], Mapping[str, Any]] | None = None
+    """What the query gets where a variant wishes more than the scenario."""
 
     @property
     def user_key(self) -> str:
@@ -43,7 +49,18 @@ class Visit:
     def of_nobody(self) -> "Visit":
         """The same visit of somebody who has no name; no experiment counts it."""
         nobody = self.visitor.model_copy(update={"user_id": None, "anonymous_id": None, "session_id": None})
-        return replace(self, visitor=nobody, key=b"", arm=CHAMPION)
+        return replace(self, visitor=nobody, key=b"", arm=CHAMPION, experiments={})
+
+    def taking_part(self, assigned: Assigned) -> "Visit":
+        """The same visit with the variants that it gets."""
+        if assigned is NOT_ASSIGNED:
+            return self
+        part = replace(self, arm=assigned.arm, experiments=assigned.variants)
+        if assigned.wishes == NO_SCENARIO or self.wish_over is None:
+            return part
+        # Other wishes are another request to the result cache, also where the champion stands in for the arm.
+        key = self.key + assigned.arm.encode() if self.key else b""
+        return replace(part, wishes=self.wish_over(assigned.wishes), key=key)
 
     @property
     def by_segment(self) -> bool:

@@ -64,5 +64,10 @@ class Arm:
     slate: SlateSettings = DEFAULT_SLATE
     version: str = ""
 
+    @property
+    def points_at(self) -> str:
+        """The alias or the version, told apart: no alias has a blank."""
+        return f"version {self.version}" if self.version else self.alias
+
 
 CHAMPION_ARM = Arm(CHAMPION, CHAMPION)

@@ -36,6 +36,18 @@ class Link(NamedTuple):
     time: int
     message: int
     joined: bool
+    since: int = 0
+    """When the first word on it was said, where that was not the newest; of the ids that a profile remembers."""
+
+    @property
+    def first(self) -> int:
+        """When the first word on it was said (epoch microseconds): logging in again changes nothing of it."""
+        return self.since or self.time
+
+    def joined_with(self, other: "Link") -> "Link":
+        """The newest of both, since the first of both."""
+        newest, first = max(self, other), min(self.first, other.first)
+        return newest._replace(since=first if first < newest.time else 0)
 
 
 @dataclass(frozen=True)
@@ -86,8 +98,8 @@ class Links:
             return self
         newest = dict(self.newest)
         for anonymous_id, link in other.newest.items():
-            if anonymous_id not in newest or link > newest[anonymous_id]:
-                newest[anonymous_id] = link
+            known = newest.get(anonymous_id)
+            newest[anonymous_id] = link if known is None else known.joined_with(link)
         if len(newest) > MOST_LINKS:
             kept = sorted(newest, key=lambda each: (newest[each], each))[-MOST_LINKS:]
             newest = {each: newest[each] for each in kept}

@@ -1,22 +1,13 @@
 """Arms: what is declared is what answers, and a slip in the file is named."""
 
-from dataclasses import dataclass
-
 import pytest
 
 from tailorbird.errors import UsageError
 from tailorbird.experiments.arm import CHAMPION_ARM, Arm, SlateSettings
-from tailorbird.experiments.assign import assign
 from tailorbird.experiments.declared import read_arms
 from tailorbird.slate.exploration import Exploration
 from tailorbird.slate.query import Rules
 from tests.slate import toy
-
-
-@dataclass(frozen=True)
-class Visitor:
-    user_key: str = "user:ann"
-    scenario: str = "home"
 
 
 def declared(folder, text):
@@ -109,7 +100,3 @@ def test_the_rules_of_an_arm_and_of_the_caller_both_hold_and_name_their_reason()
     assert [item.item_id for item in slate.items] == ["i8", "i9", "i10"]
     reasons = {part.reason: part.count for part in slate.removed}
     assert reasons == {"out_of_stock": 1, "rule": 1, "arm_rule": 7}
-
-
-def test_everybody_is_the_champions():
-    assert assign(Visitor(), (CHAMPION_ARM, Arm("b", "challenger"))) == "champion"

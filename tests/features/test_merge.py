@@ -100,6 +100,11 @@ def test_the_newest_word_on_an_id_counts_however_it_arrives(
     for each in events:
         said = Link(round(each.event_time * 1e6), stable_key(each.message_id), each.type == "identify")
         newest[each.anonymous_id] = max(said, newest.get(each.anonymous_id, said))
+    first = {who: min(NOON + at for each, at, _ in words if each == who) for who in newest}
+    newest = {
+        who: said._replace(since=round(first[who] * 1e6) if round(first[who] * 1e6) < said.time else 0)
+        for who, said in newest.items()
+    }
     arrived = data.draw(st.permutations(events)) + (
         data.draw(st.lists(st.sampled_from(events))) if events else []
     )

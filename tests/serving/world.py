@@ -23,9 +23,10 @@ from serving.http.front import Front
 from serving.http.schemas import Linked
 from serving.http.sdk import sdk_routes
 from serving.recommend.arms import ServedArms, Standing
+from serving.recommend.assignments import AssignmentService
 from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.cache import RankingCache
-from serving.recommend.draw import SlateDrawer
+from serving.recommend.draw import SlateDrawer, taken_part
 from serving.recommend.exposures import ExposureWriter
 from serving.recommend.facts import LiveFacts
 from serving.recommend.hydrate import Hydrator
@@ -36,6 +37,7 @@ from serving.recommend.results import ResultCache
 from serving.recommend.routes import recommend_routes
 from serving.recommend.service import RecommendService
 from serving.recommend.trace import TraceService, recommender_of
+from serving.recommend.visit import Visit
 from serving.segments.live import LiveSegments
 from serving.segments.mover import Mover
 from serving.segments.told import ToldPeople
@@ -45,6 +47,8 @@ from tailorbird.catalog.delta import CatalogFollower
 from tailorbird.catalog.store import CatalogStore
 from tailorbird.catalog.told import Patch
 from tailorbird.experiments.arm import CHAMPION, Arm, SlateSettings
+from tailorbird.experiments.running.assigning import Assigned, Assignment
+from tailorbird.experiments.running.followed import FollowedLedger
 from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
 from tailorbird.exposures.exposure import Exposure
 from tailorbird.features.state import UserState
@@ -114,6 +118,7 @@ class World:
             Follower(settings),
             self.builder,
             declared=lambda: self.declared,
+            running=FollowedLedger(settings.folder),
             budget_bytes=budget,
             poll_seconds=poll_seconds,
             refresh_seconds=60,
@@ -139,6 +144,7 @@ class World:
             segments=self.segments,
             segment_rules=self.rules,
             cache=cache,
+            assign=self._assigned,
             clock=lambda: self.clock,
         )
         self.scenarios = ScenarioFile(settings.folder / SCENARIOS_FILE, clock=lambda: self.clock)
@@ -149,7 +155,6 @@ class World:
             workspace="toy",
             workspace_key=settings.workspace_key,
             named=Named(self.door.names),
-            assign=lambda unit, arms: self._chosen_arm(unit.user_key),
             scenarios=self.scenarios.get,
             trouble=self.scenarios.trouble_with,
             sample_share=1.0,
@@ -204,10 +209,11 @@ class World:
             return await links.link(user_id, anonymous_id, joined=joined)
 
         service, merge = self.service, MergeRoutes(link)
-        pages = build_pages(service, self.traces, merge=merge, noop=True)
+        asked = AssignmentService(self.served, self.drawer, self.exposures, visit=service.visit)
+        pages = build_pages(service, self.traces, merge=merge, assignments=asked, noop=True)
         self.access = Access.of(settings)
         self.front = Front(
-            [*recommend_routes(service, self.traces, merge), *collect_routes(collect), *sdk_routes()],
+            [*recommend_routes(service, self.traces, merge, asked), *collect_routes(collect), *sdk_routes()],
             rest=pages,
             access=self.access,
             rest_needs=needs_of_pages(pages, by_path=PAGES, by_tag={}),
@@ -259,8 +265,12 @@ class World:
         """What the feature store holds of somebody whom callers know as ``user:ID`` or ``anon:ID``."""
         return self.features.online_read([self.key(caller)])[0]
 
-    def _chosen_arm(self, user_key: str) -> str:
-        return next((arm for caller, arm in self.chosen.items() if self.key(caller) == user_key), "champion")
+    def _assigned(self, assignment: Assignment, visit: Visit, *known: Any) -> Assigned:
+        """Who was chosen has that arm; everybody else what the experiments say."""
+        for caller, arm in self.chosen.items():
+            if self.key(caller) == visit.user_key:
+                return Assigned(arm=arm)
+        return taken_part(assignment, visit, *known)
 
     @contextmanager
     def away(self, path: Path) -> Iterator[None]:

@@ -13,6 +13,8 @@ UNITS: tuple[str, ...] = get_args(Unit)
 KINDS: tuple[str, ...] = get_args(Kind)
 HELD = "held"
 """The variant of a holdout whose units are in no other experiment."""
+JOINED = "+"
+"""Between the names of variants whose changes one arm has together."""
 DEFAULT_DAYS = 14
 
 
@@ -177,4 +179,4 @@ class Experiment:
 
 def arm_name(variants: Mapping[str, str]) -> str:
     """What the arm is called that the variants (by experiment) make together; "champion" where there are none."""
-    return "+".join(f"{key}:{name}" for key, name in sorted(variants.items())) or CHAMPION
+    return JOINED.join(f"{key}:{name}" for key, name in sorted(variants.items())) or CHAMPION

@@ -1,0 +1,31 @@
+"""Units: what is assigned. A person is the name under which they first came, so that logging in moves nobody.
+
+A visitor who logs in keeps what the anonymous id was assigned, on every device and after every further login, as long as the
+first anonymous id of theirs stays joined. Somebody who came under a user id first, without any anonymous one, changes once, when
+one is joined; readouts leave units out that had two variants.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tailorbird.events.schema import ANONYMOUS, user_key
+from tailorbird.features.consents import ANALYTICS, PERSONALIZATION, SAID
+from tailorbird.features.state import UserState
+
+
+def person_unit(state: UserState) -> str:
+    """The key under which a person is assigned: of the anonymous ids that are joined to them the first, else their own."""
+    if state.user_key.startswith(ANONYMOUS):
+        return state.user_key
+    joined = [(link.first, link.message, name) for name, link in state.links.newest.items() if link.joined]
+    return user_key(user_id=None, anonymous_id=min(joined)[2]) if joined else state.user_key
+
+
+def may_be_unit(state: UserState, context: Mapping[str, Any]) -> bool:
+    """Whether a person may be measured: not against their word on personalization or analytics, nor against the request's own."""
+    said = context.get(SAID)
+    told = said if isinstance(said, Mapping) else {}
+    consents = state.links.consents
+    return not any(
+        told.get(purpose) is False or consents.refuses(purpose) for purpose in (PERSONALIZATION, ANALYTICS)
+    )
