@@ -182,7 +182,8 @@ class AssignmentRequest(Visitor):
 
     scenario: Identifier = "page"
     experiments: Annotated[list[Identifier], Field(max_length=100)] | None = Field(
-        default=None, description="Keys of those that the page will show; all without it. What is told counts as shown."
+        default=None,
+        description="Keys of those that the page will show; all without it. What is told counts as shown.",
     )
 
 

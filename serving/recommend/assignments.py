@@ -40,9 +40,7 @@ class AssignmentService:
         running = self._arms.assignment
         visit, query = self._drawer.taking_part(self._visit(request, body, body.scenario))
         wanted = None if body.experiments is None else set(body.experiments)
-        told = {
-            key: name for key, name in visit.experiments.items() if wanted is None or key in wanted
-        }
+        told = {key: name for key, name in visit.experiments.items() if wanted is None or key in wanted}
         answer = Answer(
             orjson.dumps(
                 {
@@ -58,7 +56,8 @@ class AssignmentService:
         if told:
             took_ms = round((time.perf_counter() - visit.started) * 1000, 3)
             self._exposures.put(
-                lambda: told_exposure(visit, query, told, took_ms=took_ms), size=len(request.body) + len(answer.body)
+                lambda: told_exposure(visit, query, told, took_ms=took_ms),
+                size=len(request.body) + len(answer.body),
             )
         metrics.assignments.labels("told" if told else "none").inc()
         return answer

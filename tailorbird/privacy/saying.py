@@ -97,7 +97,9 @@ def exposures_in_words(table: pa.Table) -> Iterator[dict[str, Any]]:
             "removed": [rule_in_words(rule, count) for rule, count in shown.removed.items()],
             "request": dict(shown.request),
             "context": dict(shown.context),
-            "words": f"{len(items)} items were shown, chosen by {model} in the arm {shown.arm!r}",
+            "words": f"{len(items)} items were shown, chosen by {model} in the arm {shown.arm!r}"
+            if items or not shown.experiments
+            else "a page was told which variants you get",
         }
 
 

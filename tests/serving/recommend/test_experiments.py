@@ -13,7 +13,14 @@ ALWAYS = {"weight": 1 - 1e-9}
 NEVER = {"never": {"weight": 1e-9}}
 
 
-def start(world, key: str, *, variants: dict[str, Any] | None = None, always: dict[str, Any] | None = None, **more: Any):
+def start(
+    world,
+    key: str,
+    *,
+    variants: dict[str, Any] | None = None,
+    always: dict[str, Any] | None = None,
+    **more: Any,
+):
     """Let an experiment run; ``always`` is what its variant b changes, which everybody gets."""
     said = {
         "hypothesis": "h",
@@ -32,8 +39,6 @@ def stop(world, key: str) -> None:
 
 def asked(world, user: str = "ann", **more: Any) -> dict[str, Any]:
     return world.post(PATH, {"userId": user, "numResults": 3, **more}).json()
-
-
 
 
 def test_a_variant_with_a_version_answers_and_is_named(world):
@@ -144,7 +149,9 @@ def test_a_visitor_who_logs_in_keeps_what_they_had(world):
 def test_assignments_tell_payloads_and_are_recorded(world):
     start(world, "headline", always={"payload": {"headline": "For you"}})
     start(world, "newer", always={"version": "2"})
-    answer = world.post(ASSIGNMENTS, {"anonymousId": "vi", "experiments": ["headline"], "scenario": "front"}).json()
+    answer = world.post(
+        ASSIGNMENTS, {"anonymousId": "vi", "experiments": ["headline"], "scenario": "front"}
+    ).json()
     assert answer["assignments"] == [{"key": "headline", "variant": "b", "payload": {"headline": "For you"}}]
     both = world.post(ASSIGNMENTS, {"anonymousId": "vi"}).json()["assignments"]
     assert [(each["key"], each["payload"]) for each in both] == [
