@@ -20,15 +20,22 @@ from tailorbird.plumbing.terminal import emit, progress, say
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING, Position
-from tailorbird.streams.stream import Stream
+from tailorbird.streams.stream import Identified, Stream
 
 if TYPE_CHECKING:
     from feature_repo.updater import Applied
 
+_OF_LOG = {"log", "first_message"}
+"""What of a source says which log it is."""
+
 
 @click.command()
 @click.option("--workspace", metavar="NAME", help="Which workspace.  [default: shop]")
-@click.option("--force", is_flag=True, help="Make the profiles of the past anew; live ones stay.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Make all profiles anew; live ones answer until the new ones have caught up.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def features(workspace: str | None, force: bool, as_json: bool) -> None:
     r"""Apply the Feast repository and bring features up to date.
@@ -91,7 +98,9 @@ def _build(
     )  # a store that has forgotten everything: what is made empty now would be taken for whole
     if not lost:
         room.apply()
-    other = before is not None and before["first_message"] != source["first_message"]
+    other = before is not None and any(
+        source[name] != before[name] for name in _OF_LOG & before.keys() & source.keys()
+    )
     if other:
         say("the event log is another one than before: all features start anew")
     if (
@@ -126,12 +135,11 @@ def rebuild_live(settings: Settings, log: Stream[Event]) -> "Applied":
 
 def _source(settings: Settings, log: Stream[Event]) -> dict[str, object]:
     """What the features are made of; equal sources need no second build."""
+    made_of = {"catalog": _stamp(settings.catalog_folder / "items.parquet"), "end": log.end().to_text()}
+    if isinstance(log, Identified):  # its first events may go by their age; it is the same log
+        return {**made_of, "log": log.identity}
     first = log.read(BEGINNING, limit=1).entries
-    return {
-        "catalog": _stamp(settings.catalog_folder / "items.parquet"),
-        "end": log.end().to_text(),
-        "first_message": first[0].record.message_id if first else "",
-    }
+    return {**made_of, "first_message": first[0].record.message_id if first else ""}
 
 
 def _no_data(settings: Settings) -> TailorbirdError:

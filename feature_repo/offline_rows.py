@@ -121,6 +121,19 @@ class OfflineRows:
             micros = table["event_timestamp"].cast(pa.int64()).to_pylist()
             yield from zip(table[USER_KEY].to_pylist(), (each / 1e6 for each in micros), strict=True)
 
+    def count_before(self, micros: float) -> int:
+        """How many rows stand for instants before this one (epoch microseconds)."""
+        columns = ["event_timestamp"]
+        return sum(
+            int((pq.read_table(part, columns=columns)[columns[0]].cast(pa.int64()).to_numpy() < micros).sum())
+            for part in self._parts()
+        )
+
+    def drop_before(self, micros: float) -> int:
+        """Drop the rows that stand for instants before this one (epoch microseconds); how many they were."""
+        with alone(self.folder / ".lock"):
+            return self._keep(lambda table: table["event_timestamp"].cast(pa.int64()).to_numpy() >= micros)
+
     def clear(self) -> None:
         """Drop every row."""
         with alone(self.folder / ".lock"):

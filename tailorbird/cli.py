@@ -72,6 +72,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "serving.privacy.command:erase",
         "Erase people everywhere, and prove that nothing of them is left.",
     ),
+    "retention": (
+        "serving.privacy.retention_command:retention",
+        "Let go of events, exposures and refused rows that have reached their age.",
+    ),
     "forget": (
         "training.forget.commands:forget",
         "Take people who were erased out of the models in use.",

@@ -20,6 +20,7 @@ NICENESS = 10
 """Whoever asks for recommendations goes first."""
 PAUSE_SECONDS = 5.0
 """Between an error of the deliverer or of an erasure, such as a full disk, and its next try."""
+RETENTION_PAUSE_SECONDS = 300.0
 
 
 class Admin:
@@ -79,6 +80,11 @@ class Admin:
         self._erasing = LastingThread(
             partial(_erase, self._settings, self._stop), name="erasures", pause_seconds=PAUSE_SECONDS
         )
+        self._retaining = LastingThread(
+            partial(_retain, self._settings, self._stop),
+            name="retention",
+            pause_seconds=RETENTION_PAUSE_SECONDS,
+        )
         threading.Thread(target=self._warm, name="admin-warm-up", daemon=True).start()
 
     def check_health(self) -> None:
@@ -93,6 +99,8 @@ class Admin:
             raise RuntimeError("the thread that delivers triggers has died")
         if not self._erasing.alive:
             raise RuntimeError("the thread that erases people has died")
+        if not self._retaining.alive:
+            raise RuntimeError("the thread that lets go of what is old has died")
         if self._segments.thread is None or not self._segments.thread.alive:
             raise RuntimeError("the thread that follows the segment model has died")
         if self._settings.catalog and not self._following.alive:
@@ -145,3 +153,9 @@ def _erase(settings: Settings, stop: threading.Event) -> None:
     from serving.privacy.erasures import erase_while_serving
 
     erase_while_serving(settings, stop=stop)
+
+
+def _retain(settings: Settings, stop: threading.Event) -> None:
+    from serving.privacy.retention import retain_while_serving
+
+    retain_while_serving(settings, stop=stop)

@@ -20,6 +20,7 @@ READ_QUARANTINE = "quarantine.read"
 PROMOTE, ROLLBACK = "model.promote", "model.rollback"
 KEY_NEW, KEY_ROTATE, KEY_REVOKE = "key.new", "key.rotate", "key.revoke"
 EXPERIMENT = "experiment.change"
+RETENTION = "retention.run"
 LONGEST = 512
 
 

@@ -1,7 +1,7 @@
 """A workspace's ``privacy.toml``: what is done with texts that may be personal, and which are declared not to be."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tailorbird.errors import UsageError
 from tailorbird.features.consents import ADVERTISING, ANALYTICS, PURPOSES
 from tailorbird.privacy.minimise import NOTHING_DECLARED, Declared
+from tailorbird.privacy.retention import Ages, Retention
 
 POLICY_FILE = "privacy.toml"
 Texts = Literal["seal", "drop"]
@@ -58,6 +59,7 @@ class _File(BaseModel):
     basis: _Basis | None = None
     purposes: _Purposes = _Purposes()
     signals: _Signals = _Signals()
+    retention: Ages = {}
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Policy:
     ``personal``: texts that may be personal are sealed under the person's key, or dropped. ``purposes`` are those on which people
     may have a word. ``basis`` is the legal basis of what is stored of people who have none, "" where it is not declared.
     ``do_not_track``: a browser's ``DNT: 1`` turns off what ``Sec-GPC: 1`` does, and analytics.
+    ``retention``: how long what is kept.
     """
 
     personal: Texts = "seal"
@@ -75,6 +78,7 @@ class Policy:
     basis: str = ""
     basis_purposes: tuple[str, ...] = ()
     do_not_track: bool = False
+    retention: Retention = field(default_factory=Retention)
 
     @property
     def warning(self) -> str:
@@ -126,4 +130,5 @@ def read_policy(folder: Path) -> Policy:
         basis.name if basis else "",
         tuple(basis.purposes) if basis else (),
         said.signals.do_not_track,
+        Retention(said.retention),
     )

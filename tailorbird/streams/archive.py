@@ -5,8 +5,10 @@ of the offsets, with one file in memory. The table also says up to which offset 
 identifier that commits with the rows), so an interrupted compaction is finished, never repeated.
 """
 
+import functools
+import operator
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -159,19 +161,36 @@ class Archive:
         Every file is looked at once, whoever is in it.
         """
         gone: Counter[str] = Counter()
-        theirs, after = self._of(people), None
+        for found in self._without(self._of(people), lambda stretch: True):
+            gone.update(found[self._codec.person].to_pylist())
+        return gone
+
+    def expire(self, which: Sequence[Sequence[Condition]]) -> int:
+        """Delete the rows that meet all conditions of one of ``which``, and the files that held them; how many rows that were."""
+        conditions = [expression(where, self.schema) for where in which]
+        met = functools.reduce(operator.or_, conditions, pc.scalar(False))
+        return sum(
+            len(found)
+            for found in self._without(met, lambda stretch: any(possible(stretch, where) for where in which))
+        )
+
+    def _without(self, met: ds.Expression, look: Callable[[Stretch], bool]) -> Iterator[pa.Table]:
+        """Rewrite every stretch at which one must ``look`` without the rows that meet a condition; the people of those rows."""
+        after, any_gone = None, False
         while (table := self._open()) is not None and (left := self._stretches(table, after=after)):
             stretch = left[0]
-            with self._readable():
-                found = self._load(stretch, [self._codec.person], theirs)
-                if len(found):
-                    self._replace(table, [stretch], self._load(stretch, None, ~theirs))
-            gone.update(found[self._codec.person].to_pylist())
             after = stretch.last
+            if not look(stretch):
+                continue
+            with self._readable():
+                found = self._load(stretch, [self._codec.person], met)
+                if len(found):
+                    self._replace(table, [stretch], self._load(stretch, None, ~met))
+            any_gone |= len(found) > 0
+            yield found
         # Where this machine alone writes, also if nothing was found: one that was killed after its last commit left the files.
-        if gone or isinstance(self.folder, Path):
+        if any_gone or isinstance(self.folder, Path):
             self.sweep(keep_hours=0)
-        return gone
 
     def _of(self, people: Mapping[str, int | None]) -> ds.Expression:
         """Whose rows: those without a bound in one look-up, however many they are."""
@@ -300,10 +319,10 @@ class Archive:
 def expression(where: Sequence[Condition], schema: pa.Schema) -> ds.Expression:
     """Conditions as an Arrow expression that is true where all are met."""
     met = pc.scalar(True)
-    for column, operator, value in where:
+    for column, comparison, value in where:
         kind = schema.field(column).type
         field = ds.field(column)
-        if operator == "in":
+        if comparison == "in":
             met = met & field.isin(pa.array(list(value), kind))  # type: ignore[call-overload]
             continue
         if pa.types.is_timestamp(kind):
@@ -311,7 +330,7 @@ def expression(where: Sequence[Condition], schema: pa.Schema) -> ds.Expression:
         else:
             wanted = pa.scalar(value, kind)
         compare = {"<": field < wanted, "<=": field <= wanted, ">": field > wanted, ">=": field >= wanted}
-        met = met & compare.get(operator, field == wanted)
+        met = met & compare.get(comparison, field == wanted)
     return met
 
 

@@ -60,6 +60,9 @@ class Compactable(Protocol):
     def shrink(self) -> None:
         """Give the disk back what was dropped."""
 
+    def purge(self) -> None:
+        """As :meth:`shrink`, and let go of every older state of the database, in which it still stands. Raises StreamAwayError."""
+
 
 @dataclass(frozen=True)
 class Compacted:
@@ -81,7 +84,7 @@ def compact(stream: Compactable) -> Compacted:
     database says up to where the archive counts, so readers see each once, and the next run drops them.
     """
     with alone(stream.archive_lock):
-        return _compact(stream)
+        return compact_alone(stream)
 
 
 def compact_regularly(
@@ -101,14 +104,15 @@ def compact_regularly(
                 live = stream.live()
                 if live >= most_live or (live and clock() >= due[stream.path]):
                     with alone_if_free(stream.archive_lock) as free:
-                        done = _compact(stream) if free else NOTHING
+                        done = compact_alone(stream) if free else NOTHING
                     due[stream.path] = clock() + longest_seconds
                     log.info("%s: %d records moved to the archive", stream.path.name, done.records)
             except TailorbirdError as error:
                 log.warning("compaction waits: %s", error)
 
 
-def _compact(stream: Compactable) -> Compacted:
+def compact_alone(stream: Compactable) -> Compacted:
+    """As :func:`compact`, for who holds the archive's lock already."""
     moved = commits = joined = 0
     stream.finish_move()
     for part in stream.parts:

@@ -13,6 +13,7 @@ from tailorbird.settings import Settings
 from tailorbird.streams.codec import Codec, Record
 from tailorbird.streams.compaction import NOTHING, Compactable, Compacted, compact, compact_regularly
 from tailorbird.streams.database import OlderFormatError
+from tailorbird.streams.expiry import Which, expire
 from tailorbird.streams.kafka.address import KafkaAddress
 from tailorbird.streams.kafka.stream import KafkaStream
 from tailorbird.streams.position import Position
@@ -78,6 +79,15 @@ def open_stream(settings: Settings, codec: Codec[Record], *, durable: bool) -> S
 def compact_stream(stream: Stream[Record]) -> Compacted:
     """Move what can be moved to the archive, now; engines without a live part of their own have nothing to move."""
     return compact(stream) if _is_compactable(stream) else NOTHING
+
+
+def expire_stream(stream: Stream[Record], which: Which) -> int:
+    """Delete the records that meet ``which``, here and in the archive; how many (streams.expiry)."""
+    if not _is_compactable(stream):
+        raise UsageError(
+            f"a {type(stream).__name__} deletes nothing by its age", remedy="see docs/adr/0009-streams.md"
+        )
+    return expire(stream, which)
 
 
 def skip_offsets(stream: Stream[Record], *, through: Position) -> None:

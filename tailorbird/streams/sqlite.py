@@ -60,7 +60,7 @@ class SqliteStream(Generic[Record]):
         self._database = Database(self.path, name=codec.name, durable=durable, wait_seconds=wait_seconds)
         self._database.create(script(codec), version=_FORMAT)
         source = self._database.ask(lambda c: c.execute("SELECT source FROM state").fetchone()[0])
-        self.archive = Archive(archive, codec, source=source)
+        self.archive, self.identity = Archive(archive, codec, source=source), str(source)
         self._archived = ArchivedRows(self.archive, codec)
         try:
             self._catch_up()
@@ -271,6 +271,10 @@ class SqliteStream(Generic[Record]):
     def shrink(self) -> None:
         """Give the disk back what was dropped."""
         self._database.shrink()
+
+    def purge(self) -> None:
+        """As :meth:`shrink`, and let go of every older state of the file. Raises StreamAwayError."""
+        self._database.purge()
 
     def _catch_up(self) -> None:
         """Where the archive goes further than the database, give no offset of the archive to another record."""

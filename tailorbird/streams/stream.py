@@ -151,6 +151,15 @@ class Announced(Protocol):
         """Begin with what the first append needs; waits for nobody, and leaves it to the append to fail."""
 
 
+@runtime_checkable
+class Identified(Protocol):
+    """A stream that says whether it is the one of before, whatever was deleted of it meanwhile."""
+
+    @property
+    def identity(self) -> str:
+        """Tells it from a stream that came into its place."""
+
+
 def trouble_of(stream: Stream[Any]) -> str:
     """Why the stream cannot be read or written now; empty where it can. Asks the engine: not for an event loop's thread."""
     try:

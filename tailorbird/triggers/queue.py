@@ -184,6 +184,21 @@ class DeliveryQueue:
         self._database.purge()
         return gone
 
+    def dead_before(self, instant: float) -> int:
+        """How many dead letters were given up before ``instant`` (epoch seconds)."""
+        question = "SELECT count(*) FROM deliveries WHERE died IS NOT NULL AND died < ?"
+        (found,) = self._database.ask(lambda each: each.execute(question, (instant,)).fetchone())
+        return int(found)
+
+    def lapse(self, before: float) -> int:
+        """Delete the dead letters that were given up before an instant (epoch seconds), the bytes too; how many."""
+        with self._database.transaction() as connection:
+            gone = connection.execute(
+                "DELETE FROM deliveries WHERE died IS NOT NULL AND died < ?", (before,)
+            ).rowcount
+        self._database.purge()
+        return gone
+
     def _drop_oldest(self, connection: sqlite3.Connection, target: str) -> None:
         (dead,) = connection.execute(
             "SELECT count(*) FROM deliveries WHERE target = ? AND died IS NOT NULL", (target,)

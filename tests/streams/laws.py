@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from tailorbird.errors import TailorbirdError
+from tailorbird.streams.factory import expire_stream
 from tailorbird.streams.position import BEGINNING, Position
 from tailorbird.streams.stream import Entry, Stream, StreamAwayError
 from tests.streams.records import KINDS, Kind
@@ -245,6 +246,32 @@ class StreamLaws:
         assert sorted(journey(stream, page=3), key=_place) == sorted(kept, key=_place)
         assert stream.append([kind.record(number) for number in range(29)]).duplicates == 29
         assert stream.end() == end
+
+    def test_what_has_expired_is_gone_and_its_keys_stay_taken(
+        self, stream: Stream[Any], kind: Kind, tmp_path: Path
+    ) -> None:
+        if not hasattr(stream, "archive_lock"):
+            pytest.skip("an engine without an archive deletes nothing by age")
+        stream.append([kind.record(number) for number in range(24)])
+        self.settle(stream)
+        stream.append([kind.record(number) for number in range(24, 30)])
+        end, time = stream.end(), kind.codec.times[0]
+        instants = pa.Table.from_batches(stream.scan(columns=[time]))[time].cast(pa.int64()).to_pylist()
+        early, late = sorted(instants)[5] / 1e6, sorted(instants)[-5] / 1e6
+        which = [[(time, "<", early), ("user_id", "=", "user-1")], [(time, ">=", late)]]
+        assert expire_stream(stream, which) == 2 + 5
+        assert expire_stream(stream, which) == 0
+        assert expire_stream(stream, []) == 0
+        left = [n for n in range(25) if not (n < 5 and n % 3 == 1)]
+        found = [kind.codec.to_row(entry.record)[kind.codec.key_at] for entry in journey(stream, page=4)]
+        assert sorted(map(str, found)) == sorted(kind.key(n) for n in left)
+        assert stream.find(kind.key(1)) is None
+        assert stream.find(kind.key(2)) == kind.record(2)
+        assert stream.append([kind.record(number) for number in range(30)]).duplicates == 30
+        assert stream.end() == end
+        stream.close()
+        with self.open(tmp_path, kind) as again:
+            assert len(journey(again, page=5)) == len(left)
 
     def test_records_of_whom_it_refuses_are_not_stored_and_are_told_apart(
         self, kind: Kind, tmp_path: Path

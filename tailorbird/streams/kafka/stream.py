@@ -59,7 +59,10 @@ class KafkaStream(Generic[Record]):
         self.path, self.codec, self._address, self._refuses = Path(mirror), codec, address, refuses
         self._wire = Wire(codec)
         self._mirror = Mirror(self.path, codec, partitions=address.partitions)
-        self._topic = Topic(topic, address)
+        self._topic, self.identity = (
+            Topic(topic, address),
+            topic,
+        )  # one made anew is refused, not taken for it
         self._parts = [
             MirrorPart(self._mirror, partition, archive=archive, source=topic)
             for partition in range(address.partitions)
@@ -234,6 +237,10 @@ class KafkaStream(Generic[Record]):
     def shrink(self) -> None:
         """Give the disk back what was dropped."""
         self._mirror.shrink()
+
+    def purge(self) -> None:
+        """As :meth:`shrink`, and let go of every older state of the mirror. Raises StreamAwayError."""
+        self._mirror.purge()
 
     def _store(self, rows: Mapping[bytes, Row]) -> tuple[dict[bytes, tuple[int, int]], AbstractSet[str]]:
         """Send the rows whose key is new; the places of those that are the first of their key, and who was refused."""
