@@ -112,7 +112,11 @@ GUESTS: dict[str, tuple[str, ...]] = {
         "training.benchmarks.ablation:ablation",
         "training.benchmarks.membership:membership",
         "tailorbird.experiments.proof.command:statistics",
-    )
+    ),
+    "experiment": (
+        "registry.experiment_commands:readout",
+        "registry.experiment_commands:decide",
+    ),
 }
 """Members of a group that another room owns: rooms do not import each other."""
 

@@ -125,6 +125,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Epoch seconds at which the clock of recommendations stands still; 0 is the present.",
     )
+    readout_memory_mb: int = Field(
+        3_000, ge=100, description="Memory that the readout of an experiment may take, in MB."
+    )
     exposure_sample: float = Field(
         0.01, ge=0, le=1, description="Share of the answers whose exposures store every ranker input."
     )

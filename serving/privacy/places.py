@@ -54,6 +54,7 @@ HOLDS_NOBODY: Mapping[str, str] = {
     "studies/*": "recipes that were tried, and their figures",
     "mappings/*": "what an operator wrote",
     "experiments/*": "what an operator wrote: experiments",
+    "readouts/*": "how many units each readout counted",
     "experiments.db*": "which experiments run and who moved them; no units",
     "simulated/*": "the demo's invented people, as any file that is ingested: whoever brings files erases them there",
 }

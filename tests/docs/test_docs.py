@@ -13,6 +13,8 @@ from registry.gates.gates import DEFAULT
 from tailorbird.catalog.catalog import ITEM_COLUMNS, USER_COLUMNS
 from tailorbird.cli import COMMANDS, tailorbird
 from tailorbird.events.schema import EVENT_TYPES
+from tailorbird.experiments.measuring.declared import default_metrics
+from tailorbird.experiments.measuring.metric import Measure
 from tailorbird.features.table import FEATURES
 from tailorbird.recipes.bounds import LARGEST
 from tailorbird.recipes.recipe import Recipe
@@ -80,6 +82,11 @@ def test_every_gate_is_documented_with_what_is_shipped() -> None:
         for key, value in values.items()
     ]
     assert [row for row in rows if row not in page] == []
+
+
+def test_every_measure_and_metric_is_documented() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    assert [name for name in (*Measure, *default_metrics()) if f"`{name}`" not in page] == []
 
 
 def test_every_event_type_is_documented() -> None:

@@ -31,11 +31,13 @@ class Metric:
     before_per: str | None = None
     cap: float | None = None
     lower_is_better: bool = False
+    label: str = ""
+    """A name of its own, where its columns' names say too little."""
 
     @property
     def name(self) -> str:
         """What options and answers call it."""
-        return f"{self.column}/{self.per}" if self.per else self.column
+        return self.label or (f"{self.column}/{self.per}" if self.per else self.column)
 
     @property
     def columns(self) -> list[str]:

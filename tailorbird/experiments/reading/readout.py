@@ -41,6 +41,8 @@ class Design:
     adjustment: str = "holm"
     looking: bool = False
     tuned_units: int = TUNED_UNITS
+    margins: Mapping[str, float] | None = None
+    """The metrics that may object to a winner, and by how much of the control's mean each may become worse; all, by nothing, if None."""
 
 
 @dataclass(frozen=True)

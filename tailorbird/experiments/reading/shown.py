@@ -1,12 +1,15 @@
 """A readout as a program and as a person reads it: the JSON object, the table's rows and the plot."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tailorbird.errors import UsageError
 from tailorbird.experiments.reading.readout import Readout, Row
 from tailorbird.experiments.reading.verdict import judge, words_of
 from tailorbird.experiments.statistics.frequentist import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def as_json(readout: Readout) -> dict[str, Any]:
@@ -68,8 +71,8 @@ def table_rows(readout: Readout) -> list[dict[str, object]]:
     return rows
 
 
-def draw(readout: Readout, path: Path) -> None:
-    """Draw every lift with its two intervals. Raises UsageError: a suffix that no drawing has."""
+def lifts_figure(readout: Readout) -> "Figure":
+    """Every lift with its two intervals."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -91,7 +94,13 @@ def draw(readout: Readout, path: Path) -> None:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(lines)), [label for label, _ in reversed(lines)])
     axes.set_xlabel(f"lift beside {readout.design.control} in % (thin: however often one looks)")
-    axes.set_title(judge(readout).words, fontsize=9, loc="left", wrap=True)
+    return figure
+
+
+def draw(readout: Readout, path: Path) -> None:
+    """Draw every lift with its two intervals. Raises UsageError: a suffix that no drawing has."""
+    figure = lifts_figure(readout)
+    figure.axes[0].set_title(judge(readout).words, fontsize=9, loc="left", wrap=True)
     try:
         figure.savefig(path)
     except ValueError as error:

@@ -83,11 +83,14 @@ def _winner(best: Row, readout: Readout) -> Verdict:
     primary = readout.metrics[0]
     said = words_of(best, primary.metric, readout)
     objections = []
+    margins = readout.design.margins
     for metric in readout.metrics[1:]:
+        if margins is not None and metric.metric.name not in margins:
+            continue
         row = next((each for each in metric.rows if each.variant == best.variant), None)
         if row is not None and row.obstacle.startswith("broken"):
             objections.append(f"{metric.metric.name} is broken ({row.obstacle.removeprefix('broken: ')})")
-        elif row is not None and effect_of(row, metric.metric, readout) < 0:
+        elif row is not None and _harms(row, metric.metric, readout):
             objections.append(f"worse on {metric.metric.name}, by {_span(row, readout)}")
     if objections:
         return Verdict(
@@ -102,6 +105,15 @@ def _winner(best: Row, readout: Readout) -> Verdict:
         else ""
     )
     return Verdict(Decision.SHIP, f"{said}{beside}; ship", best.variant)
+
+
+def _harms(row: Row, metric: Metric, readout: Readout) -> bool:
+    """Whether a metric is worse for certain, by more than it may be."""
+    if effect_of(row, metric, readout) >= 0:
+        return False
+    margin = (readout.design.margins or {}).get(metric.name, 0.0)
+    interval, relative = _interval(row, readout)
+    return not margin or interval is None or not relative or min(map(abs, interval)) > margin
 
 
 def _off(readout: Readout) -> str:

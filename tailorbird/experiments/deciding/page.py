@@ -1,0 +1,80 @@
+"""A readout as one page of HTML that needs nothing else: the verdict, the table, the figures, the warnings."""
+
+import datetime as dt
+import io
+from collections.abc import Sequence
+from html import escape
+
+from tailorbird.experiments.deciding.figures import figures_of
+from tailorbird.experiments.deciding.readout import OwnReadout
+from tailorbird.experiments.deciding.shown import warnings_of
+from tailorbird.experiments.deciding.verdict import verdict_of
+from tailorbird.experiments.reading.shown import table_rows
+
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.2rem .7rem;text-align:right;border-bottom:1px solid #ddd}
+td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}
+.verdict{font-size:1.2rem;padding:.8rem 1rem;background:#eef4fb;border-left:4px solid #2b6cb0}
+.broken{background:#fdeeee;border-color:#c53030}svg{max-width:100%;height:auto}li{margin:.3rem 0}"""
+
+
+def page_of(readout: OwnReadout) -> str:
+    """The page; every text of the experiment is escaped."""
+    question, verdict = readout.question, verdict_of(readout)
+    about = [
+        f"{readout.units:,} units ({question.unit}), {question.days:.1f} of {question.planned_days:g} days",
+        f"until {dt.datetime.fromtimestamp(question.end, dt.UTC):%Y-%m-%d %H:%M} UTC",
+        f"smallest lift worth finding {100 * question.minimum_effect:g} %",
+    ]
+    parts = [
+        f"<h1>{escape(question.key)}</h1>",
+        f"<p>{escape(question.hypothesis)}</p>",
+        f'<p class="verdict {escape(verdict.decision.value)}">{escape(verdict.words)}</p>',
+        f"<p>{escape('; '.join(about))}</p>",
+        _table(table_rows(readout.reading)),
+        *(_factors(readout)),
+        *(f"<h2>{escape(name)}</h2>{_svg(figure)}" for name, figure in figures_of(readout).items()),
+    ]
+    warnings = warnings_of(readout) + [note for each in readout.reading.metrics for note in each.notes]
+    if warnings:
+        listed = "".join(f"<li>{escape(each)}</li>" for each in dict.fromkeys(warnings))
+        parts.append(f"<h2>warnings</h2><ul>{listed}</ul>")
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(question.key)}</title>'
+        f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>"
+    )
+
+
+def _factors(readout: OwnReadout) -> list[str]:
+    if readout.factors is None:
+        return []
+    found = zip(readout.factors.effects.effects, readout.factors.adjusted_p, strict=True)
+    rows: list[dict[str, object]] = [
+        {
+            "factor": each.name,
+            "": "interaction" if each.is_interaction else "main effect",
+            "effect": f"{each.effect:+.4g}",
+            "interval": f"{each.interval[0]:+.4g}..{each.interval[1]:+.4g}",
+            "p": f"{each.p_value:.2g}",
+            "adjusted": f"{p_value:.2g}",
+        }
+        for each, p_value in found
+    ]
+    return ["<h2>factors</h2>", _table(rows)]
+
+
+def _table(rows: Sequence[dict[str, object]]) -> str:
+    if not rows:
+        return ""
+    head = "".join(f"<th>{escape(str(name))}</th>" for name in rows[0])
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(str(value))}</td>" for value in row.values()) + "</tr>" for row in rows
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _svg(figure) -> str:  # type: ignore[no-untyped-def]
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    text = drawn.getvalue()
+    return text[text.index("<svg") :]

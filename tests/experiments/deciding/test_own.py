@@ -1,0 +1,116 @@
+"""A test of a workspace is read from its streams, says what to do in words, and never says it of what is broken."""
+
+from pathlib import Path
+
+import pytest
+
+from tailorbird.errors import UsageError
+from tailorbird.events.schema import CONSENT, Event
+from tailorbird.experiments.deciding.own import read_experiment_out
+from tailorbird.experiments.deciding.page import page_of
+from tailorbird.experiments.deciding.shown import as_json
+from tailorbird.settings import Settings, load_settings
+from tailorbird.streams.factory import open_events, open_exposures
+from tests.experiments.deciding.shop import DAY, KEY, START, happen, start
+
+END = START + 7.5 * DAY
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(home=tmp_path, mlruns=tmp_path / "mlruns", workspace="toy")
+
+
+def read(settings: Settings, **more: object) -> dict:
+    return as_json(read_experiment_out(settings, KEY, now=more.get("now", END)))
+
+
+def test_a_winner_is_told_in_words_with_its_figures(settings: Settings) -> None:
+    start(settings)
+    happen(settings)
+    found = read(settings)
+    assert (found["decision"], found["variant"]) == ("ship", "varied")
+    assert found["verdict"].startswith("varied is better on conversion, by ")
+    assert found["verdict"].endswith("%; ship")
+    assert found["units"] == 800
+    assert [each["metric"] for each in found["metrics"]] == [
+        "conversion",
+        "hides",
+        "revenue",
+        "click_through",
+    ]
+    assert found["decidesBy"] == "pValue"
+    assert found["power"][0]["reached"] > 0.2
+    assert {each["attribute"] for each in found["segments"]} == {"device"}
+    assert any("segments were looked at" in note for note in found["warnings"])
+
+
+def test_before_the_planned_end_only_what_always_holds_decides_and_days_are_counted(
+    settings: Settings,
+) -> None:
+    start(settings)
+    happen(settings, people=300, chances={"usual": 0.2, "varied": 0.22})
+    found = read(settings, now=START + 3 * DAY)
+    assert found["decidesBy"] == "alwaysValidPValue"
+    assert found["decision"] == "cannot tell"
+    assert found["verdict"].startswith("cannot tell; needs ")
+    assert found["power"][0]["daysMore"] > 10
+
+
+def test_lost_units_lock_the_verdict_also_while_one_looks(settings: Settings) -> None:
+    start(settings)
+    happen(settings, people=1_500, lost=0.5)
+    for now in (END, START + 5 * DAY):
+        found = read(settings, now=now)
+        assert found["decision"] == "broken"
+        assert found["verdict"].startswith("broken: assignment is off")
+    assert found["srmCourse"]["pValue"][-1] < 0.001
+    assert found["srmCourse"]["pValue"][0] == 1.0
+
+
+def test_an_erased_person_and_one_who_refuses_analytics_are_missing_and_said(settings: Settings) -> None:
+    start(settings)
+    happen(settings, people=300)
+    assert read(settings)["units"] == 300
+    for stream in (open_events(settings), open_exposures(settings)):
+        with stream:
+            stream.forget("user:u0")
+    word = Event(
+        message_id="no",
+        type=CONSENT,
+        event_time=END,
+        received_time=END,
+        user_id="u1",
+        context={"purposes": {"analytics": False}},
+    )
+    with open_events(settings) as stream:
+        stream.append([word])
+    found = read(settings)
+    assert found["units"] == 298
+    assert any("n changed: 2 units fewer" in note for note in found["warnings"])
+    assert any("1 slates of people who refuse analytics" in note for note in found["warnings"])
+    assert not any("n changed" in note for note in read(settings)["warnings"])
+
+
+def test_an_experiment_that_was_never_started_or_met_nobody_is_said(settings: Settings) -> None:
+    with pytest.raises(UsageError, match="never started"):
+        read_experiment_out(settings, KEY)
+    start(settings)
+    with pytest.raises(UsageError, match="nobody is in experiment"):
+        read_experiment_out(settings, KEY)
+
+
+def test_a_metric_that_nobody_declared_is_said(settings: Settings) -> None:
+    start(settings, metrics={"primary": "joy", "minimum_effect": 0.1})
+    with pytest.raises(UsageError, match="no metric 'joy'"):
+        read_experiment_out(settings, KEY)
+
+
+def test_the_page_needs_nothing_else_and_escapes_what_people_wrote(settings: Settings) -> None:
+    start(settings, hypothesis="<script>alert(1)</script>")
+    happen(settings, people=400)
+    page = page_of(read_experiment_out(settings, KEY, now=END))
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert page.count("<svg") >= 2
+    assert "src=" not in page
