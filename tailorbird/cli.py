@@ -86,7 +86,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "experiment": (
         "tailorbird.experiments.command:experiment",
-        "Say whether B is better than A, and how sure one may be.",
+        "Launch tests of A against B, and say which is better and how sure one may be.",
     ),
     "ope": (
         "tailorbird.experiments.off_policy.command:ope",
@@ -106,16 +106,22 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 GUESTS: dict[str, tuple[str, ...]] = {
+    "experiment": (
+        "registry.launch_commands:new",
+        "registry.launch_commands:check",
+        "registry.launch_commands:start",
+        "registry.launch_commands:ramp",
+        "registry.launch_commands:stop",
+        "registry.launch_commands:list_all",
+        "registry.experiment_commands:readout",
+        "registry.experiment_commands:decide",
+    ),
     "bench": (
         "training.benchmarks.loading:data",
         "training.benchmarks.planted:planted",
         "training.benchmarks.ablation:ablation",
         "training.benchmarks.membership:membership",
         "tailorbird.experiments.proof.command:statistics",
-    ),
-    "experiment": (
-        "registry.experiment_commands:readout",
-        "registry.experiment_commands:decide",
     ),
 }
 """Members of a group that another room owns: rooms do not import each other."""

@@ -20,6 +20,7 @@ from serving.notice import Notice
 from tailorbird.audit.log import AuditAwayError
 from tailorbird.audit.record import caller
 from tailorbird.errors import TailorbirdError
+from tailorbird.experiments.running.ledger import LedgerAwayError, StateError
 
 TURN_SECONDS = 60.0
 """How long a move waits for the one before it."""
@@ -85,6 +86,10 @@ class Moves:
             skipped={str(version): why for version, why in done.skipped.items()},
         )
 
+    def announce(self) -> None:
+        """Have replicas look at once."""
+        self._notice.give()
+
     def _order(
         self, registry: Registry, asked: PromoteRequest | RollbackRequest, *, key: str, force: bool = False
     ) -> Order:
@@ -122,6 +127,8 @@ def problem_of(error: TailorbirdError) -> ProblemError:
     for kind, status, name in (
         (AuditAwayError, HTTPStatus.SERVICE_UNAVAILABLE, "audit-away"),
         (ConflictError, HTTPStatus.CONFLICT, "moved-before"),
+        (StateError, HTTPStatus.CONFLICT, "moved-before"),
+        (LedgerAwayError, HTTPStatus.SERVICE_UNAVAILABLE, "ledger-away"),
         (RegistryAwayError, HTTPStatus.SERVICE_UNAVAILABLE, "registry-away"),
         (RegistryError, HTTPStatus.NOT_FOUND, "not-found"),
     ):

@@ -13,9 +13,11 @@ from fastapi.requests import Request
 from starlette.exceptions import HTTPException
 
 from feature_repo.portraits import Portraits
+from registry.launching import launcher_of
 from registry.versions import Registry
 from serving.admin.consents import consent_routes
 from serving.admin.erasures import erasure_routes
+from serving.admin.experiments import experiment_routes
 from serving.admin.exports import export_routes
 from serving.admin.goods import Goods
 from serving.admin.goods_pages import catalogue_routes
@@ -109,6 +111,12 @@ def build_admin(desk: Desk) -> FastAPI:
         linked_to=desk.portraits.linked_to,
         problems=_described,
     )
+    launcher = launcher_of(
+        desk.settings,
+        segments=lambda: [*desk.segments.keys, *desk.rules().keys],
+        announce=desk.moves.announce,
+    )
+    experiment_routes(app, launcher, problems=_described)
     segment_routes(app, desk.segments, desk.rules, name=desk.settings.segments_name)
     return app
 

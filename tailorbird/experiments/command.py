@@ -10,10 +10,13 @@ from tailorbird.plumbing.terminal import emit, say, table
 
 @click.group()
 def experiment() -> None:
-    r"""Say whether B is better than A, and how sure one may be.
+    r"""Launch experiments, and say whether B is better than A, and how sure one may be.
 
     \b
     Examples:
+        tailorbird experiment new more-variety
+        tailorbird experiment check more-variety
+        tailorbird experiment start more-variety
         tailorbird experiment read finished.csv --unit user_id --variant variant --control A --metric bought:proportion
     """
 

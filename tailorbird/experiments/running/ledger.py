@@ -6,7 +6,7 @@ an experiment says which state of it they saw (its ``revision``): of two people 
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,9 +100,21 @@ class Ledger:
             return None if connection is None else _entry(connection, key)
 
     def start(
-        self, experiment: Experiment, declared: Mapping[str, Any], *, at: float, who: str, reason: str = ""
+        self,
+        experiment: Experiment,
+        declared: Mapping[str, Any],
+        *,
+        at: float,
+        who: str,
+        reason: str = "",
+        agree: Callable[[Sequence[Entry]], UsageError | None] = lambda running: None,
     ) -> Entry:
-        """Let a draft run with its declared share of its layer. Raises StateError where it was started before, UsageError without room."""
+        """Let a draft run with its declared share of its layer; ``agree`` looks at what runs, while nobody else can start.
+
+        Raises:
+            StateError: it was started before.
+            UsageError: there is no room in its layer, or ``agree`` refuses.
+        """
         with self._writing() as connection:
             before = _entry(connection, experiment.key)
             if before is not None:
@@ -112,6 +124,8 @@ class Ledger:
                     remedy="an experiment runs once: give a new one a key of its own",
                 )
             running = _entries(connection, state="running")
+            if refused := agree(running):
+                raise refused
             held = resized(
                 (), experiment.share, others=_held(running, experiment.layer), layer=experiment.layer
             )

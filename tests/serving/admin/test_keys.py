@@ -3,7 +3,7 @@
 import pytest
 
 from serving.http.problems import MEDIA_TYPE
-from tailorbird.access.keys import ADMIN, CATALOG, PRIVACY
+from tailorbird.access.keys import ADMIN, CATALOG, EXPERIMENTS, PRIVACY
 from tests.serving.wrong_keys import put_keys, routes_of
 
 OPEN = {"/health/live"}
@@ -16,6 +16,8 @@ def needs_of(template: str, method: str) -> frozenset[str]:
     erases = (method, template) == ("DELETE", "/v1/users/{user_id}")
     if template.startswith(OF_PEOPLE) or erases:
         return frozenset({PRIVACY, ADMIN})
+    if template.startswith("/v1/experiments"):
+        return frozenset({EXPERIMENTS, ADMIN})
     return frozenset({CATALOG, ADMIN}) if template.startswith(OF_GOODS) else frozenset({ADMIN})
 
 

@@ -22,6 +22,7 @@ NEEDS = {
     "/v1/rank": {RECOMMEND},
     "/v1/items/{item_id}/similar": {RECOMMEND},
     "/v1/recommendations/{recommendation_id}/trace": {PRIVACY, ADMIN},
+    "/v1/assignments": {RECOMMEND, COLLECT},
     "/v1/events": {COLLECT},
     "/v1/users/{user_id}/merge": {COLLECT},
 }

@@ -1,0 +1,163 @@
+"""What is looked at before an experiment starts: what would refuse it, and what is worth knowing."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from tailorbird.errors import UsageError
+from tailorbird.experiments.design.experiment import Experiment
+from tailorbird.experiments.running.assigning import overlaps
+from tailorbird.experiments.running.ledger import Entry
+from tailorbird.experiments.running.slots import resized
+
+MOST_RUNNING = 100
+MOST_JOINED_ARMS = 64
+"""Arms that variants of different layers may make together: each is a group of its own in every batch and every metric."""
+Level = Literal["refused", "warning", "fine"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: what it is about, and what was found, in words."""
+
+    level: Level
+    about: str
+    words: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the rest of the platform knows: None where it could not be asked."""
+
+    versions: Callable[[Collection[str]], Collection[str]]
+    """Of some versions those that are there."""
+    aliases: Callable[[], Collection[str]]
+    segments: Callable[[], Collection[str]]
+    """Keys of the learned segments and of the written rules."""
+
+
+def structural(experiment: Experiment, running: Sequence[Entry]) -> list[Finding]:
+    """What the ledger alone says against it; looked at again when it starts."""
+    others = [each for each in running if each.key != experiment.key]
+    found: list[Finding] = []
+    if experiment.kind in ("interleaving", "shadow"):
+        found.append(
+            Finding(
+                "refused", "kind", f"{experiment.kind} experiments are not served", 'compare by kind = "ab"'
+            )
+        )
+    if len(others) >= MOST_RUNNING:
+        found.append(
+            Finding(
+                "refused", "ledger", f"{len(others)} experiments run, {MOST_RUNNING} may", "stop one first"
+            )
+        )
+    for entry in others:
+        if entry.experiment.layer == experiment.layer and entry.experiment.unit != experiment.unit:
+            found.append(
+                Finding(
+                    "refused",
+                    "layer",
+                    f"layer {experiment.layer!r} assigns by {entry.experiment.unit} (experiment {entry.key!r}), not by "
+                    f"{experiment.unit}: they would not exclude each other",
+                    "choose the same unit or another layer",
+                )
+            )
+            break
+    for entry, both in overlaps(experiment, others):
+        found.append(
+            Finding(
+                "refused",
+                "overlap",
+                f"experiment {entry.key!r} of layer {entry.experiment.layer!r} changes {', '.join(sorted(both))}, too",
+                f"put both into one layer: layer = {entry.experiment.layer!r}, or wait until it is stopped",
+            )
+        )
+    joined = _joined_arms([*(each.experiment for each in others), experiment])
+    if joined > MOST_JOINED_ARMS:
+        found.append(
+            Finding(
+                "refused",
+                "arms",
+                f"variants of different layers would make {joined} arms together, {MOST_JOINED_ARMS} may be",
+                "put experiments that change answers into one layer",
+            )
+        )
+    try:
+        held = [
+            each for entry in others if entry.experiment.layer == experiment.layer for each in entry.buckets
+        ]
+        resized((), experiment.share, others=held, layer=experiment.layer)
+        if experiment.ramp:
+            resized((), experiment.ramp[-1].share, others=held, layer=experiment.layer)
+    except UsageError as error:
+        found.append(Finding("refused", "layer", error.what, error.remedy))
+    return found
+
+
+def of_platform(experiment: Experiment, known: Known) -> list[Finding]:
+    """What registry and segments say: versions that are not there, aliases that may move, an audience of nobody."""
+    found = []
+    versions = {each.version for each in experiment.variants if each.version}
+    aliases = {each.alias for each in experiment.variants if each.alias}
+    for version in sorted(versions - set(known.versions(versions))) if versions else ():
+        found.append(
+            Finding(
+                "refused",
+                "version",
+                f"version {version} is not in the registry, or was deleted",
+                "`GET /v1/models` of admin lists the versions",
+            )
+        )
+    there = set(known.aliases()) if aliases else set()
+    for alias in sorted(aliases):
+        if alias not in there:
+            found.append(
+                Finding(
+                    "refused",
+                    "version",
+                    f"no version has the alias {alias}",
+                    "name a version, or promote one to it",
+                )
+            )
+        else:
+            found.append(
+                Finding(
+                    "warning",
+                    "version",
+                    f"the alias {alias} may move while the experiment runs, and the variant with it",
+                    "name the version instead",
+                )
+            )
+    asked = experiment.audience.segments
+    missing = [key for key in asked if key not in known.segments()] if asked else []
+    if missing:
+        everybody = len(missing) == len(asked)
+        found.append(
+            Finding(
+                "refused" if everybody else "warning",
+                "audience",
+                f"nobody is in a segment {', '.join(repr(key) for key in missing)}",
+                "admin's /v1/segments lists segments and rules",
+            )
+        )
+    return found
+
+
+def refusal(findings: Sequence[Finding]) -> UsageError | None:
+    """The first thing that refuses, as an error."""
+    for each in findings:
+        if each.level == "refused":
+            return UsageError(f"{each.about}: {each.words}", remedy=each.remedy)
+    return None
+
+
+def _joined_arms(experiments: Sequence[Experiment]) -> int:
+    """How many arms there may be: of each layer one of its variants that change answers, or none."""
+    layers: dict[str, int] = {}
+    for experiment in experiments:
+        changing = sum(each.changes_answers for each in experiment.variants)
+        layers[experiment.layer] = layers.get(experiment.layer, 0) + changing
+    return prod(count + 1 for count in layers.values())

@@ -1,0 +1,204 @@
+"""Launching: experiments are declared, checked, started, ramped and stopped, each move written down before it is made."""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tailorbird.audit.record import EXPERIMENT, record
+from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.experiments.design.declared import (
+    declared_keys,
+    experiment_of,
+    file_of,
+    read_experiment,
+    read_values,
+    values_of,
+)
+from tailorbird.experiments.design.experiment import Experiment
+from tailorbird.experiments.running.checking import Finding, Known, of_platform, refusal, structural
+from tailorbird.experiments.running.ledger import DRAFT, Entry, Ledger, StateError
+from tailorbird.settings import Settings
+
+LARGEST_FILE = 200_000
+"""Bytes of a declaration."""
+Past = Callable[[Experiment], Sequence[Finding]]
+"""What the last weeks say: who the audience is, what can move, how long it takes."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one experiment stands: what is declared or was started, and what is wrong with it."""
+
+    key: str
+    state: str
+    experiment: Experiment | None
+    entry: Entry | None = None
+    trouble: str = ""
+
+
+class Launcher:
+    """The experiments of a workspace, for whoever moves them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        known: Known,
+        past: Past = lambda experiment: (),
+        announce: Callable[[], object] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings, self._known, self._past = settings, known, past
+        self._announce, self._clock = announce, clock
+        self.ledger = Ledger(settings.folder)
+
+    def standings(self) -> list[Standing]:
+        """All experiments: those that were ever started in that order, then the drafts."""
+        started = self.ledger.entries()
+        keys = {entry.key for entry in started}
+        drafts = [key for key in declared_keys(self._settings.folder) if key not in keys]
+        return [*(self._started(entry) for entry in started), *(self._draft(key) for key in drafts)]
+
+    def standing(self, key: str) -> Standing:
+        """One experiment. Raises UsageError where there is none."""
+        entry = self.ledger.get(key)
+        return (
+            self._started(entry)
+            if entry
+            else Standing(key, DRAFT, read_experiment(self._settings.folder, key))
+        )
+
+    def knows(self, key: str) -> bool:
+        """Whether it is declared or was ever started."""
+        return file_of(self._settings.folder, key).exists() or self.ledger.get(key) is not None
+
+    def declaration(self, key: str) -> Mapping[str, Any]:
+        """What was declared when it started; of a draft what its file says now. Raises UsageError."""
+        entry = self.ledger.get(key)
+        return entry.declared if entry else read_values(self._settings.folder, key)
+
+    def declare(self, key: str, text: str, *, who: str) -> Standing:
+        """Write ``experiments/KEY.toml`` where there is none. Raises UsageError, StateError where there is one."""
+        path = file_of(self._settings.folder, key)
+        if len(text.encode()) > LARGEST_FILE:
+            raise UsageError(f"the declaration has more than {LARGEST_FILE:,} bytes", remedy="say less")
+        experiment = experiment_of(key, values_of(text, where=f"{key}.toml"), where=f"{key}.toml")
+        if path.exists() or self.ledger.get(key):
+            raise StateError(
+                f"experiment {key!r} is declared already", remedy="choose another key, or edit its file"
+            )
+        self._record(who, key, did="declare", digest=experiment.digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{key}.{os.getpid()}.draft")
+        draft.write_text(text, "utf-8")
+        try:
+            os.link(draft, path)  # of two at once one is first
+        except FileExistsError as error:
+            raise StateError(
+                f"experiment {key!r} is declared already", remedy="choose another key, or edit its file"
+            ) from error
+        finally:
+            draft.unlink()
+        return Standing(key, DRAFT, experiment)
+
+    def check(self, key: str) -> tuple[Experiment, list[Finding]]:
+        """What would refuse an experiment, and what is worth knowing before it starts. Raises UsageError."""
+        experiment = read_experiment(self._settings.folder, key)
+        running = self.ledger.entries(state="running")
+        findings = structural(experiment, running) + of_platform(experiment, self._known)
+        if self.ledger.get(key):
+            findings.insert(
+                0, Finding("refused", "ledger", "it was started before", "give a new one another key")
+            )
+        return experiment, [*findings, *self._past(experiment)]
+
+    def start(self, key: str, *, who: str, reason: str = "") -> Entry:
+        """Let a draft run. Raises StateError where it was started before, UsageError where something refuses it."""
+        folder = self._settings.folder
+        experiment, declared = read_experiment(folder, key), read_values(folder, key)
+        if self.ledger.get(key) is None:  # else the ledger says who was first
+            refused = refusal(
+                [
+                    *structural(experiment, self.ledger.entries(state="running")),
+                    *of_platform(experiment, self._known),
+                ]
+            )
+            if refused:
+                raise refused
+            self._record(
+                who, key, did="start", digest=experiment.digest, share=experiment.share, reason=reason
+            )
+        entry = self.ledger.start(
+            experiment,
+            declared,
+            at=self._clock(),
+            who=who,
+            reason=reason,
+            agree=lambda running: refusal(structural(experiment, running)),
+        )
+        self._announce()
+        return entry
+
+    def ramp(
+        self, key: str, share: float, *, who: str, revision: int | None = None, reason: str = ""
+    ) -> Entry:
+        """Give a running experiment another share of its layer. Raises StateError, UsageError."""
+        if not 0 < share <= 1:
+            raise UsageError(
+                f"a share of {share:g}", remedy="a share is more than 0 and at most 1; `stop` ends it"
+            )
+        entry = self._running(key)
+        if entry.experiment.kind == "holdout":
+            raise UsageError(
+                f"{key!r} is a holdout: its weights say who is held", remedy="stop it and declare another one"
+            )
+        self._record(who, key, did="ramp", share=share, before=entry.share, reason=reason)
+        entry = self.ledger.ramp(key, share, at=self._clock(), who=who, revision=revision, reason=reason)
+        self._announce()
+        return entry
+
+    def stop(self, key: str, *, who: str, revision: int | None = None, reason: str = "") -> Entry:
+        """End a running experiment: the champion answers everybody. Raises StateError."""
+        self._running(key)
+        self._record(who, key, did="stop", reason=reason)
+        entry = self.ledger.stop(key, at=self._clock(), who=who, revision=revision, reason=reason)
+        self._announce()
+        return entry
+
+    def _running(self, key: str) -> Entry:
+        entry = self.ledger.get(key)
+        if entry is None:
+            read_experiment(self._settings.folder, key)  # says where there is none at all
+            raise StateError(
+                f"experiment {key!r} was never started", remedy=f"`tailorbird experiment start {key}`"
+            )
+        if entry.state != "running":
+            raise StateError(
+                f"experiment {key!r} is {entry.state}, not running: {entry.steps[-1].who} did {entry.steps[-1].did} last",
+                remedy="`tailorbird experiment list` says how each stands",
+            )
+        return entry
+
+    def _started(self, entry: Entry) -> Standing:
+        """What runs, with a word where its file says something else by now."""
+        trouble = ""
+        if entry.state == "running":
+            try:
+                now = read_experiment(self._settings.folder, entry.key)
+                if now.digest != entry.experiment.digest:
+                    trouble = "its file was changed since it started: what was declared then runs"
+            except TailorbirdError:
+                pass  # it may be gone: the ledger has what runs
+        return Standing(entry.key, entry.state, entry.experiment, entry, trouble)
+
+    def _draft(self, key: str) -> Standing:
+        try:
+            return Standing(key, DRAFT, read_experiment(self._settings.folder, key))
+        except TailorbirdError as error:
+            return Standing(key, DRAFT, None, trouble=str(error))
+
+    def _record(self, who: str, key: str, **detail: Any) -> None:
+        said: Mapping[str, Any] = {name: value for name, value in detail.items() if value != ""}
+        record(self._settings, who=who, what=EXPERIMENT, whom=key, detail=said, clock=self._clock)
