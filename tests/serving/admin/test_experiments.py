@@ -11,7 +11,7 @@ from tailorbird.audit.record import AUDIT_FILE
 from tailorbird.experiments.design.template import TEMPLATE
 from tailorbird.experiments.running.assigning import Asker
 from tailorbird.experiments.running.followed import FollowedLedger
-from tests.serving.wrong_keys import put_keys, routes_of
+from tests.serving.wrong_keys import put_keys
 
 HEAD = """
 hypothesis = "h"
