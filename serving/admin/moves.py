@@ -2,11 +2,13 @@
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
+from typing import Any
 
 from registry.aliases import ConflictError
+from registry.deciding import Decided, Wish, decide
 from registry.gatekeeper import judge
 from registry.gates.finding import Finding
 from registry.gates.gates import gates_of
@@ -89,6 +91,13 @@ class Moves:
     def announce(self) -> None:
         """Have replicas look at once."""
         self._notice.give()
+
+    def decide(self, key: str, wish: Wish, *, readout: Mapping[str, Any] | None) -> Decided:
+        """Decide an experiment, in the turn of the moves: a winner's version becomes the champion."""
+        with self._own_turn():
+            done = decide(self._registry().settings, key, wish, readout=readout)
+        self._notice.give()
+        return done
 
     def _order(
         self, registry: Registry, asked: PromoteRequest | RollbackRequest, *, key: str, force: bool = False

@@ -25,6 +25,7 @@ from serving.admin.guard import key_of
 from serving.admin.models import list_decisions, list_models, show_model
 from serving.admin.moves import Moves, problem_of
 from serving.admin.people import people_routes
+from serving.admin.readouts import readout_routes
 from serving.admin.schemas import (
     Alias,
     ArmsOut,
@@ -117,6 +118,7 @@ def build_admin(desk: Desk) -> FastAPI:
         announce=desk.moves.announce,
     )
     experiment_routes(app, launcher, problems=_described)
+    readout_routes(app, desk.settings, desk.moves, problems=_described)
     segment_routes(app, desk.segments, desk.rules, name=desk.settings.segments_name)
     return app
 

@@ -8,7 +8,7 @@ share = 0.1            # of its layer's units, at the start; `tailorbird experim
 days = 14              # planned length: whole weeks, so that weekends count as often as they come
 
 [metrics]
-primary = "click_through"   # decides; docs/metrics.md lists those that ship
+primary = "clicks_per_slate"   # decides; docs/metrics.md lists those that ship
 minimum_effect = 0.05       # the smallest lift worth finding: 0.05 is five per cent
 guardrails = ["hides"]      # must not become worse; or {{metric = "latency", margin = 0.1}}
 others = []                 # looked at, decide nothing

@@ -116,8 +116,8 @@ def _source(quantity: Quantity) -> str:
     return "SELECT * FROM done"
 
 
-_OWN_SLATES = "(in_test OR rel < 0)"
-"""Slates outside of the test say nothing of it, once it has begun."""
+_OWN_SLATES = "(in_test OR rel < 0) AND places > 0"
+"""Slates outside of the test say nothing of it, once it has begun; an assignment for a page shows no item."""
 
 
 def _aggregate(column: Column, *, codes: Codes) -> str:

@@ -25,7 +25,7 @@ def declared(**more: Any) -> dict[str, Any]:
             "primary": "conversion",
             "minimum_effect": 0.2,
             "guardrails": [{"metric": "hides", "margin": 0.1}],
-            "others": ["revenue", "click_through"],
+            "others": ["revenue_per_person", "clicks_per_slate"],
         },
         "variants": {"usual": {}, "varied": {"slate": {"max_category_share": 0.3}}},
         **more,

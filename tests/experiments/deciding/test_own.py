@@ -36,8 +36,8 @@ def test_a_winner_is_told_in_words_with_its_figures(settings: Settings) -> None:
     assert [each["metric"] for each in found["metrics"]] == [
         "conversion",
         "hides",
-        "revenue",
-        "click_through",
+        "revenue_per_person",
+        "clicks_per_slate",
     ]
     assert found["decidesBy"] == "pValue"
     assert found["power"][0]["reached"] > 0.2

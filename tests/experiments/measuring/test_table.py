@@ -46,9 +46,9 @@ def test_a_click_counts_for_the_slate_that_it_names_and_no_other() -> None:
         Deed("b", 21, rec="r2"),
         Deed("b", 22, rec="r2"),
     ]
-    table = measured(slates, deeds, "click_through", "slate_click_rate")
-    assert column(table, "click_through") == [1, 2]
-    assert column(table, "click_through per") == [1, 1]
+    table = measured(slates, deeds, "clicks_per_slate", "slate_click_rate")
+    assert column(table, "clicks_per_slate") == [1, 2]
+    assert column(table, "clicks_per_slate per") == [1, 1]
     assert column(table, "slate_click_rate") == [1, 1]
 
 
@@ -144,8 +144,11 @@ def test_what_was_done_before_is_the_covariate_and_never_after() -> None:
         Deed("a", DAY, "purchase", value=4),
         Deed("b", DAY, "purchase", value=1),
     ]
-    table = measured(slates, deeds, "revenue", "conversion")
-    assert (column(table, "revenue"), column(table, "revenue before")) == ([4, 1], [3, 0])
+    table = measured(slates, deeds, "revenue_per_person", "conversion")
+    assert (column(table, "revenue_per_person"), column(table, "revenue_per_person before")) == (
+        [4, 1],
+        [3, 0],
+    )
     assert column(table, "conversion before") == [1, 0]
     assert table.cohort.attributes["visitor"].tolist() == ["known", "new"]
 
@@ -160,8 +163,8 @@ def test_units_that_change_their_variant_are_left_out_and_logins_are_one_person(
     ]
     logins = {"anon:x": "user:u", "anon:y": "user:v"}
     deeds = [Deed("anon:x", 5, "purchase", value=1), Deed("user:u", 70, "purchase", value=2)]
-    table = measured(slates, deeds, "revenue", logins=logins)
-    assert column(table, "revenue") == [3, 0]
+    table = measured(slates, deeds, "revenue_per_person", logins=logins)
+    assert column(table, "revenue_per_person") == [3, 0]
     assert table.cohort.switched == 1
     assert any("1 units saw more than one variant" in note for note in table.notes)
 
@@ -172,9 +175,9 @@ def test_clocks_of_browsers_cannot_move_an_event_before_its_slate_or_behind_its_
         Deed("a", -HOUR, rec="r1", received=30),  # an hour slow
         Deed("b", 40 * DAY, "purchase", value=2, received=60),  # forty days fast
     ]
-    table = measured(slates, deeds, "revenue", "click_through")
-    assert column(table, "click_through") == [1, 0]
-    assert column(table, "revenue") == [0, 2]
+    table = measured(slates, deeds, "revenue_per_person", "clicks_per_slate")
+    assert column(table, "clicks_per_slate") == [1, 0]
+    assert column(table, "revenue_per_person") == [0, 2]
     assert table.cohort.clocks == 2
 
 
@@ -182,18 +185,18 @@ def test_one_buyer_of_a_million_is_capped_with_a_note() -> None:
     slates = [Slate(f"u{n}", n, "AB"[n % 2]) for n in range(2_000)]
     deeds = [Deed(f"u{n}", n + 5, "purchase", value=10) for n in range(2_000)]
     deeds.append(Deed("u7", 9, "purchase", value=1e6))
-    table = measured(slates, deeds, "revenue")
+    table = measured(slates, deeds, "revenue_per_person")
     assert table.metrics[0].cap == pytest.approx(10, rel=0.01)
 
 
 def test_an_audience_of_nobody_is_said() -> None:
     with pytest.raises(UsageError, match="nobody is in experiment"):
-        measured([Slate("a", 0, "A")], [], "revenue", variants=("C", "D"))
+        measured([Slate("a", 0, "A")], [], "revenue_per_person", variants=("C", "D"))
 
 
 def test_a_readout_that_wants_more_memory_than_it_may_have_says_so() -> None:
     slates = [Slate(f"u{n}", n, "A", items=tuple(f"i{m}" for m in range(50))) for n in range(4_000)]
-    asked = Asked(KEY, ("A", "B"), (default_metrics()["revenue"],), start=START, end=START + DAY)
+    asked = Asked(KEY, ("A", "B"), (default_metrics()["revenue_per_person"],), start=START, end=START + DAY)
     with pytest.raises(TailorbirdError, match="needs more than 1 MB"):
         unit_table(asked, sources(slates, []), memory_mb=1)
 

@@ -17,7 +17,7 @@ HEAD = """
 hypothesis = "h"
 share = 0.2
 [metrics]
-primary = "click_through"
+primary = "clicks_per_slate"
 minimum_effect = 0.05
 """
 DEPTH = f"{HEAD}\n[variants.control]\n[variants.few]\nslate = {{depth = 30}}\n"

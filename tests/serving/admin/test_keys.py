@@ -16,7 +16,9 @@ def needs_of(template: str, method: str) -> frozenset[str]:
     erases = (method, template) == ("DELETE", "/v1/users/{user_id}")
     if template.startswith(OF_PEOPLE) or erases:
         return frozenset({PRIVACY, ADMIN})
-    if template.startswith("/v1/experiments"):
+    if template.startswith("/v1/experiments") and not template.endswith(
+        ":decide"
+    ):  # that may move the champion
         return frozenset({EXPERIMENTS, ADMIN})
     return frozenset({CATALOG, ADMIN}) if template.startswith(OF_GOODS) else frozenset({ADMIN})
 
