@@ -15,9 +15,11 @@ from feature_repo.online.tables import Marks, Tables
 from feature_repo.rows import name_key
 from feature_repo.store import FeatureStoreRoom, item_row
 from tailorbird.events.schema import BESIDE_TYPES, Event
+from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import StaticItems
 from tailorbird.features.records import Records, records_of
+from tailorbird.features.standing import COVERED, standing_of
 from tailorbird.features.state import UserState, fold_all
 from tailorbird.streams.stream import Entry
 
@@ -80,7 +82,7 @@ class Folding:
             each.record
             for key in sorted(lost)
             for each in by_user[key]
-            if each.record.type not in BESIDE_TYPES
+            if each.record.type not in BESIDE_TYPES and covered(each.record)
         ]
         if missed:
             records = Records.concatenated([records, records_of(missed, facts)])
@@ -118,6 +120,11 @@ class Folding:
                 if name not in lost and (not damaged or name_key(ITEM_KEY, name) not in damaged)
             ]
         )
+
+
+def covered(event: Event) -> bool:
+    """Whether an event counts for its item without a word of the person, who cannot be asked."""
+    return standing_of(event.context, PERSONALIZATION) == COVERED
 
 
 def _by_user(entries: Entries) -> dict[str, list[Entry[Event]]]:

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from feature_repo.definitions import ITEM_KEY, USER_KEY
+from feature_repo.folding import covered
 from feature_repo.layout import ITEM_VIEW, USER_VIEW
 from feature_repo.rows import name_of
 from feature_repo.store import FeatureStoreRoom, item_row
@@ -104,7 +105,10 @@ def _write_items(
     facts: ItemFacts,
     static: StaticItems,
 ) -> None:
-    records = records_of([entry.record for entry in entries if entry.record.type not in BESIDE_TYPES], facts)
+    done = [
+        entry.record for entry in entries if entry.record.type not in BESIDE_TYPES and covered(entry.record)
+    ]
+    records = records_of(done, facts)
     rows = [row for row in (facts.row_of.get(name, -1) for name in names) if row >= 0]
     counters = ItemCounters.empty(len(rows))
     place_of = {row: place for place, row in enumerate(rows)}

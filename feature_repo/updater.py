@@ -129,6 +129,11 @@ class ProfileUpdater:
         """What was last said of the anonymous ids of a person."""
         return self._room.online_parts([user_key])[0].links
 
+    def newest_of(self, user_key: str) -> int:
+        """When the newest of what is known under a key was done or said, epoch microseconds; 0 for nothing."""
+        state = self._room.online_parts([user_key])[0]
+        return max(state.last_seen, state.links.consents.newest)
+
     def applied(self) -> Position:
         """How far the rows follow the stream."""
         return self._room.applied()

@@ -59,7 +59,7 @@ def serve(
         say(doors)
         for way in plain_ways(settings):
             say(f"not encrypted beyond this machine: {way}")
-        if warning := read_policy(settings.folder).warning:
+        if warning := read_policy(settings).warning:
             say(warning)
         say("Ctrl-C stops everything.")
         try:

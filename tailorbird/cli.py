@@ -64,6 +64,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "serving.privacy.consent_command:consent",
         "Show and set what a person's data may be used for.",
     ),
+    "restrict": (
+        "serving.privacy.rights_command:restrict",
+        "Keep what is known of a person, and use it for nothing.",
+    ),
+    "object": (
+        "serving.privacy.rights_command:object_to",
+        "End the use of what is known of a person for a purpose, whatever the basis.",
+    ),
     "export": (
         "serving.privacy.export_command:export",
         "Write everything that is kept of a person to a file.",

@@ -64,6 +64,10 @@ class Settings(BaseSettings):
     master_key_command: str = Field(
         "", description="Command that prints the master key, such as a key service's; run without a shell."
     )
+    privacy: str = Field(
+        "",
+        description="Privacy policy of every workspace of this machine, for what their own `privacy.toml` does not say.",
+    )
     ray_address: str = Field("", description="Ray cluster for tuning; empty means one on this machine.")
     host: str = Field("127.0.0.1", description="Address that serving binds to.")
     port: int = Field(8000, ge=1, le=65535, description="HTTP port of serving.")
@@ -152,6 +156,11 @@ class Settings(BaseSettings):
         if file and not Path(file).expanduser().is_file():
             raise ValueError("is no file")
         return str(Path(file).expanduser().resolve()) if file else ""
+
+    @field_validator("privacy")
+    @classmethod
+    def _absolute_file(cls, path: str) -> str:
+        return str(Path(path).expanduser().resolve()) if path else ""
 
     @field_validator("cors_origins")
     @classmethod

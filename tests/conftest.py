@@ -6,6 +6,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy networks: more threads only
 
 from pathlib import Path
 
+os.environ["TAILORBIRD_PRIVACY"] = str(Path(__file__).with_name("privacy.toml"))
+
 import hypothesis
 import pytest
 

@@ -1,4 +1,4 @@
-"""The admin application's routes of consent: what a person allows and refuses, by purpose, and every word of before."""
+"""The admin application's routes of consent, objection and restriction: what holds of a person, and every word of before."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -7,29 +7,21 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query
 from fastapi.requests import Request
-from pydantic import Field, StrictBool
+from pydantic import Field
 
 from serving.admin.guard import key_of
+from serving.http.consents import ConsentTold, ObjectionTold, RestrictionTold
 from serving.http.problems import ProblemError
 from serving.http.schemas import Body, Identifier
-from serving.privacy.consents import ConsentKeeper, ErasedError, Told
-from tailorbird.audit.record import CONSENT, READ_PROFILE, caller, record
+from serving.privacy.consents import ConsentKeeper, Told
+from tailorbird.audit.record import CONSENT, OBJECT, READ_PROFILE, RESTRICT, caller, record
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.privacy.door import Door
+from tailorbird.privacy.words import ErasedError, Said
 from tailorbird.settings import Settings
 
 Described = dict[int | str, dict[str, Any]]
 Anonymous = Annotated[bool, Query(description="The id of the path is an anonymous one.")]
-Text = Annotated[str, Field(max_length=256)]
-
-
-class ConsentTold(Body):
-    """What a person says now; purposes that are not named stay as they were."""
-
-    purposes: dict[str, StrictBool] = Field(min_length=1, max_length=64)
-    version: Text = Field(default="", description="Of the text that the person was shown.")
-    source: Text = Field(default="", description="Where it was said: a banner, a page, a call.")
-    proof: str = Field(default="", max_length=4_096, description="Kept sealed under the person's own key.")
 
 
 class WordOut(Body):
@@ -40,6 +32,8 @@ class WordOut(Body):
     version: str
     source: str
     proof: str
+    right: str = Field(description="`objection` or `restriction`, where it is no consent.")
+    reason: str
     anonymous: bool = Field(description="Said under an anonymous id.")
 
 
@@ -48,6 +42,7 @@ class ConsentOut(Body):
 
     user_id: str
     purposes: dict[str, bool]
+    restricted: bool = Field(description="What is known is kept and used for nothing.")
     history: list[WordOut]
     profile_delayed: bool = Field(
         default=False, description="Stored; the live profile follows when the feature store is back."
@@ -59,6 +54,7 @@ class ConsentOut(Body):
         return cls(
             user_id=user_id,
             purposes=dict(told.purposes),
+            restricted=told.restricted,
             history=[
                 WordOut(
                     at=row["at"],
@@ -66,6 +62,8 @@ class ConsentOut(Body):
                     version=row.get("version", ""),
                     source=row.get("source", ""),
                     proof=row.get("proof", ""),
+                    right=row.get("right", ""),
+                    reason=row.get("reason", ""),
                     anonymous="anonymousId" in row,
                 )
                 for row in told.history
@@ -93,23 +91,46 @@ def consent_routes(
         anonymous: Anonymous = False,
     ) -> ConsentOut:
         """Keep what a person allows and refuses: the next answer holds to it. An erased person who consents is let back."""
-        key = door.person(user_id, anonymous=anonymous)
+        return stored(request, user_id, body.said, anonymous=anonymous, what=CONSENT)
+
+    @app.put(
+        "/v1/users/{user_id:path}/objection",
+        tags=["privacy"],
+        responses=problems((409, "The person was erased."), invalid, away),
+    )
+    def object_to(
+        request: Request,
+        user_id: Annotated[Identifier, Path()],
+        body: ObjectionTold,
+        anonymous: Anonymous = False,
+    ) -> ConsentOut:
+        """End the use of what is known of a person for some purposes, whatever the legal basis, until they consent to them."""
+        return stored(request, user_id, body.said, anonymous=anonymous, what=OBJECT)
+
+    @app.put(
+        "/v1/users/{user_id:path}/restriction",
+        tags=["privacy"],
+        responses=problems((409, "The person was erased."), invalid, away),
+    )
+    def restrict(
+        request: Request,
+        user_id: Annotated[Identifier, Path()],
+        body: RestrictionTold,
+        anonymous: Anonymous = False,
+    ) -> ConsentOut:
+        """Keep what is known of a person and what comes, and use it for nothing; or lift that: then all of it serves again."""
+        return stored(request, user_id, body.said, anonymous=anonymous, what=RESTRICT)
+
+    def stored(request: Request, user_id: str, said: Said, *, anonymous: bool, what: str) -> ConsentOut:
         record(
             settings,
             who=caller(key_of(request)),
-            what=CONSENT,
-            person=key,
-            detail={"purposes": body.purposes},
+            what=what,
+            person=door.person(user_id, anonymous=anonymous),
+            detail={"purposes": dict(said.purposes)},
         )
         try:
-            told = keeper.say(
-                user_id,
-                body.purposes,
-                anonymous=anonymous,
-                version=body.version,
-                source=body.source,
-                proof=body.proof,
-            )
+            told = keeper.say(user_id, said, anonymous=anonymous)
         except UsageError as error:
             raise ProblemError(
                 HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", error.what, remedy=error.remedy

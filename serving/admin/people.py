@@ -107,6 +107,7 @@ class ProfileOut(Body):
     consents: dict[str, bool] = Field(
         description="The newest word by purpose; without `personalization` nothing else is known of a person."
     )
+    restricted: bool = Field(description="What is known is kept and used for nothing, nor shown here.")
     rules: list[RuleOut] = Field(description="The rules of `rules.toml` that hold at the instant `at`.")
     windows: dict[str, WindowOut]
     categories: list[TasteOut]

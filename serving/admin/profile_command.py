@@ -78,6 +78,10 @@ def _show(portrait: Portrait) -> None:
     """Tables on stderr, the short of it on stdout."""
     if portrait.consents.get(PERSONALIZATION, True) is False:
         say("this person refuses personalization: no profile of theirs is kept or read")
+    if portrait.restricted:
+        say(
+            "what is known of this person is kept and used for nothing: `tailorbird restrict --lift` ends that"
+        )
     said = portrait.plain()
     table(
         [

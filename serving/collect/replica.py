@@ -18,6 +18,7 @@ class Collect:
     def __init__(self, settings: dict[str, Any], *, folder: str) -> None:
         from feature_repo.store import FeatureStoreRoom
         from feature_repo.updater import ProfileUpdater
+        from serving.collect.consents import ConsentService
         from serving.collect.fold import ProfileFolder
         from serving.collect.known import KnownItems
         from serving.collect.links import LinkService
@@ -53,6 +54,12 @@ class Collect:
             fold=self._folder.fold,
             admit=self._door.events,
             refuses=Suppressions(chosen.folder).refused,
+        )
+        self._consents = ConsentService(
+            self._writer,
+            purposes=self._door.policy.purposes,
+            newest_of=updater.newest_of,
+            person_of=lambda identifier, anonymous: self._door.person(identifier, anonymous=anonymous),
         )
         self._links = LinkService(self._writer, links_of=updater.links_of, named=self._door.named)
         self._service = CollectService(
@@ -90,6 +97,19 @@ class Collect:
         except ProblemError as problem:
             return {"problem": problem.told()}
         return linked.model_dump()
+
+    async def say(self, identifier: str, told: dict[str, Any], anonymous: bool) -> dict[str, Any]:
+        """Store what a person allows and refuses; recommend asks, as of links."""
+        from serving.http.consents import ConsentTold
+        from serving.http.problems import ProblemError
+
+        try:
+            stored = await self._consents.say(
+                identifier, ConsentTold.model_validate(told), anonymous=anonymous
+            )
+        except ProblemError as problem:
+            return {"problem": problem.told()}
+        return stored.model_dump()
 
     def check_health(self) -> None:
         """Ray Serve asks; an error here has the replica replaced."""

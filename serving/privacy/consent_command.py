@@ -9,6 +9,7 @@ from tailorbird.audit.record import CONSENT, READ_PROFILE, at_this_terminal, rec
 from tailorbird.errors import UsageError
 from tailorbird.plumbing.terminal import emit, say, table
 from tailorbird.privacy.door import Door
+from tailorbird.privacy.words import Said
 from tailorbird.settings import load_settings
 
 _workspace = click.option(
@@ -106,12 +107,7 @@ def set_consent(
         person = door.person(user_id, anonymous=anonymous)
         record(settings, who=at_this_terminal(), what=CONSENT, person=person, detail={"purposes": purposes})
         told = ConsentKeeper(settings, door=door).say(
-            user_id,
-            purposes,
-            anonymous=anonymous,
-            version=text_version,
-            source=source,
-            proof=proof,
+            user_id, Said(purposes, text_version, source, proof), anonymous=anonymous
         )
     if told.delayed:
         say("stored; the live profile follows")

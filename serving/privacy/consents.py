@@ -2,7 +2,6 @@
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,27 +11,22 @@ import pyarrow as pa
 
 from feature_repo.updater import ProfileUpdater
 from serving.privacy.places import has_online, places_of
-from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.events.schema import CONSENT, Event
-from tailorbird.features.consents import PERSONALIZATION, SAID
-from tailorbird.features.records import MICROSECONDS
+from tailorbird.errors import TailorbirdError
+from tailorbird.events.schema import Event
+from tailorbird.features.consents import PERSONALIZATION, RESTRICTION, SAID
 from tailorbird.privacy.door import Door
 from tailorbird.privacy.export import consents_of
 from tailorbird.privacy.ledger import Ledger
 from tailorbird.privacy.person import keys_of
 from tailorbird.privacy.places import Row
 from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.words import ErasedError, Said
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.stream import Entry
 
 log = logging.getLogger("ray.serve.tailorbird")
-TICK_SECONDS = 1e-6
 MOST_RECEIPTS = 10_000
-
-
-class ErasedError(TailorbirdError):
-    """Nothing of the person is stored, so neither is this word."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +37,8 @@ class Told:
     history: tuple[Row, ...]
     delayed: bool = False
     """Stored; the live profile follows when the feature store is back."""
+    restricted: bool = False
+    """What is known of the person is kept and used for nothing."""
 
 
 class ConsentKeeper:
@@ -52,16 +48,7 @@ class ConsentKeeper:
         self._settings, self._door, self._clock = settings, door, clock
         self._suppressions = Suppressions(settings.folder)
 
-    def say(
-        self,
-        identifier: str,
-        purposes: Mapping[str, bool],
-        *,
-        anonymous: bool = False,
-        version: str = "",
-        source: str = "",
-        proof: str = "",
-    ) -> Told:
+    def say(self, identifier: str, said: Said, *, anonymous: bool = False) -> Told:
         """Store what a person (a caller's id) allows and refuses now.
 
         A consent to personalization takes an erased person off the suppression list.
@@ -71,29 +58,16 @@ class ConsentKeeper:
             ErasedError: the person was erased, and does not consent anew.
             TailorbirdError: it could not be stored.
         """
-        known = self._door.policy.purposes
-        unknown = sorted(set(purposes) - known)
-        if unknown or not purposes:
-            raise UsageError(
-                f"no purpose {unknown[0]!r}" if unknown else "no purpose is named",
-                remedy=f"name some of {', '.join(sorted(known))}; others are declared in privacy.toml, [purposes]",
-            )
         person = self._door.person(identifier, anonymous=anonymous)
-        if purposes.get(PERSONALIZATION):
-            self._let_back(person)
-        now = self._clock()
-        told = {"version": version, "source": source, "proof": proof}
-        event = Event(
-            message_id=f"{CONSENT}-{uuid.uuid4()}",
-            type=CONSENT,
-            # The newest word counts: a clock that was set back must not make this one older than the last.
-            event_time=max(now, self._last_word(person) + TICK_SECONDS),
-            received_time=now,
-            user_id=None if anonymous else identifier,
-            anonymous_id=identifier if anonymous else None,
-            context={SAID: dict(purposes)},
-            properties={name: text for name, text in told.items() if text},
+        event = said.event(
+            identifier,
+            anonymous=anonymous,
+            known=self._door.policy.purposes,
+            now=self._clock(),
+            newest=self._newest(person),
         )
+        if said.purposes.get(PERSONALIZATION):
+            self._let_back(person)
         with open_events(self._settings) as events:
             appended = events.append(self._door.events([event]))
         if appended.refused:
@@ -114,17 +88,18 @@ class ConsentKeeper:
         place = places_of(self._settings, door=self._door)[0]
         history = tuple(sorted(consents_of(place, people), key=lambda row: str(row["at"])))
         newest = {name: given for row in history for name, given in row[SAID].items()}
-        return Told(newest, history, delayed)
+        restricted = newest.pop(RESTRICTION, False)
+        return Told(newest, history, delayed, restricted=restricted)
 
-    def _last_word(self, person: str) -> float:
-        """When the newest word was said under this very key, epoch seconds; 0 where there is none."""
-        where = [("user_key", "=", person), ("type", "=", CONSENT)]
+    def _newest(self, person: str) -> int:
+        """When the newest thing was done or said under this very key, epoch microseconds; 0 where there is none."""
+        where = [("user_key", "=", person)]
         with open_events(self._settings) as events:
             times = [
                 batch["event_time"].cast(pa.int64()).to_numpy().max(initial=0)
                 for batch in events.scan(columns=["user_key", "type", "event_time"], where=where)
             ]
-        return max(times, default=0) / MICROSECONDS
+        return int(max(times, default=0))
 
     def _let_back(self, person: str) -> None:
         if not self._suppressions.refused([person]):

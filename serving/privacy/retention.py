@@ -50,7 +50,7 @@ class Retaining:
     @property
     def retention(self) -> Retention:
         """What the workspace decided, as its file says now."""
-        return read_policy(self._settings.folder).retention
+        return read_policy(self._settings).retention
 
     def due(self) -> dict[str, int]:
         """How much would go now, by place and kind; nothing is changed."""

@@ -1,7 +1,7 @@
 """POST /v1/assignments: which variants somebody gets, for callers who need no items; what is told is recorded as it was shown."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import orjson
@@ -16,6 +16,7 @@ from serving.recommend.exposures import ExposureWriter
 from serving.recommend.visit import Visit
 from tailorbird.experiments.running.assigning import Assignment
 from tailorbird.exposures.exposure import Exposure
+from tailorbird.features.standing import USUAL_BASIS, with_basis
 from tailorbird.slate.query import Query
 
 _NOTHING = np.zeros(0, np.float32)
@@ -31,7 +32,9 @@ class AssignmentService:
         exposures: ExposureWriter,
         *,
         visit: Callable[[Request, Visitor, str], Visit],
+        basis: Collection[str] = USUAL_BASIS,
     ) -> None:
+        self._basis = basis
         self._arms, self._drawer, self._exposures, self._visit = arms, drawer, exposures, visit
 
     async def assignments(self, request: Request) -> Answer:
@@ -56,7 +59,7 @@ class AssignmentService:
         if told:
             took_ms = round((time.perf_counter() - visit.started) * 1000, 3)
             self._exposures.put(
-                lambda: told_exposure(visit, query, told, took_ms=took_ms),
+                lambda: told_exposure(visit, query, told, took_ms=took_ms, basis=self._basis),
                 size=len(request.body) + len(answer.body),
             )
         metrics.assignments.labels("told" if told else "none").inc()
@@ -71,7 +74,9 @@ def payload_of(running: Assignment, key: str, variant: str) -> object:
     return None
 
 
-def told_exposure(visit: Visit, query: Query, told: dict[str, str], *, took_ms: float) -> Exposure:
+def told_exposure(
+    visit: Visit, query: Query, told: dict[str, str], *, took_ms: float, basis: Collection[str] = USUAL_BASIS
+) -> Exposure:
     """What was told, as an exposure without items."""
     return Exposure(
         recommendation_id=visit.recommendation_id,
@@ -97,7 +102,7 @@ def told_exposure(visit: Visit, query: Query, told: dict[str, str], *, took_ms: 
         partial=False,
         removed={},
         request={"assignments": sorted(told)},
-        context=query.context,
+        context=with_basis(query.context, basis),
         experiments=told,
         took_ms=took_ms,
     )

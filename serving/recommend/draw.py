@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from serving import metrics
@@ -16,6 +16,7 @@ from tailorbird.experiments.running.units import may_be_unit, person_unit
 from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.segments import segment_of
+from tailorbird.features.standing import COVERED, NEVER, USUAL_BASIS, standing_of
 from tailorbird.features.state import UserState
 from tailorbird.segments.belonging import PromotedSegments, Segments, no_segments
 from tailorbird.segments.rules import NO_SEGMENT_RULES, RulesNow, SegmentRules, no_segment_rules
@@ -31,9 +32,9 @@ Assign = Callable[[Assignment, Visit, UserState, Sequence[str], bool], Assigned]
 def taken_part(
     assignment: Assignment, visit: Visit, state: UserState, segments: Sequence[str], known: bool
 ) -> Assigned:
-    """What a visit takes part in; ``known`` where the profile could be read: else nobody knows what the person said."""
+    """What a visit takes part in; ``known`` where the profile could be read, and lets the person be measured."""
     visitor = visit.visitor
-    if not known or not assignment or not may_be_unit(state, visitor.context):
+    if not known or not assignment:
         return NOT_ASSIGNED
     named = visitor.user_id or visitor.anonymous_id
     return assignment.assign(
@@ -49,7 +50,10 @@ def taken_part(
 
 
 class SlateDrawer:
-    """Turns visits into slates, each by the model of its arm."""
+    """Turns visits into slates, each by the model of its arm.
+
+    ``basis`` are the purposes that need no word of the person; whoever may not be known is answered as everybody.
+    """
 
     def __init__(
         self,
@@ -61,12 +65,14 @@ class SlateDrawer:
         segment_rules: RulesNow = no_segment_rules,
         cache: ResultCache | None = None,
         assign: Assign = taken_part,
+        basis: Collection[str] = USUAL_BASIS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._assign = assign
         self._arms, self._hydrator = arms, hydrator
         self._demographics, self._cache, self._clock = demographics, cache, clock
         self._segments, self._segment_rules = segments, segment_rules
+        self._basis = basis
 
     @property
     def caches(self) -> bool:
@@ -84,7 +90,7 @@ class SlateDrawer:
         groups: dict[str, list[int]] = {}
         drawn: dict[int, Drawn] = {}
         for place, visit in enumerate(visits):
-            if _refuses(queries[place]):
+            if self._is_nobody(queries[place]):
                 drawn[place] = self._for_nobody(visit, Recommender.recommend)
             else:
                 groups.setdefault(visit.arm, []).append(place)
@@ -102,7 +108,7 @@ class SlateDrawer:
     def draw_alone(self, visit: Visit, ask: Ask) -> Drawn:
         """The slate of a request that shares no work with others."""
         (visit,), (query,), profile_read = self._queries([visit])
-        if _refuses(query):
+        if self._is_nobody(query):
             return self._for_nobody(visit, ask)
         served = self._arms.current(visit.arm)
         return self._drawn(served, visit, query, ask(served.recommender, query), profile_read, ask=ask)
@@ -110,7 +116,7 @@ class SlateDrawer:
     def taking_part(self, visit: Visit) -> tuple[Visit, Query]:
         """The visit with the variants that it gets, and what is known of who asks; nobody's where they refuse to be known."""
         (visit,), (query,), _ = self._queries([visit])
-        return (visit.of_nobody() if _refuses(query) else visit), query
+        return (visit.of_nobody() if self._is_nobody(query) else visit), query
 
     def draw_from_lists(self, visit: Visit, ask: Ask) -> Drawn:
         """A slate for a request that fails by itself: from the champion's lists, as for somebody unknown."""
@@ -119,6 +125,12 @@ class SlateDrawer:
         return Drawn(
             visit, query, ask(lists, query), lists, stands_in=visit.arm != CHAMPION, profile_read=False
         )
+
+    def _is_nobody(self, query: Query) -> bool:
+        """Whether nothing lets this answer be a personal one: no word of the person, no basis, nothing of before that may serve."""
+        standing = standing_of(query.context, PERSONALIZATION, basis=self._basis)
+        covered = standing == COVERED or query.state.total > 0
+        return standing == NEVER or not query.state.links.consents.serves(PERSONALIZATION, covered=covered)
 
     def _for_nobody(self, visit: Visit, ask: Ask) -> Drawn:
         """A slate for somebody who refuses personalization: from the champion's lists, and the visit is nobody's."""
@@ -183,6 +195,8 @@ class SlateDrawer:
         asked = rules if visit.tells_rules or assignment.asks_segments else NO_SEGMENT_RULES
         held = asked.holding(state, now=now, demographics=person, segment=key)
         keys = [key, *(rule.key for rule in held)]
+        if assignment and known:
+            known = may_be_unit(state, visit.visitor.context, basis=self._basis)
         visit = visit.taking_part(self._assign(assignment, visit, state, keys, known))
         return visit, Query(
             state=state,
@@ -195,10 +209,6 @@ class SlateDrawer:
             draw_id=visit.recommendation_id,
             **visit.wishes_in(keys),
         )
-
-
-def _refuses(query: Query) -> bool:
-    return query.state.links.consents.refuses(PERSONALIZATION)
 
 
 def _kept_as(visit: Visit, query: Query) -> bytes:

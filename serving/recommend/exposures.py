@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from serving.lasting import LastingThread
@@ -12,6 +12,7 @@ from serving.recommend.visit import Drawn
 from tailorbird.errors import TailorbirdError
 from tailorbird.exposures.exposure import Exposure, in_sample
 from tailorbird.exposures.record import exposure_of
+from tailorbird.features.standing import USUAL_BASIS, with_basis
 from tailorbird.streams.stream import Stream
 
 log = logging.getLogger("ray.serve.tailorbird")
@@ -147,7 +148,9 @@ class NoExposures(ExposureWriter):
         """Let it go."""
 
 
-def described(drawn: Drawn, *, sample_share: float, took_ms: float) -> Exposure:
+def described(
+    drawn: Drawn, *, sample_share: float, took_ms: float, basis: Collection[str] = USUAL_BASIS
+) -> Exposure:
     """The exposure of an answer; one of the sample has every ranker input, computed again from what never changes."""
     visit, slate, query = drawn.visit, drawn.slate, drawn.query
     stages, inputs = drawn.recommender.stages, None
@@ -155,7 +158,7 @@ def described(drawn: Drawn, *, sample_share: float, took_ms: float) -> Exposure:
         inputs = stages.inputs(replace(query, now=slate.scored_at), slate.found)
     return exposure_of(
         slate,
-        query,
+        replace(query, context=with_basis(query.context, basis)),
         recommendation_id=visit.recommendation_id,
         user_id=visit.visitor.user_id,
         anonymous_id=visit.visitor.anonymous_id,

@@ -18,7 +18,7 @@ class Named:
     @classmethod
     def of(cls, settings: Settings) -> "Named":
         """By the keys and the policy of a workspace."""
-        return cls(Pseudonyms(open_keyring(settings).pseudonyms), read_policy(settings.folder).declared)
+        return cls(Pseudonyms(open_keyring(settings).pseudonyms), read_policy(settings).declared)
 
     def __call__(self, visitor: Visitor) -> Visitor:
         """The visitor under pseudonyms; texts of the context that may be personal are left outside."""

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from serving import metrics
 from serving.http.access import ANY_KEY, FOR_ADMIN, FOR_RECOMMEND, OPEN
+from serving.http.consents import Consented, ConsentTold
 from serving.http.front import Answer, Request
 from serving.http.problems import MEDIA_TYPE, ProblemError, not_found
 from serving.http.schemas import (
@@ -36,6 +37,7 @@ from serving.http.schemas import (
 )
 from serving.http.traces import Trace
 from serving.recommend.assignments import AssignmentService
+from serving.recommend.consent import ConsentRoute
 from serving.recommend.merge import MergeRoutes
 from serving.recommend.service import RecommendService
 from serving.recommend.trace import TraceService
@@ -71,6 +73,7 @@ def build_pages(
     *,
     merge: MergeRoutes,
     assignments: AssignmentService,
+    consent: ConsentRoute,
     noop: bool = False,
 ) -> FastAPI:
     """Make the FastAPI application; ``noop`` adds the route that the benchmark compares with."""
@@ -87,6 +90,7 @@ def build_pages(
     _assignments(app, assignments)
     _traces(app, traces)
     _people(app, merge)
+    _consent(app, consent)
     _sdk(app)
     if noop:
 
@@ -271,6 +275,28 @@ def _people(app: FastAPI, merge: MergeRoutes) -> None:
     async def part(user_id: Name, anonymous_id: AnonymousId) -> Response:
         """Part them again, as if they had never been joined."""
         return await _delegate(merge.part, Request(b"", user_id, {"anonymousId": anonymous_id}))
+
+
+def _consent(app: FastAPI, consent: ConsentRoute) -> None:
+    @app.put(
+        "/v1/users/{user_id}/consent",
+        tags=["people"],
+        responses={
+            200: {"model": Consented},
+            **PROBLEMS,
+            409: {"description": "The person was erased.", "model": Problem},
+            503: {"description": "Not stored.", "model": Problem},
+        },
+        response_model=None,
+    )
+    async def say(
+        user_id: Name,
+        body: ConsentTold,
+        anonymous: Annotated[bool, Query(description="The id of the path is an anonymous one.")] = False,
+    ) -> Response:
+        """Keep what a person allows and refuses, by purpose: the next answer holds to it."""
+        asked = Request(_json(body), user_id, {"anonymous": "true" if anonymous else "false"})
+        return await _delegate(consent.put, asked)
 
 
 async def _delegate(handler: Callable[[Request], Awaitable[Answer]], request: Request) -> Response:

@@ -15,6 +15,7 @@ from tailorbird.plumbing.redis import RedisAddress
 from tailorbird.settings import Settings
 
 if TYPE_CHECKING:
+    from serving.http.consents import Consented, ConsentTold
     from serving.http.schemas import Linked
     from serving.recommend.arms import Standing
     from serving.recommend.results import ResultCache
@@ -65,7 +66,7 @@ class Recommend:
         torch.set_num_threads(1)
         faiss.omp_set_num_threads(1)
         chosen = Settings(**settings)
-        policy = read_policy(chosen.folder)
+        policy = read_policy(chosen)
         features, clock = FeatureStoreRoom(chosen), clock_at(chosen.clock_at)
         features.online.on_damage = lambda rows: metrics.failures.labels("damaged_row").inc(rows)
         catalogue = CatalogFollower(chosen.catalog_folder)  # before anything of it is read
@@ -103,6 +104,7 @@ class Recommend:
             segments=segments,
             segment_rules=rules,
             cache=_result_cache(chosen, seconds=result_cache_seconds),
+            basis=policy.basis_purposes,
             clock=clock,
         )
         self._service = RecommendService(
@@ -147,15 +149,20 @@ class Recommend:
         from serving.http.access import needs_of_pages
         from serving.http.sdk import sdk_routes
         from serving.recommend.assignments import AssignmentService
+        from serving.recommend.consent import ConsentRoute
         from serving.recommend.merge import MergeRoutes
         from serving.recommend.pages import PAGES, build_pages
         from serving.recommend.routes import recommend_routes
 
-        service, merge = self._service, MergeRoutes(_link_by_collect)
-        asked = AssignmentService(self._arms, self._drawer, self._exposures, visit=service.visit)
-        pages = build_pages(service, self._traces, merge=merge, assignments=asked, noop=self._noop)
+        service, merge, consent = self._service, MergeRoutes(_link_by_collect), ConsentRoute(_say_by_collect)
+        asked = AssignmentService(
+            self._arms, self._drawer, self._exposures, visit=service.visit, basis=service.basis
+        )
+        pages = build_pages(
+            service, self._traces, merge=merge, assignments=asked, consent=consent, noop=self._noop
+        )
         return Front(
-            [*recommend_routes(service, self._traces, merge, asked), *sdk_routes()],
+            [*recommend_routes(service, self._traces, merge, asked, consent), *sdk_routes()],
             rest=pages,
             access=self._access,
             rest_needs=needs_of_pages(pages, by_path=PAGES, by_tag={}),
@@ -210,6 +217,13 @@ async def _link_by_collect(user_id: str, anonymous_id: str, joined: bool) -> "Li
     from serving.recommend.merge import linked
 
     return linked(await serve.get_app_handle("collect").link.remote(user_id, anonymous_id, joined))
+
+
+async def _say_by_collect(identifier: str, told: "ConsentTold", anonymous: bool) -> "Consented":
+    from serving.recommend.consent import consented
+
+    answer = serve.get_app_handle("collect").say.remote(identifier, told.model_dump(), anonymous)
+    return consented(await answer)
 
 
 def _count_swap(outcome: str, standing: "Standing") -> None:

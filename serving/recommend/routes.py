@@ -3,17 +3,23 @@
 from serving.http.access import FOR_ASSIGNMENTS, FOR_COLLECT, FOR_PRIVACY, FOR_RECOMMEND
 from serving.http.front import Route
 from serving.recommend.assignments import AssignmentService
+from serving.recommend.consent import ConsentRoute
 from serving.recommend.merge import MergeRoutes
 from serving.recommend.service import RecommendService
 from serving.recommend.trace import TraceService
 
 
 def recommend_routes(
-    service: RecommendService, traces: TraceService, merge: MergeRoutes, assignments: AssignmentService
+    service: RecommendService,
+    traces: TraceService,
+    merge: MergeRoutes,
+    assignments: AssignmentService,
+    consent: ConsentRoute,
 ) -> list[Route]:
     """The routes; the first that fits a path answers it.
 
-    A trace tells of a person what no page needs. Joining ids is an event, which pages tell; variants are what pages show.
+    A trace tells of a person what no page needs. Joining ids is an event, which pages tell, and so is a consent; variants are
+    what pages show.
     """
     return [
         Route("recommend", "POST", "/v1/recommendations", service.recommend, needs=FOR_RECOMMEND),
@@ -31,4 +37,5 @@ def recommend_routes(
         Route("similar", "GET", "/v1/items/", service.similar, suffix="/similar", needs=FOR_RECOMMEND),
         Route("merge", "POST", "/v1/users/", merge.merge, suffix="/merge", needs=FOR_COLLECT),
         Route("merge", "DELETE", "/v1/users/", merge.part, suffix="/merge", needs=FOR_COLLECT),
+        Route("consent", "PUT", "/v1/users/", consent.put, suffix="/consent", needs=FOR_COLLECT),
     ]

@@ -54,7 +54,7 @@ class RecommendService:
         policy: Policy = DEFAULT,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._turned_off = policy.turned_off
+        self._turned_off, self.basis = policy.turned_off, policy.basis_purposes
         self._arms, self._drawer, self._exposures = arms, drawer, exposures
         self._workspace, self._workspace_key = workspace, workspace_key
         self._clock = clock
@@ -211,7 +211,13 @@ class RecommendService:
         if drawn.profile_read:
             self._arms.remember(drawn.query)
         self._exposures.put(
-            partial(described, drawn, sample_share=self._sample_share, took_ms=_took_ms(drawn.visit)),
+            partial(
+                described,
+                drawn,
+                sample_share=self._sample_share,
+                took_ms=_took_ms(drawn.visit),
+                basis=self.basis,
+            ),
             size=drawn.visit.size + len(answer.body),
         )
 

@@ -21,6 +21,8 @@ from tailorbird.events.schema import CONSENT, MOVE, USER, Event
 from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.merge import whole_profile
+from tailorbird.features.records import microseconds
+from tailorbird.features.standing import may_serve
 from tailorbird.features.state import UserState
 from tailorbird.features.table import PASSIVE_TYPES
 from tailorbird.segments.belonging import PromotedSegments, Segments
@@ -103,7 +105,7 @@ class Mover:
         for change in changes:
             for entry in reversed(change.entries):
                 event = entry.record
-                if event.type not in UNMOVING and event.received_time >= since:
+                if event.received_time >= since and _may_move(event, change.after):
                     key = change.after.user_key
                     causes[key], moving[key] = event, change
                     break
@@ -145,9 +147,6 @@ class Mover:
             asked = (by is not None and by.model.asks) or rules.asks_told
             told = self._told(person) if asked else NOBODY
             before, after = self._whole(person, known, 0), self._whole(person, known, 1)
-            if after.links.consents.refuses(PERSONALIZATION):
-                self._last.pop(person, None)
-                continue
             then, now = self._key(before, by, told), by.model.assign(after, told) if by else NOWHERE
             self._remember(person, (by, after.version, told, now.key))
             entered_and_left = rules_moved(
@@ -235,3 +234,15 @@ class Mover:
             return list(moves)  # the stream is away: the next try looks again
         metrics.moves.labels("dropped").inc(len(moves) - len(due))
         return due
+
+
+def _may_move(event: Event, state: UserState) -> bool:
+    """Whether an event may be why somebody moves: a history holds it, and it may serve personalization by every word of now."""
+    consents = state.links.consents
+    return (
+        event.type not in UNMOVING
+        and not consents.restricted
+        and may_serve(
+            event.context, microseconds(event.event_time), purpose=PERSONALIZATION, consents=consents
+        )
+    )

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from feature_repo.away import FeatureStoreAwayError
 from serving import metrics
 from serving.lasting import LastingThread
 from serving.triggers.sender import CallersIds, Outcome, Sender
@@ -25,7 +26,10 @@ PAUSE_SECONDS = 5.0
 
 
 class Courier:
-    """Threads of one target. A target that is slow, or gone, has its own alone."""
+    """Threads of one target. A target that is slow, or gone, has its own alone.
+
+    Whoever ``refuses`` (a person key) is told of to nobody; while nobody knows who does, deliveries wait.
+    """
 
     def __init__(
         self,
@@ -34,11 +38,12 @@ class Courier:
         allowed: Allowed,
         *,
         callers_ids: CallersIds = lambda people: {},
+        refuses: Callable[[str], bool] = lambda person: False,
         clock: Callable[[], float] = time.time,
         backoff: Backoff,
         rng: random.Random,
     ) -> None:
-        self.target = target
+        self.target, self._refuses = target, refuses
         self._queue, self._clock, self._backoff, self._rng = queue, clock, backoff, rng
         self._sender = Sender(target, allowed, callers_ids=callers_ids, clock=clock)
         self._bucket = TokenBucket(target.per_second, clock=clock)
@@ -74,7 +79,15 @@ class Courier:
     def _work(self) -> None:
         while (delivery := self._next()) is not None:
             try:
-                self._note(delivery, self._sender.send(delivery))
+                if self._refuses(delivery.person):  # since it was queued: it is told to nobody any more
+                    metrics.trigger_deliveries.labels(self.target.name, "refused").inc()
+                    self._queue.delivered(delivery)
+                else:
+                    self._note(delivery, self._sender.send(delivery))
+            except FeatureStoreAwayError as error:
+                log.warning("trigger target %s waits: %s", self.target.name, error)
+                with self._changed:
+                    self._changed.wait(PAUSE_SECONDS)
             except Exception:
                 if self._closed:  # queue and connections were closed before it ended: somebody sends it again
                     return

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from serving import metrics
 from serving.triggers.courier import Courier
+from serving.triggers.refused import refused_by
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import MOVE, Event
@@ -51,6 +52,7 @@ class Deliverer:
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._settings, self._stop, self._clock, self._look_seconds = settings, stop, clock, look_seconds
+        self._refuses = refused_by(settings)
         self._backoff, self._rng = backoff, rng or random.Random()
         self._allowed = Allowed.of(settings.callable_origins)
         self._file = TriggersFile(settings.folder, clock=time.monotonic)
@@ -116,6 +118,7 @@ class Deliverer:
                     queue,
                     self._allowed,
                     callers_ids=door.callers_ids,
+                    refuses=self._refuses,
                     clock=self._clock,
                     backoff=self._backoff,
                     rng=random.Random(self._rng.random()),

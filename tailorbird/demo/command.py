@@ -14,7 +14,7 @@ import psutil
 from tailorbird.access.certificate import known_by_its_certificate
 from tailorbird.demo.ownership import forget, require_own_workspace
 from tailorbird.demo.processes import children, require_alive, wait_until_ready
-from tailorbird.demo.steps import prepare, steps_of
+from tailorbird.demo.steps import declare_basis, prepare, steps_of
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.served import base_url, read_served
 from tailorbird.plumbing.terminal import say
@@ -78,6 +78,7 @@ def demo(
     _require_engines(settings)
     if fresh:
         forget(settings, confirmed=yes)
+    declare_basis(settings)
     started = time.monotonic()
     source = path or settings.folder / "simulated"
     prepare(

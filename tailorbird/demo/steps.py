@@ -15,10 +15,17 @@ from tailorbird.demo.ownership import Stamps, ingested, read_stamps, write_stamp
 from tailorbird.demo.processes import stop
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.terminal import say
+from tailorbird.privacy.policy import POLICY_FILE
 from tailorbird.settings import Settings
 
 GATES_REFUSE = 3
 """The exit code of a promotion that is refused: a demo goes on with the version it has."""
+
+BASIS = """# Of the demo: nobody but you and simulated people. Yours says by which right you use what people do (docs/privacy.md).
+[basis]
+name = "contract"
+purposes = ["personalization", "analytics"]
+"""
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,14 @@ def steps_of(
         dial = ("--size", str(size), "--seed", str(seed), "--behaviours")
         steps.insert(0, Step("simulate", ("simulate", *dial, "--out", str(source))))
     return steps
+
+
+def declare_basis(settings: Settings) -> None:
+    """Say by which right the demo uses what its visitors do, where the workspace does not say it yet."""
+    path = settings.folder / POLICY_FILE
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(BASIS, encoding="utf-8")
 
 
 def prepare(steps: Sequence[Step], settings: Settings, path: Path | None) -> None:

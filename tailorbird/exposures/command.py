@@ -9,13 +9,15 @@ from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.store import bring_catalog
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.valence import RatingScale
-from tailorbird.exposures.parity import Parity, check_parity, read_sample
+from tailorbird.exposures.parity import COLUMNS, Parity, check_parity, read_sample
 from tailorbird.exposures.past import events_of_person
+from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import demographics_of
+from tailorbird.features.purposes import exposures_for
 from tailorbird.plumbing.terminal import emit, say, table
 from tailorbird.settings import Settings, load_settings
-from tailorbird.streams.factory import open_events, open_exposures
+from tailorbird.streams.factory import open_events
 
 SHOWN = 10
 REGISTRY = "registry.pinned"
@@ -86,10 +88,11 @@ def parity_of(settings: Settings, *, limit: int) -> Parity:
     if not settings.folder.is_dir():  # checking makes nothing
         return Parity(0, 0.0, (), ())
     bring_catalog(settings)
-    shown, happened = open_exposures(settings), open_events(settings)
+    happened = open_events(settings)
     try:
         return check_parity(
-            read_sample(shown, limit=limit),
+            # A profile of before a refusal can be made again by nobody, and need not be.
+            read_sample(exposures_for(settings, PERSONALIZATION, columns=COLUMNS), limit=limit),
             events_of=lambda user_key: events_of_person(happened, user_key),
             facts=ItemFacts.of(
                 Catalog.read_with_history(settings.catalog_folder),
@@ -100,5 +103,4 @@ def parity_of(settings: Settings, *, limit: int) -> Parity:
             pinned_by=partial(importlib.import_module(REGISTRY).segments_pinned_by, settings),
         )
     finally:
-        shown.close()
         happened.close()

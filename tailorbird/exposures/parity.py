@@ -9,13 +9,11 @@ import pyarrow.compute as pc
 
 from tailorbird.events.schema import Event
 from tailorbird.exposures.codec import unpack_inputs
-from tailorbird.exposures.exposure import Exposure
 from tailorbird.exposures.profiles import rebuild_profile
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import NOBODY, Demographics, user_vector
 from tailorbird.features.table import SEGMENT_FEATURES, USER_FEATURES
 from tailorbird.segments.pinned import PinnedSegments, segment_vector
-from tailorbird.streams.stream import Stream
 
 TOLERANCE = 1e-6
 COLUMNS = ("recommendation_id", "user_key", "scored_at", "profile_version", "model_version", "inputs")
@@ -57,10 +55,10 @@ class Parity:
         return not self.differing and not self.unfounded
 
 
-def read_sample(exposures: Stream[Exposure], *, limit: int) -> list[Sampled]:
-    """The newest ``limit`` answers of the sample."""
+def read_sample(exposures: Iterable[pa.RecordBatch], *, limit: int) -> list[Sampled]:
+    """The newest ``limit`` answers of the sample, of batches with COLUMNS."""
     found: list[Sampled] = []
-    for batch in exposures.scan(columns=COLUMNS):
+    for batch in exposures:
         table = pa.Table.from_batches([batch])
         found += _sampled(table.filter(pc.is_valid(table["inputs"])))
         found = found[-limit:]

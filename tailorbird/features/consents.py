@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -13,6 +13,8 @@ from tailorbird.features.handovers import ALWAYS, Turn
 PERSONALIZATION, ANALYTICS, ADVERTISING = "personalization", "analytics", "advertising"
 PURPOSES = (PERSONALIZATION, ANALYTICS, ADVERTISING)
 """Purposes that every workspace knows; an operator may declare more."""
+RESTRICTION: Final = "restriction"
+"""Said like a purpose, and none: True while what is known of a person is kept and used for nothing."""
 SAID = "purposes"
 """Where an event's context has truth values by purpose."""
 MOST_WORDS = 64
@@ -51,7 +53,7 @@ class Consents:
     @property
     def now(self) -> dict[str, bool]:
         """The newest word on each purpose."""
-        return {purpose: said[-1].given for purpose, said in self.words.items()}
+        return {purpose: said[-1].given for purpose, said in self.words.items() if purpose != RESTRICTION}
 
     @property
     def count(self) -> int:
@@ -63,19 +65,34 @@ class Consents:
         """When the newest word was said, epoch microseconds; 0 where there is none."""
         return max((said[-1].time for said in self.words.values()), default=0)
 
-    def refuses(self, purpose: str) -> bool:
-        """Whether the newest word on a purpose is a refusal."""
-        said = self.words.get(purpose)
-        return said is not None and not said[-1].given
+    @property
+    def restricted(self) -> bool:
+        """Whether what is known is kept and used for nothing, until that is lifted."""
+        said = self.words.get(RESTRICTION)
+        return said is not None and said[-1].given
 
-    def since(self, purpose: str) -> int:
-        """From when on (epoch microseconds) events may serve a purpose: always, never, or since the consent after the last refusal."""
-        since = ALWAYS[0]
+    def refuses(self, purpose: str) -> bool:
+        """Whether the newest word on a purpose is a refusal, or nothing may be used."""
+        said = self.words.get(purpose)
+        return self.restricted or (said is not None and not said[-1].given)
+
+    def since(self, purpose: str, *, covered: bool = True) -> int:
+        """From when on (epoch microseconds) events may serve a purpose: always, never, or since the consent after the last refusal.
+
+        What no basis ``covered`` when it came may from the first consent on, if it was never refused. A restriction, which
+        ends, is not asked.
+        """
+        since = ALWAYS[1]
         for word in reversed(self.words.get(purpose, ())):
             if not word.given:
-                return ALWAYS[1] if since == ALWAYS[0] else since
+                return since
             since = word.time
-        return ALWAYS[0]
+        return ALWAYS[0] if covered else since
+
+    def serves(self, purpose: str, *, covered: bool) -> bool:
+        """Whether what is done now may serve a purpose: by the newest word, without one by the basis."""
+        said = self.words.get(purpose)
+        return not self.restricted and (said[-1].given if said else covered)
 
     def joined(self, other: "Consents") -> "Consents":
         """The words of both."""

@@ -22,7 +22,7 @@ from tailorbird.events.schema import (
     Event,
     user_key,
 )
-from tailorbird.features.consents import NO_CONSENTS, PERSONALIZATION, Consents
+from tailorbird.features.consents import NO_CONSENTS, Consents
 from tailorbird.features.handovers import ALWAYS, NO_HANDOVERS, NOBODY, Handover, Handovers, user_in
 from tailorbird.features.records import frame_microseconds, microseconds
 
@@ -209,15 +209,17 @@ class LinkTimelines:
                 links = links.joined(word)
         return links
 
-    def personal_since(self, keys: Sequence[str]) -> np.ndarray | None:
-        """(n,) int64 from when on each key's own events may serve personalization, by all that was ever said under it.
+    def since(self, keys: Sequence[str], purpose: str) -> np.ndarray | None:
+        """(n, 2) int64 from when on each key's own events may serve a purpose, by all that was ever said under it.
 
-        None where nobody consented or refused.
+        First those that no basis covers, then those that one does. None where nobody consented or refused.
         """
         consents = {key: self.at(key, ALWAYS[1]).consents for key in self._by_key}
         if not any(consents.values()):
             return None
-        return np.array([consents.get(key, NO_CONSENTS).since(PERSONALIZATION) for key in keys], np.int64)
+        said = [consents.get(key, NO_CONSENTS) for key in keys]
+        both = [[own.since(purpose, covered=covered) for covered in (False, True)] for own in said]
+        return np.array(both, np.int64).reshape(len(keys), 2)
 
     def everybody(self) -> np.ndarray:
         """(p,) the keys of everybody who was ever linked, and of every device that was handed over."""

@@ -11,7 +11,7 @@ from tailorbird.features.shares import consents_on, own_turn, share_of
 from tailorbird.features.state import UserState
 from tailorbird.features.sums import AFFINITY_RATE, USER_RATES
 from tailorbird.features.table import HISTORY_LENGTH
-from tailorbird.features.within import permitted
+from tailorbird.features.within import usable
 
 Fetch = Callable[[Sequence[int], Sequence[str]], Sequence[UserState]]
 """Get the states of further keys, each as of the instant of the profile at the given place."""
@@ -69,18 +69,19 @@ def whole_profile(own: UserState, linked: Sequence[UserState], *, length: int = 
     """A person's profile as an answer reads it: their own, joined with what is theirs of the devices linked to them.
 
     Of a device by itself it is what was done since it was last handed over. Of words on a purpose, whichever key they were
-    said under, the newest counts; where it refuses personalization, nothing is left.
+    said under, the newest counts; where it refuses personalization, or a
+    restriction holds, nothing is left.
     """
     if not linked:
         turn = own_turn(own)
-        return permitted(turn, turn.links.consents)
+        return usable(turn, turn.links.consents)
     parts = [own, *(share_of(device, own.user_key) for device in linked)]
     consents = own.links.consents
     for device in linked:
         consents = consents.joined(consents_on(device, own.user_key))
     if not consents:
         return merge_all(parts, length=length)
-    whole = merge_all([permitted(part, consents) for part in parts], length=length)
+    whole = merge_all([usable(part, consents) for part in parts], length=length)
     return replace(whole, links=replace(whole.links, consents=consents))
 
 

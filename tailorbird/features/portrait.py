@@ -85,6 +85,8 @@ class Portrait:
     belonging: Belonging | None = None
     segment_rules: tuple[SegmentRule, ...] = ()
     consents: Mapping[str, bool] = field(default_factory=dict)
+    restricted: bool = False
+    """What is known is kept and used for nothing."""
 
     def plain(self) -> dict[str, Any]:
         """As plain values: instants in ISO 8601, UTC, and an age that is not known as None."""
@@ -139,6 +141,7 @@ def portrait_of(
         belonging=belonging,
         segment_rules=segment_rules,
         consents=state.links.consents.now,
+        restricted=state.links.consents.restricted,
     )
 
 

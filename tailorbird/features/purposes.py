@@ -10,21 +10,35 @@ import pyarrow.compute as pc
 
 from tailorbird.catalog.keys import stable_key
 from tailorbird.events.schema import ANONYMOUS, CONSENT, SAID_TYPES
+from tailorbird.features.consents import Consents
 from tailorbird.features.handovers import ALWAYS, Turn
 from tailorbird.features.links import NO_LINKS, Links, LinkTimelines
 from tailorbird.features.records import EVENT_COLUMNS
+from tailorbird.features.standing import BY_WORD, COVERED, NEVER, standings_of
 from tailorbird.settings import Settings
+from tailorbird.streams.factory import open_exposures
 from tailorbird.streams.position import Position
 from tailorbird.streams.scan import scan
 
+NEEDED = ("user_key", "event_time", "type", "context")
+"""What of an event decides which purposes it may serve."""
+NEEDED_SHOWN = ("recommendation_id", "user_key", "instant", "context")
+"""And of an exposure."""
 _SAID = pa.array(sorted(SAID_TYPES))
 
 
 class Refusals:
-    """Per person key the stretches of time (epoch microseconds) of which no event may serve a purpose."""
+    """Which events may serve a purpose, by their own contexts and by all that people said.
 
-    def __init__(self, spans: Mapping[str, Sequence[Turn]]) -> None:
+    ``spans`` are per person key the stretches of time (epoch microseconds) of which no event may; ``given`` is from when on
+    each key's events may that no basis covers.
+    """
+
+    def __init__(
+        self, spans: Mapping[str, Sequence[Turn]], *, purpose: str, given: Mapping[str, int] | None = None
+    ) -> None:
         self._spans = {key: tuple(own) for key, own in spans.items() if own}
+        self._purpose, self._given = purpose, given or {}
 
     @classmethod
     def of(cls, said: pd.DataFrame, *, purpose: str) -> "Refusals":
@@ -36,43 +50,59 @@ class Refusals:
         links = {str(key): timelines.at(str(key), ALWAYS[1]) for key in timelines.everybody()}
         spans: dict[str, list[Turn]] = {}
         for key, own in links.items():
-            spans.setdefault(key, []).append(Turn(ALWAYS[0], own.consents.since(purpose)))
+            spans.setdefault(key, []).append(Turn(ALWAYS[0], _since(own.consents, purpose)))
             if key.startswith(ANONYMOUS):
                 continue
             devices = {device: _turns(links.get(device, NO_LINKS), key) for device in own.keys}
             consents = own.consents
             for device, turns in devices.items():
                 consents = consents.joined(links.get(device, NO_LINKS).consents.within(turns))
-            since = consents.since(purpose)
+            since = _since(consents, purpose)
             spans[key].append(Turn(ALWAYS[0], since))
             for device, turns in devices.items():
                 theirs = [Turn(turn.start, min(turn.end, since)) for turn in turns]
                 spans.setdefault(device, []).extend(theirs)
-        return cls({key: [turn for turn in own if turn.end > turn.start] for key, own in spans.items()})
+        return cls(
+            {key: [turn for turn in own if turn.end > turn.start] for key, own in spans.items()},
+            purpose=purpose,
+            given={key: own.consents.since(purpose, covered=False) for key, own in links.items()},
+        )
 
-    def __bool__(self) -> bool:
-        return bool(self._spans)
+    def kept_shown(self, batch: pa.RecordBatch) -> np.ndarray:
+        """(n,) bool: the exposures (with NEEDED_SHOWN) that may serve; those that are nobody's always may."""
+        nobody = pc.binary_join_element_wise(ANONYMOUS, batch["recommendation_id"], "")
+        of_nobody = pc.equal(batch["user_key"], nobody).to_numpy(zero_copy_only=False)
+        allowed: np.ndarray = self.kept(batch, instant="instant") | of_nobody
+        return allowed
 
-    def kept(self, batch: pa.RecordBatch) -> np.ndarray:
-        """(n,) bool: the rows (with ``user_key``, ``event_time`` and ``type``) that may serve; what people said always may."""
-        allowed = np.ones(len(batch), bool)
+    def kept(self, batch: pa.RecordBatch, *, instant: str = "event_time") -> np.ndarray:
+        """(n,) bool: the rows (with NEEDED, but for ``instant``) that may serve; what people said always may."""
+        standing = standings_of(batch["context"], self._purpose)
+        allowed: np.ndarray = standing == COVERED
         concerned = pc.is_in(batch["user_key"], pa.array(list(self._spans), pa.string()))
-        places = np.flatnonzero(concerned.to_numpy(zero_copy_only=False))
+        doubtful = ~allowed | concerned.to_numpy(zero_copy_only=False)
+        places = np.flatnonzero(doubtful)
         if not len(places):
             return allowed
         some = batch.take(pa.array(places))
-        times = some["event_time"].cast(pa.int64()).to_pylist()
-        said = pc.is_in(some["type"], _SAID).to_pylist()
+        times = some[instant].cast(pa.int64()).to_pylist()
+        typed = "type" in batch.schema.names
+        said = pc.is_in(some["type"], _SAID).to_pylist() if typed else [False] * len(places)
         for place, key, time, word in zip(places, some["user_key"].to_pylist(), times, said, strict=True):
-            allowed[place] = word or not any(turn.start <= time < turn.end for turn in self._spans[key])
+            allowed[place] = word or self._serves(key, time, standing[place])
         return allowed
+
+    def _serves(self, key: str, time: int, standing: int) -> bool:
+        if standing == NEVER or (standing == BY_WORD and time < self._given.get(key, ALWAYS[1])):
+            return False
+        return not any(turn.start <= time < turn.end for turn in self._spans.get(key, ()))
 
 
 def refusals_in(settings: Settings, *, purpose: str, through: Position | None = None) -> Refusals:
     """Whose events may not serve a purpose, by the words up to ``through``."""
     words = list(scan(settings, columns=EVENT_COLUMNS, types=[CONSENT], through=through))
     if not words:
-        return Refusals({})
+        return Refusals({}, purpose=purpose)
     links = scan(settings, columns=EVENT_COLUMNS, types=sorted(SAID_TYPES - {CONSENT}), through=through)
     return Refusals.of(pa.Table.from_batches([*words, *links]).to_pandas(), purpose=purpose)
 
@@ -90,13 +120,30 @@ def scan_for(
     A refusal counts from the moment at which it is stored, for what was done before it, too. ``asked`` goes to ``scan``.
     """
     refusals = refusals_in(settings, purpose=purpose, through=through)
-    if not refusals:
-        yield from scan(settings, columns=columns, through=through, **asked)
-        return
-    needed = list(dict.fromkeys([*columns, "user_key", "event_time", "type"]))
-    for batch in scan(settings, columns=needed, through=through, **asked):
-        kept = batch.filter(pa.array(refusals.kept(batch)))
+    for batch in scan(settings, columns=list(dict.fromkeys([*columns, *NEEDED])), through=through, **asked):
+        allowed = refusals.kept(batch)
+        kept = batch if allowed.all() else batch.filter(pa.array(allowed))
         yield kept.select(["partition", "offset", *columns])
+
+
+def exposures_for(
+    settings: Settings, purpose: str, *, columns: Sequence[str], **asked: Any
+) -> Iterator[pa.RecordBatch]:
+    """What of the exposures may serve a purpose now: those of people who let it, and those that are nobody's.
+
+    ``asked`` goes to the stream's ``scan``.
+    """
+    if not settings.folder.is_dir():  # reading makes nothing
+        return
+    refusals = refusals_in(settings, purpose=purpose)
+    with open_exposures(settings) as stream:
+        for batch in stream.scan(columns=list(dict.fromkeys([*columns, *NEEDED_SHOWN])), **asked):
+            kept = batch.filter(pa.array(refusals.kept_shown(batch)))
+            yield kept.select(["partition", "offset", *columns])
+
+
+def _since(consents: Consents, purpose: str) -> int:
+    return ALWAYS[1] if consents.restricted else consents.since(purpose)
 
 
 def _turns(device: Links, user: str) -> list[Turn]:

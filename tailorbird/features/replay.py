@@ -10,11 +10,13 @@ from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import SAID_TYPES
 from tailorbird.events.valence import FIVE_STARS, RatingScale
 from tailorbird.features.adding import add_records
+from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.keysets import NOTHING, lasting_sets
 from tailorbird.features.links import NO_LINKS, LinkTimelines
 from tailorbird.features.merge import with_linked
 from tailorbird.features.records import MICROSECONDS, Records, behaviour, records_of, records_of_frame
+from tailorbird.features.standing import COVERED, NEVER, standings_of
 from tailorbird.features.state import UserState
 from tailorbird.features.sums import USER_SUMS
 from tailorbird.features.table import HISTORY_LENGTH
@@ -46,6 +48,7 @@ class Timelines:
         """Pack frames of a log (columns of SCHEMA and ``user_key``), one after the other: memory holds the records only."""
         code_of: dict[str, int] = {}
         parts, codes = [records_of([], facts)], [np.zeros(0, np.int64)]
+        standings = [np.zeros(0, np.int8)]
         said: list[pd.DataFrame] = []
         for whole in frames:
             said.append(whole[whole["type"].isin(SAID_TYPES)])
@@ -53,13 +56,17 @@ class Timelines:
             local, names = pd.factorize(frame["user_key"])
             known = np.array([code_of.setdefault(str(name), len(code_of)) for name in names], np.int64)
             codes.append(known[local])
+            standings.append(standings_of(_contexts(frame), PERSONALIZATION))
             parts.append(records_of_frame(frame, facts))
         said = [links for links in said if len(links)]
         links = LinkTimelines(pd.concat(said) if said else pd.DataFrame({"type": []}))
         records, owners = Records.concatenated(parts), np.concatenate(codes)
-        since = links.personal_since(list(code_of))
-        if since is not None:  # what a person has refused since is in no profile, of no instant
-            kept = records.packed["time"] >= since[owners]
+        # What may not serve, or what a person has refused since, is in no profile, of no instant.
+        standing, since = np.concatenate(standings), links.since(list(code_of), PERSONALIZATION)
+        kept = standing == COVERED if since is None else standing != NEVER
+        if since is not None:
+            kept &= records.packed["time"] >= since[owners, np.maximum(standing, 0)]
+        if not kept.all():
             records, owners = records.take(kept), owners[kept]
         return cls(records, owners, list(code_of), links)
 
@@ -68,6 +75,10 @@ class Timelines:
         place = self.place_of.get(user_key)
         start, end = (0, 0) if place is None else self.indptr[place : place + 2].tolist()
         return self.records.take(slice(start, end))
+
+
+def _contexts(frame: pd.DataFrame) -> pd.Series:
+    return frame["context"] if "context" in frame else pd.Series(None, frame.index, object)
 
 
 class ReplayProfiles:

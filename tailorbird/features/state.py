@@ -12,6 +12,7 @@ from tailorbird.features.facts import ItemFacts
 from tailorbird.features.keysets import NOTHING, KeySet, bounded
 from tailorbird.features.links import NO_LINKS, Links
 from tailorbird.features.records import MICROSECONDS, RECORD, Records, microseconds, records_of
+from tailorbird.features.standing import may_serve
 from tailorbird.features.sums import USER_SUMS
 from tailorbird.features.table import HISTORY_LENGTH
 from tailorbird.features.within import permitted
@@ -201,12 +202,16 @@ def _heard(state: UserState, events: Sequence[Event], applied: Position) -> User
 
 
 def _behaviour(state: UserState, events: Sequence[Event]) -> list[Event]:
-    """Those of ``events`` that the profile counts."""
+    """Those of ``events`` that the profile counts: deeds that may serve personalization."""
     done = [event for event in events if event.type not in BESIDE_TYPES]
-    if done and state.links.consents:
-        since = state.links.consents.since(PERSONALIZATION)
-        done = [event for event in done if microseconds(event.event_time) >= since]
-    return done
+    consents = state.links.consents
+    return [
+        event
+        for event in done
+        if may_serve(
+            event.context, microseconds(event.event_time), purpose=PERSONALIZATION, consents=consents
+        )
+    ]
 
 
 def _add(

@@ -26,6 +26,11 @@ def permitted(state: "UserState", consents: Consents) -> "UserState":
     return within(state, [Turn(since, ALWAYS[1])])
 
 
+def usable(state: "UserState", consents: Consents) -> "UserState":
+    """What of a profile may be used now: what is permitted, and nothing while a restriction holds."""
+    return state.emptied() if consents.restricted else permitted(state, consents)
+
+
 def within(state: "UserState", turns: Sequence[Turn]) -> "UserState":
     """The profile of what was done in ``turns``.
 

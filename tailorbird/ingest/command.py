@@ -94,7 +94,7 @@ def ingest(
     else:
         say(f"already in workspace {settings.workspace}: the same files with the same mapping")
     _show(report)
-    if warning := read_policy(settings.folder).warning:
+    if warning := read_policy(settings).warning:
         say(warning)
     emit(report.to_json() if as_json else _summary(report), as_json=as_json)
     if report.rows_in and not report.accepted:

@@ -11,6 +11,7 @@ from tailorbird.errors import UsageError
 from tailorbird.events.schema import SCHEMA
 from tailorbird.ingest.expressions import Expression, parse_expression
 from tailorbird.privacy.minimise import NOTHING_DECLARED, Declared
+from tailorbird.privacy.policy import BASES
 
 AGGREGATES = ("first", "last", "median", "mean")
 
@@ -47,6 +48,9 @@ class Mapping:
     users: TableMapping | None = None
     max_events_per_minute: int = 600
     declared: Declared = NOTHING_DECLARED
+    basis: str = ""
+    """The legal basis of the data, where it says one, and the purposes that it covers."""
+    basis_purposes: tuple[str, ...] = ()
     folder: Path | None = field(default=None, repr=False, compare=False)  # where it lies changes no meaning
 
     @property
@@ -105,7 +109,7 @@ def parse_mapping(content: str, *, name: str) -> Mapping:
     limits = tree.get("limits", {})
     _known(limits, ("max_events_per_minute",), where="[limits]")
     privacy = tree.get("privacy", {})
-    _known(privacy, ("context", "properties", "users"), where="[privacy]")
+    _known(privacy, ("context", "properties", "users", "basis", "purposes"), where="[privacy]")
     users = _described(tree, "users", allowed=USER_COLUMNS, events=events)
     mapping = Mapping(
         name=str(tree.get("name", name)),
@@ -119,6 +123,8 @@ def parse_mapping(content: str, *, name: str) -> Mapping:
             _named(events, "properties") | _names(privacy.get("properties", []), where="privacy.properties"),
             _named(users, "attributes") | _names(privacy.get("users", []), where="privacy.users"),
         ),
+        basis=_basis(privacy),
+        basis_purposes=tuple(sorted(_names(privacy.get("purposes", []), where="privacy.purposes"))),
     )
     _check_events(mapping)
     return mapping
@@ -131,9 +137,21 @@ def _named(table: TableMapping | None, column: str) -> frozenset[str]:
     return frozenset(map(str, made)) if isinstance(made, (list, tuple, dict)) else frozenset()
 
 
+def _basis(privacy: MappingType[str, object]) -> str:
+    basis = privacy.get("basis", "")
+    if basis not in ("", *BASES):
+        raise UsageError(f"privacy.basis = {basis!r}", remedy=f"it is one of {', '.join(BASES)}")
+    if bool(basis) != bool(privacy.get("purposes")):
+        raise UsageError(
+            "[privacy] says a basis without purposes, or purposes without a basis",
+            remedy='write both, such as basis = "contract" and purposes = ["personalization"]',
+        )
+    return str(basis)
+
+
 def _names(value: object, *, where: str) -> frozenset[str]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise UsageError(f"{where} = {value!r}", remedy="give a list of names whose texts are not personal")
+        raise UsageError(f"{where} = {value!r}", remedy="give a list of names")
     return frozenset(value)
 
 

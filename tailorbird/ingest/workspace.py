@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.patches import patched_items, patched_users, write_patched, write_patched_users
 from tailorbird.catalog.store import writing_tables
+from tailorbird.errors import UsageError
 from tailorbird.events.anomalies import Anomaly, find_anomalies
 from tailorbird.events.devices import device_words
 from tailorbird.events.rows import EVENTS, table_of_frame
@@ -24,6 +25,7 @@ from tailorbird.ingest.quarantine import parted_table, source_quarantine, withou
 from tailorbird.ingest.sources import Tables
 from tailorbird.plumbing.alone import alone
 from tailorbird.privacy.door import Door
+from tailorbird.privacy.policy import POLICY_FILE, Policy, read_policy
 from tailorbird.privacy.suppression import Suppressions
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream, open_events
@@ -77,6 +79,7 @@ def ingest_tables(
     The catalogue is written first, then the quarantine, then the log: events in the log always have their items, and an
     interrupted run is finished by running it again. Two runs at once take turns.
     """
+    _require_basis(mapping, read_policy(settings))
     with (
         alone(settings.folder / ".ingest.lock"),
         writing_tables(settings) as publish,
@@ -91,6 +94,21 @@ def ingest_tables(
             publish=publish,
             on_stage=on_stage,
             on_rows=on_rows,
+        )
+
+
+def _require_basis(mapping: Mapping, policy: Policy) -> None:
+    unknown = sorted(set(mapping.basis_purposes) - policy.purposes)
+    if unknown:
+        raise UsageError(
+            f"mapping {mapping.name!r}: privacy.purposes: {unknown[0]!r} is no purpose",
+            remedy=f"name some of {', '.join(sorted(policy.purposes))}, or declare it in {POLICY_FILE}, [purposes]",
+        )
+    if not (mapping.basis or policy.basis):
+        raise UsageError(
+            f"by which right these data are used is not said: neither by mapping {mapping.name!r} nor by the workspace",
+            remedy=f"write [basis] with name and purposes into the workspace's {POLICY_FILE}, or basis and purposes under "
+            "[privacy] of the mapping (docs/privacy.md)",
         )
 
 
@@ -142,7 +160,8 @@ def _ingest(
         keyring=door.keyring,
     )
     on_stage("store", len(validated.accepted))
-    stored = door.frame(validated.accepted, declared=mapping.declared)
+    basis = mapping.basis_purposes if mapping.basis else None
+    stored = door.frame(validated.accepted, declared=mapping.declared, basis=basis)
     # Once more under the names that are stored: a report may name a person.
     anomalies = find_anomalies(stored, catalog_ids=set(catalog.item_ids))
     with open_events(settings) as stream:

@@ -5,7 +5,7 @@ a person pass through here; nothing behind it knows a raw id.
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tailorbird.catalog.told import Patch
 from tailorbird.errors import UsageError
 from tailorbird.events.rows import user_keys
-from tailorbird.events.schema import CONSENT, Event
+from tailorbird.events.schema import CONSENT, SAID_TYPES, Event
+from tailorbird.features.standing import BASIS, noted
 from tailorbird.privacy.book import Book
 from tailorbird.privacy.keyring import Keyring, keyring_file, open_keyring
 from tailorbird.privacy.master import given_from_outside
@@ -37,8 +38,8 @@ from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING
 
-_OF_CONSENTS = Declared(properties=frozenset({"version", "source"}))
-"""What a consent tells of its text names nobody; its proof may."""
+_OF_CONSENTS = Declared(properties=frozenset({"version", "source", "right"}))
+"""What a consent tells of its text names nobody; its proof and its reason may."""
 _WORDS = ("gender", "country")
 """What is told of people in a word."""
 _COLUMNS = ("user_id", "anonymous_id", "session_id", "message_id", "recommendation_id")
@@ -54,6 +55,7 @@ class Door:
             Pseudonyms(keyring.pseudonyms),
             policy,
         )
+        self._basis = noted(policy.basis_purposes)
 
     @classmethod
     def of(cls, settings: Settings) -> "Door":
@@ -65,7 +67,7 @@ class Door:
         if not keyring_file(settings).exists() and not given_from_outside(settings):
             _require_no_events(settings)
         keyring = open_keyring(settings)
-        return cls(keyring, Book.of(settings, keyring), policy=read_policy(settings.folder))
+        return cls(keyring, Book.of(settings, keyring), policy=read_policy(settings))
 
     def events(self, events: Sequence[Event]) -> list[Event]:
         """Events as they are stored.
@@ -79,12 +81,22 @@ class Door:
             people.update(_people(raw, event))
         ciphers = self.book.ciphers(people)
         return [
-            self._minimised(event, ciphers[event.user_key], ids=_ids(raw.user_id, raw.anonymous_id))
+            self._under_basis(
+                self._minimised(event, ciphers[event.user_key], ids=_ids(raw.user_id, raw.anonymous_id))
+            )
             for raw, event in zip(events, named, strict=True)
         ]
 
-    def frame(self, events: pd.DataFrame, *, declared: Declared | None = None) -> pd.DataFrame:
+    def frame(
+        self,
+        events: pd.DataFrame,
+        *,
+        declared: Declared | None = None,
+        basis: Collection[str] | None = None,
+    ) -> pd.DataFrame:
         """Rows of SCHEMA's columns as they are stored; ``declared`` texts count beside those of the policy.
+
+        ``basis`` are the purposes that a legal basis covers, of data that came with one of its own.
 
         Raises:
             StreamAwayError: the book cannot be written.
@@ -109,7 +121,8 @@ class Door:
                     {f"{make}{name}": str(raw) for raw, name in zip(given["raw"], given["name"], strict=True)}
                 )
         ciphers = self.book.ciphers(people)
-        return self._minimised_frame(stored, events, ciphers, declared=declared or Declared())
+        minimised = self._minimised_frame(stored, events, ciphers, declared=declared or Declared())
+        return _under_basis(minimised, self._basis if basis is None else noted(basis))
 
     def user(self, patch: Patch) -> Patch:
         """What is told of a user, as it is stored."""
@@ -191,6 +204,12 @@ class Door:
         )
         return replace(event, context=context, properties=properties)
 
+    def _under_basis(self, event: Event) -> Event:
+        """The event with the basis it came under, where that is not the usual one."""
+        if self._basis is None or event.type in SAID_TYPES:
+            return event
+        return replace(event, context={**event.context, BASIS: self._basis})
+
     def _parted(
         self,
         context: Mapping[str, object],
@@ -202,6 +221,8 @@ class Door:
         ids: AbstractSet[str],
     ) -> tuple[dict[str, object], dict[str, object]]:
         setting = parted_context(context, declared=declared, ids=ids)
+        if BASIS in setting.kept:  # a sender's own word of this name
+            setting.personal[BASIS] = setting.kept.pop(BASIS)
         said = parted_properties(properties, declared=declared, ids=ids)
         if self.policy.personal == "seal" and (setting.personal or said.personal):
             plain = orjson.dumps({"context": setting.personal, "properties": said.personal})
@@ -265,6 +286,18 @@ def _people(raw: Event, named: Event) -> Iterable[tuple[str, str]]:
 def _ids(*raw: object) -> AbstractSet[str]:
     """Those ids of a person by which a number may be known as theirs: a shorter one may be any number."""
     return {text for each in raw if each is not None and len(text := str(each)) >= SHORT}
+
+
+def _under_basis(events: pd.DataFrame, basis: list[str] | None) -> pd.DataFrame:
+    if basis is None or "type" not in events:
+        return events
+    plain = orjson.dumps({BASIS: basis}).decode()
+    contexts = events["context"] if "context" in events else pd.Series(None, events.index, object)
+    with_basis: dict[object, str | None] = {}
+    for text in contexts[contexts.notna()].unique():
+        with_basis[text] = _text({**_object(text), BASIS: basis})
+    noted_contexts = contexts.map(with_basis).where(contexts.notna(), plain)
+    return events.assign(context=noted_contexts.where(~events["type"].isin(SAID_TYPES), contexts))
 
 
 def _object(text: object) -> Mapping[str, object]:

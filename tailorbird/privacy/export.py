@@ -1,7 +1,7 @@
 """The export: everything of a person, section by section, as JSON or Parquet, row by row in bounded memory."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tailorbird.events.schema import CONSENT, MOVE
-from tailorbird.features.consents import SAID
+from tailorbird.features.consents import RESTRICTION, SAID
 from tailorbird.privacy.places import People, Place, Row
+from tailorbird.privacy.words import OBJECTION
 
 Format = Literal["json", "parquet"]
 MEDIA_TYPES = {"json": "application/json", "parquet": "application/vnd.apache.parquet"}
@@ -88,15 +89,28 @@ def consents_of(events: Place, people: People) -> Iterator[Row]:
     for row in events.read(people):
         if row["type"] == CONSENT:
             said = row["context"][SAID]
-            words = ", ".join(f"{'yes' if given else 'no'} to {name}" for name, given in said.items())
+            properties = row.get("properties", {})
             key = "userId" if "userId" in row else "anonymousId"
             yield {
                 key: row[key],
                 "at": row["timestamp"],
                 SAID: said,
-                **row.get("properties", {}),
-                "words": f"you said {words}",
+                **properties,
+                "words": _said(said, right=properties.get("right", "")),
             }
+
+
+def _said(purposes: Mapping[str, bool], *, right: str) -> str:
+    if right == RESTRICTION:
+        return (
+            "what is known of you is kept and used for nothing, as you asked"
+            if purposes.get(RESTRICTION)
+            else "that what is known of you is used for nothing was lifted"
+        )
+    if right == OBJECTION:
+        return f"you objected to {', '.join(purposes)}"
+    words = ", ".join(f"{'yes' if given else 'no'} to {name}" for name, given in purposes.items())
+    return f"you said {words}"
 
 
 def write_export(sections: Sequence[Section], path: Path, *, form: Format, head: Row) -> dict[str, int]:

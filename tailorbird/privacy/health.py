@@ -28,7 +28,7 @@ def check_people(settings: Settings) -> Sequence[Finding]:
 def check_privacy(settings: Settings) -> Sequence[Finding]:
     """The legal basis that ``privacy.toml`` declares."""
     path = settings.folder / POLICY_FILE
-    policy = read_policy(settings.folder)
+    policy = read_policy(settings)
     if policy.warning:
         return [
             Finding(

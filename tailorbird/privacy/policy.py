@@ -3,18 +3,25 @@
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tailorbird.errors import UsageError
-from tailorbird.features.consents import ADVERTISING, ANALYTICS, PURPOSES
+from tailorbird.features.consents import ADVERTISING, ANALYTICS, PURPOSES, RESTRICTION
 from tailorbird.privacy.minimise import NOTHING_DECLARED, Declared
 from tailorbird.privacy.retention import Ages, Retention
+from tailorbird.settings import Settings
 
 POLICY_FILE = "privacy.toml"
 Texts = Literal["seal", "drop"]
 Purpose = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+Basis = Literal[
+    "consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interest"
+]
+BASES: tuple[str, ...] = get_args(Basis)
 
 
 class _Texts(BaseModel):
@@ -29,14 +36,7 @@ class _Texts(BaseModel):
 class _Basis(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Literal[
-        "consent",
-        "contract",
-        "legal_obligation",
-        "vital_interests",
-        "public_task",
-        "legitimate_interest",
-    ]
+    name: Basis
     purposes: list[Purpose] = Field(default=[], max_length=64)
 
 
@@ -86,9 +86,13 @@ class Policy:
         if self.basis:
             return ""
         return (
-            f"no legal basis is declared for people who said nothing on how they may be used: write [basis] into {POLICY_FILE} "
-            "(docs/privacy.md)"
+            "no legal basis is declared for people who said nothing: what they do is kept for their export, serves no purpose, "
+            f"and their answers are those for everybody; write [basis] into {POLICY_FILE} where there is one (docs/privacy.md)"
         )
+
+    def covers(self, purpose: str) -> bool:
+        """Whether what is done by somebody who said nothing may serve a purpose."""
+        return purpose in self.basis_purposes
 
     def turned_off(self, *, gpc: bool, dnt: bool) -> tuple[str, ...]:
         """The purposes that a browser's signals refuse."""
@@ -100,22 +104,43 @@ class Policy:
 DEFAULT = Policy()
 
 
-def read_policy(folder: Path) -> Policy:
-    """The policy of a workspace's folder; the default without a file. Raises UsageError on a wrong one."""
-    path = folder / POLICY_FILE
+def read_policy(settings: Settings) -> Policy:
+    """The policy of a workspace; what its own file does not say, by table, is the machine's. Raises UsageError on a wrong one."""
+    path, shared = settings.folder / POLICY_FILE, {}
+    if settings.privacy:
+        shared = _read(Path(settings.privacy), needed=True)
+    tree = {**shared, **_read(path, needed=False)}
     try:
-        said = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return DEFAULT
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", remedy="see docs/privacy.md") from error
+        said = _File.model_validate(tree)
     except ValidationError as error:
         wrong = error.errors()[0]
         where = ".".join(map(str, wrong["loc"]))
         raise UsageError(f"{path}: {where}: {wrong['msg']}", remedy="see docs/privacy.md") from error
+    return _policy(said, path)
+
+
+def _read(path: Path, *, needed: bool) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        if not needed:
+            return {}
+        raise UsageError(
+            f"TAILORBIRD_PRIVACY names {path}, which is not there", remedy="write it (docs/privacy.md)"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", remedy="see docs/privacy.md") from error
+
+
+def _policy(said: _File, path: Path) -> Policy:
     texts = said.texts
     declared = Declared(frozenset(texts.context), frozenset(texts.properties), frozenset(texts.users))
     basis = said.basis
+    if RESTRICTION in said.purposes.names:
+        raise UsageError(
+            f"{path}: purposes.names: {RESTRICTION!r} is a state of people, no purpose",
+            remedy="give the purpose another name",
+        )
     purposes = frozenset(PURPOSES) | set(said.purposes.names)
     unknown = sorted(set(basis.purposes) - purposes) if basis else []
     if unknown:

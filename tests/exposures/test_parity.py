@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tailorbird.exposures.parity import TOLERANCE, check_parity, read_sample
+from tailorbird.exposures.parity import COLUMNS, TOLERANCE, check_parity, read_sample
 from tailorbird.exposures.past import events_of_person
 from tailorbird.exposures.profiles import fold_parts, joined_parts, rebuild_profile
 from tailorbird.exposures.record import exposure_of
@@ -68,7 +68,7 @@ def world(shop, settings):
 def parity(shop, world, sample=None, **options):
     events, shown = world
     return check_parity(
-        read_sample(shown, limit=1_000) if sample is None else sample,
+        read_sample(shown.scan(columns=COLUMNS), limit=1_000) if sample is None else sample,
         events_of=lambda user_key: events_of_person(events, user_key),
         facts=shop.facts,
         people=demographics_of(shop.users),
@@ -83,7 +83,7 @@ PINNED = PinnedSegments(Pin("toy.segments", "1", ""), carters())
 def with_segments(shop, world, pinned):
     """The sample as of a model whose ranker reads the segments of ``pinned``."""
     sample = []
-    for each in read_sample(world[1], limit=1_000):
+    for each in read_sample(world[1].scan(columns=COLUMNS), limit=1_000):
         events = events_of_person(world[0], each.user_key)
         rebuilt = rebuild_profile(
             each.user_key,
@@ -135,7 +135,7 @@ def test_it_holds_after_compaction_too(shop, world):
 
 
 def test_a_vector_that_is_off_is_found_with_its_feature(shop, world):
-    sample = read_sample(world[1], limit=1_000)
+    sample = read_sample(world[1].scan(columns=COLUMNS), limit=1_000)
     place = USER_FEATURES.index("since_last")
     vector = sample[3].vector.copy()
     vector[place] += 1e-3
@@ -148,7 +148,7 @@ def test_a_vector_that_is_off_is_found_with_its_feature(shop, world):
 
 
 def test_a_vector_that_is_no_number_is_off(shop, world):
-    sample = read_sample(world[1], limit=1)
+    sample = read_sample(world[1].scan(columns=COLUMNS), limit=1)
     found = parity(shop, world, [replace(sample[0], vector=np.full_like(sample[0].vector, np.nan))])
     assert not found.holds
 
@@ -183,6 +183,8 @@ def test_a_linked_profile_is_made_of_all_its_keys(shop, settings):
 
 
 def test_only_the_newest_of_the_sample_are_read(shop, world):
-    assert [each.recommendation_id for each in read_sample(world[1], limit=2)] == sorted(
-        each.recommendation_id for each in read_sample(world[1], limit=1_000)
-    )[-2:]
+    assert [
+        each.recommendation_id for each in read_sample(world[1].scan(columns=COLUMNS), limit=2)
+    ] == sorted(each.recommendation_id for each in read_sample(world[1].scan(columns=COLUMNS), limit=1_000))[
+        -2:
+    ]

@@ -15,7 +15,7 @@ from tailorbird.exposures.profiles import fold_parts, joined_parts
 from tailorbird.features.consents import MOST_WORDS, NO_CONSENTS, Consents, Word
 from tailorbird.features.handovers import ALWAYS
 from tailorbird.features.links import Links
-from tailorbird.features.purposes import Refusals
+from tailorbird.features.purposes import NEEDED, Refusals
 from tailorbird.features.records import frame_microseconds
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.features.state import UserState
@@ -82,8 +82,16 @@ def test_no_profile_is_left_and_none_is_written_until_the_next_consent() -> None
     assert again.times.tolist() == [NOON + 4]
 
 
+CONTEXTS: dict[str, dict[str, object]] = {
+    "of no basis": {"basis": []},
+    "of another basis": {"basis": ["advertising"], "device": "mobile"},
+    "refused itself": {"purposes": {"personalization": False}},
+    "agreed itself": {"purposes": {"personalization": True}, "basis": []},
+    "consented": {"consent": {"personalization": True, "advertising": False}, "basis": []},
+}
+"""What views say of themselves."""
 DEEDS = st.tuples(
-    st.sampled_from(["view", "hide", "impression", "yes", "no", "login", "part"]),
+    st.sampled_from(["view", "hide", "impression", *CONTEXTS, "yes", "no", "login", "part"]),
     st.sampled_from(["user", "device"]),
     st.sampled_from(["kettle", "drill", "novel"]),
 )
@@ -101,6 +109,8 @@ def history_of(deeds: Sequence[tuple[str, str, str]]) -> list[Event]:
         elif kind in ("login", "part"):
             both = {"user_id": "ann", "anonymous_id": "a7"}
             found.append(event(message, "identify" if kind == "login" else "unlink", None, time, **both))
+        elif kind in CONTEXTS:
+            found.append(event(message, "view", item, time, context=CONTEXTS[kind], **who))
         else:
             found.append(event(message, kind, item, time, **who))
     return found
@@ -114,9 +124,16 @@ def allowed(events: Sequence[Event]) -> list[Event]:
         if each.type == CONSENT:
             state = each.context["purposes"]["personalization"]  # type: ignore[index]
             found = found if state else []
-        elif each.type in ("view", "hide") and state is not False:
-            found.append(each)
+        elif each.type in ("view", "hide") and state is not False and by_itself(each) is not False:
+            found += [each] if state or by_itself(each) else []
     return found
+
+
+def by_itself(deed: Event) -> bool | None:
+    """Whether a deed may be used before anybody said a word; None: only by one."""
+    if deed.context in (CONTEXTS["of no basis"], CONTEXTS["of another basis"]):
+        return None
+    return deed.context != CONTEXTS["refused itself"]
 
 
 def permitted_times(events: Sequence[Event]) -> list[float]:
@@ -176,7 +193,7 @@ def test_whoever_learns_is_given_no_deed_without_its_purpose(deeds: list[tuple[s
     if not events:
         return
     told = frame(events)
-    batch = pa.RecordBatch.from_pandas(told[["user_key", "event_time", "type"]], preserve_index=False)
+    batch = pa.RecordBatch.from_pandas(told[list(NEEDED)], preserve_index=False)
     batch = batch.set_column(1, "event_time", batch["event_time"].cast(pa.timestamp("us", tz="UTC")))
     refusals = Refusals.of(told, purpose="personalization")
     kept = told[refusals.kept(batch)]

@@ -14,7 +14,7 @@ from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.rows import user_keys
 from tailorbird.events.validation import validate
 from tailorbird.ingest.command import ingest
-from tailorbird.ingest.mapping import load_mapping
+from tailorbird.ingest.mapping import builtin_mappings, load_mapping, parse_mapping
 from tailorbird.ingest.quarantine import read_quarantine
 from tailorbird.ingest.sources import read_tables
 from tailorbird.privacy.keyring import open_keyring
@@ -53,6 +53,65 @@ def run(*arguments: object) -> dict:
     result = invoke(*arguments, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
+
+
+def test_without_a_basis_nothing_is_read_and_the_remedy_is_said(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAILORBIRD_PRIVACY", "")
+    given = ("--events", files / "e.csv", "--items", files / "i.csv")
+    with pytest.raises(UsageError, match="by which right") as refused:
+        invoke_raising(*given)
+    assert "[basis]" in (refused.value.remedy or "")
+    assert "[privacy]" in (refused.value.remedy or "")
+    settings = load_settings()
+    assert not (settings.catalog_folder / "items.parquet").exists()
+    assert not len(read_log(settings))
+    own = files / "m.toml"
+    own.write_text(
+        '[privacy]\nbasis = "contract"\npurposes = ["analytics"]\n[events]\nsame_names = true\n'
+        "[items]\nsame_names = true\n"
+    )
+    assert run(*given, "--mapping", own)["accepted"] == 3
+    assert set(read_log(settings)["context"]) == {'{"basis":["analytics"]}'}
+
+
+def test_a_policy_of_the_workspace_is_a_basis_for_what_says_none(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAILORBIRD_PRIVACY", "")
+    settings = load_settings()
+    settings.folder.mkdir(parents=True)
+    (settings.folder / "privacy.toml").write_text('[basis]\nname = "consent"\n')
+    run("--events", files / "e.csv", "--items", files / "i.csv")
+    assert set(read_log(settings)["context"]) == {'{"basis":[]}'}
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ('basis = "because"\npurposes = ["analytics"]', "because"),
+        ('basis = "contract"', "without purposes"),
+        ('purposes = ["analytics"]', "without a basis"),
+        ('basis = "contract"\npurposes = "analytics"', "privacy.purposes"),
+    ],
+)
+def test_a_mapping_says_a_known_basis_and_its_purposes(said: str, what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        parse_mapping(f"[privacy]\n{said}\n[events]\nsame_names = true\n", name="m")
+
+
+@pytest.mark.parametrize("name", builtin_mappings())
+def test_every_mapping_that_ships_says_its_basis(name: str) -> None:
+    mapping = load_mapping(name)
+    assert mapping.basis
+    assert mapping.basis_purposes == ("analytics", "personalization")
+
+
+def invoke_raising(*arguments: object) -> None:
+    CliRunner().invoke(
+        ingest, [str(argument) for argument in arguments], catch_exceptions=False, standalone_mode=False
+    )
 
 
 def invoke(*arguments: object) -> Result:

@@ -247,7 +247,7 @@ def test_texts_can_be_dropped_or_declared(settings: Settings) -> None:
     assert stored.properties == {"results": 12, "again": False, "color": "red"}
     (settings.folder / POLICY_FILE).write_text('[texts]\npersonall = "drop"\n')
     with pytest.raises(UsageError, match=r"texts\.personall"):
-        read_policy(settings.folder)
+        read_policy(settings)
 
 
 def test_events_that_another_keyring_named_are_not_mixed_with_new_ones(

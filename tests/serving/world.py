@@ -14,11 +14,13 @@ from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater import ProfileUpdater
 from registry.follower import Follower
 from registry.versions import Registry
+from serving.collect.consents import ConsentService
 from serving.collect.fold import ProfileFolder
 from serving.collect.links import LinkService
 from serving.collect.routes import collect_routes
 from serving.collect.service import CollectService
 from serving.http.access import Access, needs_of_pages
+from serving.http.consents import Consented, ConsentTold
 from serving.http.front import Front
 from serving.http.schemas import Linked
 from serving.http.sdk import sdk_routes
@@ -26,6 +28,7 @@ from serving.recommend.arms import ServedArms, Standing
 from serving.recommend.assignments import AssignmentService
 from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.cache import RankingCache
+from serving.recommend.consent import ConsentRoute
 from serving.recommend.draw import SlateDrawer, taken_part
 from serving.recommend.exposures import ExposureWriter
 from serving.recommend.facts import LiveFacts
@@ -145,6 +148,7 @@ class World:
             segment_rules=self.rules,
             cache=cache,
             assign=self._assigned,
+            basis=self.door.policy.basis_purposes,
             clock=lambda: self.clock,
         )
         self.scenarios = ScenarioFile(settings.folder / SCENARIOS_FILE, clock=lambda: self.clock)
@@ -158,6 +162,7 @@ class World:
             scenarios=self.scenarios.get,
             trouble=self.scenarios.trouble_with,
             sample_share=1.0,
+            policy=self.door.policy,
             streams=(self.shown, self.log),
             watched=(
                 lambda: self.segments.trouble,
@@ -191,6 +196,7 @@ class World:
             self.folder,
             workspace="toy",
             known_items=lambda: frozenset(toy.CATALOG.item_ids),
+            policy=self.door.policy,
             clock=lambda: self.clock,
         )
         self.traces = TraceService(
@@ -208,12 +214,29 @@ class World:
         async def link(user_id: str, anonymous_id: str, joined: bool) -> Linked:
             return await links.link(user_id, anonymous_id, joined=joined)
 
-        service, merge = self.service, MergeRoutes(link)
-        asked = AssignmentService(self.served, self.drawer, self.exposures, visit=service.visit)
-        pages = build_pages(service, self.traces, merge=merge, assignments=asked, noop=True)
+        consents = ConsentService(
+            self.writer,
+            purposes=self.door.policy.purposes,
+            newest_of=updater.newest_of,
+            person_of=lambda identifier, anonymous: self.door.person(identifier, anonymous=anonymous),
+            clock=lambda: self.clock,
+        )
+
+        async def say(identifier: str, told: ConsentTold, anonymous: bool) -> Consented:
+            return await consents.say(identifier, told, anonymous=anonymous)
+
+        service, merge, consent = self.service, MergeRoutes(link), ConsentRoute(say)
+        asked = AssignmentService(
+            self.served, self.drawer, self.exposures, visit=service.visit, basis=service.basis
+        )
+        pages = build_pages(service, self.traces, merge=merge, assignments=asked, consent=consent, noop=True)
         self.access = Access.of(settings)
         self.front = Front(
-            [*recommend_routes(service, self.traces, merge, asked), *collect_routes(collect), *sdk_routes()],
+            [
+                *recommend_routes(service, self.traces, merge, asked, consent),
+                *collect_routes(collect),
+                *sdk_routes(),
+            ],
             rest=pages,
             access=self.access,
             rest_needs=needs_of_pages(pages, by_path=PAGES, by_tag={}),

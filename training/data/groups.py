@@ -3,21 +3,22 @@
 from dataclasses import replace
 
 from tailorbird.events.valence import RatingScale
+from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import demographics_of
+from tailorbird.features.purposes import scan_for
 from tailorbird.features.records import EVENT_COLUMNS
 from tailorbird.features.replay import ReplayProfiles, Timelines
 from tailorbird.segments.model import SegmentModel
 from tailorbird.segments.past import with_groups
 from tailorbird.settings import Settings
-from tailorbird.streams.scan import scan
 from training.data.dataset import Dataset
 
 
 def grouped(dataset: Dataset, model: SegmentModel, *, settings: Settings) -> Dataset:
     """The data set whose interactions say who was in which segment of ``model``: one pass over the log."""
     facts = ItemFacts.of(dataset.catalog, scale=RatingScale.parse(settings.rating_scale))
-    batches = scan(settings, columns=EVENT_COLUMNS)
+    batches = scan_for(settings, PERSONALIZATION, columns=EVENT_COLUMNS)
     timelines = Timelines.of((batch.to_pandas() for batch in batches), facts)
     interactions = with_groups(
         dataset.interactions,

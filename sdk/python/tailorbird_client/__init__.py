@@ -1,6 +1,6 @@
 """A client of a Tailorbird platform: tell it what people do, ask it what fits them."""
 
-from tailorbird_client.answers import Collected, Item, Linked, Note, Recommendations
+from tailorbird_client.answers import Collected, Consented, Item, Linked, Note, Recommendations
 from tailorbird_client.client import AsyncClient, Client
 from tailorbird_client.collector import Collector
 from tailorbird_client.errors import ClientError, RefusedError, UnavailableError
@@ -13,6 +13,7 @@ __all__ = [
     "ClientError",
     "Collected",
     "Collector",
+    "Consented",
     "Event",
     "Item",
     "Linked",

@@ -101,6 +101,19 @@ class Collected:
 
 
 @dataclass(frozen=True)
+class Consented:
+    """What a person was heard to allow and refuse, by purpose."""
+
+    user_id: str
+    purposes: Mapping[str, bool]
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> "Consented":
+        """Read the platform's JSON."""
+        return cls(str(raw["userId"]), {str(name): bool(given) for name, given in raw["purposes"].items()})
+
+
+@dataclass(frozen=True)
 class Linked:
     """Whether an anonymous id belongs to a user now."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
-from tailorbird_client.answers import Collected, Linked, Recommendations
+from tailorbird_client.answers import Collected, Consented, Linked, Recommendations
 from tailorbird_client.events import Event
 from tailorbird_client.profiles import Profile
 
@@ -118,6 +118,16 @@ def part(user_id: str, *, anonymous_id: str) -> Call[Linked]:
     """The two ids are strangers again, as if they had never been joined."""
     path = f"/v1/users/{quote(user_id, safe='')}/merge?anonymousId={quote(anonymous_id, safe='')}"
     return Call("DELETE", path, Linked.of)
+
+
+def consent(
+    user_id: str, purposes: Mapping[str, bool], *, anonymous: bool, version: str, source: str, proof: str
+) -> Call[Consented]:
+    """A person's word on purposes; those that are not named stay as they were."""
+    told = {"version": version, "source": source, "proof": proof}
+    body = {"purposes": dict(purposes), **{name: text for name, text in told.items() if text}}
+    path = f"/v1/users/{quote(user_id, safe='')}/consent{'?anonymous=true' if anonymous else ''}"
+    return Call("PUT", path, Consented.of, lambda: body)
 
 
 def profile(user_id: str, *, anonymous: bool = False, at: dt.datetime | None = None) -> Call[Profile]:

@@ -11,7 +11,7 @@ from typing import Any, Self, Unpack
 import httpx
 
 from tailorbird_client import calls
-from tailorbird_client.answers import Collected, Linked, Recommendations
+from tailorbird_client.answers import Collected, Consented, Linked, Recommendations
 from tailorbird_client.arguments import Asking, Patience, Ranking, Recommending, Waiting
 from tailorbird_client.attempts import Attempts, TryAgainError, read
 from tailorbird_client.calls import Answer, Call
@@ -81,6 +81,23 @@ class Client:
     def part(self, user_id: str, *, anonymous_id: str, **wait: Unpack[Asking]) -> Linked:
         """The two ids are strangers again."""
         return self._sent(calls.part(user_id, anonymous_id=anonymous_id), Waiting.split(wait)[0])
+
+    def consent(
+        self,
+        user_id: str,
+        purposes: Mapping[str, bool],
+        *,
+        anonymous: bool = False,
+        version: str = "",
+        source: str = "",
+        proof: str = "",
+        **wait: Unpack[Asking],
+    ) -> Consented:
+        """Say what a person allows and refuses, by purpose; the next answer holds to it. ``anonymous``: the id is such a one."""
+        call = calls.consent(
+            user_id, purposes, anonymous=anonymous, version=version, source=source, proof=proof
+        )
+        return self._sent(call, Waiting.split(wait)[0])
 
     def profile(
         self,
@@ -177,6 +194,23 @@ class AsyncClient:
     async def part(self, user_id: str, *, anonymous_id: str, **wait: Unpack[Asking]) -> Linked:
         """As :meth:`Client.part`."""
         return await self._sent(calls.part(user_id, anonymous_id=anonymous_id), Waiting.split(wait)[0])
+
+    async def consent(
+        self,
+        user_id: str,
+        purposes: Mapping[str, bool],
+        *,
+        anonymous: bool = False,
+        version: str = "",
+        source: str = "",
+        proof: str = "",
+        **wait: Unpack[Asking],
+    ) -> Consented:
+        """Say what a person allows and refuses, by purpose; the next answer holds to it. ``anonymous``: the id is such a one."""
+        call = calls.consent(
+            user_id, purposes, anonymous=anonymous, version=version, source=source, proof=proof
+        )
+        return await self._sent(call, Waiting.split(wait)[0])
 
     async def profile(
         self,

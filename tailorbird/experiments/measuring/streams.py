@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,7 +12,7 @@ from tailorbird.events.schema import ANONYMOUS, BESIDE_TYPES, IDENTIFY, LINK_TYP
 from tailorbird.experiments.measuring.table import Sources
 from tailorbird.experiments.measuring.workbench import DONE_SCHEMA, SHOWN_SCHEMA
 from tailorbird.features.consents import ANALYTICS
-from tailorbird.features.purposes import Refusals, refusals_in, scan_for
+from tailorbird.features.purposes import refusals_in, scan_for
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_exposures
 from tailorbird.streams.scan import scan
@@ -53,7 +52,7 @@ def shown_in(
     with open_exposures(settings) as stream:
         where = [("instant", ">=", start), ("instant", "<", end)]
         for batch in stream.scan(columns=_SHOWN, where=where):
-            kept = batch.filter(pa.array(_allowed(refusals, batch))) if refusals else batch
+            kept = batch.filter(pa.array(refusals.kept_shown(batch)))
             withheld.slates += len(batch) - len(kept)
             yield _with_unit(kept, unit=unit, schema=SHOWN_SCHEMA)
 
@@ -101,14 +100,6 @@ def categories_in(settings: Settings) -> Mapping[str, str]:
         for item_id, categories in zip(items["item_id"], items["categories"], strict=True)
         if len(categories)
     }
-
-
-def _allowed(refusals: Refusals, batch: pa.RecordBatch) -> np.ndarray:
-    seen = pa.RecordBatch.from_arrays(
-        [batch["user_key"], batch["instant"], pa.array(["impression"] * len(batch))],
-        names=["user_key", "event_time", "type"],
-    )
-    return refusals.kept(seen)
 
 
 def _with_unit(batch: pa.RecordBatch, *, unit: str, schema: pa.Schema) -> pa.RecordBatch:

@@ -5,11 +5,12 @@ first anonymous id of theirs stays joined. Somebody who came under a user id fir
 one is joined; readouts leave units out that had two variants.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tailorbird.events.schema import ANONYMOUS, user_key
-from tailorbird.features.consents import ANALYTICS, PERSONALIZATION, SAID
+from tailorbird.features.consents import ANALYTICS, PERSONALIZATION
+from tailorbird.features.standing import COVERED, NEVER, USUAL_BASIS, standing_of
 from tailorbird.features.state import UserState
 
 
@@ -21,11 +22,12 @@ def person_unit(state: UserState) -> str:
     return user_key(user_id=None, anonymous_id=min(joined)[2]) if joined else state.user_key
 
 
-def may_be_unit(state: UserState, context: Mapping[str, Any]) -> bool:
-    """Whether a person may be measured: not against their word on personalization or analytics, nor against the request's own."""
-    said = context.get(SAID)
-    told = said if isinstance(said, Mapping) else {}
-    consents = state.links.consents
-    return not any(
-        told.get(purpose) is False or consents.refuses(purpose) for purpose in (PERSONALIZATION, ANALYTICS)
+def may_be_unit(
+    state: UserState, context: Mapping[str, Any], *, basis: Collection[str] = USUAL_BASIS
+) -> bool:
+    """Whether a person may be measured: by their words on personalization and analytics, by the request's own, by the ``basis``."""
+    return all(
+        (standing := standing_of(context, purpose, basis=basis)) != NEVER
+        and state.links.consents.serves(purpose, covered=standing == COVERED)
+        for purpose in (PERSONALIZATION, ANALYTICS)
     )

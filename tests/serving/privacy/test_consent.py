@@ -1,6 +1,8 @@
 """A refusal over HTTP holds at the next request: no profile, no move, nobody in the exposures, nothing for training; and back again."""
 
 import asyncio
+import datetime as dt
+import random
 from collections.abc import Callable
 
 import httpx
@@ -17,10 +19,20 @@ from serving.http.problems import ProblemError
 from serving.privacy.consents import ConsentKeeper
 from serving.privacy.erasures import open_erasing
 from serving.privacy.exports import Exports
+from serving.triggers.courier import Courier
+from serving.triggers.refused import refused_by
 from tailorbird.audit.record import CONSENT, hash_of, log_of
-from tailorbird.events.schema import MOVE
+from tailorbird.events.schema import CONSENT as SAYS
+from tailorbird.events.schema import MOVE, Event
+from tailorbird.privacy.words import Said
 from tailorbird.streams.position import BEGINNING
 from tailorbird.streams.scan import scan
+from tailorbird.triggers.addresses import Allowed
+from tailorbird.triggers.delivery import Delivery
+from tailorbird.triggers.pace import BACKOFF
+from tailorbird.triggers.queue import DeliveryQueue
+from tailorbird.triggers.trigger import Target
+from tests.serving.triggers.subscriber import SECRET, Subscriber, wait_until
 from tests.serving.world import World
 from training.data.dataset import read_events
 from training.segments.people import load_people
@@ -113,7 +125,7 @@ def test_a_kept_ranking_is_not_given_to_somebody_who_refused(make_world: Callabl
     body = {"userId": "ann", "numResults": 3}
     world.post("/v1/recommendations", body)
     keeper = ConsentKeeper(world.settings, door=world.door, clock=lambda: world.clock + 1)
-    keeper.say("ann", {"personalization": False})
+    keeper.say("ann", Said({"personalization": False}))
     assert world.post("/v1/recommendations", body).json()["fallback"] == "no_consent"
 
 
@@ -144,6 +156,72 @@ def test_nobody_who_refused_moves(world: World, call: Call) -> None:
         if entry.record.type == MOVE
     ]
     assert moved == [world.key("user:bob")]
+
+
+def test_a_refusal_holds_for_what_a_clock_that_ran_ahead_had_told(world: World, call: Call) -> None:
+    ahead = dt.datetime.fromtimestamp(world.clock + 60, dt.UTC).isoformat()
+    sent = {"messageId": "m1", "type": "view", "itemId": "i0", "userId": "ann", "timestamp": ahead}
+    assert world.post("/v1/events", {"batch": [sent]}).json()["accepted"] == 1
+    assert world.profile("user:ann").total == 1
+    says(call, False)
+    assert world.profile("user:ann").total == 0
+    assert asks(world)["fallback"] == "no_consent"
+    says(call, True)
+    assert world.profile("user:ann").total == 0
+
+
+@pytest.mark.parametrize("under", [{"user_id": "ann"}, {"anonymous_id": "a7"}])
+def test_whoever_refuses_in_the_commit_of_a_deed_moves_nowhere(world: World, under: dict[str, str]) -> None:
+    (world.settings.folder / "rules.toml").write_text(RULE)
+    world.post("/v1/users/ann/merge", {"anonymousId": "a7"})
+    does(world, "m1", kind="add_to_cart")
+    does(world, "m2", anonymousId="a7")
+    at = world.clock + 1
+    words = {"context": {"purposes": {"personalization": False}}}
+    # Whatever the profile loses by it is no move: neither a deed of before the refusal nor one after it is a cause.
+    deeds = [Event(f"n{n}", "view", at + n, at, item_id="i1", **under) for n in (-0.5, 0.5)]
+    assert (
+        world.writer.write([deeds[0], Event("c1", SAYS, at, at, **under, **words), deeds[1]])  # type: ignore[arg-type]
+        .result()
+        .accepted
+        == 3
+    )
+    assert world.profile("user:ann").total == 0
+    world.writer.close()
+    world.folder.close()
+    world.mover.close()
+    moves = [entry.record for entry in world.log.read(BEGINNING, limit=10_000).entries]
+    assert [each.properties["rules_entered"] for each in moves if each.type == MOVE] == [["carts"]]
+
+
+def test_a_webhook_that_waits_for_somebody_who_refuses_meanwhile_is_not_delivered(
+    world: World, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRM_SECRET", SECRET)
+    does(world, "m1")
+    does(world, "m2", userId="bob")
+    subscriber = Subscriber()
+    target = Target("crm", f"{subscriber.origin()}/hook", "CRM_SECRET")
+    queue = DeliveryQueue(world.settings.folder)
+    people = world.key("user:ann"), world.key("user:bob")
+    bodies = [Delivery(f"d{n}", "crm", key, b"{}", world.clock) for n, key in enumerate(people)]
+    queue.follow(BEGINNING, bodies)
+    says(call, False)
+    courier = Courier(
+        target,
+        queue,
+        Allowed.of([subscriber.origin()]),
+        refuses=refused_by(world.settings),
+        backoff=BACKOFF,
+        rng=random.Random(0),
+        clock=lambda: world.clock,
+    )
+    wait_until(lambda: not queue.counts())
+    courier.close()
+    courier.join(10)
+    queue.close()
+    subscriber.close()
+    assert [each.id for each in subscriber.calls] == ["d1"]
 
 
 def test_whoever_learns_never_sees_them_and_rows_of_the_past_go(world: World, call: Call) -> None:

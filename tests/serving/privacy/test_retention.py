@@ -15,6 +15,7 @@ from tailorbird.audit.record import log_of
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import Event
 from tailorbird.privacy.policy import read_policy
+from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream, open_events
 from tailorbird.streams.scan import scan
 from tests.serving.privacy.life import bytes_with, live, settle, unclaimed
@@ -153,10 +154,11 @@ def test_the_command_says_what_would_go_then_does_it(lived: World, monkeypatch: 
         ('"No Type" = "1y"', "is no event type"),
     ],
 )
-def test_an_age_that_cannot_be_meant_is_refused(tmp_path: Path, line: str, said: str) -> None:
-    (tmp_path / "privacy.toml").write_text(f"[retention]\n{line}\n")
+def test_an_age_that_cannot_be_meant_is_refused(settings: Settings, line: str, said: str) -> None:
+    settings.folder.mkdir(parents=True)
+    (settings.folder / "privacy.toml").write_text(f"[retention]\n{line}\n")
     with pytest.raises(UsageError, match=said):
-        read_policy(tmp_path)
+        read_policy(settings)
 
 
 CHILD = """

@@ -1,0 +1,73 @@
+"""What pages and applications say of a person's consent: one event, durable and in the live profile before the answer."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection
+from http import HTTPStatus
+
+from serving import metrics
+from serving.http.consents import Consented, ConsentTold
+from serving.http.problems import ProblemError
+from serving.writer import GroupWriter
+from tailorbird.errors import TailorbirdError, UsageError
+
+log = logging.getLogger("ray.serve.tailorbird")
+
+
+class ConsentService:
+    """Stores words as ``PUT /v1/users/{id}/consent`` of the public port brings them.
+
+    It tells nobody's history, and lets no erased person back: both are admin's.
+    """
+
+    def __init__(
+        self,
+        writer: GroupWriter,
+        *,
+        purposes: Collection[str],
+        newest_of: Callable[[str], int],
+        person_of: Callable[[str, bool], str],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._writer, self._purposes, self._clock = writer, purposes, clock
+        self._newest_of, self._person_of = newest_of, person_of
+
+    async def say(self, identifier: str, told: ConsentTold, *, anonymous: bool) -> Consented:
+        """Store a word. Raises ProblemError where it is none, or could not be stored."""
+        now = self._clock()
+        newest = await asyncio.to_thread(self._newest, self._person_of(identifier, anonymous))
+        try:
+            event = told.said.event(
+                identifier, anonymous=anonymous, known=self._purposes, now=now, newest=newest
+            )
+            written = await asyncio.wrap_future(self._writer.write([event]))
+        except UsageError as error:
+            raise ProblemError(
+                HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", error.what, remedy=error.remedy
+            ) from error
+        except TailorbirdError as error:
+            metrics.failures.labels("event_log").inc()
+            raise ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "not-stored",
+                f"the word was not stored: {error.what}",
+                remedy="send it again: the newest counts",
+                headers={"Retry-After": "1"},
+            ) from error
+        if written.refused:
+            raise ProblemError(
+                HTTPStatus.CONFLICT,
+                "erased",
+                "this person was erased: nothing of them is stored",
+                remedy="a consent to personalization over the admin application lets them back",
+            )
+        return Consented(user_id=identifier, purposes=dict(told.purposes), profile_delayed=not written.folded)
+
+    def _newest(self, person: str) -> int:
+        """When the last thing was done or said under this very key, epoch microseconds; 0 where none is known."""
+        try:
+            return self._newest_of(person)
+        except TailorbirdError as error:
+            log.warning("what a person did last is not known, the clock decides alone: %s", error)
+            return 0

@@ -1,0 +1,56 @@
+"""The HTTP contract of consents: what a person says on purposes, and what is answered to it."""
+
+from pydantic import Field, StrictBool
+
+from serving.http.schemas import Body
+from tailorbird.privacy.words import Said
+
+
+class ConsentTold(Body):
+    """What a person says now; purposes that are not named stay as they were."""
+
+    purposes: dict[str, StrictBool] = Field(min_length=1, max_length=64)
+    version: str = Field(default="", max_length=256, description="Of the text that the person was shown.")
+    source: str = Field(
+        default="", max_length=256, description="Where it was said: a banner, a page, a call."
+    )
+    proof: str = Field(default="", max_length=4_096, description="Kept sealed under the person's own key.")
+
+    @property
+    def said(self) -> Said:
+        """As the platform keeps it."""
+        return Said(self.purposes, self.version, self.source, self.proof)
+
+
+class ObjectionTold(Body):
+    """To which purposes a person objects, whatever the legal basis."""
+
+    purposes: list[str] = Field(min_length=1, max_length=64)
+    reason: str = Field(default="", max_length=4_096, description="Kept sealed under the person's own key.")
+
+    @property
+    def said(self) -> Said:
+        """As the platform keeps it."""
+        return Said.objection(self.purposes, reason=self.reason)
+
+
+class RestrictionTold(Body):
+    """Whether what is known of a person is kept and used for nothing."""
+
+    restricted: StrictBool
+    reason: str = Field(default="", max_length=4_096, description="Kept sealed under the person's own key.")
+
+    @property
+    def said(self) -> Said:
+        """As the platform keeps it."""
+        return Said.restriction(self.restricted, reason=self.reason)
+
+
+class Consented(Body):
+    """What was said; it is on disk."""
+
+    user_id: str
+    purposes: dict[str, bool]
+    profile_delayed: bool = Field(
+        default=False, description="Stored; the live profile follows when the feature store is back."
+    )

@@ -1,0 +1,53 @@
+"""The public route of a person's consent. It lives where /v1/users lives and passes on to collect, which stores events."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from serving.http.bodies import parse_body, parse_identifier
+from serving.http.consents import Consented, ConsentTold
+from serving.http.front import Answer, Request
+from serving.http.problems import ProblemError
+
+Say = Callable[[str, ConsentTold, bool], Awaitable[Consented]]
+"""Ask collect to store a word of a person, whose id is an anonymous one (True) or a user's."""
+
+
+def consented(answer: Mapping[str, Any]) -> Consented:
+    """What collect answered (``Collect.say``). Raises ProblemError where it refused, as it would have itself."""
+    if "problem" in answer:
+        raise ProblemError.of_told(answer["problem"])
+    return Consented.model_validate(answer)
+
+
+class ConsentRoute:
+    """``PUT /v1/users/{id}/consent``."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+
+    async def put(self, request: Request) -> Answer:
+        """From the next answer on it holds; purposes that are not named stay as they were."""
+        identifier = parse_identifier(request.argument, name="the person's id")
+        asked = request.query.get("anonymous", "false")
+        if set(request.query) - {"anonymous", "key"} or asked not in ("true", "false"):
+            raise ProblemError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "invalid-request",
+                "the parameters of the address are not what this asks for",
+                remedy="the parameter is anonymous, true or false",
+            )
+        body = parse_body(ConsentTold, request.body)
+        try:
+            found = await self._say(identifier, body, asked == "true")
+        except ProblemError:
+            raise
+        except Exception as error:  # collect may be away in any of Ray's ways
+            raise ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "not-stored",
+                f"collect did not answer: {type(error).__name__}",
+                remedy="send it again: the newest counts",
+                headers={"Retry-After": "1"},
+            ) from error
+        return Answer(found.model_dump_json(by_alias=True).encode(), HTTPStatus.OK)

@@ -1,0 +1,62 @@
+"""What an event's context says of its purposes is the same one by one and in columns, and what nobody can read serves nothing."""
+
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailorbird.features.consents import PURPOSES
+from tailorbird.features.standing import BY_WORD, COVERED, NEVER, noted, standing_of, standings_of
+
+TRUTH = st.dictionaries(st.sampled_from([*PURPOSES, "research"]), st.booleans())
+CONTEXT = st.fixed_dictionaries(
+    {},
+    optional={
+        "purposes": TRUTH,
+        "consent": st.one_of(st.booleans(), TRUTH, st.just("yes")),
+        "basis": st.one_of(st.lists(st.sampled_from(PURPOSES)), st.none(), st.integers(0, 9)),
+        "device": st.just("mobile"),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("context", "personal", "advertising"),
+    [
+        ({}, COVERED, BY_WORD),
+        ({"basis": []}, BY_WORD, BY_WORD),
+        ({"basis": ["advertising"]}, BY_WORD, COVERED),
+        ({"basis": 7}, BY_WORD, BY_WORD),
+        ({"purposes": {"personalization": False}}, NEVER, BY_WORD),
+        ({"basis": [], "purposes": {"personalization": True}}, COVERED, BY_WORD),
+        ({"basis": [], "consent": True}, COVERED, BY_WORD),
+        ({"consent": False}, NEVER, NEVER),
+        ({"basis": [], "consent": {"advertising": True}}, BY_WORD, COVERED),
+        ({"purposes": {"personalization": False}, "consent": True}, NEVER, BY_WORD),
+    ],
+)
+def test_the_words_of_an_event_count_before_its_basis(
+    context: dict[str, object], personal: int, advertising: int
+) -> None:
+    assert standing_of(context, "personalization") == personal
+    assert standing_of(context, "advertising") == advertising
+
+
+@given(st.lists(st.none() | CONTEXT), st.sampled_from([*PURPOSES, "research"]))
+def test_columns_say_what_each_says(contexts: list[dict[str, object] | None], purpose: str) -> None:
+    texts = [None if each is None else orjson.dumps(each).decode() for each in contexts]
+    expected = [standing_of(each or {}, purpose) for each in contexts]
+    assert standings_of(pd.Series(texts, dtype=object), purpose).tolist() == expected
+    assert standings_of(pa.array(texts, pa.string()), purpose).tolist() == expected
+
+
+def test_what_nobody_can_read_serves_nothing_without_a_word() -> None:
+    assert standings_of(pa.array(['{"basis":', '["basis"]', "null"]), "analytics").tolist() == [0, 0, 1]
+
+
+def test_of_the_usual_basis_nothing_is_noted() -> None:
+    assert noted(["analytics", "personalization"]) is None
+    assert noted([]) == []
+    assert noted(PURPOSES) == ["advertising", "analytics", "personalization"]

@@ -1,0 +1,158 @@
+"""Of people who said nothing: without a legal basis what they do is kept and used for nothing, and they are answered as everybody."""
+
+from collections.abc import Callable
+
+import pytest
+
+from feature_repo.portraits import Portraits
+from serving.privacy.consents import ConsentKeeper
+from serving.privacy.erasures import open_erasing
+from serving.privacy.exports import Exports
+from tailorbird.events.schema import MOVE
+from tailorbird.features.consents import PERSONALIZATION
+from tailorbird.features.purposes import scan_for
+from tailorbird.privacy.words import Said
+from tailorbird.settings import Settings
+from tailorbird.streams.position import BEGINNING
+from tailorbird.streams.scan import scan
+from tests.serving.world import World
+from training.data.dataset import read_events
+
+RULE = '[carts]\nname = "fills carts"\nwhen = "carts_24h > 0"\n'
+CONSENTED = {"consent": {"personalization": True}}
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World]) -> World:
+    """Where nobody declared a basis."""
+
+    def without(settings: Settings) -> Settings:
+        (settings.folder / "rules.toml").write_text(RULE)
+        return settings.model_copy(update={"privacy": ""})
+
+    return make_world(without)
+
+
+def does(world: World, message: str, *, kind: str = "view", item: str = "i0", **more: object) -> None:
+    world.clock += 1.0
+    sent = {"messageId": message, "type": kind, "itemId": item, "userId": "newcomer", **more}
+    assert world.post("/v1/events", {"batch": [sent]}).json()["accepted"] == 1
+
+
+def asks(world: World, **more: object) -> dict:
+    world.clock += 1.0
+    return world.post("/v1/recommendations", {"userId": "newcomer", "numResults": 3, **more}).json()
+
+
+def says(world: World, given: bool) -> None:
+    world.clock += 1.0
+    ConsentKeeper(world.settings, door=world.door, clock=lambda: world.clock).say(
+        "newcomer", Said({PERSONALIZATION: given})
+    )
+
+
+def messages(world: World, found: object) -> set[str]:
+    sent = {world.door.names.message(f"m{n}"): f"m{n}" for n in range(20)}
+    return {sent[key] for batch in found for key in batch["message_id"].to_pylist() if key in sent}  # type: ignore[attr-defined]
+
+
+def test_what_nobody_allowed_is_kept_and_serves_nothing(world: World) -> None:
+    does(world, "m1")
+    does(world, "m2", context=CONSENTED)
+    does(world, "m3", kind="add_to_cart")
+    key = world.key("user:newcomer")
+    assert messages(world, scan(world.settings)) == {"m1", "m2", "m3"}
+    serves = scan_for(world.settings, PERSONALIZATION, columns=["message_id"])
+    assert messages(world, serves) == {"m2"}
+    assert world.profile("user:newcomer").total == 1
+    learned, _ = read_events(world.settings)
+    assert [learned.user_keys[code] for code in learned.users.tolist()].count(key) == 1
+    exports = Exports(world.settings, door=world.door, portraits=Portraits(world.settings))
+    rows = {section.name: section for section in exports.sections([key])}["events"].rows()
+    assert len(list(rows)) == 3
+
+
+def test_without_a_word_or_a_basis_the_answer_is_everybodys(world: World) -> None:
+    does(world, "m1")
+    assert asks(world)["fallback"] == "no_consent"
+    assert asks(world, context=CONSENTED)["fallback"] != "no_consent"
+    says(world, True)
+    assert asks(world)["fallback"] != "no_consent"
+    assert asks(world, context={"consent": {"personalization": False}})["fallback"] == "no_consent"
+    assert world.profile("user:newcomer").total == 0
+    does(world, "m2")
+    assert world.profile("user:newcomer").total == 1
+    says(world, False)
+    does(world, "m3", context=CONSENTED)
+    assert asks(world, context=CONSENTED)["fallback"] == "no_consent"
+    assert world.profile("user:newcomer").total == 0
+    of_nobody = [each for each in world.stored() if each.fallback == "no_consent"]
+    assert len(of_nobody) == 3
+    assert {each.user_id for each in of_nobody} == {None}
+
+
+def test_one_event_is_kept_out_by_its_own_word(make_world: Callable[..., World]) -> None:
+    world = make_world()
+    does(world, "m1", context={"purposes": {"personalization": False}})
+    assert world.profile("user:newcomer").total == 0
+    assert asks(world)["fallback"] != "no_consent"
+    does(world, "m2")
+    assert world.profile("user:newcomer").total == 1
+    serves = scan_for(world.settings, PERSONALIZATION, columns=["message_id"])
+    assert messages(world, serves) == {"m2"}
+
+
+def test_nobody_moves_by_what_nobody_allowed(world: World) -> None:
+    does(world, "m1", kind="add_to_cart")
+    does(world, "m2", kind="add_to_cart", userId="other", context=CONSENTED)
+    world.writer.close()
+    world.folder.close()
+    world.mover.close()
+    moves = [each.record for each in world.log.read(BEGINNING, limit=10_000).entries]
+    assert [each.user_key for each in moves if each.type == MOVE] == [world.key("user:other")]
+
+
+def test_a_page_says_what_its_visitor_allows_and_the_next_answer_holds_to_it(world: World) -> None:
+    path = "/v1/users/a7/consent?anonymous=true"
+    told = world.call(
+        "PUT", path, json={"purposes": {PERSONALIZATION: True}, "version": "2026-11", "proof": "p"}
+    )
+    assert (told.status_code, told.json()) == (
+        200,
+        {"userId": "a7", "purposes": {PERSONALIZATION: True}, "profileDelayed": False},
+    )
+    does(world, "m1", userId=None, anonymousId="a7")
+    assert world.profile("anon:a7").total == 1
+    assert asks(world, userId=None, anonymousId="a7")["fallback"] != "no_consent"
+    world.clock -= 100  # a clock that was set back makes no word older than the last
+    assert world.call("PUT", path, json={"purposes": {PERSONALIZATION: False}}).status_code == 200
+    assert asks(world, userId=None, anonymousId="a7")["fallback"] == "no_consent"
+    keeper = ConsentKeeper(world.settings, door=world.door)
+    history = keeper.told(world.key("anon:a7")).history
+    assert [(row["purposes"], row.get("version"), row.get("proof")) for row in history] == [
+        ({PERSONALIZATION: True}, "2026-11", "p"),
+        ({PERSONALIZATION: False}, None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/users/a7/consent", {"purposes": {"research": True}}),
+        ("/v1/users/a7/consent", {"purposes": {}}),
+        ("/v1/users/a7/consent", {"purposes": {PERSONALIZATION: "yes"}}),
+        ("/v1/users/a7/consent?anonymous=maybe", {"purposes": {PERSONALIZATION: True}}),
+        ("/v1/users/a7/consent?who=me", {"purposes": {PERSONALIZATION: True}}),
+    ],
+)
+def test_what_is_no_word_is_refused(world: World, path: str, body: dict) -> None:
+    assert world.call("PUT", path, json=body).status_code == 422
+
+
+def test_an_erased_person_is_let_back_by_no_page(world: World) -> None:
+    does(world, "m1", context=CONSENTED)
+    erasing = open_erasing(world.settings)
+    erasing.ask(world.key("user:newcomer"))
+    erasing.run()
+    told = world.call("PUT", "/v1/users/newcomer/consent", json={"purposes": {PERSONALIZATION: True}})
+    assert (told.status_code, told.json()["type"].rsplit(":", 1)[-1]) == (409, "erased")
