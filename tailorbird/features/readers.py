@@ -49,6 +49,7 @@ READERS: Mapping[str, Reading] = {
     ),
     "serving.privacy.retention": Reading(besides="deletes what is older than it may become"),
     "tailorbird.exposures.command": Reading(PERSONALIZATION, "profiles, which take in what may serve"),
+    "tailorbird.exposures.learned": Reading(PERSONALIZATION),
     "tailorbird.features.purposes": Reading(besides="the door of readers itself"),
     "tailorbird.ingest.workspace": Reading(besides="stores events"),
     "tailorbird.privacy.door": Reading(besides="whether there are events"),

@@ -46,5 +46,12 @@ LARGEST: dict[str, float] = {
     "ranker.learning_rate": 1,
     "ranker.weight_decay": 10,
     "ranker.dropout": 1,
+    "exposures.days": 36_500,
+    "exposures.most": 10_000_000,
+    "exposures.weight": 1_000,
+    "exposures.click": 100,
+    "exposures.add_to_cart": 100,
+    "exposures.purchase": 100,
+    "exposures.hide": 100,
 }
 """By dotted key. Where a share must lie below its end, the recipe says so itself."""

@@ -15,6 +15,7 @@ from tailorbird.recipes.bounds import LARGEST
 
 FOLDER = Path(__file__).parent
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+LearnFrom = Literal["events", "exposures", "both"]
 SOURCES = ("cooccurrence", "sequence", "content", "popularity", "habit")
 
 
@@ -97,6 +98,30 @@ class RankerRecipe:
     weight_decay: float = 1e-4
     dropout: float = 0.1
     segments: bool = False  # whether it reads where people belong, where a segment model is pinned
+    learn_from: LearnFrom = "events"  # what people took, what they were shown, or both
+
+
+@dataclass(frozen=True)
+class ExposuresRecipe:
+    """What the ranker learns of slates as they were shown, where it learns from them: taken, passed over, hidden."""
+
+    days: float = 30.0  # of the newest so many
+    most: int = 20_000  # the newest so many slates
+    weight: float = 1.0  # what a slate counts beside 1 for a case of the events
+    click: float = 1.0  # worth of what followed; the best counts
+    add_to_cart: float = 1.5
+    purchase: float = 2.0
+    hide: float = 1.0  # against the item, whatever else followed
+
+    @property
+    def worth(self) -> Mapping[str, float]:
+        """By type of event."""
+        return {
+            "click": self.click,
+            "add_to_cart": self.add_to_cart,
+            "purchase": self.purchase,
+            "hide": -self.hide,
+        }
 
 
 @dataclass(frozen=True)
@@ -119,6 +144,7 @@ class Recipe:
     habit: HabitRecipe = field(default_factory=HabitRecipe)
     sequence: SequenceRecipe = field(default_factory=SequenceRecipe)
     ranker: RankerRecipe = field(default_factory=RankerRecipe)
+    exposures: ExposuresRecipe = field(default_factory=ExposuresRecipe)
 
     def __post_init__(self) -> None:
         unknown = [source for source in self.sources if source not in SOURCES]

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tailorbird.evaluation.protocols import Protocol, Split
+from tailorbird.exposures.learned import read_shown
+from tailorbird.exposures.outcomes import Shown
 from tailorbird.features.contexts import PastContexts
 from tailorbird.features.items import ItemTable
 from tailorbird.models.hybrid.fit import FittedHybrid, OnProgress, Progress, fit_hybrid
@@ -37,6 +39,8 @@ class Plan:
     shelf: Shelf
     seed: int
     pinned: PinnedSegments | None = None
+    shown: Shown | None = None
+    """Slates with what followed, where the recipe learns from them."""
 
     @classmethod
     def of(
@@ -48,6 +52,7 @@ class Plan:
         seed: int,
         most_cases: int = MOST_CASES,
         pinned: PinnedSegments | None = None,
+        shown: Shown | None = None,
     ) -> "Plan":
         """Divide the data in time; profiles come from Feast's offline store, when they are asked for."""
         if recipe.taste != "valence":
@@ -60,7 +65,7 @@ class Plan:
         )
         profiles = KnownProfiles(OfflineProfiles(settings))
         shelf = Shelf.of_past(dataset.catalog, dataset.catalog.history)
-        return cls(dataset, protocol, recipe, profiles, dataset.contexts, shelf, seed, pinned)
+        return cls(dataset, protocol, recipe, profiles, dataset.contexts, shelf, seed, pinned, shown)
 
     def warmed(self, part: Split) -> "Plan":
         """The plan after the profiles that fitting and measuring on ``part`` will ask for are fetched, all at once.
@@ -76,6 +81,14 @@ class Plan:
             np.concatenate([cases.instants, asked.now]),
         )
         return self
+
+
+def shown_to(settings: Settings, recipe: Recipe) -> Shown | None:
+    """What a recipe learns of what was shown; None where it learns from events alone."""
+    if recipe.ranker.learn_from == "events":
+        return None
+    asked = recipe.exposures
+    return read_shown(settings, worth=asked.worth, days=asked.days, most=asked.most)
 
 
 @dataclass
@@ -109,6 +122,7 @@ def fit_part(
         contexts=plan.contexts,
         shelf=plan.shelf,
         pinned=plan.pinned,
+        shown=None if plan.shown is None else plan.shown.before(float(part.fit.times.max(initial=0.0))),
         seed=plan.seed,
         on_progress=on_progress,
     )

@@ -9,7 +9,7 @@ from tailorbird.recipes.recipe import Recipe
 from tailorbird.segments.pinned import PinnedSegments, pinned_version
 from tailorbird.settings import Settings
 from training.data.dataset import Dataset
-from training.fit.product import Plan, make_product
+from training.fit.product import Plan, make_product, shown_to
 from training.fit.steps import Steps
 from training.publish.code import model_code
 from training.publish.publish import publish
@@ -39,10 +39,13 @@ def train(
     """
     registry = Registry(settings)
     tags = {"kind": "train", "seed": str(seed), "code": model_code(), "segments": pinned_version(pinned)}
+    shown = shown_to(settings, recipe)
+    if shown is not None:
+        tags["shown"] = shown.digest
     made_before = registry.find(data=dataset.identity.digest, recipe=recipe.digest, tags=tags)
     if made_before is not None and not again:
         return Trained(made_before, fresh=False)
-    plan = Plan.of(dataset, recipe, settings=settings, seed=seed, pinned=pinned)
+    plan = Plan.of(dataset, recipe, settings=settings, seed=seed, pinned=pinned, shown=shown)
     with Tracker.open(settings).start(f"train {recipe.name}", tags=tags) as run:
         with Steps(cases=plan.protocol.test.cases.question_count) as steps:
             product = make_product(plan, recipe, on_progress=steps.show, advance=steps.advance)

@@ -14,7 +14,7 @@ from tailorbird.recipes.recipe import Recipe
 from tailorbird.segments.pinned import PinnedSegments, pinned_version
 from tailorbird.settings import Settings
 from training.data.dataset import Dataset
-from training.fit.product import Plan, make_product
+from training.fit.product import Plan, make_product, shown_to
 from training.fit.steps import Steps
 from training.publish.code import model_code
 from training.publish.plots import importances, search_history
@@ -109,6 +109,7 @@ def _search(study: OwnedStudy, job: Job, *, settings: Settings, tracker: Tracker
         seed=job.seed,
         most_cases=TRIAL_CASES,
         pinned=job.pinned,
+        shown=shown_to(settings, job.recipe),
     )
     plan = plan.warmed(plan.protocol.validation)
     best = max((trial.value for trial in study.finished() if trial.value is not None), default=None)
@@ -135,7 +136,8 @@ def _publish_best(
     if weights:
         run.figure(importances(weights), "plots/importance.png")
     recipe = job.recipe.override(best.params)
-    plan = Plan.of(job.dataset, recipe, settings=settings, seed=job.seed, pinned=job.pinned)
+    shown = shown_to(settings, recipe)
+    plan = Plan.of(job.dataset, recipe, settings=settings, seed=job.seed, pinned=job.pinned, shown=shown)
     with Steps(cases=plan.protocol.test.cases.question_count) as steps:
         product = make_product(plan, recipe, on_progress=steps.show, advance=steps.advance)
     run.metrics({f"validation_{METRIC}": best.value, "trials": study.done()})

@@ -8,6 +8,7 @@ import numpy as np
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.interactions import Interactions
+from tailorbird.exposures.outcomes import Shown
 from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
 from tailorbird.features.functions import demographics_of
 from tailorbird.features.items import ItemTable
@@ -15,10 +16,11 @@ from tailorbird.features.profiles import ProfileSource
 from tailorbird.features.segments import segments_of
 from tailorbird.models.base import Retriever
 from tailorbird.models.hybrid.model import HybridModel
+from tailorbird.models.hybrid.shown import TableAt, shown_slates
 from tailorbird.models.hybrid.slates import candidates_of, input_sizes, ranker_cases, slates_of
 from tailorbird.models.hybrid.stages import recommender_of
 from tailorbird.models.ranker.ranker import Ranker
-from tailorbird.models.ranker.training import kept_epoch, train_ranker
+from tailorbird.models.ranker.training import Lessons, kept_epoch, train_ranker
 from tailorbird.models.retrievers.content import Content
 from tailorbird.models.retrievers.cooccurrence import Cooccurrence
 from tailorbird.models.retrievers.habit import Habit
@@ -77,6 +79,7 @@ def fit_hybrid(
     contexts: PastContexts = NO_CONTEXTS,
     shelf: Shelf | None = None,
     pinned: PinnedSegments | None = None,
+    shown: Shown | None = None,
     seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> FittedHybrid:
@@ -87,6 +90,8 @@ def fit_hybrid(
     from ``profiles`` and its contexts from ``contexts`` at each instant, the stock of that time from ``shelf``. To the share ``recipe.ranker.new_items`` of the
     items nothing has happened yet while it learns, so that it meets what is new. Then the retrievers learn from
     everything: the quick ones anew, the network going on from its weights.
+
+    Where the recipe says so, the ranker also learns, or only, from slates as they were ``shown``.
 
     ``pinned`` segments are features of the ranker where the recipe says so, and popularity is counted by the segment that
     each user was in at the time (``interactions.groups``).
@@ -132,9 +137,17 @@ def fit_hybrid(
     )
     model = _assembled(catalog, past, recipe, table=table, items_at=cut, shares=shares, pinned=pinned)
     report(Progress("ranker"))
-    ranker, curves = _fit_ranker(
-        model, recommender_of(model, shelf=shelf), queries, cases.targets, seed=seed, report=report
+    lessons = _lessons(
+        model,
+        recommender_of(model, shelf=shelf),
+        queries,
+        cases.targets,
+        shown=shown,
+        seed=seed,
+        profiles=profiles,
+        table_at=lambda at: ItemTable.build(catalog, events, at),
     )
+    ranker, curves = _fit_ranker(model, lessons, seed=seed, report=report)
     if "validation_ndcg_at_10" in curves:
         metrics["validation_ndcg_at_10"] = curves["validation_ndcg_at_10"][kept_epoch(curves)]
     report(Progress("refit"))
@@ -247,29 +260,46 @@ def _recalls(
     return shares, metrics
 
 
-def _fit_ranker(
+def _lessons(
     model: HybridModel,
     recommender: Recommender,
     queries: Sequence[Query],
     targets: np.ndarray,
     *,
+    shown: Shown | None,
     seed: int,
-    report: OnProgress,
+    profiles: ProfileSource,
+    table_at: TableAt,
+) -> Lessons:
+    """What the ranker learns from, oldest first: as the recipe says, but from events where too little was shown."""
+    recipe = model.recipe.ranker
+    slates = None
+    if recipe.learn_from != "events" and shown is not None and len(shown) >= FEWEST_CASES:
+        slates = shown_slates(shown, model, profiles=profiles, table_at=table_at)
+    if slates is not None and len(slates) < FEWEST_CASES:
+        slates = None
+    cases = None
+    if (recipe.learn_from != "exposures" or slates is None) and len(queries) >= FEWEST_CASES:
+        cases = slates_of(model, recommender, queries, targets, negatives=recipe.negatives, seed=seed)
+    return Lessons(cases, slates, model.recipe.exposures.weight)
+
+
+def _fit_ranker(
+    model: HybridModel, lessons: Lessons, *, seed: int, report: OnProgress
 ) -> tuple[Ranker, dict[str, list[float]]]:
     recipe = model.recipe.ranker
-    if len(queries) < FEWEST_CASES:
+    if not len(lessons):
         return model.ranker, {}
-    slates = slates_of(model, recommender, queries, targets, negatives=recipe.negatives, seed=seed)
-    held = np.arange(len(slates)) >= int(0.85 * len(slates))  # the newest: slates come oldest first
 
     def on_epoch(epoch: int, figures: dict[str, float]) -> None:
         report(Progress("ranker", epoch, recipe.epochs, figures))
 
+    older, newer = lessons.divided(0.85)
     return train_ranker(
-        slates.where(~held),
+        older,
         sources=len(model.source_names),
         recipe=recipe,
         seed=seed,
-        validation=slates.where(held),
+        validation=newer,
         on_epoch=on_epoch,
     )

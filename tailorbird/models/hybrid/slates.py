@@ -15,7 +15,7 @@ from tailorbird.features.table import (
 )
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.shortlist import SIGNALS
-from tailorbird.models.ranker.training import Slates
+from tailorbird.models.ranker.slates import Slates
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.slate.query import Candidates, Query
 from tailorbird.slate.recommender import Recommender

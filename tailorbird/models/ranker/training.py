@@ -1,6 +1,6 @@
-"""How the ranker learns: listwise softmax cross-entropy over slates of which one item was taken."""
+"""How the ranker learns: listwise softmax cross-entropy over slates of which one item was taken, and of slates as they were shown."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
 from tailorbird.models.ranker.ranker import GROUPS, Ranker
+from tailorbird.models.ranker.shown import ShownSlates, shown_loss
+from tailorbird.models.ranker.slates import Slates
 from tailorbird.recipes.recipe import RankerRecipe
 
 SPREAD_FLOOR = 1e-3
@@ -20,41 +22,75 @@ BOUND = 5.0
 
 
 @dataclass(frozen=True)
-class Slates:
-    """Training slates, the taken item first: per candidate (m, c, ·) and per slate (m, ·) features; ``real`` (m, c)."""
+class Lessons:
+    """What a ranker learns from: ``cases`` of which one item was taken, slates as they were ``shown``; either may be none."""
 
-    signals: np.ndarray
-    item: np.ndarray
-    cross: np.ndarray
-    user: np.ndarray
-    context: np.ndarray
-    real: np.ndarray
+    cases: Slates | None = None
+    shown: ShownSlates | None = None
+    shown_weight: float = 1.0
+    """What a shown slate counts beside 1 for a case."""
 
     def __len__(self) -> int:
-        return len(self.real)
+        """How many there are of what there is more of."""
+        return max(len(part) for part in (self.cases or (), self.shown or ()))
 
-    def where(self, mask: np.ndarray) -> "Slates":
-        """Keep some of the slates."""
-        return Slates(*(getattr(self, name)[mask] for name in (*GROUPS, "real")))
+    @property
+    def described(self) -> Slates:
+        """What features are like: those of the cases, whose items are all kinds of candidates, where there are any."""
+        found = self.cases if self.cases is not None and len(self.cases) else self.shown
+        assert found is not None
+        return found
+
+    def divided(self, share: float) -> tuple["Lessons", "Lessons"]:
+        """The first ``share`` of each, and the others: lessons come oldest first."""
+        parts = [
+            None if part is None else np.arange(len(part)) < int(share * len(part))
+            for part in (self.cases, self.shown)
+        ]
+        older, newer = (
+            Lessons(
+                None if self.cases is None or parts[0] is None else self.cases.where(parts[0] == early),
+                None if self.shown is None or parts[1] is None else self.shown.where(parts[1] == early),
+                self.shown_weight,
+            )
+            for early in (True, False)
+        )
+        return older, newer
+
+    def batches(self, count: int, rng: np.random.Generator) -> Iterator["Lessons"]:
+        """All of it once, in ``count`` parts that hold some of each."""
+        parts = [
+            [None] * count if part is None else np.array_split(rng.permutation(len(part)), count)
+            for part in (self.cases, self.shown)
+        ]
+        for of_cases, of_shown in zip(*parts, strict=True):
+            yield Lessons(
+                None if self.cases is None or of_cases is None else self.cases.where(of_cases),
+                None if self.shown is None or of_shown is None else self.shown.where(of_shown),
+                self.shown_weight,
+            )
 
 
 def train_ranker(
-    slates: Slates,
+    slates: Slates | Lessons,
     *,
     sources: int,
     recipe: RankerRecipe,
     seed: int,
-    validation: Slates | None = None,
+    validation: Slates | Lessons | None = None,
     on_epoch: Callable[[int, dict[str, float]], None] | None = None,
 ) -> tuple[Ranker, dict[str, list[float]]]:
     """Fit on ``slates``; with ``validation`` (newer ones) keep the best epoch. Returns the ranker and its curves."""
-    sizes = {name: getattr(slates, name).shape[-1] for name in GROUPS}
-    if not len(slates):
+    lessons = slates if isinstance(slates, Lessons) else Lessons(slates)
+    newer = validation if isinstance(validation, Lessons) else Lessons(validation)
+    if not len(lessons):
+        assert lessons.cases is not None
+        sizes = {name: getattr(lessons.cases, name).shape[-1] for name in GROUPS}
         return Ranker.of_sources(sources, sizes), {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = _Net(slates, sources=sources, hidden=recipe.hidden, dropout=recipe.dropout)
-        return _fit(net, slates, recipe=recipe, seed=seed, validation=validation, on_epoch=on_epoch)
+        net = _Net(lessons.described, sources=sources, hidden=recipe.hidden, dropout=recipe.dropout)
+        return _fit(net, lessons, recipe=recipe, seed=seed, validation=newer, on_epoch=on_epoch)
 
 
 def kept_epoch(curves: Mapping[str, Sequence[float]]) -> int:
@@ -65,11 +101,11 @@ def kept_epoch(curves: Mapping[str, Sequence[float]]) -> int:
 
 def _fit(
     net: "_Net",
-    slates: Slates,
+    lessons: Lessons,
     *,
     recipe: RankerRecipe,
     seed: int,
-    validation: Slates | None,
+    validation: Lessons,
     on_epoch: Callable[[int, dict[str, float]], None] | None,
 ) -> tuple[Ranker, dict[str, list[float]]]:
     rng = np.random.default_rng(seed)
@@ -80,7 +116,7 @@ def _fit(
         {"params": correction, "weight_decay": recipe.weight_decay},
     ]
     optimizer = torch.optim.AdamW(groups)
-    batches = max(1, len(slates) // 64)
+    batches = max(1, len(lessons) // 64)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=rates, total_steps=recipe.epochs * batches, pct_start=0.2
     )
@@ -89,15 +125,15 @@ def _fit(
     for epoch in range(1, recipe.epochs + 1):
         net.train()
         losses = []
-        for rows in np.array_split(rng.permutation(len(slates)), batches):
-            loss = net.loss(slates.where(rows))
+        for part in lessons.batches(batches, rng):
+            loss = net.loss(part)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
             losses.append(float(loss.detach()))
         figures = {"loss": float(np.mean(losses))}
-        if validation is not None and len(validation):
+        if len(validation):
             figures.update(net.measure(validation))
             if figures["validation_loss"] < best:
                 best = figures["validation_loss"]
@@ -136,6 +172,7 @@ class _Net(nn.Module):
             self.weights[name] = nn.Parameter(torch.randn(sizes[name], hidden) / fan_in**0.5)
         self.bias = nn.Parameter(torch.zeros(hidden))
         self.out = nn.Parameter(torch.zeros(hidden))
+        self.log_slope, self.offset = nn.Parameter(torch.zeros(())), nn.Parameter(torch.full((), -2.0))
         blend = torch.zeros(sizes["signals"])
         blend[:sources] = 1.0
         self.blend = nn.Parameter(blend)
@@ -151,15 +188,33 @@ class _Net(nn.Module):
         scores: Tensor = signals @ self.blend + self.dropout(F.relu(hidden)) @ self.out
         return scores.masked_fill(~torch.from_numpy(slates.real), -1e9)
 
-    def loss(self, slates: Slates) -> Tensor:
-        """Cross-entropy of the taken item, which stands first."""
-        scores = self(slates)
-        return F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long))
+    def loss(self, lessons: Lessons) -> Tensor:
+        """Cross-entropy of the taken items, which stand first, and minus log likelihood of what followed shown slates."""
+        losses = []
+        if lessons.cases is not None and len(lessons.cases):
+            scores = self(lessons.cases)
+            losses.append(F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long)))
+        if lessons.shown is not None and len(lessons.shown):
+            losses.append(lessons.shown_weight * self._shown_loss(lessons.shown))
+        return sum(losses[1:], losses[0])
+
+    def _shown_loss(self, slates: ShownSlates) -> Tensor:
+        return shown_loss(self(slates), slates, slope=self.log_slope.exp(), offset=self.offset)
 
     @torch.no_grad()
-    def measure(self, slates: Slates) -> dict[str, float]:
-        """Loss and NDCG@10 on other slates."""
+    def measure(self, lessons: Lessons) -> dict[str, float]:
+        """Loss on others, and of cases NDCG@10."""
         self.eval()
+        figures = {"validation_loss": 0.0}
+        if lessons.cases is not None and len(lessons.cases):
+            figures = self._measured(lessons.cases)
+        if lessons.shown is not None and len(lessons.shown):
+            loss = float(self._shown_loss(lessons.shown))
+            figures["validation_shown_loss"] = loss
+            figures["validation_loss"] += lessons.shown_weight * loss
+        return figures
+
+    def _measured(self, slates: Slates) -> dict[str, float]:
         losses, gains = [], []
         for start in range(0, len(slates), 512):
             part = slates.where(np.arange(start, min(start + 512, len(slates))))

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from tailorbird.models.ranker.ranker import Inputs, Ranker
-from tailorbird.models.ranker.training import Slates, _Net, kept_epoch, train_ranker
+from tailorbird.models.ranker.slates import Slates
+from tailorbird.models.ranker.training import _Net, kept_epoch, train_ranker
 from tailorbird.recipes.recipe import RankerRecipe
 
 RECIPE = RankerRecipe(hidden=8, epochs=10, learning_rate=1e-2, dropout=0.0)

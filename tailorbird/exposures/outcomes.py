@@ -1,0 +1,91 @@
+"""What followed what was shown: each exposure with the gain of each of its items, joined by the recommendation id."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+
+from tailorbird.exposures.examination import Examination, Looked, examination_of
+from tailorbird.exposures.exposure import LIST, Exposure
+
+SETTLED_SECONDS = 3_600.0
+"""By then nearly all that follows a slate has followed."""
+Followed = tuple[str, str, str]
+"""An event that names the answer it followed: recommendation id, item id, type."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Exposures, oldest first, each with the (n,) gains of its items: 0 of what was passed over, below 0 of what was hidden."""
+
+    exposures: tuple[Exposure, ...]
+    gains: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(
+        cls, exposures: Iterable[Exposure], events: Iterable[Followed], *, worth: Mapping[str, float]
+    ) -> "Shown":
+        """Join; an item's gain is that of the best that followed, but a ``hide`` (worth below 0) overrules all."""
+        found: dict[tuple[str, str], float] = {}
+        for recommendation_id, item_id, kind in events:
+            gain, key = worth.get(kind, 0.0), (recommendation_id, item_id)
+            if gain and not found.get(key, 0.0) < 0:
+                found[key] = gain if gain < 0 else max(gain, found.get(key, 0.0))
+        ordered = sorted(exposures, key=lambda each: (each.instant, each.recommendation_id))
+        gains = [
+            np.array([found.get((each.recommendation_id, item), 0.0) for item in each.items], np.float32)
+            for each in ordered
+        ]
+        return cls(tuple(ordered), tuple(gains))
+
+    def __len__(self) -> int:
+        return len(self.exposures)
+
+    def before(self, instant: float) -> "Shown":
+        """Those whose outcome was known before ``instant`` (epoch seconds)."""
+        count = sum(each.instant < instant - SETTLED_SECONDS for each in self.exposures)
+        return Shown(self.exposures[:count], self.gains[:count])
+
+    @property
+    def digest(self) -> str:
+        """Names what is learned from: changes with any slate and any gain."""
+        found = blake2b(digest_size=8)
+        for exposure, gains in zip(self.exposures, self.gains, strict=True):
+            found.update(exposure.recommendation_id.encode() + gains.tobytes())
+        return found.hexdigest()
+
+    @property
+    def examination(self) -> Examination:
+        """How likely each place is looked at, by all that a model ranked."""
+        ranked = [by_model(each) for each in self.exposures]
+        return examination_of(
+            Looked(
+                _joined(
+                    [
+                        np.arange(n) + each.first_position
+                        for each, n in zip(self.exposures, ranked, strict=True)
+                    ],
+                    np.int64,
+                ),
+                _joined([gains[:n] > 0 for gains, n in zip(self.gains, ranked, strict=True)], np.bool_),
+                _joined(
+                    [each.propensities[:n] for each, n in zip(self.exposures, ranked, strict=True)],
+                    np.float64,
+                ),
+                _joined(
+                    [each.scores[:n] for each, n in zip(self.exposures, ranked, strict=True)], np.float64
+                ),
+            )
+        )
+
+
+def by_model(exposure: Exposure) -> int:
+    """How many of an exposure's items, its first, a model ranked; lists filled in the others."""
+    lists = [place for place, name in enumerate(exposure.source_names) if name.startswith(LIST)]
+    filled = (exposure.ranks[:, lists] >= 0).any(axis=1) if lists else np.zeros(len(exposure.items), bool)
+    return int(np.argmax(filled)) if filled.any() else len(exposure.items)
+
+
+def _joined(parts: Sequence[np.ndarray], kind: type) -> np.ndarray:
+    return np.concatenate([np.zeros(0, kind), *parts]).astype(kind)
