@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from serving.http.problems import shown
+from serving.http.problems import pointer, shown
 from tailorbird.events.contract import Fault, Fields, faults_of
 from tailorbird.events.schema import Event
 
@@ -131,7 +131,7 @@ def _instant(timestamp: object, *, now: float, shift: float) -> Any:
 
 def _words(fault: Fault) -> str:
     """The fault in the sender's own names."""
-    where = f"/{_NAME_OF.get(fault.column, fault.column)}: " if fault.column else ""
+    where = f"{pointer([_NAME_OF.get(fault.column, fault.column)])}: " if fault.column else ""
     what = fault.what
     for column in sorted(_NAME_OF, key=len, reverse=True):
         what = what.replace(column, _NAME_OF[column])

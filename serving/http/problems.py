@@ -1,5 +1,6 @@
 """Problem details (RFC 9457): every refusal says what, the value and the remedy, and never shows a traceback."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -9,7 +10,10 @@ from pydantic import ValidationError
 
 MEDIA_TYPE = b"application/problem+json"
 SHOWN_ERRORS = 20
-SHOWN_CHARACTERS = 120
+HIDDEN = "…"
+LONG_NUMBER = 10**8
+_is_word = re.compile(r"[a-z][a-z_-]{0,23}|[A-Z_]{1,24}|\d{1,6}").fullmatch
+_is_name = re.compile(r"\d{1,6}|[A-Za-z][A-Za-z_]{0,31}|[a-z-]+\[[a-z,\[\]-]+\]|[a-z]+(-[a-z]+)+").fullmatch
 
 
 class ProblemError(Exception):
@@ -92,24 +96,43 @@ def reason(error: ValidationError, *, where: str = "") -> str:
 
 
 def pointer(location: Iterable[int | str]) -> str:
-    """A JSON pointer (RFC 6901)."""
+    """A JSON pointer (RFC 6901); a name that is no word of a program may be anybody's, and is left out."""
     parts = [str(part) for part in location if not str(part).startswith("<")]  # which kind of value was tried
-    return "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)
+    return "".join(f"/{part if _is_name(part) else HIDDEN}" for part in parts)
 
 
 def shown(value: object) -> str:
-    """A value as JSON, cut where it gets long."""
-    try:
-        text = orjson.dumps(value, default=repr).decode()
-    except (orjson.JSONEncodeError, UnicodeError):
-        text = ascii(value)
-    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+    """A value as a refusal may repeat it: a word, a short number; of anything else, which may be somebody's, how much it is.
+
+    Whoever sent it knows it; their logs, and those of whatever lies between, need not.
+    """
+    if isinstance(value, str):
+        return f'"{value}"' if _is_word(value) else f"a text of {len(value):,} characters"
+    if isinstance(value, bool) or value is None:
+        return orjson.dumps(value).decode()
+    if isinstance(value, int | float):
+        return f"{value}" if abs(value) < LONG_NUMBER else "a long number"
+    if isinstance(value, Mapping):
+        return f"an object of {len(value):,} fields"
+    if isinstance(value, list | tuple | set | frozenset):
+        return f"a list of {len(value):,}"
+    return f"a {type(value).__name__}"
+
+
+def shown_path(path: str) -> str:
+    """A path, of which parts that may be somebody's id are left out."""
+    return "/".join(
+        part if not part or _is_word(part) or part == "v1" else HIDDEN for part in path.split("/")
+    )
 
 
 def not_found(path: str) -> ProblemError:
     """No such path."""
     return ProblemError(
-        HTTPStatus.NOT_FOUND, "not-found", f"nothing at {path}", remedy="see /openapi.json for what there is"
+        HTTPStatus.NOT_FOUND,
+        "not-found",
+        f"nothing at {shown_path(path)}",
+        remedy="see /openapi.json for what there is",
     )
 
 
@@ -118,7 +141,7 @@ def method_not_allowed(method: str, path: str, allowed: Iterable[str]) -> Proble
     return ProblemError(
         HTTPStatus.METHOD_NOT_ALLOWED,
         "method-not-allowed",
-        f"{path} does not answer {method}",
+        f"{shown_path(path)} does not answer {method}",
         remedy=f"use {' or '.join(sorted(allowed))}",
         headers={"allow": ", ".join(sorted(allowed))},
     )

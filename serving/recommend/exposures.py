@@ -154,6 +154,8 @@ def described(
     """The exposure of an answer; one of the sample has every ranker input, computed again from what never changes."""
     visit, slate, query = drawn.visit, drawn.slate, drawn.query
     stages, inputs = drawn.recommender.stages, None
+    if query.item_id is not None and query.item_id not in drawn.recommender.catalog.row_of:
+        query = replace(query, item_id=None)  # what is no item's name may be anybody's
     if stages is not None and slate.found is not None and in_sample(visit.recommendation_id, sample_share):
         inputs = stages.inputs(replace(query, now=slate.scored_at), slate.found)
     return exposure_of(

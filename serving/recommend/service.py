@@ -22,9 +22,10 @@ from serving.recommend.draw import Ask, SlateDrawer
 from serving.recommend.exposures import ExposureWriter, described
 from serving.recommend.results import request_digest
 from serving.recommend.visit import Drawn, Visit
-from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
+from tailorbird.experiments.scenarios import NO_SCENARIO, UNDECLARED, Scenario
 from tailorbird.exposures.exposure import SAMPLE_SHARE, new_recommendation_id
 from tailorbird.features.consents import with_refused
+from tailorbird.privacy.minimise import is_word
 from tailorbird.privacy.policy import DEFAULT, Policy
 from tailorbird.slate.query import Query
 from tailorbird.slate.recommender import Recommender
@@ -191,6 +192,8 @@ class RecommendService:
         **wishes: Any,
     ) -> Visit:
         identity = new_recommendation_id(self._clock())
+        if not is_word(scenario) and self._scenarios(scenario) is NO_SCENARIO:
+            scenario = UNDECLARED  # a name that no operator gave may be anybody's
         return Visit(
             self._named(visitor),
             scenario,

@@ -17,6 +17,8 @@ ITEM_TYPES = frozenset({"impression", "view", "click", "add_to_cart", "purchase"
 TYPE_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
 LONGEST_ID = 256
 LAST_POSITION = 2**31 - 1
+LARGEST_VALUE = 1e12
+"""No price, count or rating is as large; numbers of cards and accounts are."""
 LARGEST_JSON = 16_384
 """Characters of ``context`` or ``properties`` as JSON."""
 DEEPEST_JSON = 8
@@ -99,7 +101,7 @@ def faults_of(
         and (type(item_id) is str or (item_id is None and kind not in ITEM_TYPES))
         and (catalog_ids is None or item_id is None or item_id in catalog_ids)
         and (position is None or (type(position) is int and 0 <= position <= LAST_POSITION))
-        and (value is None or (type(value) is float and math.isfinite(value)))
+        and (value is None or (type(value) is float and -LARGEST_VALUE < value < LARGEST_VALUE))
         and type(happened) is float
         and EARLIEST <= happened <= now + CLOCK_SKEW_SECONDS
         and (
@@ -165,7 +167,7 @@ def _faults_of_numbers(event: Fields) -> list[Fault]:
         elif column == "position":
             if not 0 <= given <= LAST_POSITION or given != int(given):
                 found.append(Fault(column, "bad position", given))
-        elif not _finite(given):
+        elif not _finite(given) or abs(given) >= LARGEST_VALUE:
             found.append(Fault(column, "bad value", given))
     return found
 

@@ -14,6 +14,8 @@ from tailorbird.slate.filtering.terms import FilterError, leaves
 from tailorbird.slate.query import Boost, Pin, SegmentWish, Wishes
 
 SCENARIOS_FILE = "scenarios.toml"
+UNDECLARED = "undeclared"
+"""What is noted of a scenario that is neither declared nor a word of a program."""
 MOST_SCENARIOS = 256
 MOST_BOOSTS, MOST_PINS, MOST_IDS = 16, 32, 10_000
 MOST_SEGMENT_FILTERS, MOST_SEGMENTS = 16, 64

@@ -26,7 +26,9 @@ from tailorbird.privacy.minimise import (
     NOTHING_DECLARED,
     SEALED,
     Declared,
+    kept_age,
     kept_attributes,
+    kept_gender,
     kept_word,
     parted_context,
     parted_properties,
@@ -40,7 +42,7 @@ from tailorbird.streams.position import BEGINNING
 
 _OF_CONSENTS = Declared(properties=frozenset({"version", "source", "right"}))
 """What a consent tells of its text names nobody; its proof and its reason may."""
-_WORDS = ("gender", "country")
+_WORDS = {"gender": kept_gender, "country": kept_word, "age": kept_age}
 """What is told of people in a word."""
 _COLUMNS = ("user_id", "anonymous_id", "session_id", "message_id", "recommendation_id")
 
@@ -131,17 +133,16 @@ class Door:
             told["attributes"] = kept_attributes(
                 told["attributes"], declared=self.policy.declared, ids=_ids(patch.key)
             )
-        told |= {name: None for name in _WORDS if not kept_word(told.get(name))}
+        told |= {name: None for name, kept in _WORDS.items() if not kept(told.get(name))}
         return replace(patch, key=self.names.user(patch.key), told=told)
 
     def users(self, rows: pd.DataFrame, *, declared: Declared = NOTHING_DECLARED) -> pd.DataFrame:
         """Rows of users with an id each, as they are stored."""
         named = rows.assign(user_id=self.names.column(rows["user_id"], self.names.user))
-        for name in _WORDS:
+        for name, kept in _WORDS.items():
             if name in rows:
-                named[name] = rows[name].where(
-                    rows[name].map(lambda each: each != each or kept_word(each)), None
-                )
+                fit = [each != each or kept(each) for each in rows[name]]
+                named[name] = rows[name].where(pd.Series(fit, index=rows.index, dtype=bool), None)
         if "attributes" not in rows:
             return named
         declared = replace(declared, users=self.policy.declared.users | declared.users)

@@ -17,8 +17,11 @@ _WORDS: Mapping[str, frozenset[str]] = {"device": frozenset(DEVICES), "referrer"
 """Context whose texts are kept where they are one of these words, which no person can be known by."""
 LONG_NUMBER = 10**8
 """Numbers of nine digits and more tell people apart: telephones, cards, accounts. None that a feature reads is so large."""
-_is_word = re.compile(r"(?!.*\d{7})[^\W\d][\w.:$ -]{0,63}").fullmatch
+is_word = re.compile(r"(?!.*\d{7})[^\W\d][\w.:$-]{0,63}").fullmatch
+"""Whether a name is one that programs use: without spaces, addresses and long numbers."""
 _is_plain_word = re.compile(r"[^\W\d_][^\d@_:;/\\]{0,31}").fullmatch
+_is_name = re.compile(r".*\s[A-Z].*").match
+OLDEST = 150
 SEALED = "sealed"
 """The property that holds what was taken out, encrypted."""
 
@@ -59,7 +62,7 @@ def parted_context(
         words = _WORDS.get(name)
         if words is not None and isinstance(value, str):
             (kept if value.lower() in words else personal)[name] = value
-        elif isinstance(value, Mapping) and _is_word(name):  # such as consent: truth values by purpose
+        elif isinstance(value, Mapping) and is_word(name):  # such as consent: truth values by purpose
             inner = {key: each for key, each in value.items() if _plain(key, each, ids)}
             if inner:
                 kept[name] = inner
@@ -102,9 +105,24 @@ def kept_word(text: object) -> bool:
     return text is None or (isinstance(text, str) and (not text or bool(_is_plain_word(text))))
 
 
+def kept_gender(text: object) -> bool:
+    """Whether a gender may be kept: a word as of :func:`kept_word` in which no second one begins with a capital, as names do."""
+    return kept_word(text) and not (isinstance(text, str) and _is_name(text))
+
+
+def kept_age(age: object) -> bool:
+    """Whether an age may be kept: years that somebody can have."""
+    if age is None:
+        return True
+    try:
+        return 0 <= float(age) <= OLDEST  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+
+
 def _plain(name: str, value: object, ids: AbstractSet[str]) -> bool:
     if value is None or isinstance(value, bool):
-        return bool(_is_word(name))
+        return bool(is_word(name))
     if not isinstance(value, int | float) or abs(value) >= LONG_NUMBER:
         return False
-    return bool(_is_word(name)) and not (ids and f"{value:.15g}" in ids)
+    return bool(is_word(name)) and not (ids and f"{value:.15g}" in ids)

@@ -165,8 +165,15 @@ def test_times_ahead_of_ours_by_a_little_count_as_now(world):
     assert world.log.read(world.before).entries[0].record.event_time == toy.NOW
 
 
-@pytest.mark.parametrize("value", [2**53, 2**63, 10**20, -(2**64)])
-def test_a_whole_number_of_any_size_is_stored_as_a_float(world, value):
+@pytest.mark.parametrize("value", [10**12, 2**63, 10**20, -(2**64)])
+def test_a_number_as_large_as_a_cards_is_no_value(world, value):
+    answer = world.post(PATH, {"batch": [view("good"), {**view("large"), "value": value}]}).json()
+    assert answer["accepted"] == 1
+    assert answer["rejected"] == [{"index": 1, "reason": "/value: bad value, got a long number"}]
+
+
+@pytest.mark.parametrize("value", [2**33, 10**12 - 1, -(2**32)])
+def test_a_whole_number_is_stored_as_a_float(world, value):
     answer = world.post(PATH, {"batch": [view("good"), {**view("large"), "value": value}]})
     assert (answer.status_code, answer.json()["accepted"], answer.json()["rejected"]) == (202, 2, [])
     *_, stored = (entry.record.value for entry in world.log.read(world.before).entries)

@@ -1,6 +1,7 @@
 """A workspace in which people have lived: every place of it holds something of them."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -125,31 +126,57 @@ def keep_cases(settings: Settings, keys: list[str]) -> Run:
 
 def bytes_with(folders: list[Path], word: str, *, leaving: tuple[str, ...] = ()) -> list[str]:
     """The files in which ``word`` stands, as bytes, in decompressed Parquet or in an opened database."""
-    import sqlite3
+    return sorted(path for path in _holding(folders, [word.encode()], leaving=leaving, fold=False))
 
-    needle, found = word.encode(), []
+
+def bytes_holding(folders: list[Path], words: tuple[str, ...]) -> dict[str, list[str]]:
+    """The files in which one of ``words`` (small letters) stands, however it is written, and which do."""
+    return _holding(folders, [word.encode() for word in words], leaving=(), fold=True)
+
+
+def _holding(
+    folders: list[Path], needles: list[bytes], *, leaving: tuple[str, ...], fold: bool
+) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
     for path in sorted(each for folder in folders for each in folder.rglob("*") if each.is_file()):
         if any(part in leaving for part in path.parts):
             continue
-        content = path.read_bytes()
-        held = needle in content
-        if path.suffix == ".parquet":
-            held = held or word in str(pq.read_table(path).to_pylist())
-        elif path.suffix == ".db":
-            connection = sqlite3.connect(path)
-            tables = [
-                row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            ]
-            held = held or any(
-                needle in (each if isinstance(each, bytes) else str(each).encode())
-                for name in tables
-                for row in connection.execute(f'SELECT * FROM "{name}"')
-                for each in row
-            )
-            connection.close()
+        contents = [str(path).encode(), *_read(path)]
+        if fold:
+            contents = [each.lower() for each in contents]
+        held = [needle.decode() for needle in needles if any(needle in each for each in contents)]
         if held:
-            found.append(str(path))
+            found[str(path)] = held
     return found
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    """A file as it lies, and what comes out where it is a table, a database or compressed."""
+    import gzip
+    import sqlite3
+
+    content = path.read_bytes()
+    yield content
+    if content[:4] == b"PAR1":
+        yield str(pq.read_table(path).to_pylist()).encode()
+    elif content[:16] == b"SQLite format 3\0":
+        connection = sqlite3.connect(path)
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for name in tables:
+            for row in connection.execute(f'SELECT * FROM "{name}"'):
+                yield from (each if isinstance(each, bytes) else str(each).encode() for each in row)
+        connection.close()
+    elif content[:2] == b"\x1f\x8b":
+        yield gzip.decompress(content)
+    elif content[:4] == b"\x28\xb5\x2f\xfd":
+        yield pa.CompressedInputStream(pa.BufferReader(content), "zstd").read()
+    elif content[:4] == b"PK\x03\x04":
+        import zipfile
+
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                yield name.encode()
+                yield archive.read(name)
 
 
 def unclaimed(settings: Settings) -> list[str]:
