@@ -129,6 +129,7 @@ GUESTS: dict[str, tuple[str, ...]] = {
         "training.benchmarks.planted:planted",
         "training.benchmarks.ablation:ablation",
         "training.benchmarks.membership:membership",
+        "training.benchmarks.loop:loop",
         "tailorbird.experiments.proof.command:statistics",
     ),
 }

@@ -48,6 +48,8 @@ class Exploration:
 
 
 NO_EXPLORATION = Exploration()
+DRAWN = -2
+"""In place of an item that is followed: what stands there is drawn."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,14 @@ def draw_slate(
     kinds: np.ndarray,
     mosts: np.ndarray,
     chance: np.ndarray,
+    follow: np.ndarray | None = None,
 ) -> Draw:
     """Fill ``query.k`` places; ``scores`` (ranked,) are those of the ranking's items, best first.
 
     ``category_limit`` is what one category may fill of WINDOW places while others wait; ``kinds`` (kinds, c) int64 are codes, -1 for
     none, of which at most ``mosts`` (kinds,) may be shown each; ``chance`` (k, 2) are numbers from 0 to 1 that decide. Pinned items stand where
-    they are pinned, certainly.
+    they are pinned, certainly. With ``follow`` (k,), places in the pool (-1: none of it), nothing is drawn: the propensities are those
+    of a slate that was shown, 0 of what would never stand there.
     """
     first, k = len(query.shown), query.k
     pins, pinned = _pins(pool.rows, query.wishes.pins, catalog, first=first, k=k)
@@ -131,6 +135,7 @@ def draw_slate(
         shares,
         max(0, exploration.first_place - 1 - first),
         chance,
+        np.full(k, DRAWN, np.int64) if follow is None else follow,
     )
     return Draw(chosen, propensities)
 
@@ -145,7 +150,8 @@ def warmed() -> None:
     """Translate the draw to machine code, where it is not yet: no request shall wait for it."""
     none = np.zeros(0, np.int64)
     kinds, weights = np.zeros((0, 0), np.int64), np.zeros((3, 0))
-    _drawn(0, 0, none, WINDOW, WINDOW, kinds, none, none, none > 0, weights, np.zeros(3), 0, np.zeros((0, 2)))
+    chance = np.zeros((0, 2))
+    _drawn(0, 0, none, WINDOW, WINDOW, kinds, none, none, none > 0, weights, np.zeros(3), 0, chance, none)
 
 
 def _softmax_weights(scores: np.ndarray, temperature: float) -> np.ndarray:
@@ -177,7 +183,7 @@ def _pins(
 
 
 @compiled
-def _drawn(
+def _drawn(  # noqa: C901 - the rules of one place, in one pass
     k: int,
     ranked: int,
     shelves: np.ndarray,
@@ -191,8 +197,9 @@ def _drawn(
     shares: np.ndarray,
     explored_from: int,
     chance: np.ndarray,
+    follow: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Place by place: the pinned item, else one by the mixture over what may stand there."""
+    """Place by place: the pinned item, else one by the mixture over what may stand there; or what is followed."""
     count = len(shelves)
     chosen, propensities = np.empty(k, np.int64), np.empty(k, np.float64)
     open_, may = ~pinned, np.zeros(count, np.bool_)
@@ -212,17 +219,24 @@ def _drawn(
                 best = _marked(may, open_, ranked, shelves, used, count + 1, kinds, counts, mosts)
             if best >= 0:
                 here = shares if filled >= explored_from else np.zeros_like(shares)
-                pick, propensity = _mixed(best, may, weights, here, chance[filled, 0], chance[filled, 1])
-                _count(counts, kinds, pick)
+                wanted = follow[filled]
+                pick, propensity = _mixed(
+                    best, may, weights, here, chance[filled, 0], chance[filled, 1], wanted
+                )
+                if pick >= 0:
+                    _count(counts, kinds, pick)
             else:  # nothing of the ranking is left: what is pinned further down moves up
                 for later in range(filled + 1, k):
                     if pick < 0 and pins[later] >= 0:
                         pick, pins[later] = pins[later], -1
                 if pick < 0:
                     break
-        open_[pick] = False
-        if shelves[pick] >= 0:
-            used[shelves[pick]] += 1
+        if follow[filled] >= -1 and pick != follow[filled]:  # of a pin that others do not have
+            pick, propensity = follow[filled], 0.0
+        if pick >= 0:
+            open_[pick] = False
+            if shelves[pick] >= 0:
+                used[shelves[pick]] += 1
         chosen[filled], propensities[filled] = pick, propensity
         filled += 1
     return chosen[:filled], propensities[:filled]
@@ -261,9 +275,15 @@ def _marked(
 
 @compiled
 def _mixed(
-    best: int, may: np.ndarray, weights: np.ndarray, shares: np.ndarray, which: float, goal: float
+    best: int,
+    may: np.ndarray,
+    weights: np.ndarray,
+    shares: np.ndarray,
+    which: float,
+    goal: float,
+    wanted: int,
 ) -> tuple[int, float]:
-    """An item by the mixture, and its chance; a distribution over nothing leaves its share to the best."""
+    """An item by the mixture, or the ``wanted`` one, and its chance; a distribution over nothing leaves its share to the best."""
     pick, rest, reached = best, 1.0, 0.0
     totals = np.zeros(len(shares))
     for part in range(len(shares)):
@@ -280,6 +300,10 @@ def _mixed(
                     pick = item
                     left -= weights[part, item]
         reached += shares[part]
+    if wanted >= -1:
+        pick = wanted
+    if pick < 0 or not may[pick]:
+        return pick, 0.0
     propensity = max(rest, 0.0) if pick == best else 0.0
     for part in range(len(shares)):
         if totals[part] > 0:

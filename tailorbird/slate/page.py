@@ -1,13 +1,14 @@
 """The page: items selected from a ranking, what is missing filled from the fallback chain, each with where it came from."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.models.allowed import NO_ROWS
-from tailorbird.slate.exploration import Exploration, Pool, chance_of, draw_slate
+from tailorbird.slate.exploration import Draw, Exploration, Pool, chance_of, draw_slate
 from tailorbird.slate.filters import Screen
 from tailorbird.slate.newcomers import Newcomers
 from tailorbird.slate.query import Query, Ranking, SlateItem
@@ -33,43 +34,66 @@ def select_rows(
     return chosen, len(places) - len(chosen)
 
 
-def draw_rows(
-    ranking: Ranking,
-    screen: Screen,
-    shelf: Shelf,
-    query: Query,
-    *,
-    caps: Caps,
-    max_category_share: float,
-    exploration: Exploration,
-    newcomers: Newcomers,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """(≤ query.k,) places of the ranking to show, some drawn by chance, of which new items follow the ranking's own: (m,) rows.
+@dataclass(frozen=True)
+class Drawer:
+    """Draws the items of a page by chance, or says with which chance they would have been drawn."""
 
-    Then (≤ query.k,) float32 propensities, and how many more of the ranking could be shown.
-    """
-    places = np.flatnonzero(screen.allowed.of(ranking.candidates.rows))
-    pool = Pool.of(ranking, places, newcomers, screen.allowed.of(newcomers.rows), shelf.shelf_of)
-    kinds, mosts = caps.kinds_of(pool.rows)
-    draw = draw_slate(
-        pool,
-        ranking.scores[places],
-        query,
-        exploration,
-        catalog=shelf.catalog,
-        category_limit=VarietySelector(max_category_share).limit,
-        kinds=kinds,
-        mosts=mosts,
-        chance=chance_of(query.draw_id, query.k),
-    )
-    own = draw.chosen < pool.ranked
-    chosen = np.empty(len(draw.chosen), np.int64)
-    chosen[own] = places[draw.chosen[own]]
-    chosen[~own] = len(ranking.candidates) + np.arange(int((~own).sum()))
-    for row in pool.rows[draw.chosen].tolist():
-        caps.take(row)
-    more = pool.rows[draw.chosen[~own]]
-    return chosen, more, draw.propensities.astype(np.float32), len(places) - int(own.sum())
+    shelf: Shelf
+    max_category_share: float
+    exploration: Exploration
+    newcomers: Newcomers
+
+    def draw(
+        self, ranking: Ranking, screen: Screen, query: Query, *, caps: Caps
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        """(≤ query.k,) places of the ranking to show, of which new items follow the ranking's own: (m,) rows.
+
+        Then (≤ query.k,) float32 propensities, and how many more of the ranking could be shown.
+        """
+        pool = self._pool(ranking, screen)
+        draw = self._drawn(pool, ranking, query, caps)
+        own = draw.chosen < pool.ranked
+        chosen = np.empty(len(draw.chosen), np.int64)
+        chosen[own] = pool.places[draw.chosen[own]]
+        chosen[~own] = len(ranking.candidates) + np.arange(int((~own).sum()))
+        for row in pool.rows[draw.chosen].tolist():
+            caps.take(row)
+        more = pool.rows[draw.chosen[~own]]
+        return chosen, more, draw.propensities.astype(np.float32), pool.ranked - int(own.sum())
+
+    def chances(
+        self, ranking: Ranking, screen: Screen, query: Query, rows: np.ndarray, *, caps: Caps
+    ) -> np.ndarray:
+        """(query.k,) the propensities of a slate that was shown, by its items' ``rows`` (query.k,); 0 of what never stands there."""
+        pool = self._pool(ranking, screen)
+        place_of = {row: place for place, row in enumerate(pool.rows.tolist())}
+        follow = np.array([place_of.get(row, -1) for row in rows.tolist()], np.int64)
+        found = np.zeros(query.k)
+        propensities = self._drawn(pool, ranking, query, caps, follow=follow).propensities
+        found[: len(propensities)] = propensities
+        return found
+
+    def _pool(self, ranking: Ranking, screen: Screen) -> Pool:
+        places = np.flatnonzero(screen.allowed.of(ranking.candidates.rows))
+        new = screen.allowed.of(self.newcomers.rows)
+        return Pool.of(ranking, places, self.newcomers, new, self.shelf.shelf_of)
+
+    def _drawn(
+        self, pool: Pool, ranking: Ranking, query: Query, caps: Caps, *, follow: np.ndarray | None = None
+    ) -> Draw:
+        kinds, mosts = caps.kinds_of(pool.rows)
+        return draw_slate(
+            pool,
+            ranking.scores[pool.places],
+            query,
+            self.exploration,
+            catalog=self.shelf.catalog,
+            category_limit=VarietySelector(self.max_category_share).limit,
+            kinds=kinds,
+            mosts=mosts,
+            chance=chance_of(query.draw_id, query.k),
+            follow=follow,
+        )
 
 
 def items_of(ranking: Ranking, places: np.ndarray, catalog: Catalog, *, explain: bool) -> list[SlateItem]:

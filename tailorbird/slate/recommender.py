@@ -12,7 +12,7 @@ from tailorbird.slate.exploration import NO_EXPLORATION, Exploration, warmed
 from tailorbird.slate.fallback import EVERYONE, FallbackChain
 from tailorbird.slate.filters import FILTERS, Filter, Known, Screen
 from tailorbird.slate.newcomers import NO_NEWCOMERS, Newcomers
-from tailorbird.slate.page import draw_rows, filled, items_of, select_rows
+from tailorbird.slate.page import Drawer, filled, items_of, select_rows
 from tailorbird.slate.query import Candidates, Query, Ranking, Slate, SlateItem
 from tailorbird.slate.shelf import Shelf
 from tailorbird.slate.stages import Stages
@@ -149,6 +149,16 @@ class Recommender:
             failure=failure,
         )
 
+    def chances(self, query: Query, item_ids: Sequence[str]) -> np.ndarray:
+        """(n,) with which chance each of ``item_ids`` (n,) would stand at its place of the answer, given those above it.
+
+        0 of what never would. Raises what the model raises.
+        """
+        query, screen = replace(query, k=len(item_ids)), self.screen(query)
+        ranking = self._wished(query, self.rank([query], [screen])[0], screen)
+        rows = self.catalog.rows(list(item_ids)).astype(np.int64)
+        return self._drawer.chances(ranking, screen, query, rows, caps=Caps(self.shelf, query.wishes))
+
     def similar(self, query: Query) -> Slate:
         """Answer with the neighbours of ``query.item_id``, for nobody in particular."""
         screen = self.screen(query)
@@ -219,17 +229,12 @@ class Recommender:
         self, query: Query, ranking: Ranking, screen: Screen, caps: Caps
     ) -> tuple[Ranking, np.ndarray, np.ndarray, int]:
         """The ranking with the new items that were drawn, the places to show, their propensities, and how many more wait."""
-        chosen, more, propensities, waiting = draw_rows(
-            ranking,
-            screen,
-            self.shelf,
-            query,
-            caps=caps,
-            max_category_share=self.policy.max_category_share,
-            exploration=self.policy.exploration,
-            newcomers=self.newcomers,
-        )
+        chosen, more, propensities, waiting = self._drawer.draw(ranking, screen, query, caps=caps)
         return self._with_rows(query, ranking, more), chosen, propensities, waiting
+
+    @property
+    def _drawer(self) -> Drawer:
+        return Drawer(self.shelf, self.policy.max_category_share, self.policy.exploration, self.newcomers)
 
     def _group_of(self, query: Query) -> str:
         """Whose list stands in: that of the learned segment of this instant, or of those who told the same."""

@@ -170,6 +170,27 @@ def test_no_category_exceeds_its_share_while_others_wait() -> None:
         assert [kinds.count(kind) for kind in range(3)] == [2, 2, 2]
 
 
+@settings(max_examples=20, deadline=None)
+@given(explorations(), st.integers(0, 10**6), st.booleans())
+def test_a_slate_that_was_drawn_would_have_been_with_the_chances_it_was(exploration, number, capped) -> None:
+    wishes = Wishes(pins=(Pin("i6", 2),), per_category=2) if capped else Wishes(where=None)
+    recommender = exploring(exploration, max_category_share=0.1)
+    query = toy.query(k=5, wishes=wishes, draw_id=f"r{number}")
+    slate = recommender.recommend(query)
+    if slate.propensities is not None:
+        shown = ids(slate)[: len(slate.found)]
+        assert recommender.chances(query, shown) == pytest.approx(slate.propensities, rel=1e-5)
+
+
+def test_what_would_never_stand_there_has_no_chance() -> None:
+    greedy = toy.recommender()
+    assert greedy.chances(toy.query(), ["i0", "i1", "i2"]).tolist() == [1.0, 1.0, 1.0]
+    assert greedy.chances(toy.query(), ["i1", "i0", "i2"]).tolist() == [0.0, 1.0, 1.0]
+    assert greedy.chances(toy.query(), ["i3", "gone", "i0"]).tolist() == [0.0, 0.0, 1.0]
+    capped = toy.query(wishes=Wishes(per_category=1))
+    assert greedy.chances(capped, ["i0", "i4", "i5"]).tolist() == [1.0, 1.0, 0.0]
+
+
 def test_what_is_new_is_shown_though_no_source_proposes_it_and_its_score_is_the_rankers() -> None:
     recommender = exploring(Exploration(newcomers=1.0), toy.RowStages(reach=4))
     slate = recommender.recommend(toy.query(k=3, draw_id="r1"))

@@ -142,6 +142,11 @@ class Way:
     exploration: Exploration = NO_EXPLORATION
     retrains: bool = True
 
+    @property
+    def reads_exposures(self) -> bool:
+        """Whether anything is learned of what was shown: only then it is kept."""
+        return self.recipe is not None and self.recipe.ranker.learn_from != "events"
+
 
 @dataclass
 class DayFigures:
@@ -159,6 +164,8 @@ class Loop:
     world: ClosedShop
     way: Way
     seed: int = 0
+    first: HybridModel | None = None
+    """The model that it begins with; None: one is fitted."""
     figures: list[DayFigures] = field(default_factory=list)
     exposures: list[Exposure] = field(default_factory=list)
     answered: list[Event] = field(default_factory=list)
@@ -167,14 +174,15 @@ class Loop:
     def __post_init__(self) -> None:
         self._states: dict[str, UserState] = {}
         self._shelf = Shelf.of_past(self.world.catalog)
-        self._model: HybridModel | None = None
+        self.model: HybridModel | None = None
         self._coming = deque(self.world.after)
         self._waiting: dict[str, list[Event]] = defaultdict(list)
 
-    def run(self, *, frozen_days: int = 0) -> Iterator[DayFigures]:
-        """Every day, its figures; in the last ``frozen_days`` nothing is learned any more."""
+    def run(self, *, learning_days: int, every: int = 1) -> Iterator[DayFigures]:
+        """Every day, its figures; a model is trained anew ``every`` so many days, last when ``learning_days`` are over."""
         for day in range(self.world.days):
-            self._learn(day, again=self.way.retrains and day < self.world.days - frozen_days)
+            due = 0 < day <= learning_days and (day % every == 0 or day == learning_days)
+            self._learn(day, again=self.way.retrains and due)
             self.figures.append(DayFigures())
             self._live(self.world.requests[day])
             yield self.figures[-1]
@@ -208,7 +216,7 @@ class Loop:
             today.expected += expected
             self.answered += events
             self._waiting[request.user_id] += events
-            if slate is not None:
+            if slate is not None and self.way.reads_exposures:
                 self.exposures.append(self._recorded(slate, query))
 
     def _recorded(self, slate: Slate, query: Query) -> Exposure:
@@ -279,12 +287,14 @@ class Loop:
         if self.way.recipe is None:
             return
         columns = EventColumns.of_frame(frame)
-        if again or day == 0:
-            model = fit_model(self.world, frame, columns, self._shown(), self.way.recipe, seed=self.seed)
+        if again or (day == 0 and self.first is None):
+            model = fit_model(self.world, frame, columns, self.shown(), self.way.recipe, seed=self.seed)
+        elif day == 0 and self.first is not None:
+            model = self.first
         else:
-            assert self._model is not None
-            model = self._model.with_items(ItemTable.build(catalog, columns, now), now=now)
-        self._model = model
+            assert self.model is not None
+            model = self.model.with_items(ItemTable.build(catalog, columns, now), now=now)
+        self.model = model
         made = recommender_of(model, name=self.way.name, version=str(day), shelf=self._shelf)
         self.recommender = made.exploring(self.way.exploration) if self.way.exploration else made
 
@@ -296,7 +306,8 @@ class Loop:
         more = EVENTS.table_of_rows([EVENTS.to_row(event) for event in own]).to_pandas()
         return pd.concat([self.world.before, more], ignore_index=True)
 
-    def _shown(self) -> Shown:
+    def shown(self) -> Shown:
+        """What was shown so far, with what followed."""
         assert self.way.recipe is not None
         followed = [(str(event.recommendation_id), str(event.item_id), event.type) for event in self.answered]
         return Shown.of(self.exposures, followed, worth=self.way.recipe.exposures.worth)
