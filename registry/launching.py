@@ -8,6 +8,7 @@ from tailorbird.bundle import open_bundle
 from tailorbird.errors import TailorbirdError
 from tailorbird.experiments.running.checking import Known
 from tailorbird.experiments.running.launching import Launcher
+from tailorbird.experiments.running.past import past_of
 from tailorbird.segments.model import SegmentModel
 from tailorbird.segments.rules import RULES_FILE, read_rules
 from tailorbird.settings import Settings
@@ -26,7 +27,7 @@ def launcher_of(
         aliases=lambda: list(pointers.aliases()),
         segments=segments or (lambda: segment_keys(settings)),
     )
-    return Launcher(settings, known=known, announce=announce)
+    return Launcher(settings, known=known, past=past_of(settings), announce=announce)
 
 
 def segment_keys(settings: Settings) -> list[str]:

@@ -131,6 +131,7 @@ GUESTS: dict[str, tuple[str, ...]] = {
         "training.benchmarks.membership:membership",
         "training.benchmarks.loop:loop",
         "tailorbird.experiments.proof.command:statistics",
+        "tailorbird.experiments.running.bench:assignment",
     ),
 }
 """Members of a group that another room owns: rooms do not import each other."""

@@ -2,42 +2,37 @@
 
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from tailorbird.experiments.arm import CHAMPION, DEFAULT_SLATE, Arm
-from tailorbird.experiments.design.experiment import HELD, Experiment, Variant, arm_name
-from tailorbird.experiments.running.buckets import BUCKETS, bucket, point
+from tailorbird.experiments.design.experiment import HELD, Audience, Experiment, Variant, arm_name
+from tailorbird.experiments.running.buckets import BUCKETS, PARTS, hashed, seed_of_layer, seed_of_salt
 from tailorbird.experiments.running.ledger import Entry
 from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
-@dataclass(frozen=True)
-class Asker:
+
+class Asker(NamedTuple):
     """Who asks, by the names that units may have ("" for none), and what audiences ask of a request."""
 
     person: str = ""
     anonymous: str = ""
     session: str = ""
     scenario: str = ""
-    context: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = _NONE
     segments: Collection[str] = ()
     """Keys of the learned segment and of the written rules that hold."""
 
 
-NOBODY = Asker()
-
-
-@dataclass(frozen=True)
-class Assigned:
+class Assigned(NamedTuple):
     """What a request takes part in: the variant of each experiment, the arm that they make together, and what they wish."""
 
-    variants: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, str] = _NONE
     arm: str = CHAMPION
     wishes: Scenario = NO_SCENARIO
-    shadows: tuple[str, ...] = ()
-    """Experiments whose shadow sees the request."""
 
 
 NOT_ASSIGNED = Assigned()
@@ -48,69 +43,37 @@ class Assignment:
 
     def __init__(self, running: Sequence[Entry]) -> None:
         self.entries = tuple(running)
-        self._holdouts = [_Taker(each) for each in running if each.experiment.kind == "holdout"]
+        holdouts = [each for each in running if each.experiment.kind == "holdout"]
         others = [each for each in running if each.experiment.kind != "holdout"]
-        layers: dict[str, list[Entry]] = {}
-        for entry in others:
-            layers.setdefault(entry.experiment.layer, []).append(entry)
-        self._layers = [_Layer(name, entries) for name, entries in layers.items()]
+        self._holdouts, self._others = _by_unit(holdouts), _by_unit(others)
+        self.arms: tuple[Arm, ...] = tuple(
+            variant.arm(entry.key)
+            for entry in running
+            for variant in entry.experiment.variants
+            if variant.changes_answers
+        )
+        """The arms of single variants that answer otherwise than the champion; those of several are made of these."""
+        self.asks_segments = any(entry.experiment.audience.segments for entry in running)
+        """Whether an audience asks for segments or rules."""
 
     def __bool__(self) -> bool:
         return bool(self.entries)
 
-    @property
-    def arms(self) -> tuple[Arm, ...]:
-        """The arms of single variants that answer otherwise than the champion; those of several are made of these."""
-        return tuple(
-            variant.arm(entry.key)
-            for entry in self.entries
-            if entry.experiment.kind != "shadow"
-            for variant in entry.experiment.variants
-            if variant.changes_answers
-        )
-
-    @property
-    def asks_segments(self) -> bool:
-        """Whether an audience asks for segments or rules."""
-        return any(entry.experiment.audience.segments for entry in self.entries)
-
     def assign(self, asker: Asker) -> Assigned:
         """What a request takes part in. Experiments whose unit it does not name, or whose audience it is not of, have no part in it."""
-        if not self.entries:
-            return NOT_ASSIGNED
         variants: dict[str, str] = {}
-        for taker in self._holdouts:
-            unit = taker.unit(asker)
-            if unit and taker.holds(bucket(taker.layer, unit)):
-                variants[taker.key] = taker.variant(unit).name
-        if HELD in variants.values():
-            return Assigned({key: name for key, name in variants.items() if name == HELD})
-        changing: list[tuple[str, Variant]] = []
-        shadows: list[str] = []
-        for layer in self._layers:
-            found = layer.taker(asker)
-            if found is None or not found.wants(asker):
-                continue
-            if found.shadow:
-                shadows.append(found.key)
-                continue
-            chosen = found.variant(found.unit(asker))
-            variants[found.key] = chosen.name
-            if chosen.changes_answers:
-                changing.append((found.key, chosen))
-        if not variants and not shadows:
-            return NOT_ASSIGNED
+        changing: dict[str, Variant] = {}
+        if self._holdouts:
+            _take(self._holdouts, asker, variants, changing)
+            if HELD in variants.values():
+                return Assigned({key: name for key, name in variants.items() if name == HELD})
+        _take(self._others, asker, variants, changing)
         if not changing:
-            return Assigned(variants, shadows=tuple(shadows))
+            return Assigned(variants) if variants else NOT_ASSIGNED
         wishes = NO_SCENARIO
-        for _, variant in changing:
+        for variant in changing.values():
             wishes = variant.wishes.over(wishes)
-        return Assigned(
-            variants, arm_name({key: variant.name for key, variant in changing}), wishes, tuple(shadows)
-        )
-
-
-NOTHING_RUNS = Assignment(())
+        return Assigned(variants, arm_name({key: variant.name for key, variant in changing.items()}), wishes)
 
 
 def composed(name: str, parts: Sequence[Arm]) -> Arm:
@@ -134,64 +97,93 @@ def overlaps(experiment: Experiment, running: Sequence[Entry]) -> list[tuple[Ent
     return found
 
 
-class _Taker:
+class _Taker(NamedTuple):
     """One running experiment, ready to take units."""
 
-    def __init__(self, entry: Entry) -> None:
+    key: str
+    seed: int
+    ends: Sequence[float]
+    """Where the parts of all variants but the last end, among PARTS."""
+    variants: Sequence[Variant]
+    names: Sequence[str]
+    changing: Sequence[bool]
+    audience: Audience | None
+
+    @classmethod
+    def of(cls, entry: Entry) -> "_Taker":
         experiment = entry.experiment
-        self.key, self.layer, self._salt = entry.key, experiment.layer, experiment.salt
-        self._name = experiment.unit
-        self._buckets = entry.buckets
-        self._variants = experiment.variants
-        self._ends = list(accumulate(each.weight for each in experiment.variants))[:-1]
-        audience = experiment.audience
-        self._audience = audience if audience else None
-        self._segments, self._scenarios = frozenset(audience.segments), frozenset(audience.scenarios)
-        self.shadow = experiment.kind == "shadow"
-
-    def unit(self, asker: Asker) -> str:
-        """The asker's name of the kind that is assigned here; "" where there is none."""
-        return getattr(asker, self._name)
-
-    def holds(self, place: int) -> bool:
-        """Whether a bucket of the layer is this experiment's."""
-        return any(each.start <= place < each.end for each in self._buckets)
-
-    def wants(self, asker: Asker) -> bool:
-        """Whether the request is of the audience."""
-        if self._audience is None:
-            return True
-        if self._scenarios and asker.scenario not in self._scenarios:
-            return False
-        if self._segments and self._segments.isdisjoint(asker.segments):
-            return False
-        return all(_said(asker.context.get(name), values) for name, values in self._audience.context.items())
-
-    def variant(self, unit: str) -> Variant:
-        """The unit's variant: the same as long as salt and weights are."""
-        return self._variants[bisect_right(self._ends, point(self._salt, unit))]
+        ends = list(accumulate(each.weight * PARTS for each in experiment.variants))[:-1]
+        return cls(
+            entry.key,
+            seed_of_salt(experiment.salt),
+            ends,
+            experiment.variants,
+            [each.name for each in experiment.variants],
+            [each.changes_answers for each in experiment.variants],
+            experiment.audience if experiment.audience else None,
+        )
 
 
-class _Layer:
-    """The experiments of one layer: of a unit's bucket at most one is in charge."""
+class _Layer(NamedTuple):
+    """The experiments of one layer: of a bucket at most one is in charge, by its place in ``takers`` from 1 on."""
 
-    def __init__(self, name: str, entries: Sequence[Entry]) -> None:
-        self._name, self._unit = name, entries[0].experiment.unit
-        self._takers = [_Taker(entry) for entry in entries]
-        self._held = bytearray(BUCKETS)  # 0 for nobody, else the place of the taker, from 1
+    seed: int
+    held: bytes
+    takers: Sequence[_Taker]
+
+    @classmethod
+    def of(cls, name: str, entries: Sequence[Entry]) -> "_Layer":
+        held = bytearray(BUCKETS)
         for place, entry in enumerate(entries, start=1):
             for each in entry.buckets:
-                self._held[each.start : each.end] = bytes([place]) * (each.end - each.start)
+                held[each.start : each.end] = bytes([place]) * (each.end - each.start)
+        return cls(seed_of_layer(name), bytes(held), [_Taker.of(entry) for entry in entries])
 
-    def taker(self, asker: Asker) -> _Taker | None:
-        """The experiment that the asker's bucket belongs to."""
-        unit = getattr(asker, self._unit)
+
+Layers = Sequence[tuple[str, Sequence[_Layer]]]
+"""By kind of unit."""
+
+
+def _by_unit(entries: Sequence[Entry]) -> Layers:
+    layers: dict[str, dict[str, list[Entry]]] = {}
+    for entry in entries:
+        experiment = entry.experiment
+        layers.setdefault(experiment.unit, {}).setdefault(experiment.layer, []).append(entry)
+    return [(unit, [_Layer.of(name, held) for name, held in found.items()]) for unit, found in layers.items()]
+
+
+def _take(layers: Layers, asker: Asker, variants: dict[str, str], changing: dict[str, Variant]) -> None:
+    """Add the variants that a request gets; runs in every request, so nothing is called that need not be."""
+    for kind, own in layers:
+        unit: str = getattr(asker, kind)
         if not unit:
-            return None
-        place = self._held[bucket(self._name, unit)]
-        return self._takers[place - 1] if place else None
+            continue
+        name = unit.encode()
+        for seed, held, takers in own:
+            place = held[hashed(name, seed) * BUCKETS // PARTS]
+            if not place:
+                continue
+            key, salted, ends, known, names, changes, audience = takers[place - 1]
+            if audience is not None and not _of(audience, asker):
+                continue
+            which = bisect_right(ends, hashed(name, salted))
+            variants[key] = names[which]
+            if changes[which]:
+                changing[key] = known[which]
+
+
+def _of(audience: Audience, asker: Asker) -> bool:
+    """Whether a request is of an audience."""
+    if audience.scenarios and asker.scenario not in audience.scenarios:
+        return False
+    if audience.segments and not any(key in asker.segments for key in audience.segments):
+        return False
+    return all(_said(asker.context.get(name), values) for name, values in audience.context.items())
 
 
 def _said(value: object, values: Sequence[str | float | bool]) -> bool:
     """Whether a value is one of those asked for; true is not 1."""
     return any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in values)
+
+
+NOTHING_RUNS = Assignment(())

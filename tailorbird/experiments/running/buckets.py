@@ -9,7 +9,7 @@ import mmh3
 
 BUCKETS = 10_000
 """Of a layer: shares are steps of one in ten thousand."""
-_PARTS = 2**32
+PARTS = 2**32
 
 
 class Range(NamedTuple):
@@ -19,11 +19,25 @@ class Range(NamedTuple):
     end: int
 
 
-def point(salt: str, unit: str) -> float:
-    """Where a unit falls in [0, 1) under a salt."""
-    return mmh3.hash(f"{salt}/{unit}", signed=False) / _PARTS
+hashed = mmh3.mmh3_32_uintdigest
+"""The hash of bytes under a seed: 0 to PARTS - 1."""
+
+
+def seed_of_layer(layer: str) -> int:
+    """Under which units fall into the buckets of a layer."""
+    return hashed(f"layer/{layer}".encode())
+
+
+def seed_of_salt(salt: str) -> int:
+    """Under which an experiment's units fall to its variants."""
+    return hashed(f"salt/{salt}".encode())
 
 
 def bucket(layer: str, unit: str) -> int:
     """The unit's bucket in a layer: 0 to BUCKETS - 1."""
-    return int(mmh3.hash(f"layer/{layer}/{unit}", signed=False) * BUCKETS // _PARTS)
+    return hashed(unit.encode(), seed_of_layer(layer)) * BUCKETS // PARTS
+
+
+def point(salt: str, unit: str) -> int:
+    """Where a unit falls under a salt: 0 to PARTS - 1."""
+    return hashed(unit.encode(), seed_of_salt(salt))
