@@ -132,6 +132,7 @@ GUESTS: dict[str, tuple[str, ...]] = {
         "training.benchmarks.loop:loop",
         "tailorbird.experiments.proof.command:statistics",
         "tailorbird.experiments.running.bench:assignment",
+        "tailorbird.experiments.canary.bench:canary",
     ),
 }
 """Members of a group that another room owns: rooms do not import each other."""

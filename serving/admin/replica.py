@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,11 @@ class Admin:
             name="retention",
             pause_seconds=RETENTION_PAUSE_SECONDS,
         )
+        self._guarding = LastingThread(
+            partial(_guard, self._settings, self._stop, notice.give),
+            name="experiments",
+            pause_seconds=PAUSE_SECONDS,
+        )
         threading.Thread(target=self._warm, name="admin-warm-up", daemon=True).start()
 
     def check_health(self) -> None:
@@ -101,6 +107,8 @@ class Admin:
             raise RuntimeError("the thread that erases people has died")
         if not self._retaining.alive:
             raise RuntimeError("the thread that lets go of what is old has died")
+        if not self._guarding.alive:
+            raise RuntimeError("the thread that ramps and stops experiments has died")
         if self._segments.thread is None or not self._segments.thread.alive:
             raise RuntimeError("the thread that follows the segment model has died")
         if self._settings.catalog and not self._following.alive:
@@ -141,6 +149,16 @@ def _follow(settings: Settings, stop: threading.Event) -> None:
     from tailorbird.catalog.store import follow_while_serving
 
     follow_while_serving(settings, stop=stop)
+
+
+def _guard(settings: Settings, stop: threading.Event, announce: Callable[[], object]) -> None:
+    from registry.launching import launcher_of
+    from tailorbird.experiments.canary.guard import EVERY_SECONDS, Guard
+
+    guard = Guard(settings, launcher_of(settings, announce=announce), clock=time.time)
+    while not stop.wait(EVERY_SECONDS):
+        for done in guard.look():
+            log.warning("experiment %s", done)
 
 
 def _deliver(settings: Settings, stop: threading.Event) -> None:
