@@ -47,6 +47,7 @@ READERS: Mapping[str, Reading] = {
     "tailorbird.experiments.measuring.streams": Reading(
         ANALYTICS, "slates, to count those that may not serve; and who is linked to whom"
     ),
+    "tailorbird.experiments.canary.guard": Reading(ANALYTICS, "how far the streams go"),
     "serving.privacy.retention": Reading(besides="deletes what is older than it may become"),
     "tailorbird.exposures.command": Reading(PERSONALIZATION, "profiles, which take in what may serve"),
     "tailorbird.exposures.learned": Reading(PERSONALIZATION),

@@ -13,6 +13,8 @@ from tailorbird.experiments.canary.judging import harms
 from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.running.launching import Launcher
 from tailorbird.experiments.running.ledger import Entry, StateError
+from tailorbird.features.consents import ANALYTICS
+from tailorbird.features.purposes import exposures_for, scan_for
 from tailorbird.plumbing.alone import alone_if_free
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events, open_exposures
@@ -20,7 +22,7 @@ from tailorbird.streams.position import BEGINNING, Position
 
 log = logging.getLogger("ray.serve.tailorbird")
 LOCK_FILE = ".experiments.lock"
-EVERY_SECONDS = 10.0
+EVERY_SECONDS = 30.0
 SCHEDULE, CANARY = "job:schedule", "job:canary"
 """Who, in the ledger and the audit log."""
 HOUR = 3_600.0
@@ -90,26 +92,33 @@ class Guard:
         return f"{entry.key} has {due[-1]:g} of its layer now"
 
     def _read(self, entry: Entry, watched: Watched) -> None:
-        """Count what came since the last look."""
+        """Count what came since the last look, of people who let themselves be measured."""
         with open_exposures(self._settings) as stream:
-            end = stream.end()
-            batches = stream.scan(
-                columns=_SHOWN, where=[("instant", ">=", entry.started)], after=watched.exposures, through=end
-            )
-            for batch in batches:
-                watched.counts.show(_answers(batch, entry.key, watched.counts.variants))
-            watched.exposures = end
+            shown = stream.end()
+        answers = exposures_for(
+            self._settings,
+            ANALYTICS,
+            columns=_SHOWN,
+            where=[("instant", ">=", entry.started)],
+            after=watched.exposures,
+            through=shown,
+        )
+        for batch in answers:
+            watched.counts.show(_answers(batch, entry.key, watched.counts.variants))
         with open_events(self._settings) as log_of_events:
-            end = log_of_events.end()
-            clicks = log_of_events.scan(
-                columns=("recommendation_id",),
-                where=[("type", "=", "click"), ("received_time", ">=", entry.started)],
-                after=watched.events,
-                through=end,
-            )
-            for batch in clicks:
-                watched.counts.click(each for each in batch["recommendation_id"].to_pylist() if each)
-            watched.events = end
+            done = log_of_events.end()
+        clicks = scan_for(
+            self._settings,
+            ANALYTICS,
+            columns=["recommendation_id"],
+            types=["click"],
+            start=entry.started,
+            after=watched.events,
+            through=done,
+        )
+        for batch in clicks:
+            watched.counts.click(each for each in batch["recommendation_id"].to_pylist() if each)
+        watched.exposures, watched.events = shown, done
 
 
 def variants_of(experiment: Experiment) -> tuple[str, str]:

@@ -4,7 +4,8 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from tailorbird.audit.record import EXPERIMENT, record
 from tailorbird.errors import TailorbirdError, UsageError
@@ -19,8 +20,10 @@ from tailorbird.experiments.design.declared import (
 from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.running.checking import Finding, Known, of_platform, refusal, structural
 from tailorbird.experiments.running.ledger import DRAFT, Entry, Ledger, StateError
+from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings
 
+Move = TypeVar("Move", bound=Callable[..., Any])
 LARGEST_FILE = 200_000
 """Bytes of a declaration."""
 Past = Callable[[Experiment], Sequence[Finding]]
@@ -38,6 +41,17 @@ class Standing:
     trouble: str = ""
 
 
+def _in_turn(move: Move) -> Move:
+    """One move at a time, whoever makes it: what is written down before it is then made, or was refused."""
+
+    @wraps(move)
+    def moved(self: "Launcher", *arguments: Any, **more: Any) -> Any:
+        with alone(self.folder / ".experiments.moves.lock"):
+            return move(self, *arguments, **more)
+
+    return cast(Move, moved)
+
+
 class Launcher:
     """The experiments of a workspace, for whoever moves them."""
 
@@ -52,6 +66,7 @@ class Launcher:
     ) -> None:
         self._settings, self._known, self._past = settings, known, past
         self._announce, self._clock = announce, clock
+        self.folder = settings.folder
         self.ledger = Ledger(settings.folder)
 
     def standings(self) -> list[Standing]:
@@ -79,6 +94,7 @@ class Launcher:
         entry = self.ledger.get(key)
         return entry.declared if entry else read_values(self._settings.folder, key)
 
+    @_in_turn
     def declare(self, key: str, text: str, *, who: str) -> Standing:
         """Write ``experiments/KEY.toml`` where there is none. Raises UsageError, StateError where there is one."""
         path = file_of(self._settings.folder, key)
@@ -114,6 +130,7 @@ class Launcher:
             )
         return experiment, [*findings, *self._past(experiment)]
 
+    @_in_turn
     def start(self, key: str, *, who: str, reason: str = "") -> Entry:
         """Let a draft run. Raises StateError where it was started before, UsageError where something refuses it."""
         folder = self._settings.folder
@@ -141,6 +158,7 @@ class Launcher:
         self._announce()
         return entry
 
+    @_in_turn
     def ramp(
         self, key: str, share: float, *, who: str, revision: int | None = None, reason: str = ""
     ) -> Entry:
@@ -159,6 +177,7 @@ class Launcher:
         self._announce()
         return entry
 
+    @_in_turn
     def stop(self, key: str, *, who: str, revision: int | None = None, reason: str = "") -> Entry:
         """End a running experiment: the champion answers everybody. Raises StateError."""
         self._running(key)

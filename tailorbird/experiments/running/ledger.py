@@ -17,6 +17,7 @@ from tailorbird.experiments.design.declared import experiment_of
 from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.running.buckets import Range
 from tailorbird.experiments.running.slots import resized, share_of
+from tailorbird.plumbing.alone import alone
 from tailorbird.plumbing.turns import take_turn
 
 LEDGER_FILE = "experiments.db"
@@ -201,7 +202,9 @@ class Ledger:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._opened(remedy="free the disk, or end the program that holds the file") as connection:
+        # SQLite waits for nobody where two make a database, or turn to its log of writes, at once.
+        turn = alone(self.path.with_name(f".{self.path.name}.lock"))
+        with turn, self._opened(remedy="free the disk, or end the program that holds the file") as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_SCHEMA)
             take_turn(connection, wait_seconds=WAIT_SECONDS)
