@@ -40,3 +40,15 @@ def data_root() -> Path:
 def settings(tmp_path: Path) -> Settings:
     """Settings of an empty workspace in a temporary folder."""
     return load_settings(home=tmp_path / "home", mlruns=tmp_path / "mlruns", workspace="test")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `--dist loadgroup` a file's tests stay together, and one worker, from the start, has all that start a cluster."""
+    clusters, slow = (
+        {item.path for item in items if item.get_closest_marker(mark)} for mark in ("ray", "slow")
+    )
+    items.sort(key=lambda item: (item.path not in clusters, item.path not in slow))
+    for item in items:
+        group = "ray" if item.path in clusters else str(item.path.relative_to(item.config.rootpath))
+        item.add_marker(pytest.mark.xdist_group(group))

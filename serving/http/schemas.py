@@ -293,6 +293,7 @@ class EventBatch(Body):
     batch: list[Any] = Field(min_length=1, max_length=5_000, description="Objects of EventIn.")
     sent_at: AwareDatetime | None = Field(
         default=None,
+        strict=True,  # else a number would do, which the description does not allow
         description="The sender's clock at the moment of sending: sets right every `timestamp` of the batch.",
     )
 

@@ -103,15 +103,24 @@ def build_pages(
 
 
 def _describe_problems(app: FastAPI) -> None:
-    """Say of every problem that it is application/problem+json: FastAPI describes all models as application/json."""
-    description = app.openapi()
-    for methods in description["paths"].values():
-        for operation in methods.values():
-            for answer in operation["responses"].values():
-                content = answer.get("content", {})
-                schema = content.get("application/json", {}).get("schema", {})
-                if schema.get("$ref", "").endswith("/Problem"):
-                    answer["content"] = {MEDIA_TYPE.decode(): content["application/json"]}
+    """Say of every problem that it is application/problem+json: FastAPI describes all models as application/json.
+
+    Said when somebody asks: a description takes longer to make than the application.
+    """
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            for methods in plain()["paths"].values():
+                for operation in methods.values():
+                    for answer in operation["responses"].values():
+                        content = answer.get("content", {})
+                        schema = content.get("application/json", {}).get("schema", {})
+                        if schema.get("$ref", "").endswith("/Problem"):
+                            answer["content"] = {MEDIA_TYPE.decode(): content["application/json"]}
+        return plain()
+
+    app.openapi = described  # type: ignore[method-assign]
 
 
 def _operations(app: FastAPI, service: RecommendService) -> None:

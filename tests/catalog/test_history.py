@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.catalog.history import VERSIONED
 from tailorbird.catalog.patches import patched_items, write_patched
+from tests.proving import tries
 
 START = 1_000.0
 FIRST = pd.DataFrame(
@@ -102,7 +103,7 @@ change = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(25, 200), deadline=None)
 @given(changes=st.lists(st.tuples(st.floats(0.001, 50), change), max_size=8), moment=st.floats(0, 500))
 @pytest.mark.slow
 def test_as_of_is_the_catalogue_as_it_then_was(

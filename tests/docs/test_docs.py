@@ -167,5 +167,5 @@ def test_no_help_names_a_class_of_the_code() -> None:
 
 
 def test_make_targets_stand_in_the_order_of_the_flow() -> None:
-    wanted = "setup check test test-fast demo ingest features segments train tune evaluate promote rollback serve mlflow bench doctor"
+    wanted = "setup check test test-fast prove demo ingest features segments train tune evaluate promote rollback serve mlflow bench doctor"
     assert [target for target in TARGETS if target != "help"] == wanted.split()

@@ -20,6 +20,7 @@ from tailorbird.streams.position import BEGINNING
 from tailorbird.streams.stream import Entry
 from tests.features.test_state import assert_same
 from tests.features.toy import CATALOG, DAY, NOON, event, frame, random_shop
+from tests.proving import tries
 from tests.streams.toy import HolesStream
 
 _numbers = itertools.count()
@@ -67,7 +68,9 @@ def test_a_long_backlog_is_left_to_the_catch_up(
     assert not updater.apply(ours).behind
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=tries(6, 50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(seed=st.integers(0, 9_999), data=st.data())
 def test_late_doubled_future_and_lost_deliveries_give_the_replayed_profiles(
     tmp_path: Path,

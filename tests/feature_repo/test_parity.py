@@ -18,8 +18,9 @@ from tailorbird.streams.factory import compact_stream
 from tailorbird.streams.scan import read_log
 from tailorbird.streams.stream import Stream
 from tests.features.toy import DAY, NOON, item_table
+from tests.proving import tries
 
-MOMENTS, USERS_EACH = 40, 30
+MOMENTS, USERS_EACH = tries(20, 40), tries(20, 30)
 
 
 def assert_same(states: list[UserState], others: list[UserState]) -> None:
@@ -33,7 +34,7 @@ def assert_same(states: list[UserState], others: list[UserState]) -> None:
         np.testing.assert_allclose(state.affinity, other.affinity, rtol=0, atol=1e-6)
 
 
-def test_replay_offline_and_online_agree_on_1200_random_pairs(
+def test_replay_offline_and_online_agree_on_random_pairs(
     settings: Settings, room: FeatureStoreRoom, log: Stream[Event], shop: tuple[Catalog, list[Event]]
 ) -> None:
     catalog, events = shop
@@ -53,7 +54,6 @@ def test_replay_offline_and_online_agree_on_1200_random_pairs(
         online += room.online_read(users)
         asked += users
     instants = np.repeat(moments, USERS_EACH)
-    assert len(asked) == 1_200
     assert late > 200
 
     compact_stream(log)
@@ -62,7 +62,7 @@ def test_replay_offline_and_online_agree_on_1200_random_pairs(
     replay = ReplayProfiles.of_frame(frame, catalog, length=settings.history_length).states_at(
         asked, instants
     )
-    assert sum(state.total == 0 for state in replay) < 300
+    assert sum(state.total == 0 for state in replay) < len(asked) / 4
     assert max(len(state.history) for state in replay) == settings.history_length
     assert_same(online, replay)
     assert_same(offline, replay)

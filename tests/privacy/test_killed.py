@@ -25,11 +25,11 @@ from tailorbird.streams.position import BEGINNING
 from tailorbird.triggers.delivery import Delivery
 from tailorbird.triggers.queue import DeliveryQueue
 from tests.privacy.erasing_child import open_small
+from tests.proving import tries
 from tests.streams.embedded import event
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = int(os.environ.get("TAILORBIRD_TEST_KILLS", "8"))
-"""More of them take longer and find more: the figure in docs/experiments.md is of 50."""
+KILLS = tries(4, 50)
 AT_A_TIME = 3
 PEOPLE = [f"soul-{n:03}" for n in range(KILLS * AT_A_TIME + 6)]
 EACH = 8

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Request, Route
@@ -161,8 +160,3 @@ def test_a_cut_network_is_made_up_for_by_the_next_visit(visitor: Visitor, second
     assert [event.properties["n"] for event in visitor.stored()] == [0, 1]
     page.close()
     visitor.settle()
-
-
-def test_the_platform_itself_serves_the_script_that_is_committed(service: Service) -> None:
-    script = service.client.get("/sdk.js", follow_redirects=True)
-    assert script.content == (Path(__file__).parents[2] / "serving/http/sdk.js").read_bytes()

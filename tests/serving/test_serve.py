@@ -465,6 +465,11 @@ def test_a_killed_part_costs_no_event_and_no_caller_more_than_the_request_in_han
         time.sleep(0.5)
 
 
+def test_the_platform_itself_serves_the_script_that_is_committed(service):
+    script = service.client.get("/sdk.js", follow_redirects=True)
+    assert script.content == (Path(__file__).parents[2] / "serving/http/sdk.js").read_bytes()
+
+
 def test_the_first_key_closes_every_door_of_every_replica_and_limits_are_counted_by_all_of_them(service):
     now = time.time()
     _, admin = add_key(service.settings, Wish("operator", ("admin",)), now=now)

@@ -24,6 +24,7 @@ from tailorbird.features.replay import ReplayProfiles
 from tailorbird.settings import load_settings
 from tailorbird.streams.factory import open_events
 from tests.features.toy import CATALOG, DAY, NOON, TYPES, frame
+from tests.proving import tries
 from training.data.dataset import interactions_of
 
 ITEMS = [str(item) for item in CATALOG.item_ids]
@@ -94,7 +95,7 @@ def rows_of(events: list[Event], catalog: Catalog) -> list[np.ndarray]:
     return found
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(40, 400), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(made=happenings, changes=prices)
 @pytest.mark.slow
 def test_no_feature_knows_what_was_received_after_its_instant(
@@ -108,7 +109,7 @@ def test_no_feature_knows_what_was_received_after_its_instant(
         np.testing.assert_array_equal(one, other)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(30, 200), deadline=None)
 @given(made=happenings)
 def test_no_case_reveals_what_was_received_after_it_was_asked(
     made: list[tuple[str, str, str, int, int, float | None]],

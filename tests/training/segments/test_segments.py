@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event, user_key
 from tailorbird.segments.model import SegmentModel
 from tailorbird.segments.rules import NO_SEGMENT_RULES, SegmentRules, rules_of
-from tailorbird.settings import Settings
+from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from training.segments.assign import AssignedPeople
 from training.segments.fit import Fitted, fit_segments
@@ -61,8 +62,7 @@ def story(
     return events
 
 
-@pytest.fixture
-def shop(settings: Settings) -> Settings:
+def open_shop(settings: Settings) -> Settings:
     """Eighty people, half of each kind: u0, u2 … look at night."""
     names = [f"{band}-{n}" for band in ("cheap", "dear") for n in range(10)]
     Catalog.from_frame(
@@ -83,17 +83,35 @@ def fitted(shop: Settings, **rest: int) -> Fitted:
     return fit_segments(load_people(shop), settings=shop, now=NOW, sizes_tried=SIZES, **rest)
 
 
-def champion(shop: Settings) -> tuple[SegmentModel, int]:
-    done = fitted(shop)
+@pytest.fixture
+def shop(settings: Settings) -> Settings:
+    """A shop that a test may change."""
+    return open_shop(settings)
+
+
+@pytest.fixture(scope="module")
+def found(mlflow_schema: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Fitted]:
+    """A shop whose segments were found, and what was found. Tests may fit again, which changes no version of before."""
+    folder = tmp_path_factory.mktemp("found")
+    (folder / "mlruns").mkdir()
+    shutil.copy(mlflow_schema, folder / "mlruns" / "mlflow.db")
+    shop = open_shop(load_settings(home=folder / "home", mlruns=folder / "mlruns", workspace="test"))
+    return shop, fitted(shop)
+
+
+@pytest.fixture(scope="module")
+def champion(found: tuple[Settings, Fitted]) -> tuple[SegmentModel, int]:
+    """The model that was found first, and its version."""
+    shop, done = found
     assert done.registered is not None
     registry = Registry(shop, name=shop.segments_name)
-    moved = promote(registry, "latest", order=Order("champion", "ann", NOW), judged_by=judge_segments)
-    assert moved.moved
+    order = Order("champion", "ann", NOW)
+    assert promote(registry, str(done.registered.version), order=order, judged_by=judge_segments).moved
     return done.registered.open().model, done.registered.version
 
 
-def test_the_proposed_grouping_is_a_version_and_every_candidate_a_run(shop: Settings) -> None:
-    done = fitted(shop)
+def test_the_proposed_grouping_is_a_version_and_every_candidate_a_run(found: tuple[Settings, Fitted]) -> None:
+    shop, done = found
     assert done.registered is not None
     assert done.model is not None
     people = load_people(shop)
@@ -112,23 +130,25 @@ def test_the_proposed_grouping_is_a_version_and_every_candidate_a_run(shop: Sett
     assert Registry(shop).aliases() == {}, "the recommender's model is another one"
 
 
-def test_another_candidate_is_chosen_by_its_number(shop: Settings) -> None:
-    first = fitted(shop)
+def test_another_candidate_is_chosen_by_its_number(found: tuple[Settings, Fitted]) -> None:
+    shop, first = found
+    assert first.registered is not None
     other = next(each for each in first.found.candidates if each is not first.chosen)
     again = fitted(shop, choose=other.number)
     assert again.chosen is not None
     assert again.registered is not None
-    assert (again.chosen.method.words, again.registered.version) == (other.method.words, 2)
+    assert again.chosen.method.words == other.method.words
+    assert again.registered.version > first.registered.version
     with pytest.raises(UsageError, match="there is no candidate 999"):
         fitted(shop, choose=999)
 
 
 def test_mlflow_opens_the_model_and_names_segments_of_packed_histories(
-    shop: Settings, monkeypatch: pytest.MonkeyPatch
+    found: tuple[Settings, Fitted], champion: tuple[SegmentModel, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import mlflow.pyfunc
 
-    model, version = champion(shop)
+    (shop, _), (model, version) = found, champion
     people = load_people(shop)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", shop.mlflow_uri)
     opened = mlflow.pyfunc.load_model(f"models:/{shop.segments_name}/{version}")
@@ -137,8 +157,8 @@ def test_mlflow_opens_the_model_and_names_segments_of_packed_histories(
     assert told["segment"].tolist() == [model.keys[label] for label in labels]
 
 
-def test_a_model_whose_groups_do_not_come_again_is_refused(shop: Settings) -> None:
-    done = fitted(shop)
+def test_a_model_whose_groups_do_not_come_again_is_refused(found: tuple[Settings, Fitted]) -> None:
+    shop, done = found
     unstable = min(done.found.candidates, key=lambda each: each.stability)
     assert unstable.stability < 0.8
     fitted(shop, choose=unstable.number)
@@ -147,8 +167,10 @@ def test_a_model_whose_groups_do_not_come_again_is_refused(shop: Settings) -> No
     assert (refused.moved, refused.refused) == (False, ["stability"])
 
 
-def test_everybody_is_told_as_the_live_path_tells_them_and_only_news_is_looked_at(shop: Settings) -> None:
-    model, version = champion(shop)
+def test_everybody_is_told_as_the_live_path_tells_them_and_only_news_is_looked_at(
+    shop: Settings, champion: tuple[SegmentModel, int]
+) -> None:
+    model, version = champion
     everybody = AssignedPeople(shop)
     first = everybody.update(model, version)
     assert (first.looked, first.people) == (80, 80)
@@ -172,8 +194,10 @@ def test_everybody_is_told_as_the_live_path_tells_them_and_only_news_is_looked_a
         ) or live.key == told.loc[state.user_key, "segment"]
 
 
-def test_the_file_says_which_rules_hold_of_whom_as_time_passes(shop: Settings) -> None:
-    model, version = champion(shop)
+def test_the_file_says_which_rules_hold_of_whom_as_time_passes(
+    shop: Settings, champion: tuple[SegmentModel, int]
+) -> None:
+    model, version = champion
     everybody = AssignedPeople(shop)
     everybody.update(model, version)
     rules = rules_of({"away": {"name": "away", "when": "days_since_visit > 14"}}, where="rules.toml")
@@ -188,8 +212,10 @@ def test_the_file_says_which_rules_hold_of_whom_as_time_passes(shop: Settings) -
     assert held(NO_SEGMENT_RULES, day=30) == (0, 0)
 
 
-def test_an_interrupted_run_is_gone_on_with(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, version = champion(shop)
+def test_an_interrupted_run_is_gone_on_with(
+    shop: Settings, champion: tuple[SegmentModel, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, version = champion
     monkeypatch.setattr("training.segments.assign.AT_ONCE", 30)
     everybody = AssignedPeople(shop)
 
@@ -206,8 +232,10 @@ def test_an_interrupted_run_is_gone_on_with(shop: Settings, monkeypatch: pytest.
     assert again.looked == 81, "another version looks at everybody"
 
 
-def test_events_under_a_linked_anonymous_id_move_their_user(shop: Settings) -> None:
-    model, version = champion(shop)
+def test_events_under_a_linked_anonymous_id_move_their_user(
+    shop: Settings, champion: tuple[SegmentModel, int]
+) -> None:
+    model, version = champion
     everybody = AssignedPeople(shop)
     link = Event("l1", "identify", START, START, user_id="u0", anonymous_id="a0")
     with open_events(shop) as log:
