@@ -16,6 +16,8 @@ from tailorbird.experiments.measuring.queries import Codes, Column, funnel, grou
 
 MEMORY_MB = 3_000
 NONE = "(none)"
+CLOCK_MICROSECONDS = 2_000_000
+"""What is said of a clock that is off by more; less is the way."""
 ATTRIBUTES = {
     "device": "context->>'$.device'",
     "referrer": "context->>'$.referrer'",
@@ -181,7 +183,8 @@ class Workbench:
                 CASE WHEN e.item_id IS NULL THEN NULL ELSE hash(e.item_id) END AS item,
                 CASE WHEN e.recommendation_id IS NULL THEN NULL ELSE hash(e.recommendation_id) END AS rec,
                 CASE WHEN e.session_id IS NULL THEN NULL ELSE hash(e.session_id) END AS session,
-                coalesce(e.value, 0) AS value, {at} - u.began AS rel, {at} <> epoch_us(e.event_time) AS moved
+                coalesce(e.value, 0) AS value, {at} - u.began AS rel,
+                abs({at} - epoch_us(e.event_time)) > {CLOCK_MICROSECONDS} AS moved
             FROM done_stream e LEFT JOIN logins l ON e.unit_key = l.anonymous
             JOIN units u ON coalesce(l.person, e.unit_key) = u.key
             LEFT JOIN types t ON e.type = t.name {slate}

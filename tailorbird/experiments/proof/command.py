@@ -31,7 +31,8 @@ def statistics(
     r"""Prove the statistics of experiments on simulated shops, in which what is true is known.
 
     Tests of nothing are called as seldom as they should be, read once or looked at all the time; intervals cover planted effects; a
-    covariate saves what it explains; plans hold; lost units are found; off-policy intervals cover the truth.
+    covariate saves what it explains; plans hold; lost units are found; off-policy intervals cover the truth. Novelty, segments and interactions
+    that are planted are found by the readout, and none where there are none.
 
     \b
     Examples:
@@ -40,6 +41,8 @@ def statistics(
     """
     from tailorbird.experiments.off_policy.simulation import coverage
     from tailorbird.experiments.proof import trials as proof
+    from tailorbird.experiments.proof.planted import planted_trials
+    from tailorbird.experiments.proof.resplits import resplit_trials
     from tailorbird.experiments.proof.world import METRICS, PRIMARY, world_of
 
     with progress("shops", total=worlds) as bar:
@@ -47,7 +50,7 @@ def statistics(
         for at in range(worlds):
             shops.append(world_of(size, seed=seed + at))
             bar.advance()
-    with progress("tests", total=8) as bar:
+    with progress("tests", total=10) as bar:
         once = proof.fixed_trials(shops, trials=trials, seed=seed)
         bar.advance()
         looked = {}
@@ -61,6 +64,10 @@ def statistics(
         lost = proof.lost_trials(trials=trials, seed=seed + 3)
         bar.advance()
         off_policy = coverage(logs=logs, seed=seed)
+        bar.advance()
+        planted_ones = planted_trials(trials=trials, seed=seed + 4)
+        bar.advance()
+        split = resplit_trials(worlds=worlds, trials=trials, size=size, seed=seed)
         bar.advance()
     table(
         [
@@ -87,6 +94,21 @@ def statistics(
         "lost units found, at the end; looking": (lost.found, lost.found_looking),
         "false alarms at 5 %, at the end; looking": (lost.false_alarms, lost.false_alarms_looking),
         "off-policy intervals that cover": off_policy.covered,
+        "an effect that wears off, found; of one that stays, called": (
+            planted_ones.novelty_found,
+            planted_ones.novelty_false,
+        ),
+        "effects that differ by segment, found; the same, called": (
+            planted_ones.segments_found,
+            planted_ones.segments_false,
+        ),
+        "shrunk intervals of segments that cover, by spread in points": planted_ones.segments_covered,
+        "an interaction found; none, called": (
+            planted_ones.interaction_found,
+            planted_ones.interaction_false,
+        ),
+        "false alarms of the ratio at 5 % as units came": planted_ones.ratio_false_while_looking,
+        "our own metrics, tests of nothing called": split.called,
     }
     if as_json:
         figures |= {
@@ -95,6 +117,8 @@ def statistics(
             "planned": {name: asdict(each) for name, each in planned.items()},
             "lost": asdict(lost),
             "offPolicy": asdict(off_policy),
+            "planted": asdict(planted_ones),
+            "resplits": asdict(split),
         }
     emit(figures, as_json=as_json)
 

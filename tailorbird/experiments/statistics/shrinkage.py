@@ -13,6 +13,8 @@ from tailorbird.experiments.statistics.frequentist import LEVEL, Interval
 POINTS = 400
 WIDEST = 20.0
 """Standard errors up to which the spread of true effects is thought of."""
+PRIOR_SCALE = 5.0
+"""Of the half-Cauchy, in median standard errors: with one of 1, effects that do differ are covered in 91 % instead of 94 % of cases."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def shrunk(effects: Sequence[float], errors: Sequence[float], *, confidence: flo
     """Shrink effects with standard errors by the normal-normal hierarchical model, its spread integrated out.
 
     Plain empirical Bayes takes its one estimate of the spread for the truth, and its intervals are too narrow where there are few
-    segments. So it is averaged over, under a half-Cauchy prior of the scale of the median standard error (Gelman 2006).
+    segments. So it is averaged over, under a wide half-Cauchy prior (Gelman 2006).
 
     >>> found = shrunk([0.0, 0.0, 0.0, 0.4], [0.1, 0.1, 0.1, 0.1])
     >>> 0.1 < found.effects[3].effect < 0.4 and found.p_value < 0.01
@@ -61,7 +63,7 @@ def shrunk(effects: Sequence[float], errors: Sequence[float], *, confidence: flo
         0.5 * np.log(mean_variance)
         - 0.5 * np.log(variances).sum(axis=1)
         - 0.5 * (weights * (y - means[:, None]) ** 2).sum(axis=1)
-        - np.log1p((taus / scale) ** 2)
+        - np.log1p((taus / (PRIOR_SCALE * scale)) ** 2)
     )
     mass = np.exp(log - log.max()) * np.gradient(taus)
     mass /= mass.sum()
