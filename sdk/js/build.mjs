@@ -29,6 +29,7 @@ const bundle = async (source, format, file) => {
 
 rmSync(`${out}/dist`, { recursive: true, force: true });
 await bundle("src/index.ts", "esm", `${out}/dist/tailorbird.mjs`);
+await bundle("src/experiments.ts", "esm", `${out}/dist/experiments.mjs`);
 await bundle("src/tag.ts", "iife", served);
 execFileSync("node_modules/.bin/tsc", ["--project", "tsconfig.types.json", "--outDir", `${out}/dist/types`], {
   stdio: "inherit",

@@ -39,7 +39,7 @@ def test_the_committed_files_are_what_the_source_builds(node: str, tmp_path: Pat
     run(node, "build.mjs", str(tmp_path))
     assert (tmp_path / "sdk.js").read_bytes() == FILE.read_bytes(), "run `npm run build` in sdk/js"
     built = files(tmp_path / "dist")
-    assert {"tailorbird.mjs", "types/index.d.ts"} <= set(built)
+    assert {"tailorbird.mjs", "experiments.mjs", "types/index.d.ts", "types/experiments.d.ts"} <= set(built)
     assert built == files(SDK / "dist"), "run `npm run build` in sdk/js"
 
 
@@ -54,6 +54,7 @@ def test_the_unit_tests_pass(node: str) -> None:
 def test_the_script_is_small() -> None:
     assert len(gzip.compress(FILE.read_bytes(), 9)) <= MOST_BYTES
     assert len(gzip.compress((SDK / "dist" / "tailorbird.mjs").read_bytes(), 9)) <= MOST_BYTES
+    assert len(gzip.compress((SDK / "dist" / "experiments.mjs").read_bytes(), 9)) <= MOST_BYTES // 2
 
 
 def test_nothing_is_needed_at_run_time_and_no_host_is_named() -> None:

@@ -1,0 +1,23 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { assigned, bucketOf, pointOf, type Declared } from "../src/buckets.js";
+
+/** The same file that the platform is held to. */
+const vectors: {
+  points: { salt: string; layer: string; unit: string; bucket: number; point: number }[];
+  experiments: Declared[];
+  assignments: { unit: string; variants: Record<string, string> }[];
+} = JSON.parse(readFileSync("../../tests/experiments/running/vectors.json", "utf8"));
+
+test("buckets and points are the platform's", () => {
+  assert.ok(vectors.points.length >= 20);
+  for (const { salt, layer, unit, bucket, point } of vectors.points)
+    assert.deepEqual([bucketOf(layer, unit), pointOf(salt, unit)], [bucket, point], unit);
+});
+
+test("variants are the platform's", () => {
+  assert.ok(vectors.assignments.some(({ variants }) => variants["model"]));
+  for (const { unit, variants } of vectors.assignments)
+    assert.deepEqual(assigned(vectors.experiments, unit), variants, unit);
+});
