@@ -42,7 +42,7 @@ def trace_of(
     rebuilt = _rebuilt(exposure, events, facts, history_length, notes)
     if rebuilt is not None and _explicable(exposure, recommender, notes):
         assert recommender is not None
-        query = _query(exposure, rebuilt, demographics)
+        query = query_of(exposure, rebuilt, demographics)
         pushes = find_pushes(
             recommender,
             query,
@@ -118,7 +118,8 @@ def _explicable(exposure: Exposure, recommender: Recommender | None, notes: list
     return False
 
 
-def _query(exposure: Exposure, rebuilt: Rebuilt, demographics: Demographics) -> Query:
+def query_of(exposure: Exposure, rebuilt: Rebuilt, demographics: Demographics) -> Query:
+    """The question that an answer answered, as far as its exposure tells; boosts, pins and caps are not among it."""
     asked: dict[str, Any] = dict(exposure.request)
     return Query(
         state=rebuilt.state,

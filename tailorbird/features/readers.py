@@ -56,6 +56,7 @@ READERS: Mapping[str, Reading] = {
     "tailorbird.privacy.door": Reading(besides="whether there are events"),
     "training.data.dataset": Reading(PERSONALIZATION),
     "training.data.groups": Reading(PERSONALIZATION),
+    "training.evaluation.replayed": Reading(PERSONALIZATION, "profiles, which take in what may serve"),
     "training.segments.assign": Reading(PERSONALIZATION, "how far the events go"),
     "training.segments.people": Reading(
         PERSONALIZATION, "how far the events go, and whose profiles they concern"

@@ -1,0 +1,74 @@
+"""``tailorbird ope --arm``: what another arm would have earned, asked of the answers that people got."""
+
+import pytest
+from click.testing import CliRunner
+
+from tailorbird import cli
+from tailorbird.errors import UsageError
+from tailorbird.experiments.arm import CHAMPION, Arm, SlateSettings
+from tailorbird.experiments.declared import ARMS_FILE
+from tailorbird.slate.exploration import Exploration
+from training.evaluation.replayed import slates_of_arm
+
+PATH = "/v1/recommendations"
+WORTH = {"click": 1.0}
+
+
+def served(make_world, exploration: Exploration, *, people: int = 6, answers: int = 4):
+    """A shop whose champion explores; everybody clicks i0 wherever it stands, after a visit of their own."""
+    world = make_world()
+    slate = SlateSettings(max_category_share=1.0, exploration=exploration)
+    world.declared = [Arm(CHAMPION, CHAMPION, slate)]
+    world.check()
+    for person in range(people):
+        for number in range(answers):
+            world.clock += 1.0
+            answer = world.post(PATH, {"userId": f"guest-{person}", "numResults": 3}).json()
+            click = {
+                "messageId": f"c{person}-{number}",
+                "type": "click",
+                "userId": f"other-{person}",
+                "itemId": "i0",
+                "recommendationId": answer["recommendationId"],
+            }
+            world.post("/v1/events", {"batch": [click]})
+    world.stored()
+    (world.settings.folder / ARMS_FILE).write_text(
+        '[plain]\nalias = "champion"\nmax_category_share = 1.0\n'
+        '[pots]\nalias = "champion"\nrules = {categories = ["pots"]}\n'
+    )
+    return world
+
+
+def test_what_was_shown_has_the_chance_that_the_arm_gives_it(make_world) -> None:
+    world = served(make_world, Exploration(uniform=0.5))
+    log = slates_of_arm(world.settings, "plain", places=2, most=100, worth=WORTH)
+    assert log.notes == ()
+    assert log.propensities.shape == log.chances.shape == log.rewards.shape == (24, 2)
+    shown = {each.recommendation_id: each for each in world.stored()}
+    assert set(log.chances.ravel().tolist()) == {0.0, 1.0}
+    first = [each.items[0] == "i0" for each in sorted(shown.values(), key=lambda each: each.instant)]
+    assert log.chances[:, 0].tolist() == [float(each) for each in first]
+    assert log.rewards.sum() == sum("i0" in each.items[:2] for each in shown.values())
+    nothing = slates_of_arm(world.settings, "pots", places=2, most=100, worth=WORTH)
+    assert nothing.chances.mean() < log.chances.mean()
+
+
+def test_the_command_estimates_or_says_why_not(make_world, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = served(make_world, Exploration(), answers=6)
+    monkeypatch.setenv("TAILORBIRD_HOME", str(world.settings.home))
+    monkeypatch.setenv("TAILORBIRD_MLRUNS", str(world.settings.mlruns))
+    ask = ["ope", "--workspace", world.settings.workspace, "--places", "2", "--json"]
+    done = CliRunner().invoke(cli.tailorbird, [*ask, "--arm", "plain"])
+    assert done.exit_code == 0, (done.output, done.exception)
+    refused = CliRunner().invoke(cli.tailorbird, [*ask, "--arm", "pots"])
+    assert refused.exit_code == 1, refused.output
+    assert "hardly ever shows what the arm would" in refused.exception.what
+
+
+def test_an_unknown_arm_and_one_that_answered_alone_are_refused(make_world) -> None:
+    world = served(make_world, Exploration(), people=1, answers=1)
+    with pytest.raises(UsageError, match="no arm 'x'"):
+        slates_of_arm(world.settings, "x", places=2, most=100, worth=WORTH)
+    with pytest.raises(UsageError, match="0 answers of other arms"):
+        slates_of_arm(world.settings, CHAMPION, places=2, most=100, worth=WORTH)

@@ -1,0 +1,122 @@
+"""Answers that were given, asked again of another arm: with which chance it would have shown what was shown."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+
+import numpy as np
+
+from registry.follower import Follower
+from registry.pointers import RegistryError
+from tailorbird.bundle import open_bundle
+from tailorbird.catalog.catalog import Catalog, Users
+from tailorbird.errors import UsageError
+from tailorbird.events.valence import RatingScale
+from tailorbird.experiments.arm import Arm
+from tailorbird.experiments.declared import ARMS_FILE, read_arms
+from tailorbird.experiments.off_policy.slates import SlateLog
+from tailorbird.exposures.exposure import Exposure
+from tailorbird.exposures.learned import read_exposures, read_followed
+from tailorbird.exposures.outcomes import Shown, by_model
+from tailorbird.exposures.past import events_of_person
+from tailorbird.exposures.profiles import rebuild_profile
+from tailorbird.exposures.trace import query_of
+from tailorbird.features.facts import ItemFacts
+from tailorbird.features.functions import NOBODY, Demographics, demographics_of
+from tailorbird.models.hybrid.model import HybridModel
+from tailorbird.models.hybrid.stages import recommender_of
+from tailorbird.settings import Settings
+from tailorbird.slate.recommender import Recommender
+from tailorbird.slate.shelf import Shelf
+from tailorbird.streams.factory import open_events
+
+BEYOND = ("boost", "pin", "maxPerCategory", "maxPerBrand", "includeItemIds")
+"""Wishes of a request that an exposure does not hold in a form that can be asked again."""
+
+
+def slates_of_arm(
+    settings: Settings, arm: str, *, places: int, most: int, worth: Mapping[str, float]
+) -> SlateLog:
+    """The newest ``most`` answers of other arms, their first ``places``, with the chances that ``arm`` gives them.
+
+    Raises:
+        UsageError: there is no such arm, or nothing that can be asked again.
+        RegistryError: its alias has no version.
+    """
+    recommender = _recommender(settings, arm)
+    left_out: Counter[str] = Counter()
+    kept: list[Exposure] = []
+    for exposure in read_exposures(settings, most=most):
+        why = _unusable(exposure, arm, places)
+        left_out[why] += 1
+        if not why:
+            kept.append(exposure)
+    shown = Shown.of(kept, read_followed(settings, types=sorted(worth)), worth=worth)
+    chances = _chances(settings, recommender, shown.exposures, places)
+    rows = [place for place, found in enumerate(chances) if found is not None]
+    left_out["the profile of then cannot be made again"] += len(kept) - len(rows)
+    if len(rows) < 2:
+        raise UsageError(
+            f"{len(rows)} answers of other arms can be asked again of {arm!r}",
+            remedy=f"serve some to people first; an answer counts whose first {places} items a model ranked",
+        )
+    return SlateLog(
+        np.array([shown.exposures[row].propensities[:places] for row in rows], np.float64),
+        np.array([chances[row] for row in rows], np.float64),
+        np.array([shown.gains[row][:places] for row in rows], np.float64),
+        notes=tuple(f"{count:,} answers left out: {why}" for why, count in left_out.items() if why and count),
+    )
+
+
+def _recommender(settings: Settings, name: str) -> Recommender:
+    arms: dict[str, Arm] = {arm.name: arm for arm in read_arms(settings.folder / ARMS_FILE)}
+    if name not in arms:
+        raise UsageError(
+            f"no arm {name!r}", remedy=f"name one of {', '.join(arms)}, or declare it in arms.toml"
+        )
+    arm, follower = arms[name], Follower(settings)
+    version = follower.look([arm.alias])[arm.alias]
+    if version is None:
+        raise RegistryError(
+            f"no version has the alias {arm.alias}",
+            remedy=f"`tailorbird promote --alias {arm.alias}` sets it",
+        )
+    model = open_bundle(follower.fetch(arm.alias, version).folder).model
+    assert isinstance(model, HybridModel)
+    history = Catalog.read_with_history(settings.catalog_folder).history
+    shelf = Shelf.of_past(model.catalog, history)
+    return arm.slate.applied_to(recommender_of(model, name=name, version=version, shelf=shelf))
+
+
+def _unusable(exposure: Exposure, arm: str, places: int) -> str:
+    if exposure.arm == arm:
+        return "they are the arm's own"
+    if exposure.first_position or by_model(exposure) < places or not exposure.user_vector.size:
+        return "later pages, or lists filled them"
+    return "their wishes are not kept" if any(name in exposure.request for name in BEYOND) else ""
+
+
+def _chances(
+    settings: Settings, recommender: Recommender, exposures: Sequence[Exposure], places: int
+) -> list[np.ndarray | None]:
+    """For each exposure the (places,) chances of its items; None where its profile cannot be made again."""
+    catalog = Catalog.read_with_history(settings.catalog_folder)
+    facts = ItemFacts.of(catalog, scale=RatingScale.parse(settings.rating_scale))
+    people: Mapping[str, Demographics] = demographics_of(Users.read(settings.catalog_folder))
+    found: list[np.ndarray | None] = []
+    with closing(open_events(settings)) as happened:
+        for exposure in exposures:
+            rebuilt = rebuild_profile(
+                exposure.user_key,
+                events_of_person(happened, exposure.user_key),
+                facts,
+                instant=exposure.scored_at,
+                version=exposure.profile_version,
+                history_length=settings.history_length,
+            )
+            if not rebuilt.exact:
+                found.append(None)
+                continue
+            query = query_of(exposure, rebuilt, people.get(exposure.user_key, NOBODY))
+            found.append(recommender.chances(query, exposure.items[:places]))
+    return found
