@@ -31,8 +31,17 @@ _workspace = click.option("--workspace", help="Workspace.  [default: TAILORBIRD_
     show_default=True,
     help="Keep it in the experiment's run in MLflow.",
 )
+@click.option(
+    "--adjust",
+    default="holm",
+    show_default=True,
+    type=click.Choice(["holm", "bh", "none"]),
+    help="How p-values of several metrics and variants are adjusted.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def readout(key: str, workspace: str | None, html: Path | None, keep: bool, as_json: bool) -> None:
+def readout(
+    key: str, workspace: str | None, html: Path | None, keep: bool, adjust: str, as_json: bool
+) -> None:
     r"""Say what an experiment that runs or was stopped has found: is B better, for whom, and how sure one may be.
 
     Before the planned end only what holds however often one looks decides, so it may be read every hour. docs/experiments-readout.md
@@ -49,7 +58,7 @@ def readout(key: str, workspace: str | None, html: Path | None, keep: bool, as_j
     from tailorbird.experiments.reading.shown import table_rows
 
     settings = load_settings(workspace=workspace)
-    found = read_experiment_out(settings, key)
+    found = read_experiment_out(settings, key, adjustment=adjust)
     shown = shown_as_json(found)
     table(table_rows(found.reading))
     _tables(shown)

@@ -28,6 +28,16 @@ def memory_mb(pid: int) -> dict[str, float]:
     return {name: round(found[name], 1) for name in ("rss", "pss") if name in found}
 
 
+def own_peak_mb() -> float:
+    """The most megabytes that this program has held since it was started; what its parent held does not count. 0 where the system does not say."""
+    try:
+        text = Path("/proc/self/status").read_text("utf-8")
+    except OSError:
+        return 0.0
+    found = re.search(r"^VmHWM:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) / 1000 if found else 0.0
+
+
 class Steps:
     """How long each step of some work took; call it with the name of the step that begins."""
 

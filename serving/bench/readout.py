@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from serving.bench.machine import Steps, machine
+from serving.bench.machine import machine, own_peak_mb
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import USER
@@ -110,8 +110,7 @@ def _apart(settings: Settings, events: int) -> dict[str, Any]:
 
 
 def _read(values: dict[str, Any], events: int, answer: Any) -> None:
-    steps, settings = Steps(), Settings(**values)
-    before = steps.peak_mb
+    settings, before = Settings(**values), own_peak_mb()
     started, worked = time.perf_counter(), time.process_time()
     half = BEGIN + DAYS * 43_200
     metrics = tuple(chosen(default_metrics(), METRICS))
@@ -129,7 +128,7 @@ def _read(values: dict[str, Any], events: int, answer: Any) -> None:
             "comparing s": round(done - measured, 1),
             "readout s": round(done - started, 1),
             "processor s": round(time.process_time() - worked, 1),
-            "peak MB": round(steps.peak_mb),
+            "peak MB": round(own_peak_mb()),
             "of these before reading": round(before),
         }
     )

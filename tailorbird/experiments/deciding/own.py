@@ -25,14 +25,17 @@ class Counted:
     units: int
 
 
-def read_experiment_out(settings: Settings, key: str, *, now: float | None = None) -> OwnReadout:
+def read_experiment_out(
+    settings: Settings, key: str, *, now: float | None = None, adjustment: str = "holm"
+) -> OwnReadout:
     """Read a started experiment of the workspace; people who were erased since the last readout are told of as a number.
 
     Raises:
         UsageError: it was never started, nobody is in it, or a metric is not declared.
     """
     entry = started(settings, key)
-    question = question_of(entry, read_metrics(settings.folder), now=time.time() if now is None else now)
+    instant = time.time() if now is None else now
+    question = replace(question_of(entry, read_metrics(settings.folder), now=instant), adjustment=adjustment)
     withheld = Withheld()
     found = read_own(
         question,

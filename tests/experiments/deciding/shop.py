@@ -67,6 +67,7 @@ def happen(
                 instant=at,
                 scored_at=at,
                 user_id=person,
+                session_id=f"s{n}",
                 experiments={key: variant},
                 took_ms=float(rng.gamma(2, 2)),
                 context={"device": ("mobile", "desktop")[n // len(names) % 2]},

@@ -100,6 +100,34 @@ def test_an_experiment_that_was_never_started_or_met_nobody_is_said(settings: Se
         read_experiment_out(settings, KEY)
 
 
+def test_sessions_may_be_what_is_assigned(settings: Settings) -> None:
+    start(settings, unit="session")
+    happen(settings, people=200)
+    found = read(settings)
+    assert (found["unit"], found["units"], found["switched"]) == ("session", 200, 0)
+
+
+def test_p_values_are_adjusted_as_was_asked(settings: Settings) -> None:
+    start(settings)
+    happen(settings, people=400)
+    by = {
+        way: as_json(read_experiment_out(settings, KEY, now=END, adjustment=way))
+        for way in ("holm", "bh", "none")
+    }
+    adjusted = {
+        way: [
+            each["variants"][1]["adjustedPValue"]
+            for each in found["metrics"]
+            if each["variants"][1]["pValue"]
+        ]
+        for way, found in by.items()
+    }
+    assert all(
+        h >= b >= n for h, b, n in zip(adjusted["holm"], adjusted["bh"], adjusted["none"], strict=True)
+    )
+    assert adjusted["holm"] != adjusted["none"]
+
+
 def test_a_metric_that_nobody_declared_is_said(settings: Settings) -> None:
     start(settings, metrics={"primary": "joy", "minimum_effect": 0.1})
     with pytest.raises(UsageError, match="no metric 'joy'"):
