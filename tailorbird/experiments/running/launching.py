@@ -19,7 +19,7 @@ from tailorbird.experiments.design.declared import (
 )
 from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.running.checking import Finding, Known, of_platform, refusal, structural
-from tailorbird.experiments.running.ledger import DRAFT, Entry, Ledger, StateError
+from tailorbird.experiments.running.ledger import DRAFT, Entry, Ledger, StateError, require_seen
 from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings
 
@@ -167,7 +167,7 @@ class Launcher:
             raise UsageError(
                 f"a share of {share:g}", remedy="a share is more than 0 and at most 1; `stop` ends it"
             )
-        entry = self._running(key)
+        entry = self._running(key, revision)
         if entry.experiment.kind == "holdout":
             raise UsageError(
                 f"{key!r} is a holdout: its weights say who is held", remedy="stop it and declare another one"
@@ -180,13 +180,14 @@ class Launcher:
     @_in_turn
     def stop(self, key: str, *, who: str, revision: int | None = None, reason: str = "") -> Entry:
         """End a running experiment: the champion answers everybody. Raises StateError."""
-        self._running(key)
+        self._running(key, revision)
         self._record(who, key, did="stop", reason=reason)
         entry = self.ledger.stop(key, at=self._clock(), who=who, revision=revision, reason=reason)
         self._announce()
         return entry
 
-    def _running(self, key: str) -> Entry:
+    def _running(self, key: str, revision: int | None) -> Entry:
+        """The experiment as it was seen: what is refused is not written down as done."""
         entry = self.ledger.get(key)
         if entry is None:
             read_experiment(self._settings.folder, key)  # says where there is none at all
@@ -198,6 +199,7 @@ class Launcher:
                 f"experiment {key!r} is {entry.state}, not running: {entry.steps[-1].who} did {entry.steps[-1].did} last",
                 remedy="`tailorbird experiment list` says how each stands",
             )
+        require_seen(entry, revision)
         return entry
 
     def _started(self, entry: Entry) -> Standing:

@@ -264,6 +264,16 @@ def _read(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry:
     )
 
 
+def require_seen(entry: Entry, revision: int | None) -> None:
+    """Raise StateError where an experiment was moved since it was at ``revision``."""
+    if revision is not None and revision != entry.revision:
+        last = entry.steps[-1]
+        raise StateError(
+            f"experiment {entry.key!r} was changed since: {last.who} did {last.did} (revision {entry.revision}, not {revision})",
+            remedy="look at it again, then say what is still wanted",
+        )
+
+
 def _moved(connection: sqlite3.Connection, key: str, *, states: Sequence[str], revision: int | None) -> Entry:
     """The experiment, where it is in one of ``states`` and as it was seen. Raises StateError."""
     entry = _entry(connection, key)
@@ -277,12 +287,7 @@ def _moved(connection: sqlite3.Connection, key: str, *, states: Sequence[str], r
             f"experiment {key!r} is {entry.state}, not {' or '.join(states)}: {last.who} did {last.did} last",
             remedy="`tailorbird experiment list` says how each stands",
         )
-    if revision is not None and revision != entry.revision:
-        last = entry.steps[-1]
-        raise StateError(
-            f"experiment {key!r} was changed since: {last.who} did {last.did} (revision {entry.revision}, not {revision})",
-            remedy="look at it again, then say what is still wanted",
-        )
+    require_seen(entry, revision)
     return entry
 
 

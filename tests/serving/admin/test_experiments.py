@@ -70,6 +70,10 @@ def test_of_two_who_start_or_ramp_at_once_one_is_told_that_another_was_first(ope
     post(operator, "/depth:ramp", share=0.3, revision=1)
     told = post(operator, "/depth:stop", 409, revision=1)
     assert "did ramp" in told["detail"]
+    written = [
+        each for each in AuditLog(operator.settings.folder / AUDIT_FILE).entries() if each.whom == "depth"
+    ]
+    assert [each.plain()["detail"]["did"] for each in written] == ["declare", "start", "ramp"]
     assert operator.get("/v1/experiments/depth")["state"] == "running"
     assert declare(operator, "depth", status=409)["type"].endswith("moved-before")
 
