@@ -25,6 +25,7 @@ NEEDS = {
     "/v1/assignments": {RECOMMEND, COLLECT},
     "/v1/events": {COLLECT},
     "/v1/users/{user_id}/merge": {COLLECT},
+    "/v1/users/{user_id}/consent": {COLLECT},
 }
 
 
