@@ -91,7 +91,11 @@ def consent_routes(
         anonymous: Anonymous = False,
     ) -> ConsentOut:
         """Keep what a person allows and refuses: the next answer holds to it. An erased person who consents is let back."""
-        return stored(request, user_id, body.said, anonymous=anonymous, what=CONSENT)
+        try:
+            said = body.said_by(door.policy.tcf)
+        except UsageError as error:
+            raise _invalid(error) from error
+        return stored(request, user_id, said, anonymous=anonymous, what=CONSENT)
 
     @app.put(
         "/v1/users/{user_id:path}/objection",
@@ -132,9 +136,7 @@ def consent_routes(
         try:
             told = keeper.say(user_id, said, anonymous=anonymous)
         except UsageError as error:
-            raise ProblemError(
-                HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", error.what, remedy=error.remedy
-            ) from error
+            raise _invalid(error) from error
         except ErasedError as error:
             raise ProblemError(HTTPStatus.CONFLICT, "erased", error.what, remedy=error.remedy) from error
         except TailorbirdError as error:
@@ -152,6 +154,10 @@ def consent_routes(
             return ConsentOut.of(keeper.told(key), user_id=user_id)
         except TailorbirdError as error:
             raise _away(error) from error
+
+
+def _invalid(error: UsageError) -> ProblemError:
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", error.what, remedy=error.remedy)
 
 
 def _away(error: TailorbirdError) -> ProblemError:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from http import HTTPStatus
 
 from serving import metrics
@@ -11,6 +11,7 @@ from serving.http.consents import Consented, ConsentTold
 from serving.http.problems import ProblemError
 from serving.writer import GroupWriter
 from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.privacy.policy import Policy
 
 log = logging.getLogger("ray.serve.tailorbird")
 
@@ -25,12 +26,12 @@ class ConsentService:
         self,
         writer: GroupWriter,
         *,
-        purposes: Collection[str],
+        policy: Policy,
         newest_of: Callable[[str], int],
         person_of: Callable[[str, bool], str],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._writer, self._purposes, self._clock = writer, purposes, clock
+        self._writer, self._policy, self._clock = writer, policy, clock
         self._newest_of, self._person_of = newest_of, person_of
 
     async def say(self, identifier: str, told: ConsentTold, *, anonymous: bool) -> Consented:
@@ -38,8 +39,9 @@ class ConsentService:
         now = self._clock()
         newest = await asyncio.to_thread(self._newest, self._person_of(identifier, anonymous))
         try:
-            event = told.said.event(
-                identifier, anonymous=anonymous, known=self._purposes, now=now, newest=newest
+            said = told.said_by(self._policy.tcf)
+            event = said.event(
+                identifier, anonymous=anonymous, known=self._policy.purposes, now=now, newest=newest
             )
             written = await asyncio.wrap_future(self._writer.write([event]))
         except UsageError as error:
@@ -62,7 +64,7 @@ class ConsentService:
                 "this person was erased: nothing of them is stored",
                 remedy="a consent to personalization over the admin application lets them back",
             )
-        return Consented(user_id=identifier, purposes=dict(told.purposes), profile_delayed=not written.folded)
+        return Consented(user_id=identifier, purposes=dict(said.purposes), profile_delayed=not written.folded)
 
     def _newest(self, person: str) -> int:
         """When the last thing was done or said under this very key, epoch microseconds; 0 where none is known."""

@@ -35,7 +35,7 @@ class Collect:
 
         keep_on_this_machine()
         chosen = Settings(**settings)
-        self._door = Door.of(chosen)
+        self._door = Door.of(chosen, told=ToldPeople(chosen.catalog_folder).of)
         self._log = open_events(chosen)
         room = FeatureStoreRoom(chosen)
         self._segments = LiveSegments(chosen, noticed=Notice(Path(folder)).stamp)
@@ -57,7 +57,7 @@ class Collect:
         )
         self._consents = ConsentService(
             self._writer,
-            purposes=self._door.policy.purposes,
+            policy=self._door.policy,
             newest_of=updater.newest_of,
             person_of=lambda identifier, anonymous: self._door.person(identifier, anonymous=anonymous),
         )

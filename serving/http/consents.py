@@ -1,25 +1,33 @@
 """The HTTP contract of consents: what a person says on purposes, and what is answered to it."""
 
+from collections.abc import Mapping, Sequence
+
 from pydantic import Field, StrictBool
 
 from serving.http.schemas import Body
+from tailorbird.privacy.tcf import LONGEST
 from tailorbird.privacy.words import Said
 
 
 class ConsentTold(Body):
     """What a person says now; purposes that are not named stay as they were."""
 
-    purposes: dict[str, StrictBool] = Field(min_length=1, max_length=64)
+    purposes: dict[str, StrictBool] = Field(default={}, max_length=64)
+    tcf: str = Field(
+        default="",
+        max_length=LONGEST,
+        description="A TC string of version 2, for purposes that are not named: `privacy.toml` says which numbers make which.",
+    )
     version: str = Field(default="", max_length=256, description="Of the text that the person was shown.")
     source: str = Field(
         default="", max_length=256, description="Where it was said: a banner, a page, a call."
     )
     proof: str = Field(default="", max_length=4_096, description="Kept sealed under the person's own key.")
 
-    @property
-    def said(self) -> Said:
-        """As the platform keeps it."""
-        return Said(self.purposes, self.version, self.source, self.proof)
+    def said_by(self, named: Mapping[str, Sequence[int]]) -> Said:
+        """As the platform keeps it. Raises UsageError for a TC string that is none, or of which nobody said what it means."""
+        said = Said(self.purposes, self.version, self.source, self.proof)
+        return said.with_tcf(self.tcf, named) if self.tcf else said
 
 
 class ObjectionTold(Body):

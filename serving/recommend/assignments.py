@@ -32,9 +32,7 @@ class AssignmentService:
         exposures: ExposureWriter,
         *,
         visit: Callable[[Request, Visitor, str], Visit],
-        basis: Collection[str] = USUAL_BASIS,
     ) -> None:
-        self._basis = basis
         self._arms, self._drawer, self._exposures, self._visit = arms, drawer, exposures, visit
 
     async def assignments(self, request: Request) -> Answer:
@@ -59,7 +57,9 @@ class AssignmentService:
         if told:
             took_ms = round((time.perf_counter() - visit.started) * 1000, 3)
             self._exposures.put(
-                lambda: told_exposure(visit, query, told, took_ms=took_ms, basis=self._basis),
+                lambda: told_exposure(
+                    visit, query, told, took_ms=took_ms, basis=self._drawer.basis_of(query)
+                ),
                 size=len(request.body) + len(answer.body),
             )
         metrics.assignments.labels("told" if told else "none").inc()

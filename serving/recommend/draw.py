@@ -18,6 +18,7 @@ from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.segments import segment_of
 from tailorbird.features.standing import COVERED, NEVER, USUAL_BASIS, standing_of
 from tailorbird.features.state import UserState
+from tailorbird.privacy.rules import Basis
 from tailorbird.segments.belonging import PromotedSegments, Segments, no_segments
 from tailorbird.segments.rules import NO_SEGMENT_RULES, RulesNow, SegmentRules, no_segment_rules
 from tailorbird.slate.query import Query, Slate
@@ -49,10 +50,13 @@ def taken_part(
     )
 
 
+USUAL = Basis(frozenset(USUAL_BASIS))
+
+
 class SlateDrawer:
     """Turns visits into slates, each by the model of its arm.
 
-    ``basis`` are the purposes that need no word of the person; whoever may not be known is answered as everybody.
+    ``covers`` says which purposes need no word of a person; whoever may not be known is answered as everybody.
     """
 
     def __init__(
@@ -65,14 +69,14 @@ class SlateDrawer:
         segment_rules: RulesNow = no_segment_rules,
         cache: ResultCache | None = None,
         assign: Assign = taken_part,
-        basis: Collection[str] = USUAL_BASIS,
+        covers: Basis = USUAL,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._assign = assign
         self._arms, self._hydrator = arms, hydrator
         self._demographics, self._cache, self._clock = demographics, cache, clock
         self._segments, self._segment_rules = segments, segment_rules
-        self._basis = basis
+        self._covers = covers
 
     @property
     def caches(self) -> bool:
@@ -126,9 +130,13 @@ class SlateDrawer:
             visit, query, ask(lists, query), lists, stands_in=visit.arm != CHAMPION, profile_read=False
         )
 
+    def basis_of(self, query: Query) -> Collection[str]:
+        """The purposes that a legal basis covers of who asks."""
+        return self._covers.of(query.context, query.demographics)
+
     def _is_nobody(self, query: Query) -> bool:
         """Whether nothing lets this answer be a personal one: no word of the person, no basis, nothing of before that may serve."""
-        standing = standing_of(query.context, PERSONALIZATION, basis=self._basis)
+        standing = standing_of(query.context, PERSONALIZATION, basis=self.basis_of(query))
         covered = standing == COVERED or query.state.total > 0
         return standing == NEVER or not query.state.links.consents.serves(PERSONALIZATION, covered=covered)
 
@@ -196,7 +204,8 @@ class SlateDrawer:
         held = asked.holding(state, now=now, demographics=person, segment=key)
         keys = [key, *(rule.key for rule in held)]
         if assignment and known:
-            known = may_be_unit(state, visit.visitor.context, basis=self._basis)
+            basis = self._covers.of(visit.visitor.context, person)
+            known = may_be_unit(state, visit.visitor.context, basis=basis)
         visit = visit.taking_part(self._assign(assignment, visit, state, keys, known))
         return visit, Query(
             state=state,

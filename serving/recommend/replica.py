@@ -104,7 +104,7 @@ class Recommend:
             segments=segments,
             segment_rules=rules,
             cache=_result_cache(chosen, seconds=result_cache_seconds),
-            basis=policy.basis_purposes,
+            covers=policy.covers,
             clock=clock,
         )
         self._service = RecommendService(
@@ -155,9 +155,7 @@ class Recommend:
         from serving.recommend.routes import recommend_routes
 
         service, merge, consent = self._service, MergeRoutes(_link_by_collect), ConsentRoute(_say_by_collect)
-        asked = AssignmentService(
-            self._arms, self._drawer, self._exposures, visit=service.visit, basis=service.basis
-        )
+        asked = AssignmentService(self._arms, self._drawer, self._exposures, visit=service.visit)
         pages = build_pages(
             service, self._traces, merge=merge, assignments=asked, consent=consent, noop=self._noop
         )

@@ -55,7 +55,7 @@ class RecommendService:
         policy: Policy = DEFAULT,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._turned_off, self.basis = policy.turned_off, policy.basis_purposes
+        self._turned_off = policy.turned_off
         self._arms, self._drawer, self._exposures = arms, drawer, exposures
         self._workspace, self._workspace_key = workspace, workspace_key
         self._clock = clock
@@ -219,7 +219,7 @@ class RecommendService:
                 drawn,
                 sample_share=self._sample_share,
                 took_ms=_took_ms(drawn.visit),
-                basis=self.basis,
+                basis=self._drawer.basis_of(drawn.query),
             ),
             size=drawn.visit.size + len(answer.body),
         )

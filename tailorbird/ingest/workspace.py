@@ -20,6 +20,7 @@ from tailorbird.events.devices import device_words
 from tailorbird.events.rows import EVENTS, table_of_frame
 from tailorbird.events.schema import IDENTIFY, LOGOUT, Event
 from tailorbird.events.validation import Validated, validate
+from tailorbird.features.functions import NOBODY, demographics_of
 from tailorbird.ingest.mapping import Mapping
 from tailorbird.ingest.quarantine import parted_table, source_quarantine, without_erased, write_quarantine
 from tailorbird.ingest.sources import Tables
@@ -161,7 +162,13 @@ def _ingest(
     )
     on_stage("store", len(validated.accepted))
     basis = mapping.basis_purposes if mapping.basis else None
-    stored = door.frame(validated.accepted, declared=mapping.declared, basis=basis)
+    people = demographics_of(users) if door.policy.rules else {}
+    stored = door.frame(
+        validated.accepted,
+        declared=mapping.declared,
+        basis=basis,
+        told=lambda person: people.get(person, NOBODY),
+    )
     # Once more under the names that are stored: a report may name a person.
     anomalies = find_anomalies(stored, catalog_ids=set(catalog.item_ids))
     with open_events(settings) as stream:

@@ -5,7 +5,7 @@ a person pass through here; nothing behind it knows a raw id.
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
@@ -17,7 +17,8 @@ from tailorbird.catalog.told import Patch
 from tailorbird.errors import UsageError
 from tailorbird.events.rows import user_keys
 from tailorbird.events.schema import CONSENT, SAID_TYPES, Event
-from tailorbird.features.standing import BASIS, noted
+from tailorbird.features.functions import NOBODY, Demographics
+from tailorbird.features.standing import BASIS, GIVEN, noted, with_basis
 from tailorbird.privacy.book import Book
 from tailorbird.privacy.keyring import Keyring, keyring_file, open_keyring
 from tailorbird.privacy.master import given_from_outside
@@ -35,7 +36,9 @@ from tailorbird.privacy.minimise import (
 )
 from tailorbird.privacy.policy import DEFAULT, Policy, read_policy
 from tailorbird.privacy.pseudonyms import Pseudonyms
+from tailorbird.privacy.rules import Basis
 from tailorbird.privacy.sealing import seal
+from tailorbird.privacy.tcf import told_by
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING
@@ -48,19 +51,29 @@ _COLUMNS = ("user_id", "anonymous_id", "session_id", "message_id", "recommendati
 
 
 class Door:
-    """Thread-safe. ``names`` are the workspace's pseudonyms, ``book`` leads back."""
+    """Thread-safe, where ``told`` is. ``names`` are the workspace's pseudonyms, ``book`` leads back.
 
-    def __init__(self, keyring: Keyring, book: Book, *, policy: Policy = DEFAULT) -> None:
+    ``told`` is what a person (key) told of themselves, for a policy whose rules ask.
+    """
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        book: Book,
+        *,
+        policy: Policy = DEFAULT,
+        told: Callable[[str], Demographics] = lambda person: NOBODY,
+    ) -> None:
         self.keyring, self.book, self.names, self.policy = (
             keyring,
             book,
             Pseudonyms(keyring.pseudonyms),
             policy,
         )
-        self._basis = noted(policy.basis_purposes)
+        self._covers, self._told = policy.covers, told
 
     @classmethod
-    def of(cls, settings: Settings) -> "Door":
+    def of(cls, settings: Settings, *, told: Callable[[str], Demographics] = lambda person: NOBODY) -> "Door":
         """The workspace's door.
 
         Raises:
@@ -69,7 +82,7 @@ class Door:
         if not keyring_file(settings).exists() and not given_from_outside(settings):
             _require_no_events(settings)
         keyring = open_keyring(settings)
-        return cls(keyring, Book.of(settings, keyring), policy=read_policy(settings))
+        return cls(keyring, Book.of(settings, keyring), policy=read_policy(settings), told=told)
 
     def events(self, events: Sequence[Event]) -> list[Event]:
         """Events as they are stored.
@@ -95,10 +108,12 @@ class Door:
         *,
         declared: Declared | None = None,
         basis: Collection[str] | None = None,
+        told: Callable[[str], Demographics] = lambda person: NOBODY,
     ) -> pd.DataFrame:
         """Rows of SCHEMA's columns as they are stored; ``declared`` texts count beside those of the policy.
 
-        ``basis`` are the purposes that a legal basis covers, of data that came with one of its own.
+        ``basis`` are the purposes that a legal basis covers, of data that came with one of its own; ``told`` is what a person
+        (key) told, for a policy whose rules ask.
 
         Raises:
             StreamAwayError: the book cannot be written.
@@ -124,7 +139,8 @@ class Door:
                 )
         ciphers = self.book.ciphers(people)
         minimised = self._minimised_frame(stored, events, ciphers, declared=declared or Declared())
-        return _under_basis(minimised, self._basis if basis is None else noted(basis))
+        covers = self._covers if basis is None else replace(self._covers, purposes=frozenset(basis))
+        return _under_basis(minimised, covers, told)
 
     def user(self, patch: Patch) -> Patch:
         """What is told of a user, as it is stored."""
@@ -207,9 +223,11 @@ class Door:
 
     def _under_basis(self, event: Event) -> Event:
         """The event with the basis it came under, where that is not the usual one."""
-        if self._basis is None or event.type in SAID_TYPES:
+        if event.type in SAID_TYPES:
             return event
-        return replace(event, context={**event.context, BASIS: self._basis})
+        person = self._told(event.user_key) if self._covers.rules else NOBODY
+        context = with_basis(event.context, self._covers.of(event.context, person))
+        return event if context is event.context else replace(event, context=context)
 
     def _parted(
         self,
@@ -222,6 +240,8 @@ class Door:
         ids: AbstractSet[str],
     ) -> tuple[dict[str, object], dict[str, object]]:
         setting = parted_context(context, declared=declared, ids=ids)
+        if (said_by_tcf := told_by(context.get(GIVEN), self.policy.tcf)) is not None:
+            setting.kept[GIVEN] = said_by_tcf  # the string itself is sealed, and proves it
         if BASIS in setting.kept:  # a sender's own word of this name
             setting.personal[BASIS] = setting.kept.pop(BASIS)
         said = parted_properties(properties, declared=declared, ids=ids)
@@ -289,16 +309,23 @@ def _ids(*raw: object) -> AbstractSet[str]:
     return {text for each in raw if each is not None and len(text := str(each)) >= SHORT}
 
 
-def _under_basis(events: pd.DataFrame, basis: list[str] | None) -> pd.DataFrame:
-    if basis is None or "type" not in events:
+def _under_basis(events: pd.DataFrame, covers: Basis, told: Callable[[str], Demographics]) -> pd.DataFrame:
+    if "type" not in events or (not covers.rules and noted(covers.purposes) is None):
         return events
-    plain = orjson.dumps({BASIS: basis}).decode()
     contexts = events["context"] if "context" in events else pd.Series(None, events.index, object)
-    with_basis: dict[object, str | None] = {}
-    for text in contexts[contexts.notna()].unique():
-        with_basis[text] = _text({**_object(text), BASIS: basis})
-    noted_contexts = contexts.map(with_basis).where(contexts.notna(), plain)
-    return events.assign(context=noted_contexts.where(~events["type"].isin(SAID_TYPES), contexts))
+    people = user_keys(events) if covers.rules else pd.Series("", events.index)
+    known: dict[tuple[object, str], str | None] = {}  # few contexts come again and again
+    found = []
+    for text, person, kind in zip(contexts, people, events["type"], strict=True):
+        if kind in SAID_TYPES:
+            found.append(text)
+            continue
+        asked = (text if isinstance(text, str) else None, person)
+        if asked not in known:
+            context = _object(asked[0])
+            known[asked] = _text(with_basis(context, covers.of(context, told(person) if person else NOBODY)))
+        found.append(known[asked])
+    return events.assign(context=pd.Series(found, events.index, object))
 
 
 def _object(text: object) -> Mapping[str, object]:

@@ -9,11 +9,16 @@ import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from string import ascii_lowercase
 from typing import NamedTuple
 
 from tailorbird.features.table import DEVICES, REFERRERS
 
-_WORDS: Mapping[str, frozenset[str]] = {"device": frozenset(DEVICES), "referrer": frozenset(REFERRERS)}
+_WORDS: Mapping[str, frozenset[str]] = {
+    "device": frozenset(DEVICES),
+    "referrer": frozenset(REFERRERS),
+    "country": frozenset(f"{one}{other}" for one in ascii_lowercase for other in ascii_lowercase),
+}
 """Context whose texts are kept where they are one of these words, which no person can be known by."""
 LONG_NUMBER = 10**8
 """Numbers of nine digits and more tell people apart: telephones, cards, accounts. None that a feature reads is so large."""
@@ -52,7 +57,7 @@ def parted_context(
     declared: Declared = NOTHING_DECLARED,
     ids: AbstractSet[str] = frozenset(),
 ) -> Parted:
-    """Part a context: known devices and referrers, numbers, truth values and declared texts are kept.
+    """Part a context: known devices and referrers, countries in two letters, numbers, truth values and declared texts are kept.
 
     ``ids`` are the person's own, as the caller knows them: no number that is one of them is kept.
     """

@@ -1,6 +1,7 @@
 """A workspace's ``privacy.toml``: what is done with texts that may be personal, and which are declared not to be."""
 
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -11,6 +12,8 @@ from tailorbird.errors import UsageError
 from tailorbird.features.consents import ADVERTISING, ANALYTICS, PURPOSES, RESTRICTION
 from tailorbird.privacy.minimise import NOTHING_DECLARED, Declared
 from tailorbird.privacy.retention import Ages, Retention
+from tailorbird.privacy.rules import Basis, Rule
+from tailorbird.privacy.tcf import PURPOSES as TCF_PURPOSES
 from tailorbird.settings import Settings
 
 POLICY_FILE = "privacy.toml"
@@ -18,10 +21,10 @@ Texts = Literal["seal", "drop"]
 Purpose = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
 
-Basis = Literal[
+BasisName = Literal[
     "consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interest"
 ]
-BASES: tuple[str, ...] = get_args(Basis)
+BASES: tuple[str, ...] = get_args(BasisName)
 
 
 class _Texts(BaseModel):
@@ -36,7 +39,7 @@ class _Texts(BaseModel):
 class _Basis(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Basis
+    name: BasisName
     purposes: list[Purpose] = Field(default=[], max_length=64)
 
 
@@ -44,6 +47,14 @@ class _Purposes(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     names: list[Purpose] = Field(default=[], max_length=64)
+
+
+class _Rule(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    country: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(default=[], max_length=256)
+    age_below: float | None = Field(default=None, gt=0, le=150)
+    purposes: list[Purpose] = Field(max_length=64)
 
 
 class _Signals(BaseModel):
@@ -59,6 +70,10 @@ class _File(BaseModel):
     basis: _Basis | None = None
     purposes: _Purposes = _Purposes()
     signals: _Signals = _Signals()
+    rules: list[_Rule] = Field(default=[], max_length=256)
+    tcf: dict[
+        Purpose, Annotated[list[Annotated[int, Field(ge=1, le=TCF_PURPOSES)]], Field(min_length=1)]
+    ] = {}
     retention: Ages = {}
 
 
@@ -69,7 +84,8 @@ class Policy:
     ``personal``: texts that may be personal are sealed under the person's key, or dropped. ``purposes`` are those on which people
     may have a word. ``basis`` is the legal basis of what is stored of people who have none, "" where it is not declared.
     ``do_not_track``: a browser's ``DNT: 1`` turns off what ``Sec-GPC: 1`` does, and analytics.
-    ``retention``: how long what is kept.
+    ``retention``: how long what is kept. ``rules`` narrow the basis by country and age. ``tcf``: which numbers of a TC string
+    make which purpose.
     """
 
     personal: Texts = "seal"
@@ -79,6 +95,8 @@ class Policy:
     basis_purposes: tuple[str, ...] = ()
     do_not_track: bool = False
     retention: Retention = field(default_factory=Retention)
+    rules: tuple[Rule, ...] = ()
+    tcf: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property
     def warning(self) -> str:
@@ -90,9 +108,10 @@ class Policy:
             f"and their answers are those for everybody; write [basis] into {POLICY_FILE} where there is one (docs/privacy.md)"
         )
 
-    def covers(self, purpose: str) -> bool:
-        """Whether what is done by somebody who said nothing may serve a purpose."""
-        return purpose in self.basis_purposes
+    @property
+    def covers(self) -> Basis:
+        """Which purposes what is done by somebody who said nothing may serve."""
+        return Basis(frozenset(self.basis_purposes), self.rules)
 
     def turned_off(self, *, gpc: bool, dnt: bool) -> tuple[str, ...]:
         """The purposes that a browser's signals refuse."""
@@ -142,12 +161,14 @@ def _policy(said: _File, path: Path) -> Policy:
             remedy="give the purpose another name",
         )
     purposes = frozenset(PURPOSES) | set(said.purposes.names)
-    unknown = sorted(set(basis.purposes) - purposes) if basis else []
-    if unknown:
-        raise UsageError(
-            f"{path}: basis.purposes: {unknown[0]!r} is no purpose",
-            remedy=f"name some of {', '.join(sorted(purposes))}, or declare it under [purposes]",
-        )
+    named = {"basis.purposes": set(basis.purposes) if basis else set(), "tcf": set(said.tcf)}
+    named |= {f"rules.{number}.purposes": set(rule.purposes) for number, rule in enumerate(said.rules)}
+    for where, names in named.items():
+        if unknown := sorted(names - purposes):
+            raise UsageError(
+                f"{path}: {where}: {unknown[0]!r} is no purpose",
+                remedy=f"name some of {', '.join(sorted(purposes))}, or declare it under [purposes]",
+            )
     return Policy(
         texts.personal,
         declared,
@@ -156,4 +177,9 @@ def _policy(said: _File, path: Path) -> Policy:
         tuple(basis.purposes) if basis else (),
         said.signals.do_not_track,
         Retention(said.retention),
+        tuple(
+            Rule(frozenset(map(str.casefold, rule.country)), rule.age_below, frozenset(rule.purposes))
+            for rule in said.rules
+        ),
+        {name: tuple(numbers) for name, numbers in said.tcf.items()},
     )

@@ -1,14 +1,15 @@
 """A person's word on purposes as an event: made by whichever door hears it, checked against what the workspace knows."""
 
 import uuid
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import CONSENT, Event
 from tailorbird.features.consents import RESTRICTION, SAID
 from tailorbird.features.records import MICROSECONDS
+from tailorbird.privacy.tcf import purposes_of
 
 TICK_SECONDS = 1e-6
 OBJECTION: Final = "objection"
@@ -30,6 +31,15 @@ class Said:
     right: Right | Literal[""] = ""
     """By which right of the person, where it is another than to consent or not to."""
     reason: str = ""
+
+    def with_tcf(self, text: str, named: Mapping[str, Sequence[int]]) -> "Said":
+        """The same with what a TC string says of the purposes that are not named otherwise; it is the proof where none is given.
+
+        Raises:
+            UsageError: it is none, or nobody said which of its numbers make which purpose.
+        """
+        purposes = {**purposes_of(text, named), **self.purposes}
+        return replace(self, purposes=purposes, proof=self.proof or text)
 
     @classmethod
     def objection(cls, purposes: Collection[str], *, reason: str = "") -> "Said":

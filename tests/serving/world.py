@@ -148,7 +148,7 @@ class World:
             segment_rules=self.rules,
             cache=cache,
             assign=self._assigned,
-            basis=self.door.policy.basis_purposes,
+            covers=self.door.policy.covers,
             clock=lambda: self.clock,
         )
         self.scenarios = ScenarioFile(settings.folder / SCENARIOS_FILE, clock=lambda: self.clock)
@@ -158,7 +158,7 @@ class World:
             self.exposures,
             workspace="toy",
             workspace_key=settings.workspace_key,
-            named=Named(self.door.names),
+            named=Named(self.door.names, tcf=self.door.policy.tcf),
             scenarios=self.scenarios.get,
             trouble=self.scenarios.trouble_with,
             sample_share=1.0,
@@ -216,7 +216,7 @@ class World:
 
         consents = ConsentService(
             self.writer,
-            purposes=self.door.policy.purposes,
+            policy=self.door.policy,
             newest_of=updater.newest_of,
             person_of=lambda identifier, anonymous: self.door.person(identifier, anonymous=anonymous),
             clock=lambda: self.clock,
@@ -226,9 +226,7 @@ class World:
             return await consents.say(identifier, told, anonymous=anonymous)
 
         service, merge, consent = self.service, MergeRoutes(link), ConsentRoute(say)
-        asked = AssignmentService(
-            self.served, self.drawer, self.exposures, visit=service.visit, basis=service.basis
-        )
+        asked = AssignmentService(self.served, self.drawer, self.exposures, visit=service.visit)
         pages = build_pages(service, self.traces, merge=merge, assignments=asked, consent=consent, noop=True)
         self.access = Access.of(settings)
         self.front = Front(

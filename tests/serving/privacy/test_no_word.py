@@ -15,6 +15,7 @@ from tailorbird.privacy.words import Said
 from tailorbird.settings import Settings
 from tailorbird.streams.position import BEGINNING
 from tailorbird.streams.scan import scan
+from tests.privacy.test_tcf import SOME
 from tests.serving.world import World
 from training.data.dataset import read_events
 
@@ -156,3 +157,44 @@ def test_an_erased_person_is_let_back_by_no_page(world: World) -> None:
     erasing.run()
     told = world.call("PUT", "/v1/users/newcomer/consent", json={"purposes": {PERSONALIZATION: True}})
     assert (told.status_code, told.json()["type"].rsplit(":", 1)[-1]) == (409, "erased")
+
+
+RULES = """
+[basis]
+name = "contract"
+purposes = ["personalization", "analytics"]
+[[rules]]
+country = ["DE"]
+purposes = []
+[tcf]
+personalization = [3, 7]
+analytics = [8]
+"""
+
+
+def test_rules_and_tc_strings_decide_of_events_and_answers(make_world: Callable[..., World]) -> None:
+    def ruled(settings: Settings) -> Settings:
+        (settings.folder / "privacy.toml").write_text(RULES)
+        return settings
+
+    world = make_world(ruled)
+    does(world, "m1")
+    does(world, "m2", context={"country": "DE"})
+    does(world, "m3", context={"country": "DE", "consent": SOME})
+    assert world.profile("user:newcomer").total == 1
+    does(world, "m4", context={"country": "FR"})
+    assert world.profile("user:newcomer").total == 2
+    stranger = {"userId": "stranger"}
+    assert asks(world, **stranger)["fallback"] == "no_consent"
+    assert asks(world, context={"country": "DE"}, **stranger)["fallback"] == "no_consent"
+    assert asks(world, context={"country": "FR"}, **stranger)["fallback"] != "no_consent"
+    assert asks(world, context={"country": "DE", "consent": SOME}, **stranger)["fallback"] != "no_consent"
+    told = world.call(
+        "PUT", "/v1/users/stranger/consent", json={"tcf": SOME, "purposes": {"analytics": True}}
+    )
+    assert told.json()["purposes"] == {"personalization": True, "analytics": True}
+    assert asks(world, context={"country": "DE"}, **stranger)["fallback"] != "no_consent"
+    refused = world.call("PUT", "/v1/users/stranger/consent", json={"tcf": "none"})
+    assert (refused.status_code, "tcString" in refused.json()["remedy"]) == (422, True)
+    (word,) = ConsentKeeper(world.settings, door=world.door).told(world.key("user:stranger")).history
+    assert word["proof"] == SOME
