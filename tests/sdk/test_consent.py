@@ -3,7 +3,9 @@
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
+from serving.privacy.consents import ConsentKeeper
 from tests.sdk.site import TILES, Site
+from tests.serving.triggers.subscriber import wait_until
 
 pytestmark = pytest.mark.browser
 ASKING = f'<script src="/sdk.js"></script><main>{TILES}</main>'
@@ -110,3 +112,29 @@ def test_a_slot_may_ask_without_consent_and_without_ids(site: Site, page: Page) 
     ((_, asked),) = site.asked
     assert not {"userId", "anonymousId", "sessionId", "context"} & set(asked)
     assert page.evaluate(KEPT) == []
+
+
+def test_a_word_on_each_purpose_goes_with_what_is_told_and_the_platform_hears_it(
+    site: Site, page: Page
+) -> None:
+    site.pages["/"] = ASKING
+    page.goto(site.address)
+    said = {"personalization": True, "advertising": False}
+    assert page.evaluate("said => tailorbird.consent(said)", said)
+    anonymous = page.evaluate("JSON.parse(localStorage.tailorbird).a")
+    page.evaluate("tailorbird.view('i1')")
+    assert site.wait_for(1, "view")[0].context["consent"] == said
+    keeper = ConsentKeeper(site.world.settings, door=site.world.door)
+    wait_until(lambda: keeper.told(site.world.key(f"anon:{anonymous}")).purposes == said)
+    page.evaluate("tailorbird.identify('ann')")
+    wait_until(lambda: keeper.told(site.world.key("user:ann")).purposes == said)
+    page.evaluate("tailorbird.recommend()")
+    asked = [body for path, body in site.asked if path == "/v1/recommendations"]
+    assert asked[-1]["context"]["consent"] == said
+    page.evaluate("tailorbird.logout()")
+    assert page.evaluate("JSON.parse(localStorage.tailorbird).p") == said
+    page.evaluate("tailorbird.identify('ann')")
+    assert page.evaluate("tailorbird.consent({personalization: false, advertising: false})") is False
+    assert page.evaluate(KEPT) == []
+    refused = {"personalization": False, "advertising": False}
+    wait_until(lambda: keeper.told(site.world.key("user:ann")).purposes == refused)

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from tailorbird_client import Client
+from tailorbird_client import Client, RefusedError
 from tailorbird_client import Event as ClientEvent
 
 from serving.bench.callers import Ask, Callers
@@ -185,6 +185,18 @@ def test_the_python_client_reads_the_profile_that_an_event_has_just_changed(serv
         after = client.profile("reader of profiles")
     assert (before.events, after.events, after.last_events[0].item_id) == (0, 1, "item-1")
     assert before.version != after.version
+
+
+def test_a_word_of_a_page_holds_for_the_very_next_request_of_every_replica(service):
+    base = f"http://127.0.0.1:{service.settings.port}"
+    with Client(base, deadline=60, timeout=60) as client:
+        for given in (False, True):
+            said = client.consent("sayer", {"personalization": given}, version="2026-11")
+            assert said.purposes == {"personalization": given}
+            answers = [client.recommend(user_id="sayer", num_results=3).fallback for _ in range(4)]
+            assert [each == "no_consent" for each in answers] == [not given] * 4
+        with pytest.raises(RefusedError, match="no purpose"):
+            client.consent("sayer", {"fun": True})
 
 
 def test_every_answer_is_in_the_exposures_with_the_features_it_used(service):

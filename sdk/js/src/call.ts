@@ -1,4 +1,4 @@
-/** One question to the platform: a text, which pages may send to other origins without asking first, and never a cookie. */
+/** One question to the platform: a text, which pages may POST to other origins without asking first, and never a cookie. */
 
 import { warn } from "./safe.js";
 
@@ -9,11 +9,12 @@ export const call = async (
   ms: number,
   stop = new AbortController(),
   outlives = false,
+  method = "POST",
 ): Promise<{ status: number; wait: string | null; told?: any } | undefined> => {
   const timer = setTimeout(() => stop.abort(), ms);
   try {
     const reply = await fetch(url, {
-      method: "POST",
+      method,
       body,
       keepalive: outlives,
       credentials: "omit",

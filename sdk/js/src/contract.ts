@@ -25,8 +25,11 @@ export interface Event extends About {
 export interface Context {
   device: string;
   referrer: string;
-  consent: true;
+  consent: true | Purposes;
 }
+
+/** What the person allows and refuses. */
+export type Purposes = Record<string, boolean>;
 
 /** What may be asked of /v1/recommendations besides who asks. */
 export interface Question {

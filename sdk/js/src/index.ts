@@ -1,7 +1,7 @@
 /** The browser SDK: `start()` tells a Tailorbird platform what people do on a page, and fills slots with what it answers. */
 
 import { call } from "./call.js";
-import type { About, Answer, Question } from "./contract.js";
+import type { About, Answer, Purposes, Question } from "./contract.js";
 import { KEPT, openPerson } from "./person.js";
 import { openQueue } from "./queue.js";
 import { render, type Slot, type SlotOptions } from "./slot.js";
@@ -10,7 +10,7 @@ import { on, safe, speak, warn } from "./safe.js";
 import { openStore } from "./store.js";
 import { watchAddress, watchClicks, watchHovers, watchImpressions, watchScroll } from "./watch.js";
 
-export type { About, Answer, Context, Item, Question } from "./contract.js";
+export type { About, Answer, Context, Item, Purposes, Question } from "./contract.js";
 export type { Shown, Slot, SlotOptions } from "./slot.js";
 
 const ANSWER_MS = 5_000;
@@ -33,8 +33,11 @@ export interface Options {
 }
 
 export interface Tailorbird {
-  /** Whether anything is kept and sent; with an argument, the person's word. Withdrawing deletes the ids and what waits. */
-  consent(given?: boolean): boolean;
+  /**
+   * Whether anything is kept and sent; with an argument, the person's word: on all of it, or on every purpose by name, which
+   * the platform is told. Withdrawing, or allowing no purpose, deletes the ids and what waits.
+   */
+  consent(given?: boolean | Purposes): boolean;
   /** Tell of anything: a type of the contract, or one of your own in lower case. */
   track(type: string, about?: About): void;
   /** A page was opened: of `itemId`, where it shows one. */
@@ -64,7 +67,7 @@ export const start = ({ endpoint = "", key, auto = true, ...options }: Options =
   const person = openPerson(store);
   const allowed = (): ReturnType<typeof person.now> => (refused() ? undefined : person.now());
   /** A beacon has no headers of ours: the key stands in the address, where pages may send it without asking first. */
-  const url = (door: string): string => `${endpoint}/v1/${door}${key ? "?key=" + key : ""}`;
+  const url = (door: string, query = "?"): string => `${endpoint}/v1/${door}${query}${key ? "key=" + key : ""}`;
   const queue = openQueue(store, url("events"), allowed, person.keep);
   const device = deviceOf();
   const slots = new Map<HTMLElement, Slot>();
@@ -88,7 +91,7 @@ export const start = ({ endpoint = "", key, auto = true, ...options }: Options =
       userId: who.u,
       anonymousId: who.a,
       sessionId: who.s,
-      context: { device, referrer: who.f, consent: true },
+      context: { device, referrer: who.f, consent: who.p ?? true },
     });
   });
 
@@ -113,7 +116,7 @@ export const start = ({ endpoint = "", key, auto = true, ...options }: Options =
     const told = who && {
       [who.u ? "userId" : "anonymousId"]: who.u ?? who.a,
       sessionId: who.s,
-      context: { device, referrer: who.f },
+      context: { device, referrer: who.f, consent: who.p },
     };
     const reply = await call(url("recommendations"), JSON.stringify({ ...question, ...told }), ANSWER_MS);
     return reply?.told || null;
@@ -153,8 +156,25 @@ export const start = ({ endpoint = "", key, auto = true, ...options }: Options =
     }
   });
 
+  /** What was said by purpose, under the id of now. */
+  const tell = (purposes = person.now()?.p): void => {
+    const who = person.now();
+    if (who && purposes)
+      call(
+        url(`users/${encodeURIComponent(who.u ?? who.a)}/consent`, who.u ? "?" : "?anonymous=true&"),
+        JSON.stringify({ purposes }),
+        ANSWER_MS,
+        undefined,
+        true,
+        "PUT",
+      );
+  };
+
   const identify = safe((userId: string) => {
-    if (!refused() && person.login(userId)) track("identify");
+    if (!refused() && person.login(userId)) {
+      track("identify");
+      tell();
+    }
   });
 
   // Once, when consent is there: before it, nothing is even listened to.
@@ -193,14 +213,18 @@ export const start = ({ endpoint = "", key, auto = true, ...options }: Options =
     scan();
   };
 
-  const consent = (given?: boolean): boolean => {
+  const consent = (given?: boolean | Purposes): boolean => {
     safe(() => {
-      if (given === false) {
+      const purposes = typeof given === "object" ? given : undefined;
+      const known = person.now();
+      if (given === false || (purposes && !Object.values(purposes).includes(true))) {
+        tell(purposes);
         queue.clear();
         person.withdraw();
-      } else if (given && !refused() && !person.now()) {
-        person.grant();
-        enter();
+      } else if (given && !refused() && (purposes || !known)) {
+        person.grant(purposes);
+        tell();
+        if (!known) enter();
         for (const { refresh } of slots.values()) refresh();
       }
     })();

@@ -1,6 +1,6 @@
 /** Who it is: consent, the anonymous id, the login, the session. Nothing is kept before consent, nothing after its withdrawal. */
 
-import type { About } from "./contract.js";
+import type { About, Purposes } from "./contract.js";
 import { newId } from "./ids.js";
 import { sourceOf } from "./page.js";
 import type { Store } from "./store.js";
@@ -20,12 +20,14 @@ interface Kept {
   f: string;
   /** The answers whose items were clicked: item id, recommendation id, position; the newest last. */
   r: [string, string, number | undefined][];
+  /** What was allowed and refused on this device, where it was said by purpose. */
+  p?: Purposes | undefined;
 }
 
 export interface Person {
   /** Who it is now, in a session that goes on; undefined without consent. */
   now(): Readonly<Kept> | undefined;
-  grant(): void;
+  grant(purposes?: Purposes): void;
   withdraw(): void;
   /** Another login; false where it was this one before. */
   login(userId: string): boolean;
@@ -59,7 +61,7 @@ export const openPerson = (store: Store, source = sourceOf): Person => {
     dirty = false;
     store.set(KEPT, (text = JSON.stringify(next)));
   };
-  const renew = (): void => write({ a: newId(), s: newId(), t: Date.now(), f: source(), r: [] });
+  const renew = (): void => write({ a: newId(), s: newId(), t: Date.now(), f: source(), r: [], p: kept?.p });
 
   return {
     now() {
@@ -71,8 +73,9 @@ export const openPerson = (store: Store, source = sourceOf): Person => {
       }
       return kept;
     },
-    grant() {
+    grant(purposes) {
       if (!read()) renew();
+      if (purposes) write({ ...kept!, p: purposes });
     },
     withdraw: () => store.remove(KEPT),
     login(userId) {

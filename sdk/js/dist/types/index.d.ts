@@ -1,7 +1,7 @@
 /** The browser SDK: `start()` tells a Tailorbird platform what people do on a page, and fills slots with what it answers. */
-import type { About, Answer, Question } from "./contract.js";
+import type { About, Answer, Purposes, Question } from "./contract.js";
 import { type Slot, type SlotOptions } from "./slot.js";
-export type { About, Answer, Context, Item, Question } from "./contract.js";
+export type { About, Answer, Context, Item, Purposes, Question } from "./contract.js";
 export type { Shown, Slot, SlotOptions } from "./slot.js";
 export interface Options {
     /** Where the platform answers, without a slash at the end; by default the page's own origin. */
@@ -20,8 +20,11 @@ export interface Options {
     debug?: boolean;
 }
 export interface Tailorbird {
-    /** Whether anything is kept and sent; with an argument, the person's word. Withdrawing deletes the ids and what waits. */
-    consent(given?: boolean): boolean;
+    /**
+     * Whether anything is kept and sent; with an argument, the person's word: on all of it, or on every purpose by name, which
+     * the platform is told. Withdrawing, or allowing no purpose, deletes the ids and what waits.
+     */
+    consent(given?: boolean | Purposes): boolean;
     /** Tell of anything: a type of the contract, or one of your own in lower case. */
     track(type: string, about?: About): void;
     /** A page was opened: of `itemId`, where it shows one. */

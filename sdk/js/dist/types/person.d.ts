@@ -1,5 +1,5 @@
 /** Who it is: consent, the anonymous id, the login, the session. Nothing is kept before consent, nothing after its withdrawal. */
-import type { About } from "./contract.js";
+import type { About, Purposes } from "./contract.js";
 import { sourceOf } from "./page.js";
 import type { Store } from "./store.js";
 export declare const KEPT = "tailorbird";
@@ -13,11 +13,13 @@ interface Kept {
     f: string;
     /** The answers whose items were clicked: item id, recommendation id, position; the newest last. */
     r: [string, string, number | undefined][];
+    /** What was allowed and refused on this device, where it was said by purpose. */
+    p?: Purposes | undefined;
 }
 export interface Person {
     /** Who it is now, in a session that goes on; undefined without consent. */
     now(): Readonly<Kept> | undefined;
-    grant(): void;
+    grant(purposes?: Purposes): void;
     withdraw(): void;
     /** Another login; false where it was this one before. */
     login(userId: string): boolean;
