@@ -1,10 +1,12 @@
 """The HTTP contract of consents: what a person says on purposes, and what is answered to it."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from pydantic import Field, StrictBool
+from pydantic import ConfigDict, Field, StrictBool, create_model
 
 from serving.http.schemas import Body
+from tailorbird.privacy.policy import Policy
 from tailorbird.privacy.tcf import LONGEST
 from tailorbird.privacy.words import Said
 
@@ -62,3 +64,22 @@ class Consented(Body):
     profile_delayed: bool = Field(
         default=False, description="Stored; the live profile follows when the feature store is back."
     )
+
+
+class _Named(Body):
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+
+def told_in(policy: Policy) -> type[Body]:
+    """What a workspace takes as a ConsentTold, for its description: the purposes it knows, and TC strings where it reads them."""
+    names: dict[str, Any] = {
+        name: (StrictBool, Field(default=False, alias=name)) for name in sorted(policy.purposes)
+    }
+    named = create_model("PurposesTold", __base__=_Named, **names)
+    left_out = {"purposes"} if policy.tcf else {"purposes", "tcf"}
+    fields: dict[str, Any] = {
+        name: (field.annotation, field)
+        for name, field in ConsentTold.model_fields.items()
+        if name not in left_out
+    }
+    return create_model("ConsentTold", __base__=Body, purposes=(named, ...), **fields)

@@ -8,6 +8,7 @@ from serving.http.bodies import parse_body, parse_identifier
 from serving.http.consents import Consented, ConsentTold
 from serving.http.front import Answer, Request
 from serving.http.problems import ProblemError
+from tailorbird.privacy.policy import Policy
 
 Say = Callable[[str, ConsentTold, bool], Awaitable[Consented]]
 """Ask collect to store a word of a person, whose id is an anonymous one (True) or a user's."""
@@ -23,8 +24,8 @@ def consented(answer: Mapping[str, Any]) -> Consented:
 class ConsentRoute:
     """``PUT /v1/users/{id}/consent``."""
 
-    def __init__(self, say: Say) -> None:
-        self._say = say
+    def __init__(self, say: Say, policy: Policy) -> None:
+        self._say, self.policy = say, policy
 
     async def put(self, request: Request) -> Answer:
         """From the next answer on it holds; purposes that are not named stay as they were."""

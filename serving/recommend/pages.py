@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from serving import metrics
 from serving.http.access import ANY_KEY, FOR_ADMIN, FOR_RECOMMEND, OPEN
-from serving.http.consents import Consented, ConsentTold
+from serving.http.consents import Consented, told_in
 from serving.http.front import Answer, Request
 from serving.http.problems import MEDIA_TYPE, ProblemError, not_found
 from serving.http.schemas import (
@@ -287,6 +287,8 @@ def _people(app: FastAPI, merge: MergeRoutes) -> None:
 
 
 def _consent(app: FastAPI, consent: ConsentRoute) -> None:
+    told: Any = told_in(consent.policy)
+
     @app.put(
         "/v1/users/{user_id}/consent",
         tags=["people"],
@@ -300,7 +302,7 @@ def _consent(app: FastAPI, consent: ConsentRoute) -> None:
     )
     async def say(
         user_id: Name,
-        body: ConsentTold,
+        body: told,
         anonymous: Annotated[bool, Query(description="The id of the path is an anonymous one.")] = False,
     ) -> Response:
         """Keep what a person allows and refuses, by purpose: the next answer holds to it."""

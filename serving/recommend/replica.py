@@ -66,7 +66,7 @@ class Recommend:
         torch.set_num_threads(1)
         faiss.omp_set_num_threads(1)
         chosen = Settings(**settings)
-        policy = read_policy(chosen)
+        policy = self._policy = read_policy(chosen)
         features, clock = FeatureStoreRoom(chosen), clock_at(chosen.clock_at)
         features.online.on_damage = lambda rows: metrics.failures.labels("damaged_row").inc(rows)
         catalogue = CatalogFollower(chosen.catalog_folder)  # before anything of it is read
@@ -154,7 +154,11 @@ class Recommend:
         from serving.recommend.pages import PAGES, build_pages
         from serving.recommend.routes import recommend_routes
 
-        service, merge, consent = self._service, MergeRoutes(_link_by_collect), ConsentRoute(_say_by_collect)
+        service, merge, consent = (
+            self._service,
+            MergeRoutes(_link_by_collect),
+            ConsentRoute(_say_by_collect, self._policy),
+        )
         asked = AssignmentService(self._arms, self._drawer, self._exposures, visit=service.visit)
         pages = build_pages(
             service, self._traces, merge=merge, assignments=asked, consent=consent, noop=self._noop

@@ -225,7 +225,7 @@ class World:
         async def say(identifier: str, told: ConsentTold, anonymous: bool) -> Consented:
             return await consents.say(identifier, told, anonymous=anonymous)
 
-        service, merge, consent = self.service, MergeRoutes(link), ConsentRoute(say)
+        service, merge, consent = self.service, MergeRoutes(link), ConsentRoute(say, self.door.policy)
         asked = AssignmentService(self.served, self.drawer, self.exposures, visit=service.visit)
         pages = build_pages(service, self.traces, merge=merge, assignments=asked, consent=consent, noop=True)
         self.access = Access.of(settings)

@@ -24,6 +24,7 @@ NEEDS = {
     "/v1/recommendations/{recommendation_id}/trace": {PRIVACY, ADMIN},
     "/v1/assignments": {RECOMMEND, COLLECT},
     "/v1/events": {COLLECT},
+    "/v1/users/{user_id}/consent": {COLLECT},
     "/v1/users/{user_id}/merge": {COLLECT},
     "/v1/users/{user_id}/consent": {COLLECT},
 }
