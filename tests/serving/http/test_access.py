@@ -26,7 +26,6 @@ NEEDS = {
     "/v1/events": {COLLECT},
     "/v1/users/{user_id}/consent": {COLLECT},
     "/v1/users/{user_id}/merge": {COLLECT},
-    "/v1/users/{user_id}/consent": {COLLECT},
 }
 
 
