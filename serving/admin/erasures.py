@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from serving.admin.erasure_schemas import ErasureOut, ReceiptOut, ReceiptsOut, WouldGoOut
 from serving.admin.guard import key_of
-from serving.http.problems import ProblemError, shown
+from serving.http.problems import ProblemError, not_now, shown
 from serving.http.schemas import Identifier
 from serving.privacy.erasures import with_models_now
 from tailorbird.audit.record import ERASE, caller, record
@@ -106,10 +106,4 @@ def _done(work: Callable[[], Answer]) -> Answer:
     try:
         return work()
     except TailorbirdError as error:
-        raise ProblemError(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "not-now",
-            error.what,
-            remedy=error.remedy,
-            headers={"retry-after": "1"},
-        ) from error
+        raise not_now(error) from error

@@ -1,7 +1,6 @@
 """The admin application's route of exports: a file of everything of a person, which may be fetched on where it broke off."""
 
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query
@@ -9,7 +8,7 @@ from fastapi.requests import Request
 from fastapi.responses import FileResponse
 
 from serving.admin.guard import key_of
-from serving.http.problems import ProblemError
+from serving.http.problems import not_now
 from serving.http.schemas import Identifier
 from serving.privacy.exports import Exports
 from tailorbird.audit.record import EXPORT, caller, record
@@ -55,11 +54,5 @@ def export_routes(
         try:
             path = made or exports.make(person, form=form)
         except TailorbirdError as error:
-            raise ProblemError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "not-now",
-                error.what,
-                remedy=error.remedy,
-                headers={"retry-after": "1"},
-            ) from error
+            raise not_now(error) from error
         return FileResponse(path, media_type=MEDIA_TYPES[form], filename=f"export.{form}")

@@ -41,6 +41,7 @@ from serving.admin.schemas import (
 from serving.admin.segments import segment_routes
 from serving.admin.state import show_arms, show_streams, show_triggers
 from serving.heartbeat import Beat
+from serving.http.described import describe_keys
 from serving.http.problems import MEDIA_TYPE, ProblemError, not_found, pointer, shown
 from serving.http.schemas import Problem
 from serving.privacy.consents import ConsentKeeper
@@ -120,6 +121,7 @@ def build_admin(desk: Desk) -> FastAPI:
     experiment_routes(app, launcher, problems=_described)
     readout_routes(app, desk.settings, desk.moves, problems=_described)
     segment_routes(app, desk.segments, desk.rules, name=desk.settings.segments_name)
+    describe_keys(app)
     return app
 
 

@@ -22,6 +22,7 @@ from serving.bench.load import tool
 from serving.bench.machine import Steps, machine
 from serving.bench.machines import machines
 from serving.bench.measure import ANSWERS, CONNECTIONS, figures, measure, pressed
+from serving.bench.privacy import privacy
 from serving.bench.readout import readout
 from serving.bench.redis import redis
 from serving.bench.segments import segments
@@ -66,6 +67,7 @@ bench.add_command(cache)
 bench.add_command(machines)
 bench.add_command(segments)
 bench.add_command(keys)
+bench.add_command(privacy)
 bench.add_command(erasure)
 bench.add_command(readout)
 

@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from tailorbird.errors import TailorbirdError
+
 MEDIA_TYPE = b"application/problem+json"
 SHOWN_ERRORS = 20
 HIDDEN = "…"
@@ -133,6 +135,17 @@ def not_found(path: str) -> ProblemError:
         "not-found",
         f"nothing at {shown_path(path)}",
         remedy="see /openapi.json for what there is",
+    )
+
+
+def not_now(error: TailorbirdError) -> ProblemError:
+    """What the workspace cannot do at the moment, and can again."""
+    return ProblemError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "not-now",
+        error.what,
+        remedy=error.remedy,
+        headers={"retry-after": "1"},
     )
 
 

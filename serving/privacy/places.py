@@ -33,6 +33,7 @@ HOLDS_NOBODY: Mapping[str, str] = {
     "features/.*": "locks",
     "features/offline/*/.lock": "locks",
     "archive/*.lock": "locks",
+    "quarantine/.lock": "locks",
     "bundles/*": "copies of bundles: items and weights",
     "privacy/suppressed.db*": "person keys on purpose: who is not to be stored any more",
     "privacy/erasures.db*": "person keys on purpose: receipts",

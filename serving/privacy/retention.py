@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from feature_repo.offline_rows import OfflineRows
 from tailorbird.audit.record import RETENTION, record
 from tailorbird.errors import TailorbirdError
+from tailorbird.ingest.quarantine import quarantine_lock
 from tailorbird.plumbing.alone import alone_if_free
 from tailorbird.privacy.policy import read_policy
 from tailorbird.privacy.retention import DEAD_LETTERS, EXPOSURES, PAST_PROFILES, QUARANTINE, Retention
@@ -182,8 +183,10 @@ def _quarantine(settings: Settings, before: float) -> _Place:
         return found
 
     def lapse() -> None:
-        for path, _ in old():
-            path.unlink(missing_ok=True)
+        if settings.quarantine_folder.is_dir():
+            with quarantine_lock(settings.quarantine_folder):
+                for path, _ in old():
+                    path.unlink(missing_ok=True)
 
     return _Place(QUARANTINE, lambda: {"rows": sum(rows for _, rows in old())}, lapse)
 

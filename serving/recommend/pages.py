@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from serving import metrics
 from serving.http.access import ANY_KEY, FOR_ADMIN, FOR_RECOMMEND, OPEN
 from serving.http.consents import Consented, told_in
+from serving.http.described import describe_keys
 from serving.http.front import Answer, Request
 from serving.http.problems import MEDIA_TYPE, ProblemError, not_found
 from serving.http.schemas import (
@@ -99,6 +100,7 @@ def build_pages(
             return {"ok": True}
 
     _describe_problems(app)
+    describe_keys(app)
     return app
 
 

@@ -49,7 +49,7 @@ class Recommend:
         from serving.recommend.hydrate import Hydrator
         from serving.recommend.named import Named
         from serving.recommend.service import RecommendService
-        from serving.recommend.trace import TraceService, recommender_of
+        from serving.recommend.trace import TraceService, note_reading, recommender_of
         from serving.segments.live import LiveSegments
         from tailorbird.catalog.delta import CatalogFollower
         from tailorbird.experiments.declared import ARMS_FILE, read_arms
@@ -132,6 +132,7 @@ class Recommend:
         self._traces = TraceService(
             self._shown,
             self._happened,
+            noted=partial(note_reading, chosen),
             recommender_of=partial(recommender_of, self._arms),
             facts=LiveFacts(chosen),
             demographics=builder.demographics,

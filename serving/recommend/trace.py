@@ -13,6 +13,7 @@ import orjson
 from serving.http.front import Answer, Request
 from serving.http.problems import ProblemError, shown
 from serving.recommend.arms import ServedArms
+from tailorbird.audit.record import READ_TRACE, caller, record
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import Event
 from tailorbird.exposures.exposure import Exposure, instant_of
@@ -20,6 +21,7 @@ from tailorbird.exposures.past import events_of_person
 from tailorbird.exposures.trace import trace_of
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.functions import NOBODY, Demographics
+from tailorbird.settings import Settings
 from tailorbird.slate.recommender import Recommender
 from tailorbird.streams.stream import Stream
 
@@ -39,6 +41,13 @@ def recommender_of(arms: ServedArms, arm: str, version: str) -> Recommender | No
     return next((each.recommender for each in standings if version and each.version == version), None)
 
 
+def note_reading(settings: Settings, key: str, exposure: Exposure) -> None:
+    """Write down in the audit log whose answer was looked at, and by which key. Raises AuditAwayError."""
+    known = exposure.user_id is not None or exposure.anonymous_id is not None
+    person = exposure.user_key if known else ""
+    record(settings, who=caller(key), what=READ_TRACE, person=person, whom=exposure.recommendation_id)
+
+
 class TraceService:
     """Explains answers that were given, from the streams alone: a restart or a compaction in between changes nothing."""
 
@@ -47,14 +56,15 @@ class TraceService:
         exposures: Stream[Exposure],
         events: Stream[Event],
         *,
+        noted: Callable[[str, Exposure], object],
         recommender_of: Callable[[str, str], Recommender | None],
         facts: Callable[[], ItemFacts],
         demographics: Callable[[str], Demographics] = lambda key: NOBODY,
         history_length: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``recommender_of`` finds what answers for an arm with a version of the model, None where it is not loaded."""
-        self._exposures, self._events = exposures, events
+        """``noted`` writes down who (the id of a key) read which; ``recommender_of`` finds what answers for an arm with a version of the model, None where it is not loaded."""
+        self._exposures, self._events, self._noted = exposures, events, noted
         self._recommender_of, self._facts = recommender_of, facts
         self._demographics, self._history_length, self._clock = demographics, history_length, clock
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="trace")
@@ -69,7 +79,7 @@ class TraceService:
                 f"{AT_ONCE} traces are being made already",
                 remedy="ask again in a moment",
             )
-        made: Future[bytes] = self._pool.submit(partial(self._made, request.argument))
+        made: Future[bytes] = self._pool.submit(partial(self._made, request.argument, key=request.key))
         made.add_done_callback(lambda done: self._places.release())
         # Shielded: a caller who hangs up must not cancel what the thread is at.
         return Answer(await asyncio.shield(asyncio.wrap_future(made)))
@@ -78,10 +88,12 @@ class TraceService:
         """End the thread once it is done with what it is at."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _made(self, recommendation_id: str) -> bytes:
+    def _made(self, recommendation_id: str, *, key: str) -> bytes:
         started = time.perf_counter()
         try:
             exposure = self._found(recommendation_id)
+            if exposure is not None:
+                self._noted(key, exposure)  # before it is shown: nobody reads what is not written down
             past = [] if exposure is None else self._past(exposure)
         except TailorbirdError as error:
             raise ProblemError(

@@ -6,8 +6,7 @@ from pathlib import Path
 from tailorbird.access.file import read_keys
 from tailorbird.access.keys import Key, Secret
 from tailorbird.errors import UsageError
-
-LOOK_SECONDS = 1.0
+from tailorbird.plumbing.looked import LookedFile
 
 
 class KeyRing:
@@ -19,9 +18,7 @@ class KeyRing:
 
     def __init__(self, path: Path, *, workspace: str, closed: bool, clock: Callable[[], float]) -> None:
         self.workspace = workspace
-        self._path, self._clock = path, clock
-        self._mark: tuple[int, int, int] | None = None
-        self._looked = float("-inf")
+        self._path, self._file = path, LookedFile(path, clock=clock)
         self._keys: Mapping[str, Key] = {}
         self.known: dict[bytes, tuple[Key, Secret]] = {}
         """Keys and secrets by the hashes of tokens that were found right, until the file changes."""
@@ -45,22 +42,13 @@ class KeyRing:
 
     def _look(self) -> None:
         """At most once a second."""
-        now = self._clock()
-        if 0 <= now - self._looked < LOOK_SECONDS:
-            return
-        self._looked = now
         try:
-            status = self._path.stat()
-            mark = (status.st_ino, status.st_mtime_ns, status.st_size)
-        except FileNotFoundError:
-            mark = None
+            if not self._file.changed():
+                return
         except OSError as error:
             self._closed, self._trouble = True, f"{self._path} cannot be read: {error}"
             return
-        if mark == self._mark:
-            return
-        self._mark = mark
-        self._closed = self._closed or mark is not None
+        self._closed = self._closed or self._file.exists
         try:
             self.known = {}
             self._keys, self._trouble = {key.id: key for key in read_keys(self._path) or ()}, ""

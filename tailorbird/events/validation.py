@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import orjson
 import pandas as pd
 
-from tailorbird.events.anomalies import Anomaly, find_anomalies
 from tailorbird.events.contract import Fields, faults_of
 from tailorbird.events.rows import MICROSECONDS, micros, user_keys
 from tailorbird.events.schema import SCHEMA
@@ -24,7 +23,6 @@ class Validated:
 
     accepted: pd.DataFrame
     quarantined: pd.DataFrame
-    anomalies: list[Anomaly] = field(default_factory=list)
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -69,7 +67,7 @@ def validate(
             "raw": _raw_texts(source.loc[df.index[bad]]),
         }
     )
-    return Validated(accepted, quarantined, find_anomalies(accepted, catalog_ids=catalog_ids))
+    return Validated(accepted, quarantined)
 
 
 def _typed(df: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:

@@ -4,9 +4,11 @@ A row of events or users may hold anything of a person: it is sealed, and its re
 """
 
 import hashlib
+import hmac
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pandas as pd
 
 from tailorbird.errors import TailorbirdError
 from tailorbird.ingest.files import Source
+from tailorbird.plumbing.alone import alone
 from tailorbird.privacy.keyring import Keyring
 from tailorbird.privacy.mentions import KeysOfId, mentioned
 from tailorbird.privacy.sealing import SealError, seal, unseal
@@ -70,9 +73,9 @@ def write_quarantine(
         if frame.empty:
             continue
         rows = frame[list(COLUMNS)].astype({"row": "int64"})
-        digest = hashlib.sha256(
-            pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()
-        ).hexdigest()
+        content = pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()
+        # Keyed: who has the folder alone cannot try whether a guessed row is among the refused.
+        digest = hmac.new(keyring.pseudonyms, b"quarantine\0" + content, hashlib.sha256).hexdigest()
         path = folder / f"{rows['table'].iloc[0]}-{digest[:16]}.parquet"
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
@@ -83,6 +86,13 @@ def write_quarantine(
             staged.replace(path)
         written.append(path)
     return written
+
+
+@contextmanager
+def quarantine_lock(folder: Path) -> Iterator[None]:
+    """Held by who writes to the quarantine, from the look at who was erased on, and by who erases there."""
+    with alone(folder / ".lock"):
+        yield
 
 
 def read_quarantine(path: Path, *, keyring: Keyring) -> pd.DataFrame:

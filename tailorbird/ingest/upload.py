@@ -22,6 +22,7 @@ from tailorbird.ingest.mapping import Mapping, identity_mapping
 from tailorbird.ingest.quarantine import (
     COLUMNS,
     parted_table,
+    quarantine_lock,
     source_quarantine,
     without_erased,
     write_quarantine,
@@ -85,9 +86,12 @@ def upload(
     kept, bad = parted_table(rows, key=KEYS[what], table=what)
     patches, refused = _patches(kept, what)
     quarantined = pd.concat([source_quarantine(source, table=what), bad, refused], ignore_index=True)
-    erased = Suppressions(settings.folder).everybody()
-    kept_rows = without_erased(quarantined, erased=erased, keys_of_id=door.keys_of_id)
-    files = write_quarantine([kept_rows], folder=settings.quarantine_folder, now=now, keyring=door.keyring)
+    with quarantine_lock(settings.quarantine_folder):
+        erased = Suppressions(settings.folder).everybody()
+        kept_rows = without_erased(quarantined, erased=erased, keys_of_id=door.keys_of_id)
+        files = write_quarantine(
+            [kept_rows], folder=settings.quarantine_folder, now=now, keyring=door.keyring
+        )
     if what == "users":
         patches = [door.user(each) for each in patches]
     sequence, fallen = store.log.end(), 0

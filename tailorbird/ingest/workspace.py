@@ -22,7 +22,13 @@ from tailorbird.events.schema import IDENTIFY, LOGOUT, Event
 from tailorbird.events.validation import Validated, validate
 from tailorbird.features.functions import NOBODY, demographics_of
 from tailorbird.ingest.mapping import Mapping
-from tailorbird.ingest.quarantine import parted_table, source_quarantine, without_erased, write_quarantine
+from tailorbird.ingest.quarantine import (
+    parted_table,
+    quarantine_lock,
+    source_quarantine,
+    without_erased,
+    write_quarantine,
+)
 from tailorbird.ingest.sources import Tables
 from tailorbird.plumbing.alone import alone
 from tailorbird.privacy.door import Door
@@ -148,18 +154,20 @@ def _ingest(
     bad_users = pd.concat([bad_users, broken.get("users", bad_users.head(0))], ignore_index=True)
     write_patched(known or catalog, catalog, settings.catalog_folder, now=now)
     suppressions = Suppressions(settings.folder)
-    refuses, erased = suppressions.refused, suppressions.everybody()
+    refuses = suppressions.refused
     write_patched_users(known_users, users, settings.catalog_folder, refuses=refuses)
     publish()
-    files = write_quarantine(
-        [
-            without_erased(each, erased=erased, keys_of_id=door.keys_of_id)
-            for each in (events_out, bad_items, bad_users)
-        ],
-        folder=settings.quarantine_folder,
-        now=now,
-        keyring=door.keyring,
-    )
+    with quarantine_lock(settings.quarantine_folder):
+        erased = suppressions.everybody()
+        files = write_quarantine(
+            [
+                without_erased(each, erased=erased, keys_of_id=door.keys_of_id)
+                for each in (events_out, bad_items, bad_users)
+            ],
+            folder=settings.quarantine_folder,
+            now=now,
+            keyring=door.keyring,
+        )
     on_stage("store", len(validated.accepted))
     basis = mapping.basis_purposes if mapping.basis else None
     people = demographics_of(users) if door.policy.rules else {}
@@ -169,7 +177,7 @@ def _ingest(
         basis=basis,
         told=lambda person: people.get(person, NOBODY),
     )
-    # Once more under the names that are stored: a report may name a person.
+    # Under the names that are stored: a report may name a person.
     anomalies = find_anomalies(stored, catalog_ids=set(catalog.item_ids))
     with open_events(settings) as stream:
         table = table_of_frame(stored)

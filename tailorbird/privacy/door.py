@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tailorbird.catalog.told import Patch
 from tailorbird.errors import UsageError
 from tailorbird.events.rows import user_keys
-from tailorbird.events.schema import CONSENT, SAID_TYPES, Event
+from tailorbird.events.schema import ANONYMOUS, CONSENT, SAID_TYPES, USER, Event
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.standing import BASIS, GIVEN, noted, with_basis
 from tailorbird.privacy.book import Book
@@ -127,7 +127,7 @@ class Door:
         }
         stored = events.assign(**columns)
         people: dict[str, str] = {}
-        for column, make in (("user_id", "user:"), ("anonymous_id", "anon:")):
+        for column, make in (("user_id", USER), ("anonymous_id", ANONYMOUS)):
             if column in events:
                 given = (
                     pd.DataFrame({"raw": events[column], "name": stored[column]})

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tailorbird.ingest.quarantine import read_quarantine
+from tailorbird.ingest.quarantine import quarantine_lock, read_quarantine
 from tailorbird.plumbing.alone import alone
 from tailorbird.plumbing.disk import fsync
 from tailorbird.privacy.keyring import Keyring
@@ -91,10 +91,13 @@ class QuarantinePlace:
 
     def erase(self, people: People) -> None:
         """Write the files without their rows; one that is empty then goes."""
-        for path, owners in self._owned(people):
-            _rewrite(path, partial(_without, owners))
-            if not pq.read_metadata(path).num_rows:
-                path.unlink()
+        if not self._folder.is_dir():
+            return
+        with quarantine_lock(self._folder):
+            for path, owners in self._owned(people):
+                _rewrite(path, partial(_without, owners))
+                if not pq.read_metadata(path).num_rows:
+                    path.unlink()
 
     def read(self, people: People) -> Iterator[Row]:
         """The rows, as they came."""

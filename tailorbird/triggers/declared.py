@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, TypeAdapter, ValidationError
 
 from tailorbird.errors import UsageError
+from tailorbird.plumbing.looked import LookedFile
 from tailorbird.triggers.addresses import Origin
 from tailorbird.triggers.trigger import ANY, Declared, Target, Trigger
 
 TRIGGERS_FILE = "triggers.toml"
 MOST_TARGETS, MOST_TRIGGERS = 32, 1_000
-LOOK_SECONDS = 1.0
 _REMEDY = "see docs/guides/triggers.md for the keys; the triggers of before hold until it is right"
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
@@ -113,9 +113,8 @@ class TriggersFile:
     """The triggers of a workspace, read again when their file changes; a wrong file leaves those of before."""
 
     def __init__(self, folder: Path, *, clock: Callable[[], float]) -> None:
-        self._path, self._clock = folder / TRIGGERS_FILE, clock
-        self._mark: tuple[int, int, int] | None = None
-        self._looked = float("-inf")
+        self._path = folder / TRIGGERS_FILE
+        self._file = LookedFile(self._path, clock=clock)
         self._declared: Declared | None = None
         self._trouble = ""
 
@@ -123,7 +122,7 @@ class TriggersFile:
     def exists(self) -> bool:
         """Whether there is such a file, right or wrong."""
         self._look()
-        return self._mark is not None
+        return self._file.exists
 
     @property
     def declared(self) -> Declared | None:
@@ -139,19 +138,9 @@ class TriggersFile:
 
     def _look(self) -> None:
         """At most once a second."""
-        now = self._clock()
-        if 0 <= now - self._looked < LOOK_SECONDS:
-            return
-        self._looked = now
         try:
-            status = self._path.stat()
-            mark = (status.st_ino, status.st_mtime_ns, status.st_size)
-        except OSError:
-            mark = None
-        if mark == self._mark:
-            return
-        self._mark = mark
-        try:
+            if not self._file.changed():
+                return
             self._declared, self._trouble = read_triggers(self._path), ""
-        except UsageError as error:
+        except (UsageError, OSError) as error:
             self._trouble = str(error)

@@ -8,8 +8,9 @@ import pytest
 
 from tailorbird.access.file import change_keys, read_keys
 from tailorbird.access.keys import Key, Secret
-from tailorbird.access.ring import LOOK_SECONDS, KeyRing
+from tailorbird.access.ring import KeyRing
 from tailorbird.errors import UsageError
+from tailorbird.plumbing.looked import LOOK_SECONDS
 
 
 def key(number: int, **more: object) -> Key:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tailorbird.events.anomalies import find_anomalies
 from tailorbird.events.contract import Fields, faults_of
 from tailorbird.events.rows import table_of_frame
 from tailorbird.events.schema import SCHEMA
@@ -187,7 +188,7 @@ def test_oddities_are_reported_and_kept() -> None:
     catalog = {"hit", *(f"i{number}" for number in range(80))}
     validated = validate(frame, catalog_ids=catalog, now=NOW)
     assert len(validated.accepted) == 400
-    found = {anomaly.kind: anomaly for anomaly in validated.anomalies}
+    found = {anomaly.kind: anomaly for anomaly in find_anomalies(validated.accepted, catalog_ids=catalog)}
     assert set(found) == {
         "dominant item",
         "dominant user",
@@ -203,7 +204,7 @@ def test_oddities_are_reported_and_kept() -> None:
 def test_ordinary_events_raise_no_anomaly() -> None:
     frame = rows(400)
     frame["received_time"] = frame["event_time"]
-    assert validate(frame, catalog_ids=ITEMS, now=NOW).anomalies == []
+    assert find_anomalies(validate(frame, catalog_ids=ITEMS, now=NOW).accepted, catalog_ids=ITEMS) == []
 
 
 MESS = st.one_of(

@@ -10,11 +10,12 @@ from click.testing import CliRunner
 from tailorbird.audit.record import READ_QUARANTINE, log_of
 from tailorbird.catalog.store import open_catalog
 from tailorbird.ingest.command import ingest
-from tailorbird.ingest.quarantine import read_quarantine
+from tailorbird.ingest.quarantine import read_quarantine, write_quarantine
 from tailorbird.ingest.quarantine_command import quarantine
 from tailorbird.ingest.upload import upload
 from tailorbird.privacy.door import Door
 from tailorbird.privacy.files import QuarantinePlace
+from tailorbird.privacy.keyring import open_keyring
 from tailorbird.privacy.suppression import Suppressions
 from tailorbird.settings import Settings, load_settings
 
@@ -98,3 +99,17 @@ def test_who_opens_refused_rows_is_written_down(settings: Settings, door: Door) 
     assert "mathilda-vole" in shown.output
     (entry,) = log_of(settings).entries()
     assert (entry.what, entry.whom) == (READ_QUARANTINE, file.name)
+
+
+def test_the_name_of_a_file_says_nothing_to_whom_has_no_key(settings: Settings, tmp_path: Path) -> None:
+    names = {path.name for path in settings.quarantine_folder.glob("*.parquet")}
+    other = load_settings(home=tmp_path / "other", workspace="test")
+    frames = [
+        read_quarantine(path, keyring=open_keyring(settings))
+        for path in sorted(settings.quarantine_folder.glob("*.parquet"))
+    ]
+    written = write_quarantine(frames, folder=other.quarantine_folder, now=0.0, keyring=open_keyring(other))
+    assert names
+    assert names.isdisjoint({path.name for path in written})
+    again = write_quarantine(frames, folder=tmp_path / "again", now=0.0, keyring=open_keyring(settings))
+    assert {path.name for path in again} == names

@@ -39,7 +39,7 @@ from serving.recommend.pages import PAGES, build_pages
 from serving.recommend.results import ResultCache
 from serving.recommend.routes import recommend_routes
 from serving.recommend.service import RecommendService
-from serving.recommend.trace import TraceService, recommender_of
+from serving.recommend.trace import TraceService, note_reading, recommender_of
 from serving.recommend.visit import Visit
 from serving.segments.live import LiveSegments
 from serving.segments.mover import Mover
@@ -202,6 +202,7 @@ class World:
         self.traces = TraceService(
             self.shown,
             self.log,
+            noted=partial(note_reading, settings),
             recommender_of=partial(recommender_of, self.served),
             facts=LiveFacts(settings),
             history_length=settings.history_length,

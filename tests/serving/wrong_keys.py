@@ -26,7 +26,7 @@ class Keys:
 
 def look(access: Access) -> None:
     """A second goes by: the file of keys is looked at before the next call."""
-    access.gate.ring._looked = float("-inf")
+    access.gate.ring._file._looked = float("-inf")
 
 
 def put_keys(settings: Settings, access: Access, **more: object) -> Keys:

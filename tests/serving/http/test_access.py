@@ -161,3 +161,13 @@ def test_keys_that_cannot_be_read_are_said_in_health(world):
     look(world.access)
     refusal(world.post("/v1/recommendations", {"userId": "u1"}), 401)
     assert "cannot be read" in world.access.trouble
+
+
+def test_the_description_says_how_keys_are_sent_and_refused(world):
+    description = world.call("GET", "/openapi.json").json()
+    assert set(description["components"]["securitySchemes"]) == {"bearer", "header"}
+    for path, operations in description["paths"].items():
+        for operation in operations.values():
+            refusals = {"401", "403", "429"} & operation["responses"].keys()
+            assert refusals == (set() if path in OPEN else {"401", "403", "429"}), path
+            assert ("security" in operation) == (path not in OPEN), path

@@ -6,6 +6,7 @@ import threading
 from serving.http.schemas import Problem
 from serving.http.traces import Trace
 from serving.recommend.trace import AT_ONCE
+from tailorbird.audit.record import READ_TRACE, hash_of, log_of
 from tailorbird.exposures.exposure import new_recommendation_id
 from tailorbird.streams.factory import compact_stream
 from tests.slate import toy
@@ -49,6 +50,15 @@ def test_a_trace_tells_sources_rules_and_the_profile(world):
     }
     assert told["profile"]["rebuilt"]
     assert (told["profile"]["events"], told["arm"], told["notes"]) == (3, "champion", [])
+
+
+def test_who_read_whose_trace_is_written_down(world):
+    did(world, ("view", "i0"))
+    trace(world, asked(world))
+    entries = [each for each in log_of(world.settings).entries() if each.what == READ_TRACE]
+    assert [(each.who, each.whom) for each in entries] == [
+        ("local", hash_of(world.settings, world.key("user:ann")))
+    ]
 
 
 def test_what_happened_after_the_answer_is_no_part_of_its_trace(world):
