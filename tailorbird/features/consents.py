@@ -18,7 +18,7 @@ RESTRICTION: Final = "restriction"
 SAID = "purposes"
 """Where an event's context has truth values by purpose."""
 MOST_WORDS = 64
-"""Words on one purpose that are remembered, the newest by (time, message)."""
+"""Words on one purpose that are remembered, the newest by (time, message), besides those from which on events may serve."""
 
 
 class Word(NamedTuple):
@@ -100,7 +100,7 @@ class Consents:
             return self
         words = dict(self.words)
         for purpose, said in other.words.items():
-            words[purpose] = tuple(sorted({*words.get(purpose, ()), *said})[-MOST_WORDS:])
+            words[purpose] = _remembered(sorted({*words.get(purpose, ()), *said}))
         return Consents(words)
 
     def within(self, turns: Sequence[Turn]) -> "Consents":
@@ -137,6 +137,15 @@ class Consents:
 
 
 NO_CONSENTS = Consents()
+
+
+def _remembered(said: Sequence[Word]) -> tuple[Word, ...]:
+    """The newest of ascending words, and whatever came before them that still decides: the last refusal, the first yes after it."""
+    early = said[:-MOST_WORDS]
+    refusals = [place for place, word in enumerate(said) if not word.given]
+    last = refusals[-1] if refusals else -1
+    deciding = [said[place] for place in (last, last + 1) if 0 <= place < len(early)]
+    return (*deciding, *said[len(early) :])
 
 
 def with_refused(context: Mapping[str, object], refused: Collection[str]) -> dict[str, object]:

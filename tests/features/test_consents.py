@@ -66,6 +66,19 @@ def test_the_newest_words_are_remembered() -> None:
     assert many.newest == MOST_WORDS + 5
 
 
+@given(st.lists(st.booleans(), max_size=4), st.integers(0, 2 * MOST_WORDS))
+def test_no_number_of_further_consents_brings_back_what_a_refusal_ended(
+    early: list[bool], further: int
+) -> None:
+    words = list(enumerate([*early, True]))
+    after = said_in(*words, *((len(words) + number, True) for number in range(further)))
+    for covered in (True, False):
+        assert after.since("personalization", covered=covered) == said_in(*words).since(
+            "personalization", covered=covered
+        )
+    assert after.count <= MOST_WORDS + 2
+
+
 def test_a_consent_that_says_nothing_is_refused() -> None:
     with pytest.raises(TailorbirdError, match="not which purposes"):
         Links.of([event("c", CONSENT, None, NOON, context={})])
