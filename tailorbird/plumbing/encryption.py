@@ -19,14 +19,21 @@ def encrypted(address: str, *, ca: str = "", plain: bool = False) -> str:
     Raises:
         ValueError: it leads beyond this machine, and not encrypted or to whoever answers.
     """
-    if "://" not in address:
+    scheme, there, rest = address.partition("://")
+    if not there:
         return address
+    address = f"{scheme.lower()}://{rest}"  # as every client reads it
     try:
         here = all(_is_here(host) for host in _hosts(address))
         found = _of_scheme(address)(address, ca, here or plain)
     except ValueError as error:
         if isinstance(error, _PlainError):
             raise ValueError(f"{error}; TAILORBIRD_PLAIN_ENGINES=true vouches for the network") from None
+        if is_postgres(address) and not plain:  # its client reads more than we do
+            raise ValueError(
+                "it cannot be told where it leads: write letters such as [ and ] of a password as %5B and %5D; "
+                "TAILORBIRD_PLAIN_ENGINES=true vouches for the network"
+            ) from None
         return address
     return found
 
@@ -69,7 +76,9 @@ def _kafka(address: str, ca: str, may_be_plain: bool) -> str:
     tls = "ssl" in protocol if protocol else options.get("tls", "on" if _files(options) else "off") == "on"
     if not may_be_plain and not tls:
         raise _PlainError("events would go there as plain text: add tls=on")
-    unchecked = [name for name, value in _UNCHECKED.items() if options.get(name, "").lower() == value]
+    unchecked = [
+        name for name, good in _CHECKED.items() if name in options and options[name].lower() not in good
+    ]
     if not may_be_plain and unchecked:
         raise _PlainError(f"{unchecked[0]} believes whoever answers: leave it out")
     if tls and ca and not {"ca", "ssl.ca.location", "ssl.ca.pem"} & options.keys():
@@ -77,7 +86,10 @@ def _kafka(address: str, ca: str, may_be_plain: bool) -> str:
     return address
 
 
-_UNCHECKED = {"enable.ssl.certificate.verification": "false", "ssl.endpoint.identification.algorithm": "none"}
+_CHECKED = {
+    "enable.ssl.certificate.verification": ("true", "t", "1"),
+    "ssl.endpoint.identification.algorithm": ("https",),
+}
 
 
 def _redis(address: str, ca: str, may_be_plain: bool) -> str:
@@ -112,6 +124,8 @@ def _hosts(address: str) -> Sequence[str]:
     places = [_without_port(place) for place in parts.netloc.rpartition("@")[2].split(",") if place]
     if is_postgres(address):
         options = _options(address)
+        if "service" in options:  # a file of the machine says where that is
+            return [options["service"]]
         told = [options[name] for name in ("hostaddr", "host") if options.get(name)]
         return [unquote(host) for host in (told[0].split(",") if told else places)]
     return places

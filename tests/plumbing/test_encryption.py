@@ -48,11 +48,16 @@ def test_an_address_is_given_the_authority_it_does_not_name(address: str, become
         ("kafka://broker/?tls=on&security.protocol=plaintext", "add tls=on"),
         ("kafka://broker/?tls=on&enable.ssl.certificate.verification=false", "believes whoever answers"),
         ("kafka://broker/?tls=on&ssl.endpoint.identification.algorithm=none", "believes whoever answers"),
+        ("kafka://broker/?tls=on&enable.ssl.certificate.verification=0", "believes whoever answers"),
+        ("kafka://broker/?tls=on&enable.ssl.certificate.verification=F", "believes whoever answers"),
         ("redis://cache:6379/0", "write rediss://"),
         ("redis://me:secret@cache:6379/0", "write rediss://"),
         ("postgresql://me:secret@db/shop?sslmode=require", "verify-full"),
         ("postgresql://127.0.0.1,db/shop?sslmode=disable", "verify-full"),
         ("postgresql://127.0.0.1/shop?host=db&sslmode=prefer", "verify-full"),
+        ("postgresql://me:secret[@db/shop", "%5B"),
+        ("postgresql://me:]secret@db/shop", "%5B"),
+        ("postgresql:///shop?service=db&sslmode=require", "verify-full"),
         ("http://mlflow.internal:5000", "write https://"),
     ],
 )
@@ -69,6 +74,19 @@ def test_what_could_be_read_on_its_way_is_refused_unless_somebody_vouches(addres
     [way] = plain_ways(forced)
     assert way.startswith(name)
     assert "secret" not in way
+
+
+def test_no_way_of_writing_an_address_leads_around_it() -> None:
+    for name, address in (
+        ("online", "REDIS://cache/0"),
+        ("result_cache", "Redis://cache/0"),
+        ("events", "KAFKA://b/"),
+    ):
+        with pytest.raises(UsageError, match="plain text"):
+            load_settings(**{name: address})
+    assert encrypted("postgresql:///shop?service=db").endswith("sslmode=verify-full&sslrootcert=system")
+    with pytest.raises(UsageError, match="cannot be chosen"):
+        KafkaAddress.parse("kafka://localhost/?metadata.broker.list=broker:9092")
 
 
 def test_without_an_authority_of_its_own_the_machines_authorities_judge() -> None:

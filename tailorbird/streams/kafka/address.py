@@ -21,6 +21,7 @@ OURS = frozenset(
         "group.id",
         "isolation.level",
         "message.timeout.ms",
+        "metadata.broker.list",
         "request.required.acks",
         "sasl.password",
         "transactional.id",
