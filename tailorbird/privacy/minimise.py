@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import NamedTuple
 
+from tailorbird.features.consents import SAID
+from tailorbird.features.standing import GIVEN
 from tailorbird.features.table import DEVICES, REFERRERS
 
 _WORDS: Mapping[str, frozenset[str]] = {
@@ -59,7 +61,8 @@ def parted_context(
 ) -> Parted:
     """Part a context: known devices and referrers, countries in two letters, numbers, truth values and declared texts are kept.
 
-    ``ids`` are the person's own, as the caller knows them: no number that is one of them is kept.
+    ``ids`` are the person's own, as the caller knows them: no number that is one of them is kept. What is said of purposes
+    and cannot be read is kept as a no.
     """
     kept: dict[str, object] = {}
     personal: dict[str, object] = {}
@@ -75,7 +78,21 @@ def parted_context(
                 personal[name] = {key: each for key, each in value.items() if key not in inner}
         else:
             (kept if _plain(name, value, ids) or name in declared.context else personal)[name] = value
-    return Parted(kept, personal)
+    return Parted({**kept, **_unreadable_words(context, kept)}, personal)
+
+
+def _unreadable_words(context: Mapping[str, object], kept: Mapping[str, object]) -> dict[str, object]:
+    """What a context says of purposes and cannot be read, such as "no" or 0, as the no that it may be; a null says nothing."""
+    found: dict[str, object] = {}
+    for name in (GIVEN, SAID):
+        told = context.get(name)
+        if isinstance(told, Mapping):
+            unread = [key for key, each in told.items() if each is not None and not isinstance(each, bool)]
+            if words := [key for key in unread if is_word(key)]:
+                found[name] = {**kept.get(name, {}), **dict.fromkeys(words, False)}  # type: ignore[dict-item]
+        elif told is not None and not (name == GIVEN and isinstance(told, bool)):
+            found[GIVEN] = False
+    return found
 
 
 def parted_properties(

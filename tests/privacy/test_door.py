@@ -13,11 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.http.schemas import Visitor
+from serving.recommend.named import Named
 from tailorbird.catalog.told import Patch
 from tailorbird.errors import UsageError
 from tailorbird.events.rows import table_of_frame, user_keys
 from tailorbird.events.schema import SCHEMA, Event
 from tailorbird.exposures.exposure import new_recommendation_id
+from tailorbird.features.standing import COVERED, NEVER, standing_of
 from tailorbird.privacy.book import Book, book_file
 from tailorbird.privacy.door import Door
 from tailorbird.privacy.keyring import open_keyring
@@ -257,6 +260,33 @@ def test_events_that_another_keyring_named_are_not_mixed_with_new_ones(
         stream.append([SENT])
     with pytest.raises(UsageError, match="names that this machine cannot give"):
         Door.of(settings)
+
+
+@pytest.mark.parametrize(
+    ("said", "standing"),
+    [
+        ({"consent": "no"}, NEVER),
+        ({"consent": 0}, NEVER),
+        ({"consent": []}, NEVER),
+        ({"consent": {"personalization": "no"}}, NEVER),
+        ({"consent": {"personalization": 0, "analytics": True}}, NEVER),
+        ({"consent": {"analytics": "no"}}, COVERED),
+        ({"purposes": {"personalization": "false"}, "consent": True}, NEVER),
+        ({"purposes": False}, NEVER),
+        ({"consent": None}, COVERED),
+        ({"consent": {"personalization": None}}, COVERED),
+        ({"consent": {"personalization": True}}, COVERED),
+        ({"consent": True}, COVERED),
+    ],
+)
+def test_what_is_said_of_purposes_and_cannot_be_read_is_a_no(
+    door: Door, said: dict[str, object], standing: int
+) -> None:
+    (stored,) = door.events([Event("m", "view", 1.0, 1.0, user_id="ann", context=said)])
+    covered = ["analytics", "personalization"]
+    assert standing_of(stored.context, "personalization", basis=covered) == standing
+    asked = Named(door.names)(Visitor(user_id="ann", context=said)).context or {}
+    assert standing_of(asked, "personalization", basis=covered) == standing
 
 
 def test_of_a_gender_or_a_country_only_a_word_is_kept(door: Door) -> None:
