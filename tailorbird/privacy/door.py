@@ -4,6 +4,7 @@ Both doors of events (HTTP and ``ingest``), the requests for recommendations, th
 a person pass through here; nothing behind it knows a raw id.
 """
 
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -43,8 +44,9 @@ from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING
 
-_OF_CONSENTS = Declared(properties=frozenset({"version", "source", "right"}))
-"""What a consent tells of its text names nobody; its proof and its reason may."""
+_OF_CONSENTS = ("version", "source", "right")
+"""What a consent tells of its text in a word names nobody; sentences, addresses, its proof and its reason may."""
+_is_label = re.compile(r"(?!.*\d{7})[\w.+-]{1,64}").fullmatch
 _WORDS = {"gender": kept_gender, "country": kept_word, "age": kept_age}
 """What is told of people in a word."""
 _COLUMNS = ("user_id", "anonymous_id", "session_id", "message_id", "recommendation_id")
@@ -216,7 +218,7 @@ class Door:
             event.properties,
             person=event.user_key,
             cipher=cipher,
-            declared=_OF_CONSENTS if event.type == CONSENT else self.policy.declared,
+            declared=_of_consent(event) if event.type == CONSENT else self.policy.declared,
             ids=ids,
         )
         return replace(event, context=context, properties=properties)
@@ -302,6 +304,13 @@ def _people(raw: Event, named: Event) -> Iterable[tuple[str, str]]:
         yield f"user:{named.user_id}", raw.user_id
     if raw.anonymous_id and named.anonymous_id:
         yield f"anon:{named.anonymous_id}", raw.anonymous_id
+
+
+def _of_consent(event: Event) -> Declared:
+    told = {name: event.properties.get(name) for name in _OF_CONSENTS}
+    return Declared(
+        properties=frozenset(name for name, text in told.items() if isinstance(text, str) and _is_label(text))
+    )
 
 
 def _ids(*raw: object) -> AbstractSet[str]:

@@ -289,6 +289,19 @@ def test_what_is_said_of_purposes_and_cannot_be_read_is_a_no(
     assert standing_of(asked, "personalization", basis=covered) == standing
 
 
+def test_where_a_consent_was_said_is_kept_as_a_word_and_sealed_as_a_sentence(door: Door) -> None:
+    told = {"version": "2026-11", "source": "call with ann@example.com", "proof": "her letter"}
+    said = Event(
+        "m", "consent", 1.0, 1.0, user_id="ann", context={"purposes": {"analytics": True}}, properties=told
+    )
+    (stored,) = door.events([said])
+    assert {name: text for name, text in stored.properties.items() if name != SEALED} == {
+        "version": "2026-11"
+    }
+    assert "example.com" not in str(stored)
+    assert door.personal(stored)["properties"] == {"source": told["source"], "proof": told["proof"]}
+
+
 def test_of_a_gender_or_a_country_only_a_word_is_kept(door: Door) -> None:
     told = {"gender": "Ann Miller, ann@shop.test", "country": "4111 1111 1111 1111", "age": 30.0}
     assert door.user(Patch.of_user("u", told)).told == {"gender": None, "country": None, "age": 30.0}
