@@ -126,14 +126,15 @@ def consent_routes(
         return stored(request, user_id, body.said, anonymous=anonymous, what=RESTRICT)
 
     def stored(request: Request, user_id: str, said: Said, *, anonymous: bool, what: str) -> ConsentOut:
-        record(
-            settings,
-            who=caller(key_of(request)),
-            what=what,
-            person=door.person(user_id, anonymous=anonymous),
-            detail={"purposes": dict(said.purposes)},
-        )
         try:
+            said.require(door.policy.purposes)  # what is written down stays for good
+            record(
+                settings,
+                who=caller(key_of(request)),
+                what=what,
+                person=door.person(user_id, anonymous=anonymous),
+                detail={"purposes": dict(said.purposes)},
+            )
             told = keeper.say(user_id, said, anonymous=anonymous)
         except UsageError as error:
             raise _invalid(error) from error

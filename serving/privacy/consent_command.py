@@ -103,12 +103,12 @@ def set_consent(
         raise UsageError(f"{both[0]} is both allowed and refused", remedy="give one of --yes and --no")
     settings = load_settings(workspace=workspace)
     purposes = {**dict.fromkeys(given, True), **dict.fromkeys(refused, False)}
+    said = Said(purposes, text_version, source, proof)
     with closing(Door.of(settings)) as door:
+        said.require(door.policy.purposes)
         person = door.person(user_id, anonymous=anonymous)
         record(settings, who=at_this_terminal(), what=CONSENT, person=person, detail={"purposes": purposes})
-        told = ConsentKeeper(settings, door=door).say(
-            user_id, Said(purposes, text_version, source, proof), anonymous=anonymous
-        )
+        told = ConsentKeeper(settings, door=door).say(user_id, said, anonymous=anonymous)
     if told.delayed:
         say("stored; the live profile follows")
     emit(

@@ -87,6 +87,7 @@ def _store(
 
     settings = load_settings(workspace=workspace)
     with closing(Door.of(settings)) as door:
+        said.require(door.policy.purposes)
         person = door.person(user_id, anonymous=anonymous)
         record(
             settings,

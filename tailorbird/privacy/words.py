@@ -1,5 +1,6 @@
 """A person's word on purposes as an event: made by whichever door hears it, checked against what the workspace knows."""
 
+import re
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from tailorbird.features.records import MICROSECONDS
 from tailorbird.privacy.tcf import purposes_of
 
 TICK_SECONDS = 1e-6
+_is_word = re.compile(r"[a-z][a-z_]{0,23}").fullmatch
 OBJECTION: Final = "objection"
 Right = Literal["objection", "restriction"]
 
@@ -51,6 +53,16 @@ class Said:
         """What is known is kept and used for nothing, until that is lifted."""
         return cls({RESTRICTION: restricted}, right=RESTRICTION, reason=reason)
 
+    def require(self, known: Collection[str]) -> None:
+        """Raise UsageError where it names a purpose that is not ``known``, or none at all. Ask before anything is written down."""
+        known = {RESTRICTION} if self.right == RESTRICTION else known
+        unknown = sorted(set(self.purposes) - set(known))
+        if unknown or not self.purposes:
+            raise UsageError(
+                f"no purpose {_shown(unknown[0])}" if unknown else "no purpose is named",
+                remedy=f"name some of {', '.join(sorted(known))}; others are declared in privacy.toml, [purposes]",
+            )
+
     def event(
         self, identifier: str, *, anonymous: bool, known: Collection[str], now: float, newest: int = 0
     ) -> Event:
@@ -62,13 +74,7 @@ class Said:
         Raises:
             UsageError: it names a purpose that is not ``known``, or none at all.
         """
-        known = {RESTRICTION} if self.right == RESTRICTION else known
-        unknown = sorted(set(self.purposes) - set(known))
-        if unknown or not self.purposes:
-            raise UsageError(
-                f"no purpose {unknown[0]!r}" if unknown else "no purpose is named",
-                remedy=f"name some of {', '.join(sorted(known))}; others are declared in privacy.toml, [purposes]",
-            )
+        self.require(known)
         told = {
             "version": self.version,
             "source": self.source,
@@ -86,3 +92,8 @@ class Said:
             context={SAID: dict(self.purposes)},
             properties={name: text for name, text in told.items() if text},
         )
+
+
+def _shown(name: str) -> str:
+    """A name as a refusal may repeat it: what is no word of a program may be somebody's."""
+    return repr(name) if _is_word(name) else f"is called so, in {len(name):,} characters"

@@ -149,6 +149,18 @@ def test_both_stand_in_export_history_and_audit_log(world: World, put: Put) -> N
     assert [each.what for each in log_of(world.settings).entries()] == [OBJECT, RESTRICT, RESTRICT]
 
 
+@pytest.mark.parametrize("right", ["objection", "consent"])
+def test_what_is_no_purpose_is_neither_repeated_nor_written_down(world: World, put: Put, right: str) -> None:
+    name = "ann@example.com"
+    told = {"purposes": [name] if right == "objection" else {name: True}}
+    refused = [put(f"ann/{right}", **told)]
+    if right == "consent":
+        refused.append(world.call("PUT", "/v1/users/ann/consent", json=told))
+    for each in refused:
+        assert (each.status_code, name in each.text) == (422, False)
+    assert not any(name in str(entry) for entry in log_of(world.settings).entries())
+
+
 def test_a_restriction_is_no_purpose(world: World, put: Put) -> None:
     assert put("ann/consent", purposes={"restriction": True}).status_code == 422
     assert put("ann/objection", purposes=["restriction"]).status_code == 422
