@@ -11,7 +11,7 @@ from pydantic import Field
 
 from serving.admin.guard import key_of
 from serving.http.consents import ConsentTold, ObjectionTold, RestrictionTold
-from serving.http.problems import ProblemError
+from serving.http.problems import ProblemError, not_now
 from serving.http.schemas import Body, Identifier
 from serving.privacy.consents import ConsentKeeper, Told
 from tailorbird.audit.record import CONSENT, OBJECT, READ_PROFILE, RESTRICT, caller, record
@@ -141,7 +141,7 @@ def consent_routes(
         except ErasedError as error:
             raise ProblemError(HTTPStatus.CONFLICT, "erased", error.what, remedy=error.remedy) from error
         except TailorbirdError as error:
-            raise _away(error) from error
+            raise not_now(error) from error
         return ConsentOut.of(told, user_id=user_id)
 
     @app.get("/v1/users/{user_id:path}/consent", tags=["privacy"], responses=problems(invalid, away))
@@ -154,18 +154,8 @@ def consent_routes(
         try:
             return ConsentOut.of(keeper.told(key), user_id=user_id)
         except TailorbirdError as error:
-            raise _away(error) from error
+            raise not_now(error) from error
 
 
 def _invalid(error: UsageError) -> ProblemError:
     return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", error.what, remedy=error.remedy)
-
-
-def _away(error: TailorbirdError) -> ProblemError:
-    return ProblemError(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "not-now",
-        error.what,
-        remedy=error.remedy,
-        headers={"retry-after": "1"},
-    )

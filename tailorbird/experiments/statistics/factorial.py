@@ -50,7 +50,7 @@ def factorial_effects(
     A main effect is so the mean over the levels of the other factors. Coefficients, errors (HC2: MacKinnon, White 1985) and
     p-values are those of ``statsmodels`` ``OLS(...).fit(cov_type="HC2")`` over the units.
 
-    Raises ValueError where a cell has no variance, or the cells cannot tell the main effects apart.
+    Raises ValueError where a cell has one unit, no cell has any variance, or the cells cannot tell the main effects apart.
     """
     units = np.array([estimate.units for _, estimate in cells], float)
     means = np.array([estimate.mean for _, estimate in cells])
@@ -70,6 +70,8 @@ def factorial_effects(
     leverage = np.einsum("ij,jk,ik->i", matrix, inverse, matrix)
     squares = ((units - 1) * spreads + units * (means - matrix @ found) ** 2) / (1 - leverage)
     errors = np.sqrt(np.diag(inverse @ (matrix.T @ (squares[:, None] * matrix)) @ inverse))
+    if not (errors > 0).all():
+        raise ValueError("no cell has any variance")
     critical = float(ndtri((1 + confidence) / 2))
     effects = []
     for term, value, error in zip(both, found[1:], errors[1:], strict=True):

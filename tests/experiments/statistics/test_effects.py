@@ -56,6 +56,13 @@ def test_cells_that_cannot_tell_main_effects_apart_are_refused() -> None:
         factorial_effects(cells, {"a": ["x", "y"], "b": ["p", "q"]})
 
 
+def test_where_nobody_did_anything_there_is_no_effect_to_tell() -> None:
+    codes = np.arange(24) % 6
+    arms = estimates(aggregates(codes, {"value": np.zeros(24)}, variants=list("012345")))
+    with pytest.raises(ValueError, match="any variance"):
+        factorial_effects([(cell, arms[str(at)]) for at, cell in enumerate(CELLS)], FACTORS)
+
+
 EFFECTS = st.lists(st.tuples(st.floats(-1, 1), st.floats(0.01, 0.5)), min_size=2, max_size=8)
 
 
