@@ -7,6 +7,8 @@ from tailorbird.features.functions import NOBODY, Demographics
 
 COUNTRY = "country"
 """Where a context may say one, in two letters."""
+CODE = 2
+"""Letters of a country's code."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,12 @@ class Rule:
     purposes: frozenset[str]
 
     def concerns(self, country: str, age: float) -> bool:
-        """Whether it holds of somebody; an unknown country is any, an unknown age (NaN) is of age."""
-        there = not self.countries or not country or country.casefold() in self.countries
+        """Whether it holds of somebody; an unknown country is any, an unknown age (NaN) is of age.
+
+        A name ("Germany") and a code ("DE") cannot be compared: where a rule has no country in the same form, it is unknown.
+        """
+        comparable = country and any((len(each) == CODE) == (len(country) == CODE) for each in self.countries)
+        there = not self.countries or not comparable or country.casefold() in self.countries
         return there and (self.age_below is None or age < self.age_below)
 
 

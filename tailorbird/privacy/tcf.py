@@ -56,7 +56,7 @@ def told_by(given: object, named: Mapping[str, Sequence[int]]) -> dict[str, bool
         return None
     try:
         return purposes_of(given, named)
-    except UsageError:  # it counts as nothing said
+    except UsageError:  # as any text that is none
         return None
 
 

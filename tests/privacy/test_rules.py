@@ -64,6 +64,24 @@ def test_the_strictest_of_the_rules_that_hold_decides(
     assert sorted(read_policy(workspace).covers.of(context, person)) == covered
 
 
+@pytest.mark.parametrize(
+    ("listed", "country", "holds"),
+    [
+        (["de"], "Germany", True),
+        (["germany"], "DE", True),
+        (["de", "austria"], "Germany", False),  # names are there, and this is none of them
+        (["de"], "FR", False),
+        (["de"], "", True),
+        (["austria"], "", True),
+        ([], "FR", True),
+    ],
+)
+def test_a_country_in_another_form_than_the_rules_is_unknown(
+    listed: list[str], country: str, holds: bool
+) -> None:
+    assert Rule(frozenset(listed), None, frozenset()).concerns(country, 30.0) == holds
+
+
 RULE = st.builds(
     Rule,
     countries=st.frozensets(st.sampled_from(["de", "us"])),
