@@ -12,7 +12,9 @@ from tailorbird.errors import UsageError
 from tailorbird.experiments.arm import CHAMPION
 from tailorbird.experiments.deciding.own import started
 from tailorbird.experiments.design.experiment import Variant
+from tailorbird.experiments.running.launching import moves_lock
 from tailorbird.experiments.running.ledger import Entry, Ledger, StateError
+from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings
 
 NOBODY = "none"
@@ -64,6 +66,11 @@ def decide(settings: Settings, key: str, wish: Wish, *, readout: Mapping[str, An
     """
     if not wish.reason.strip():
         raise UsageError("a decision wants a reason", remedy="say why with --reason TEXT; it is recorded")
+    with alone(moves_lock(settings.folder)):  # of two who decide differently, the second promotes nothing
+        return _decided(settings, key, wish, readout or {})
+
+
+def _decided(settings: Settings, key: str, wish: Wish, readout: Mapping[str, Any]) -> Decided:
     entry = started(settings, key)
     winner = None if wish.winner is None else _variant(entry, wish.winner)
     _require_open(entry, revision=wish.revision)
@@ -76,7 +83,7 @@ def decide(settings: Settings, key: str, wish: Wish, *, readout: Mapping[str, An
         detail={
             "did": "decide",
             "winner": wish.winner or NOBODY,
-            "verdict": (readout or {}).get("verdict", ""),
+            "verdict": readout.get("verdict", ""),
         },
     )
     revision = wish.revision
@@ -87,7 +94,7 @@ def decide(settings: Settings, key: str, wish: Wish, *, readout: Mapping[str, An
         revision = stopped.revision
     moved = None
     if winner is not None and wish.promote and (winner.version or winner.alias):
-        moved = _promoted(settings, winner, entry, wish, verdict=str((readout or {}).get("verdict", "")))
+        moved = _promoted(settings, winner, entry, wish, verdict=str(readout.get("verdict", "")))
     decided = ledger.decide(
         key, wish.winner or NOBODY, at=time.time(), who=wish.who, revision=revision, reason=wish.reason
     )

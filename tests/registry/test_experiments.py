@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from registry.tracking.runs import Tracker
 from registry.versions import Registry
 from tailorbird.audit.record import EXPERIMENT, log_of
 from tailorbird.errors import UsageError
+from tailorbird.experiments.running.launching import moves_lock
 from tailorbird.experiments.running.ledger import Ledger, StateError
+from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings, load_settings
 from tests.experiments.deciding.shop import KEY, happen, start
 from tests.training.toy import NOW
@@ -93,6 +96,19 @@ def test_a_winner_that_the_gates_refuse_leaves_the_experiment_undecided(shop: Se
     assert done.to_dict()["winner"] is None
     with pytest.raises(StateError, match="decided"):
         decide(shop, KEY, WISH)
+
+
+def test_of_two_who_decide_at_once_only_the_first_promotes(shop: Settings) -> None:
+    ledger = start(shop, variants=VERSIONS)
+    ledger.stop(KEY, at=1.7e9, who="ada")
+    with ThreadPoolExecutor(1) as pool:
+        with alone(moves_lock(shop.folder)):
+            other = pool.submit(decide, shop, KEY, WISH)
+            wait([other], timeout=0.5)
+            ledger.decide(KEY, "none", at=1.7e9, who="bob")
+        with pytest.raises(StateError, match="bob"):
+            other.result()
+    assert "champion" not in Registry(shop).aliases()
 
 
 def test_what_cannot_be_decided_is_said_and_nothing_moves(shop: Settings) -> None:

@@ -11,6 +11,7 @@ from tailorbird.errors import TailorbirdError
 from tailorbird.experiments.canary.counting import UNFAILED, Counts, Shown
 from tailorbird.experiments.canary.judging import harms
 from tailorbird.experiments.design.experiment import Experiment
+from tailorbird.experiments.measuring.streams import UNIT_COLUMNS
 from tailorbird.experiments.running.launching import Launcher
 from tailorbird.experiments.running.ledger import Entry, StateError
 from tailorbird.features.consents import ANALYTICS
@@ -26,7 +27,7 @@ EVERY_SECONDS = 30.0
 SCHEDULE, CANARY = "job:schedule", "job:canary"
 """Who, in the ledger and the audit log."""
 HOUR = 3_600.0
-_SHOWN = ("recommendation_id", "user_key", "experiments", "fallback", "took_ms", "items")
+_SHOWN = ("recommendation_id", "experiments", "fallback", "took_ms", "items")
 
 
 @dataclass
@@ -67,8 +68,10 @@ class Guard:
 
     def _stopped(self, entry: Entry) -> str:
         """Stop a canary that is worse; "" where it is not known to be."""
-        watched = self._watched.setdefault(entry.key, Watched(Counts(variants_of(entry.experiment))))
+        # Not kept until it is whole: where a stream is away in between, nothing is counted twice.
+        watched = self._watched.pop(entry.key, None) or Watched(Counts(variants_of(entry.experiment)))
         self._read(entry, watched)
+        self._watched[entry.key] = watched
         found = harms(watched.counts, entry.experiment.tolerance)
         if not found:
             return ""
@@ -98,13 +101,13 @@ class Guard:
         answers = exposures_for(
             self._settings,
             ANALYTICS,
-            columns=_SHOWN,
+            columns=[*_SHOWN, UNIT_COLUMNS[entry.experiment.unit]],
             where=[("instant", ">=", entry.started)],
             after=watched.exposures,
             through=shown,
         )
         for batch in answers:
-            watched.counts.show(_answers(batch, entry.key, watched.counts.variants))
+            watched.counts.show(_answers(batch, entry.experiment, watched.counts.variants))
         with open_events(self._settings) as log_of_events:
             done = log_of_events.end()
         clicks = scan_for(
@@ -126,13 +129,14 @@ def variants_of(experiment: Experiment) -> tuple[str, str]:
     return experiment.control, experiment.treatments[0].name
 
 
-def _answers(batch: pa.RecordBatch, key: str, variants: tuple[str, str]) -> Iterator[Shown]:
+def _answers(batch: pa.RecordBatch, experiment: Experiment, variants: tuple[str, str]) -> Iterator[Shown]:
+    key, unit = experiment.key, UNIT_COLUMNS[experiment.unit]
     for row in batch.to_pylist():
         said = orjson.loads(row["experiments"]) if row["experiments"] else {}
-        if said.get(key) in variants:
+        if said.get(key) in variants and row[unit]:
             yield Shown(
                 row["recommendation_id"],
-                row["user_key"],
+                row[unit],
                 said[key],
                 row["fallback"] not in UNFAILED,
                 row["took_ms"],

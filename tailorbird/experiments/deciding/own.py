@@ -1,6 +1,7 @@
 """The readout of an experiment of a workspace: from its ledger, its metrics and its streams, with what the last one counted."""
 
 import json
+import secrets
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,7 +79,7 @@ def _counted(folder: Path, key: str) -> Counted | None:
 def _count(folder: Path, key: str, counted: Counted) -> None:
     path = _file(folder, key)
     path.parent.mkdir(exist_ok=True)
-    staged = path.with_suffix(".tmp")
+    staged = path.with_name(f".{key}.{secrets.token_hex(4)}.tmp")  # two may read at once
     staged.write_text(json.dumps({"until": counted.until, "units": counted.units}), "utf-8")
     staged.replace(path)
 

@@ -10,6 +10,9 @@ from tailorbird.experiments.measuring.table import Asked
 from tailorbird.experiments.reading.readout import Design
 from tailorbird.experiments.running.ledger import Entry
 
+GRACE_DAYS = 1.0
+"""A test that is read, or was stopped, within a day after its planned end is read at it."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -57,8 +60,12 @@ class Question:
 
     @property
     def looking(self) -> bool:
-        """Whether it is looked at before its planned end: then only what always holds decides."""
-        return self.days < self.planned_days
+        """Whether it ends at another time than was planned: then only what always holds decides.
+
+        A p-value holds for one look that was planned. Read every day for four weeks after it, a test of nothing would be called
+        three times as often as it may.
+        """
+        return not self.planned_days <= self.days <= self.planned_days + GRACE_DAYS
 
     @property
     def asked(self) -> Asked:

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tailorbird.errors import UsageError
 from tailorbird.experiments.deciding.progress import Progress, progress_of
 from tailorbird.experiments.deciding.question import Question
 from tailorbird.experiments.deciding.segments import SegmentLifts, lifts_by_segment
 from tailorbird.experiments.measuring.table import Sources, UnitTable, unit_table
 from tailorbird.experiments.measuring.workbench import MEMORY_MB
-from tailorbird.experiments.reading.metric import Kind
+from tailorbird.experiments.reading.metric import Kind, Metric
 from tailorbird.experiments.reading.readout import Readout, read_out
 from tailorbird.experiments.statistics.factorial import Effects, factorial_effects
 from tailorbird.experiments.statistics.multiplicity import holm
@@ -76,7 +77,7 @@ def read_own(question: Question, sources: Sources, *, memory_mb: int = MEMORY_MB
 def read_table(question: Question, table: UnitTable) -> OwnReadout:
     """Compare the units of a table that is there already."""
     course = _course(question, table)
-    reading = read_out(table.units, table.metrics, question.design)
+    reading = read_out(table.units, _of_old_enough(question, table), question.design)
     if course.p_values:
         reading = replace(reading, srm_always_valid_p=course.p_values[-1])
     return OwnReadout(
@@ -90,6 +91,18 @@ def read_table(question: Question, table: UnitTable) -> OwnReadout:
         switched=table.cohort.switched,
         notes=table.notes,
     )
+
+
+def _of_old_enough(question: Question, table: UnitTable) -> list[Metric]:
+    """The metrics without those that ask for more days than any unit has been there. Raises UsageError: the primary one does."""
+    there = {each.name for each in table.metrics if np.isfinite(table.units.columns[each.column]).any()}
+    primary = question.primary
+    if primary.name not in there:
+        raise UsageError(
+            f"nobody has been in the test for {primary.window_days:g} days yet, which {primary.name} asks for",
+            remedy="read it again when they are over",
+        )
+    return [each for each in table.metrics if each.name in there]
 
 
 def _course(question: Question, table: UnitTable) -> Course:
@@ -129,6 +142,10 @@ def _daily(values: np.ndarray, question: Question) -> np.ndarray:
 
 def _factors(question: Question, reading: Readout) -> FactorEffects | None:
     if not question.factors or not question.levels:
+        return None
+    if any(
+        row.obstacle for row in reading.metrics[0].rows
+    ):  # a cell too small to be compared moves no factor either
         return None
     rows = [
         row for row in reading.metrics[0].rows if row.variant in question.levels and row.estimate.units > 1

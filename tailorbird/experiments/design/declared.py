@@ -154,7 +154,10 @@ def values_of(text: str, *, where: str) -> dict[str, Any]:
     """A parsed declaration. Raises UsageError where it is no TOML."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # beside slips numbers of thousands of digits, and brackets as deep
         raise UsageError(f"{where} cannot be read: {error}", remedy=_REMEDY) from error
 
 

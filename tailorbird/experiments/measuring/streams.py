@@ -18,7 +18,8 @@ from tailorbird.streams.factory import open_exposures
 from tailorbird.streams.scan import scan
 
 PERSON, ANONYMOUS_UNIT, SESSION = "person", "anonymous", "session"
-_COLUMNS = {PERSON: "user_key", ANONYMOUS_UNIT: "anonymous_id", SESSION: "session_id"}
+UNIT_COLUMNS = {PERSON: "user_key", ANONYMOUS_UNIT: "anonymous_id", SESSION: "session_id"}
+"""Where exposures and events have the unit of each kind."""
 _SHOWN = (
     "recommendation_id",
     "instant",
@@ -103,7 +104,7 @@ def categories_in(settings: Settings) -> Mapping[str, str]:
 
 
 def _with_unit(batch: pa.RecordBatch, *, unit: str, schema: pa.Schema) -> pa.RecordBatch:
-    key = batch[_COLUMNS[unit]]
+    key = batch[UNIT_COLUMNS[unit]]
     columns = [key if field.name == "unit_key" else batch[field.name] for field in schema]
     made = pa.RecordBatch.from_arrays(columns, schema=schema)
     return made.filter(pc.is_valid(key)) if key.null_count else made

@@ -128,7 +128,7 @@ def _question(shares: Mapping[str, float], *, factors: bool = False) -> Question
         metrics=(default_metrics()["purchases"],),
         start=START,
         end=START + 2 * DAYS * DAY_SECONDS,
-        planned_days=DAYS,
+        planned_days=2 * DAYS,
         levels=CELLS if factors else {},
         factors=FACTORS if factors else {},
     )

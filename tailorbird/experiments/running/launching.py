@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from tailorbird.audit.record import EXPERIMENT, record
@@ -41,12 +42,17 @@ class Standing:
     trouble: str = ""
 
 
+def moves_lock(folder: Path) -> Path:
+    """What whoever moves an experiment of a workspace holds meanwhile."""
+    return folder / ".experiments.moves.lock"
+
+
 def _in_turn(move: Move) -> Move:
     """One move at a time, whoever makes it: what is written down before it is then made, or was refused."""
 
     @wraps(move)
     def moved(self: "Launcher", *arguments: Any, **more: Any) -> Any:
-        with alone(self.folder / ".experiments.moves.lock"):
+        with alone(moves_lock(self.folder)):
             return move(self, *arguments, **more)
 
     return cast(Move, moved)

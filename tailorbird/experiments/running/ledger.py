@@ -197,7 +197,9 @@ class Ledger:
             yield None
             return
         with self._opened(remedy="restore it from a copy, or look whether the disk is there") as connection:
-            yield connection
+            # Whoever was killed while making it left a file without tables: nothing was started in it.
+            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'steps_of'").fetchone()
+            yield connection if made else None
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

@@ -196,3 +196,42 @@ def test_the_bench_tells_figures():
     result = CliRunner().invoke(canary, ["--equal", "10", "--worse", "10", "--json"])
     assert result.exit_code == 0, result.output
     assert '"rolled_back"' in result.output
+
+
+@pytest.mark.parametrize(("unit", "column"), [("session", "session_id"), ("anonymous", "anonymous_id")])
+def test_a_canary_counts_the_units_that_it_assigns(settings, unit, column):
+    watch = Watch(settings, unit=unit)
+    with open_exposures(settings) as stream:
+        stream.append(
+            [
+                exposure(
+                    n,
+                    instant=NOW,
+                    **{"user_id": f"u{n % 20}", column: f"unit{n}"},
+                    experiments={"next": ("control", "next")[n // 20 % 2]},
+                    fallback="champion" if n // 20 % 2 and n % 5 == 0 else "",
+                    took_ms=5.0,
+                )
+                for n in range(800)
+            ]
+        )
+    assert len(watch.guard.look()) == 1
+    assert (
+        "goes back after 400 canary units: failed answers: 20.00% instead of 0.00%"
+        in watch.entry().steps[-1].reason
+    )
+
+
+def test_answers_are_counted_once_where_the_events_were_away(settings):
+    watch = Watch(settings, ramp=[])
+    watch.happen(200)
+    log = settings.folder / "events.db"
+    aside = log.rename(log.with_name("aside.db"))
+    log.mkdir()
+    watch.guard.look()
+    log.rmdir()
+    aside.rename(log)
+    watch.guard.look()
+    clicks = watch.guard._watched["next"].counts.estimates(CLICKS)
+    assert clicks is not None
+    assert [each.mean for each in clicks] == pytest.approx([0.2, 0.2], abs=0.1)

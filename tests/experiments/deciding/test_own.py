@@ -1,12 +1,13 @@
 """A test of a workspace is read from its streams, says what to do in words, and never says it of what is broken."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import CONSENT, Event
-from tailorbird.experiments.deciding.own import read_experiment_out
+from tailorbird.experiments.deciding.own import Counted, _count, read_experiment_out
 from tailorbird.experiments.deciding.page import page_of
 from tailorbird.experiments.deciding.shown import as_json
 from tailorbird.settings import Settings, load_settings
@@ -142,3 +143,51 @@ def test_the_page_needs_nothing_else_and_escapes_what_people_wrote(settings: Set
     assert "&lt;script&gt;" in page
     assert page.count("<svg") >= 2
     assert "src=" not in page
+
+
+def test_a_metric_that_needs_more_days_than_the_test_has_run_is_left_out_and_said(settings: Settings) -> None:
+    metrics = {"primary": "conversion", "minimum_effect": 0.2, "others": ["days_until_return"]}
+    start(settings, metrics=metrics)
+    happen(settings)
+    young = read(settings, now=START + 5 * DAY)
+    assert [each["metric"] for each in young["metrics"]] == ["conversion"]
+    assert any("days_until_return" in note for note in young["warnings"])
+    old = read(settings, now=START + 15 * DAY)
+    assert [each["metric"] for each in old["metrics"]] == ["conversion", "days_until_return"]
+
+
+def test_a_primary_metric_that_needs_more_days_says_so(settings: Settings) -> None:
+    start(settings, metrics={"primary": "days_until_return", "minimum_effect": 0.2})
+    happen(settings)
+    with pytest.raises(UsageError, match="nobody has been in the test for 7 days"):
+        read(settings, now=START + 5 * DAY)
+
+
+def test_long_after_its_planned_end_only_what_always_holds_decides(settings: Settings) -> None:
+    ledger = start(settings)
+    happen(settings)
+    assert read(settings, now=START + 7.5 * DAY)["decidesBy"] == "pValue"
+    assert read(settings, now=START + 20 * DAY)["decidesBy"] == "alwaysValidPValue"
+    ledger.stop(KEY, at=START + 7.5 * DAY, who="ann")
+    assert read(settings, now=START + 20 * DAY)["decidesBy"] == "pValue"  # nothing came since
+
+
+def test_a_handful_of_units_ships_no_factor(settings: Settings) -> None:
+    chances = {"usual.usual": 0.0, "usual.more": 1.0, "bold.usual": 1.0, "bold.more": 1.0}
+    factors = {
+        "headline": {"usual": {}, "bold": {"payload": {"headline": "x"}}},
+        "variety": {"usual": {}, "more": {"slate": {"max_category_share": 0.3}}},
+    }
+    start(settings, kind="multivariate", factors=factors, variants={})
+    happen(settings, people=12, chances=chances)
+    found = read(settings)
+    assert found["decision"] == "cannot tell"
+    assert "too few units" in found["verdict"]
+
+
+def test_two_readouts_at_once_disturb_each_other_not(settings: Settings) -> None:
+    start(settings)
+    happen(settings, people=20)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: _count(settings.folder, KEY, Counted(END, n)), range(400)))
+    assert [each.name for each in (settings.folder / "readouts").iterdir()] == [f"{KEY}.json"]

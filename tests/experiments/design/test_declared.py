@@ -8,7 +8,7 @@ import pytest
 
 from tailorbird.errors import UsageError
 from tailorbird.experiments.arm import Arm, SlateSettings
-from tailorbird.experiments.design.declared import experiment_of, read_experiment
+from tailorbird.experiments.design.declared import experiment_of, read_experiment, values_of
 from tailorbird.experiments.design.experiment import Audience, Guardrail, Metrics, Step
 
 METRICS = {"primary": "clicks_per_slate", "minimum_effect": 0.05}
@@ -172,3 +172,9 @@ def test_a_fraction_is_orthogonal_and_holds_the_usual_cell(count, cells):
 def test_a_design_that_cannot_be_is_named(values, words):
     with pytest.raises(UsageError, match=words):
         declared(kind="multivariate", **values)
+
+
+@pytest.mark.parametrize("text", [f"days = {'9' * 5_000}", f"days = {'[' * 3_000}"], ids=["digits", "deep"])
+def test_what_toml_itself_cannot_hold_is_a_slip_too(text):
+    with pytest.raises(UsageError, match="cannot be read"):
+        values_of(text, where="a.toml")

@@ -133,3 +133,10 @@ def test_growing_only_adds_and_shrinking_only_gives_back(steps, others):
         assert len(now) == size(held) == round(share * BUCKETS)
         assert before <= now or now <= before
         assert not now & {each for one in taken for each in range(*one)}
+
+
+def test_a_file_that_a_killed_start_left_empty_is_an_empty_ledger(ledger):
+    ledger.path.touch()
+    assert ledger.entries() == []
+    assert ledger.get("a") is None
+    assert start(ledger, "a").state == "running"
