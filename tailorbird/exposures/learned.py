@@ -16,7 +16,7 @@ from tailorbird.settings import Settings
 DAY = 86_400.0
 NOT_RANKED = ("rank", "similar")
 """Scenarios whose slates are a caller's list, or for nobody in particular."""
-_FOLLOWED = ("recommendation_id", "item_id", "type")
+_FOLLOWED = ("recommendation_id", "item_id", "type", "received_time")
 
 
 def read_shown(
@@ -51,4 +51,6 @@ def read_followed(
     """The events that name an answer they followed."""
     for batch in scan_for(settings, purpose, columns=_FOLLOWED, types=types):
         found = batch.filter(pc.and_(pc.is_valid(batch["recommendation_id"]), pc.is_valid(batch["item_id"])))
-        yield from zip(*(found[name].to_pylist() for name in _FOLLOWED), strict=True)
+        received = found["received_time"].cast(pa.int64()).to_numpy() / 1e6
+        named = (found[name].to_pylist() for name in _FOLLOWED[:-1])
+        yield from zip(*named, received.tolist(), strict=True)

@@ -1,7 +1,7 @@
 """What followed what was shown: each exposure with the gain of each of its items, joined by the recommendation id."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import numpy as np
@@ -11,8 +11,10 @@ from tailorbird.exposures.exposure import LIST, Exposure
 
 SETTLED_SECONDS = 3_600.0
 """By then nearly all that follows a slate has followed."""
-Followed = tuple[str, str, str]
-"""An event that names the answer it followed: recommendation id, item id, type."""
+Followed = tuple[str, str, str, float]
+"""An event that names the answer it followed: recommendation id, item id, type, when it was received (epoch seconds)."""
+Told = Mapping[tuple[str, str], Sequence[tuple[float, float]]]
+"""By recommendation id and item id what followed: when that was known, and its gain."""
 
 
 @dataclass(frozen=True)
@@ -21,31 +23,38 @@ class Shown:
 
     exposures: tuple[Exposure, ...]
     gains: tuple[np.ndarray, ...]
+    told: Told = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
         cls, exposures: Iterable[Exposure], events: Iterable[Followed], *, worth: Mapping[str, float]
     ) -> "Shown":
         """Join; an item's gain is that of the best that followed, but a ``hide`` (worth below 0) overrules all."""
-        found: dict[tuple[str, str], float] = {}
-        for recommendation_id, item_id, kind in events:
-            gain, key = worth.get(kind, 0.0), (recommendation_id, item_id)
-            if gain and not found.get(key, 0.0) < 0:
-                found[key] = gain if gain < 0 else max(gain, found.get(key, 0.0))
+        told: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for recommendation_id, item_id, kind, received in events:
+            if gain := worth.get(kind, 0.0):
+                told.setdefault((recommendation_id, item_id), []).append((received, gain))
         ordered = sorted(exposures, key=lambda each: (each.instant, each.recommendation_id))
+        return cls._known(ordered, told, before=np.inf)
+
+    @classmethod
+    def _known(cls, exposures: Sequence[Exposure], told: Told, *, before: float) -> "Shown":
         gains = [
-            np.array([found.get((each.recommendation_id, item), 0.0) for item in each.items], np.float32)
-            for each in ordered
+            np.array(
+                [_gain(told.get((each.recommendation_id, item), ()), before=before) for item in each.items],
+                np.float32,
+            )
+            for each in exposures
         ]
-        return cls(tuple(ordered), tuple(gains))
+        return cls(tuple(exposures), tuple(gains), told)
 
     def __len__(self) -> int:
         return len(self.exposures)
 
     def before(self, instant: float) -> "Shown":
-        """Those whose outcome was known before ``instant`` (epoch seconds)."""
+        """Those whose outcome was known before ``instant`` (epoch seconds), with no more than was known then."""
         count = sum(each.instant < instant - SETTLED_SECONDS for each in self.exposures)
-        return Shown(self.exposures[:count], self.gains[:count])
+        return self._known(self.exposures[:count], self.told, before=instant)
 
     @property
     def digest(self) -> str:
@@ -85,6 +94,12 @@ def by_model(exposure: Exposure) -> int:
     lists = [place for place, name in enumerate(exposure.source_names) if name.startswith(LIST)]
     filled = (exposure.ranks[:, lists] >= 0).any(axis=1) if lists else np.zeros(len(exposure.items), bool)
     return int(np.argmax(filled)) if filled.any() else len(exposure.items)
+
+
+def _gain(told: Sequence[tuple[float, float]], *, before: float) -> float:
+    known = [gain for received, gain in told if received < before]
+    least = min(known, default=0.0)
+    return least if least < 0 else max(known, default=0.0)
 
 
 def _joined(parts: Sequence[np.ndarray], kind: type) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What may be learned from: slates of people who do not refuse, with what followed them; nobody who refuses is read."""
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,15 @@ def test_only_the_newest_are_read_and_no_list_of_a_caller(workspace: Settings) -
     found = read_shown(workspace, worth=WORTH, days=30, most=3)
     assert [each.items[0] for each in found.exposures] == ["a2", "a3", "a259200"]
     assert len(read_shown(workspace, worth=WORTH, days=1, most=100)) == 1
+
+
+def test_what_was_received_later_was_not_known_before(workspace: Settings) -> None:
+    slate = of(0)
+    soon, late = click(slate, 0), replace(click(slate, 1), received_time=slate.instant + 864_000.0)
+    append(workspace, [slate], [soon, late])
+    shown = read_shown(workspace, worth=WORTH, days=30, most=3)
+    assert shown.gains[0].tolist() == [1, 1, 0]
+    assert shown.before(slate.instant + 86_400.0).gains[0].tolist() == [1, 0, 0]
 
 
 def test_reading_makes_nothing(tmp_path: Path) -> None:

@@ -15,14 +15,14 @@ def test_the_best_that_followed_counts_and_a_hide_overrules_it() -> None:
     slate = replace(exposure(0), items=("a", "b", "c"))
     identity = slate.recommendation_id
     events = [
-        (identity, "a", "click"),
-        (identity, "a", "add_to_cart"),
-        (identity, "a", "click"),
-        (identity, "b", "hide"),
-        (identity, "b", "click"),
-        ("another", "c", "click"),
-        (identity, "elsewhere", "click"),
-        (identity, "c", "view"),
+        (identity, "a", "click", 1.0),
+        (identity, "a", "add_to_cart", 1.0),
+        (identity, "a", "click", 1.0),
+        (identity, "b", "hide", 1.0),
+        (identity, "b", "click", 1.0),
+        ("another", "c", "click", 1.0),
+        (identity, "elsewhere", "click", 1.0),
+        (identity, "c", "view", 1.0),
     ]
     shown = Shown.of([slate], events, worth=WORTH)
     assert shown.gains[0].tolist() == [1.5, -1.0, 0.0]
@@ -37,7 +37,9 @@ def test_slates_come_oldest_first_and_only_settled_ones_are_before_an_instant() 
     assert len(shown.before(90_000.1 + SETTLED_SECONDS)) == 2
     assert (
         shown.digest
-        != Shown.of([late, early], [(late.recommendation_id, late.items[0], "click")], worth=WORTH).digest
+        != Shown.of(
+            [late, early], [(late.recommendation_id, late.items[0], "click", 1.0)], worth=WORTH
+        ).digest
     )
 
 
@@ -50,3 +52,20 @@ def test_what_lists_filled_in_is_not_the_models() -> None:
     )
     assert by_model(slate) == 2
     assert by_model(replace(slate, ranks=np.full((3, 2), -1, np.int16))) == 3
+
+
+def test_what_followed_later_was_not_known_before() -> None:
+    slate = replace(exposure(0), instant=1_000.0, items=("a", "b", "c"))
+    identity, later = slate.recommendation_id, 1_000.0 + 10 * SETTLED_SECONDS
+    events = [
+        (identity, "a", "click", 1_010.0),
+        (identity, "a", "add_to_cart", later),
+        (identity, "b", "click", later),
+        (identity, "c", "click", 1_010.0),
+        (identity, "c", "hide", later),
+    ]
+    shown = Shown.of([slate], events, worth=WORTH)
+    assert shown.gains[0].tolist() == [1.5, 1.0, -1.0]
+    assert shown.before(later).gains[0].tolist() == [1.0, 0.0, 1.0]
+    assert shown.before(later + 1).gains[0].tolist() == [1.5, 1.0, -1.0]
+    assert shown.before(later).before(later).gains[0].tolist() == [1.0, 0.0, 1.0]

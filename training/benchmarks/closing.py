@@ -309,7 +309,10 @@ class Loop:
     def shown(self) -> Shown:
         """What was shown so far, with what followed."""
         assert self.way.recipe is not None
-        followed = [(str(event.recommendation_id), str(event.item_id), event.type) for event in self.answered]
+        followed = [
+            (str(event.recommendation_id), str(event.item_id), event.type, event.received_time)
+            for event in self.answered
+        ]
         return Shown.of(self.exposures, followed, worth=self.way.recipe.exposures.worth)
 
 

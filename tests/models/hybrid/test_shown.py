@@ -51,7 +51,7 @@ def exposures(model: HybridModel) -> list:
 
 
 def lessons(model: HybridModel, slates: list, source: Known):
-    shown = Shown.of(slates, [("r1", slates[1].items[2], "click")], worth={"click": 1.0})
+    shown = Shown.of(slates, [("r1", slates[1].items[2], "click", NOW)], worth={"click": 1.0})
     at = model.item_table
     return shown_slates(shown, model, profiles=source, table_at=lambda instant: at)
 
