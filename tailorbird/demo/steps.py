@@ -15,7 +15,7 @@ from tailorbird.demo.ownership import Stamps, ingested, read_stamps, write_stamp
 from tailorbird.demo.processes import stop
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.terminal import say
-from tailorbird.privacy.policy import POLICY_FILE
+from tailorbird.privacy.policy import POLICY_FILE, read_policy
 from tailorbird.settings import Settings
 
 GATES_REFUSE = 3
@@ -56,11 +56,13 @@ def steps_of(
 
 
 def declare_basis(settings: Settings) -> None:
-    """Say by which right the demo uses what its visitors do, where the workspace does not say it yet."""
+    """Say by which right the demo uses what its visitors do, where the workspace has no policy yet; one of somebody's stays."""
     path = settings.folder / POLICY_FILE
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(BASIS, encoding="utf-8")
+    if warning := read_policy(settings).warning:
+        say(warning)
 
 
 def prepare(steps: Sequence[Step], settings: Settings, path: Path | None) -> None:

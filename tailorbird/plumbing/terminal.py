@@ -16,7 +16,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-stderr = Console(stderr=True, highlight=False)
+stderr = Console(stderr=True, highlight=False, markup=False)
+"""Without markup: `[basis]` is a table of a file, and a title may have any brackets."""
 
 
 @contextmanager

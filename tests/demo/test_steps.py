@@ -6,8 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from registry.versions import Registry
-from tailorbird.demo.steps import Step, prepare, steps_of
+from tailorbird.demo.steps import Step, declare_basis, prepare, steps_of
 from tailorbird.errors import TailorbirdError
+from tailorbird.privacy.policy import POLICY_FILE, read_policy
 from tailorbird.settings import load_settings
 from tailorbird.simulator.command import simulate
 from tailorbird.simulator.shop import Shop
@@ -55,3 +56,17 @@ def test_a_demo_goes_on_without_what_is_not_needed(
     said = capfd.readouterr().err
     assert "has no events" in said
     assert "the demo goes on without" in " ".join(said.split())
+
+
+def test_a_policy_of_somebody_s_without_a_basis_stays_and_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings(home=str(tmp_path), privacy="")
+    declare_basis(settings)
+    assert "no legal basis" not in capfd.readouterr().err
+    assert read_policy(settings).basis == "contract"
+    theirs = '[retention]\nview = "90d"\n'
+    (settings.folder / POLICY_FILE).write_text(theirs)
+    declare_basis(settings)
+    assert (settings.folder / POLICY_FILE).read_text() == theirs
+    assert "write [basis] into privacy.toml" in " ".join(capfd.readouterr().err.split())

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tailorbird.plumbing.terminal import emit, table
+from tailorbird.plumbing.terminal import emit, say, table
 
 RESULT = {
     "before": None,
@@ -37,3 +37,12 @@ def test_a_person_reads_no_python(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_program_reads_typed_json(capsys: pytest.CaptureFixture[str]) -> None:
     emit(RESULT, as_json=True)
     assert json.loads(capsys.readouterr().out) == RESULT
+
+
+def test_brackets_are_said_as_they_are(capfd: pytest.CaptureFixture[str]) -> None:
+    say("write [basis] into privacy.toml [/b]")
+    table([{"remedy": "write [basis]", "title": "[/red] shoes"}])
+    said = capfd.readouterr().err
+    assert "write [basis] into privacy.toml [/b]" in said
+    assert "write [basis]  " in said
+    assert "[/red] shoes" in said
