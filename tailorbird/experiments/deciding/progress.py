@@ -47,9 +47,9 @@ def progress_of(question: Question, readout: Readout, first: np.ndarray) -> list
 
 def _progress(question: Question, row: Row, error: float, control_units: int, first: np.ndarray) -> Progress:
     units = control_units + row.estimate.units
-    critical = float(ndtri((1 + question.confidence) / 2))
+    critical = float(ndtri((1 + question.confidence_alone) / 2))
     if question.looking:
-        critical = sequence_width(units, confidence=question.confidence)
+        critical = sequence_width(units, confidence=question.confidence_alone)
     reach, shift = critical + float(ndtri(POWER)), question.minimum_effect / error
     needed = math.ceil(units * (reach / shift) ** 2)
     return Progress(

@@ -68,6 +68,12 @@ class Question:
         return not self.planned_days <= self.days <= self.planned_days + GRACE_DAYS
 
     @property
+    def confidence_alone(self) -> float:
+        """At which one comparison is called where all others say nothing: p-values are adjusted over metrics and variants."""
+        comparisons = 1 if self.adjustment == "none" else len(self.metrics) * len(self.treatments)
+        return 1 - (1 - self.confidence) / comparisons
+
+    @property
     def asked(self) -> Asked:
         """What is to be measured."""
         return Asked(self.key, tuple(self.shares), self.metrics, start=self.start, end=self.end)

@@ -105,7 +105,9 @@ def _plan(table: UnitTable, experiment: Experiment) -> Iterator[Finding]:
         control_variance=variance,
         treatment_variance=variance,
         share=smallest / pair,
-        confidence=experiment.confidence,
+        # As it is decided: p-values are adjusted over metrics and variants.
+        confidence=1
+        - (1 - experiment.confidence) / (len(experiment.metrics.names) * len(experiment.treatments)),
     )
     share = experiment.ramp[-1].share if experiment.ramp else experiment.share
     first_seen = np.bincount(

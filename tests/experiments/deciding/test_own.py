@@ -3,13 +3,21 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import CONSENT, Event
 from tailorbird.experiments.deciding.own import Counted, _count, read_experiment_out
 from tailorbird.experiments.deciding.page import page_of
+from tailorbird.experiments.deciding.progress import progress_of
+from tailorbird.experiments.deciding.question import Question
 from tailorbird.experiments.deciding.shown import as_json
+from tailorbird.experiments.measuring.declared import chosen, default_metrics
+from tailorbird.experiments.reading.metric import Kind, Metric
+from tailorbird.experiments.reading.readout import Readout, read_out
+from tailorbird.experiments.reading.units import Units
+from tailorbird.experiments.reading.verdict import Decision, judge
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events, open_exposures
 from tests.experiments.deciding.shop import DAY, KEY, START, happen, start
@@ -41,7 +49,7 @@ def test_a_winner_is_told_in_words_with_its_figures(settings: Settings) -> None:
         "clicks_per_slate",
     ]
     assert found["decidesBy"] == "pValue"
-    assert found["power"][0]["reached"] > 0.2
+    assert found["power"][0]["reached"] > 0.1
     assert {each["attribute"] for each in found["segments"]} == {"device"}
     assert any("segments were looked at" in note for note in found["warnings"])
 
@@ -191,3 +199,28 @@ def test_two_readouts_at_once_disturb_each_other_not(settings: Settings) -> None
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: _count(settings.folder, KEY, Counted(END, n)), range(400)))
     assert [each.name for each in (settings.folder / "readouts").iterdir()] == [f"{KEY}.json"]
+
+
+@pytest.mark.parametrize("others", [0, 4])
+def test_as_many_units_as_are_said_to_be_needed_find_the_effect(others: int) -> None:
+    names = ["purchases", "items_seen", "active_days", "conversion", "session_minutes"][: 1 + others]
+    question = Question(
+        key=KEY,
+        shares={"usual": 0.5, "varied": 0.5},
+        metrics=tuple(chosen(default_metrics(), names)),
+        start=START,
+        end=START + 14.5 * DAY,
+        minimum_effect=0.1,
+    )
+    metrics = [Metric(name, Kind.MEAN) for name in names]
+    rng = np.random.default_rng(0)
+
+    def drawn(units: int) -> Readout:
+        codes = np.arange(units) % 2
+        columns = {name: rng.normal(1, 1, units) for name in names}
+        columns["purchases"] += 0.1 * codes
+        return read_out(Units(("usual", "varied"), codes, columns), metrics, question.design)
+
+    needed = progress_of(question, drawn(20_000), np.full(20_000, START))[0].units_needed
+    found = np.mean([judge(drawn(needed)).decision in (Decision.SHIP, Decision.WEIGH) for _ in range(300)])
+    assert found == pytest.approx(0.8, abs=0.06)

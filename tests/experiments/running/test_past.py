@@ -36,7 +36,12 @@ def test_the_length_follows_from_what_people_do(settings):
     assert mean == pytest.approx(0.3, abs=0.06)
     variance = mean * (1 - mean) * 600 / 599
     needed = int(words.split(" by ")[1].split(" ")[0].replace(",", ""))
-    expected = units_needed(0.2 * mean, control_variance=variance, treatment_variance=variance)
+    expected = units_needed(
+        0.2 * mean,
+        control_variance=variance,
+        treatment_variance=variance,
+        confidence=1 - 0.05 / 4,  # four metrics, adjusted
+    )
     assert math.isclose(needed, expected, rel_tol=0.02)
     assert "600 units (person)" in found["audience"][1]
 
