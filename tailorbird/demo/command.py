@@ -144,15 +144,18 @@ def _show_requests(settings: Settings) -> None:
     say("")
     served = read_served(settings)
     if served is not None:
-        say("And what people may ask for: everything that is kept of them; to be erased; how far that is.")
+        say("And what people may ask for: everything that is kept of them; not to be known; to be erased.")
         say("")
-        person = f"{served.admin}/v1/users/{quote(user_id, safe='')}"
+        path = f"/v1/users/{quote(user_id, safe='')}"
+        refusal = json.dumps({"purposes": {"personalization": False}, "source": "demo"})
         for line in (
-            f"curl -s {person}/export | head -c 2000",
-            f"curl -s -X DELETE {person}",
-            f"curl -s {served.admin}/v1/erasures",
+            f"curl -s {served.admin}{path}/export | head -c 2000",
+            f"{curl} -X PUT {base}{path}/consent -H 'content-type: application/json' -d '{refusal}'",
+            f"curl -s -X DELETE {served.admin}{path}",
         ):
             click.echo(line)
+        say("")
+        say(f"The last is answered with a receiptId; {served.admin}/v1/erasures says what became of it.")
         say("")
     say(f"OpenAPI {base}/openapi.json")
 
