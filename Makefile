@@ -7,7 +7,7 @@ TAILORBIRD := $(BIN)/tailorbird
 DATA ?= shop
 DATA_PATH ?=
 ARGS ?=
-SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 WORKSPACE := --workspace $(DATA)
 # Engines by name: `make demo EVENTS=kafka://... ONLINE=redis://... MLFLOW=postgresql://...`, with any target.
 ENGINES := EVENTS:EVENTS ONLINE:ONLINE MLFLOW:TRACKING_URI STUDIES:STUDIES STORAGE:STORAGE CATALOG:CATALOG
