@@ -9,9 +9,9 @@ from serving.triggers.sender import Outcome, Sender
 from tailorbird.triggers.addresses import Allowed
 from tailorbird.triggers.delivery import Delivery
 from tailorbird.triggers.trigger import Target
+from tests.certificates import Authority
 from tests.segments.moves import MOVED
 from tests.serving.triggers.subscriber import SECRET, Subscriber
-from tests.streams.tls import Authority
 
 DELIVERY = Delivery.of(MOVED, target="crm", now=1.0)
 
