@@ -218,12 +218,20 @@ class Archive:
         return len(small)
 
     def sweep(self, *, keep_hours: int) -> None:
-        """Delete files that the table has not needed for ``keep_hours``, and what its log says of them."""
+        """Delete files that the table has not needed for ``keep_hours``, and what its log says of them.
+
+        Where this machine alone writes, also those that no commit names: a process was killed while it wrote them.
+        """
         table = self._open()
         if table is None:
             return
         with self._readable():
-            table.vacuum(retention_hours=keep_hours, enforce_retention_duration=False, dry_run=False)
+            table.vacuum(
+                retention_hours=keep_hours,
+                enforce_retention_duration=False,
+                dry_run=False,
+                full=isinstance(self.folder, Path),
+            )
 
     def _load(self, stretch: Stretch, columns: Sequence[str] | None, where: ds.Expression | None) -> pa.Table:
         wanted = (

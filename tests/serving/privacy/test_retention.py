@@ -173,6 +173,20 @@ with open_events(settings) as events:
 """
 
 
+def test_a_file_that_was_written_and_never_named_by_a_commit_goes_too(settings) -> None:
+    from tailorbird.streams.factory import expire_stream
+    from tests.serving.privacy.which import WHICH
+
+    with open_events(settings) as log:
+        log.append([event(n, type="view", event_time=float(n)) for n in range(10)])
+        compact_stream(log)
+        left = next((settings.folder / "archive" / "events").glob("*.parquet")).with_name("part-left.parquet")
+        left.write_bytes(b"of a process that was killed")
+        assert expire_stream(log, WHICH) == 0
+        assert not left.exists()
+        assert sum(len(batch) for batch in log.scan(columns=["type"])) == 10
+
+
 @pytest.mark.slow
 def test_killed_at_any_instant_it_is_finished_by_the_next_run(settings) -> None:
     import random
