@@ -216,7 +216,7 @@ def test_without_a_file_nothing_is_opened_and_one_that_went_begins_anew(
     world: World, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("serving.triggers.deliverer.GONE_SECONDS", 0.5)
-    monkeypatch.setattr("tailorbird.triggers.declared.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("tailorbird.plumbing.looked.LOOK_SECONDS", 0.05)
     world.declare(crm=subscriber.origin())
     world.start()
     path = world.settings.folder / TRIGGERS_FILE
