@@ -1,5 +1,6 @@
 """A page in a real Chromium on the whole platform: what a person does arrives once, in order, under the right ids, whatever breaks."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,7 +21,7 @@ from tests.serving.test_serve import Service, service, subscriber
 
 __all__ = ["service", "subscriber"]
 pytestmark = [pytest.mark.browser, pytest.mark.ray, pytest.mark.timeout(900)]
-COLLECT = "**/v1/events"
+COLLECT = re.compile(r"/v1/events(\?|$)")
 PERSON = "JSON.parse(localStorage.getItem('tailorbird'))"
 
 

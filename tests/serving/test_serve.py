@@ -94,6 +94,23 @@ def ours(folder: Path) -> list[str]:
     ]
 
 
+def wait_for_answer(
+    client: httpx.Client, path: str, process: subprocess.Popen[bytes], deadline: float
+) -> None:
+    """The applications start side by side: each says itself when it answers."""
+    while True:
+        try:
+            if client.get(path).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            _, errors = process.communicate()
+            raise AssertionError(f"serve did not start: {errors.decode()}")
+        time.sleep(0.2)
+
+
 @pytest.fixture(scope="module")
 def subscriber() -> Iterator[Subscriber]:
     opened = Subscriber()
@@ -116,21 +133,11 @@ def service(tmp_path_factory, subscriber) -> Iterator[Service]:
     base = f"http://127.0.0.1:{settings.port}"
     deadline = time.monotonic() + START_SECONDS
     client = httpx.Client(base_url=base, timeout=60)
-    while True:
-        try:
-            if client.get("/health/ready").status_code == 200:
-                break
-        except httpx.HTTPError:
-            pass
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            _, errors = process.communicate()
-            raise AssertionError(f"serve did not start: {errors.decode()}")
-        time.sleep(0.2)
+    wait_for_answer(client, "/health/ready", process, deadline)
     record = json.loads((settings.folder / "serving.json").read_text())
-    folder = Path(record["folder"])
     admin = httpx.Client(base_url=record["admin"], timeout=60)
-    made = Service(settings, process, folder, client, admin)
+    wait_for_answer(admin, "/health/live", process, deadline)
+    made = Service(settings, process, Path(record["folder"]), client, admin)
     yield made
     admin.close()
     client.close()
