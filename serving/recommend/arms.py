@@ -4,14 +4,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from registry.follower import Follower, Release
 from registry.pointers import RegistryAwayError
-from serving.heartbeat import ArmBeat
 from serving.lasting import LastingThread
 from serving.recommend.arrivals import trouble_of
 from serving.recommend.builder import RecommenderBuilder
+from serving.recommend.served import Served, Standing, misfits, summary
 from serving.recommend.versions import LoadedVersions
 from tailorbird.catalog.delta import CatalogFollower
 from tailorbird.errors import TailorbirdError
@@ -27,29 +27,6 @@ NOTICE_SECONDS = 0.1
 
 HEAR_SECONDS = 0.5
 """How often a replica looks what was told of the catalogue."""
-
-
-@dataclass(frozen=True)
-class Served:
-    """What answers the requests of one arm; ``stands_in`` where the champion does so in the arm's place."""
-
-    arm: str
-    recommender: Recommender
-    stands_in: bool = False
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How one arm is: its recommender, None where it has none of its own, and why it is not what its alias names."""
-
-    arm: Arm
-    recommender: Recommender | None = field(default=None, compare=False)
-    trouble: str = ""
-
-    @property
-    def version(self) -> str:
-        """The version that serves for this arm; "" where none does."""
-        return self.recommender.version if self.recommender else ""
 
 
 class ServedArms:
@@ -156,7 +133,7 @@ class ServedArms:
             trouble = str(error)
         before, after = self._table, self._followed()
         self._assignment = running  # once its arms are there
-        if trouble != self._trouble or _summary(before) != _summary(after):
+        if trouble != self._trouble or summary(before) != summary(after):
             self._trouble = trouble
             self._on_change(self.standings())
 
@@ -220,23 +197,32 @@ class ServedArms:
     def _followed(self) -> Mapping[str, Standing]:
         """Bring every arm to where its alias points, one after the other; the table afterwards."""
         wanted = self._wanted()
-        misfits = self._misfits(wanted)
+        too_large = misfits(
+            self._arms, wanted, held=self._held, size=self._versions.size, budget_bytes=self._budget
+        )
         before = self._table
         # What must go, goes first: the memory is for what comes.
         self._table = {
-            name: Standing(standing.arm, None, misfits[name]) if name in misfits else standing
+            name: Standing(standing.arm, None, too_large[name]) if name in too_large else standing
             for name, standing in before.items()
         }
         for arm in self._arms:
-            fits = arm.name not in misfits
+            fits = arm.name not in too_large
             now = (
-                self._settled(arm, wanted[arm.points_at]) if fits else Standing(arm, None, misfits[arm.name])
+                self._settled(arm, wanted[arm.points_at])
+                if fits
+                else Standing(arm, None, too_large[arm.name])
             )
             self._table = {**self._table, arm.name: now}
             self._count(before.get(arm.name), now)
         self._table = {arm.name: self._table[arm.name] for arm in self._arms}
         self._versions.keep({standing.version for standing in self.standings()})
         return self._table
+
+    def _held(self, arm: str) -> Release | None:
+        """What serves for an arm now."""
+        loaded = self._versions.get(self._table[arm].version) if arm in self._table else None
+        return loaded.release if loaded is not None else None
 
     def _wanted(self) -> dict[str, Release | str]:
         """For each alias or version what it is, or why that cannot serve."""
@@ -261,29 +247,6 @@ class ServedArms:
             return f"the registry is away: {error}"
         except Exception as error:
             return self._versions.refuse(version, error)
-
-    def _misfits(self, wanted: Mapping[str, Release | str]) -> dict[str, str]:
-        """The arms whose versions the budget has no room for, each with the reason; the champion always has room."""
-        left, counted, misfits = self._budget, set[str](), dict[str, str]()
-        for arm in self._arms:
-            release = wanted[arm.points_at]
-            if isinstance(release, str):
-                held = self._versions.get(self._table[arm.name].version) if arm.name in self._table else None
-                if held is None:
-                    continue
-                release = held.release
-            if release.version in counted:
-                continue
-            size = self._versions.size(release)
-            if size > left and arm.name != CHAMPION:
-                misfits[arm.name] = (
-                    f"version {release.version} does not fit: {_mb(size)} MB where {_mb(max(left, 0))} are left of "
-                    f"{_mb(self._budget)}; raise TAILORBIRD_ARMS_MEMORY_MB or declare fewer arms"
-                )
-                continue
-            counted.add(release.version)
-            left -= size
-        return misfits
 
     def _settled(self, arm: Arm, release: Release | str) -> Standing:
         """The arm on its newest version, or on what it has, with the reason."""
@@ -335,16 +298,3 @@ def _with_variants(declared: Sequence[Arm], running: Assignment) -> tuple[Arm, .
     """The declared arms and those of variants, which leave to the champion's what they do not choose."""
     champion = declared[0].slate
     return (*declared, *(replace(arm, slate=arm.slate.over(champion)) for arm in running.arms))
-
-
-def beats_of(standings: Sequence[Standing]) -> list[ArmBeat]:
-    """The arms as a heartbeat tells of them."""
-    return [ArmBeat(each.arm.name, each.arm.alias, each.version, each.trouble) for each in standings]
-
-
-def _summary(table: Mapping[str, Standing]) -> list[tuple[Standing, str]]:
-    return [(standing, standing.version) for standing in table.values()]
-
-
-def _mb(size: int) -> str:
-    return f"{size / 1_000_000:,.1f}"

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from serving import metrics
-from serving.recommend.arms import Served, ServedArms
+from serving.recommend.arms import ServedArms
 from serving.recommend.hydrate import Hydrator
 from serving.recommend.results import ResultCache
+from serving.recommend.served import Served
 from serving.recommend.visit import Drawn, Visit
 from tailorbird.experiments.arm import CHAMPION
 from tailorbird.experiments.running.assigning import NOT_ASSIGNED, Asker, Assigned, Assignment

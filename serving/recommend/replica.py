@@ -17,8 +17,8 @@ from tailorbird.settings import Settings
 if TYPE_CHECKING:
     from serving.http.consents import Consented, ConsentTold
     from serving.http.schemas import Linked
-    from serving.recommend.arms import Standing
     from serving.recommend.results import ResultCache
+    from serving.recommend.served import Standing
 
 
 class Recommend:
@@ -41,13 +41,14 @@ class Recommend:
         from serving import metrics
         from serving.heartbeat import Heartbeat, beats_folder
         from serving.notice import Notice
-        from serving.recommend.arms import ServedArms, beats_of
+        from serving.recommend.arms import ServedArms
         from serving.recommend.builder import RecommenderBuilder
         from serving.recommend.draw import SlateDrawer
         from serving.recommend.exposures import ExposureWriter, NoExposures
         from serving.recommend.facts import LiveFacts
         from serving.recommend.hydrate import Hydrator
         from serving.recommend.named import Named
+        from serving.recommend.served import beats_of
         from serving.recommend.service import RecommendService
         from serving.recommend.trace import TraceService, note_reading, recommender_of
         from serving.segments.live import LiveSegments

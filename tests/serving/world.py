@@ -24,7 +24,7 @@ from serving.http.consents import Consented, ConsentTold
 from serving.http.front import Front
 from serving.http.schemas import Linked
 from serving.http.sdk import sdk_routes
-from serving.recommend.arms import ServedArms, Standing
+from serving.recommend.arms import ServedArms
 from serving.recommend.assignments import AssignmentService
 from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.cache import RankingCache
@@ -38,6 +38,7 @@ from serving.recommend.named import Named
 from serving.recommend.pages import PAGES, build_pages
 from serving.recommend.results import ResultCache
 from serving.recommend.routes import recommend_routes
+from serving.recommend.served import Standing
 from serving.recommend.service import RecommendService
 from serving.recommend.trace import TraceService, note_reading, recommender_of
 from serving.recommend.visit import Visit

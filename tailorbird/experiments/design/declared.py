@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from tailorbird.errors import UsageError
 from tailorbird.experiments.declared import NAME, SlateTable
 from tailorbird.experiments.design.experiment import (
-    HELD,
     Audience,
     Experiment,
     Guardrail,
@@ -24,6 +23,7 @@ from tailorbird.experiments.design.experiment import (
     Variant,
 )
 from tailorbird.experiments.design.factorial import Factor, Level, cells_of
+from tailorbird.experiments.design.rules import require_growing, require_kind
 from tailorbird.experiments.scenarios import ScenarioTable
 from tailorbird.slate.filtering.terms import FilterError
 
@@ -204,7 +204,7 @@ def _experiment(key: str, table: _ExperimentTable, *, digest: str) -> Experiment
         for each in metrics.guardrails
     )
     steps = tuple(Step(each.hours, each.share) for each in table.ramp)
-    _require_growing(steps, begins=table.share)
+    require_growing(steps, begins=table.share)
     experiment = Experiment(
         key=key,
         hypothesis=table.hypothesis.strip(),
@@ -227,7 +227,7 @@ def _experiment(key: str, table: _ExperimentTable, *, digest: str) -> Experiment
         tolerance=Tolerance(**table.tolerance.model_dump()),
         digest=digest,
     )
-    _require_kind(experiment)
+    require_kind(experiment)
     return experiment
 
 
@@ -290,40 +290,3 @@ def _changed(name: str, change: _Change, *, weight: float = 0.0) -> Variant:
         wishes=change.scenario.scenario,
         payload=change.payload,
     )
-
-
-def _require_growing(steps: tuple[Step, ...], *, begins: float) -> None:
-    before = Step(-1.0, begins)
-    for step in steps:
-        if step.hours <= before.hours or step.share < before.share:
-            raise UsageError(
-                f"ramp: {step.share:g} after {step.hours:g} hours follows {before.share:g} after {max(before.hours, 0):g}",
-                remedy="a ramp goes up: later steps have more hours and no smaller share",
-            )
-        before = step
-
-
-def _require_kind(experiment: Experiment) -> None:
-    names = {each.name for each in experiment.variants}
-    changing = [each.name for each in experiment.variants if each.changes]
-    if experiment.kind == "holdout":
-        if HELD not in names or changing or len(names) != 2 or experiment.control == HELD:
-            raise UsageError(
-                f"a holdout has two variants that change nothing, control and {HELD!r}: here are {', '.join(names)}",
-                remedy=f"write [variants.open] and [variants.{HELD}] with weights alone",
-            )
-        return
-    if HELD in names:
-        raise UsageError(
-            f"a variant is called {HELD!r}", remedy='that name is for kind = "holdout"; choose another'
-        )
-    if not changing:
-        raise UsageError(
-            "no variant changes anything",
-            remedy="give one an alias, a version, a slate, a scenario or a payload",
-        )
-    if experiment.kind in ("canary", "shadow") and len(experiment.variants) != 2:
-        raise UsageError(
-            f"a {experiment.kind} compares two variants: here are {', '.join(names)}",
-            remedy="keep control and one more",
-        )

@@ -18,7 +18,7 @@ from serving.admin.reach import RegistryReach
 from serving.heartbeat import Heartbeat, beats_folder, live_beats
 from serving.notice import Notice
 from serving.privacy.erasures import open_erasing
-from serving.recommend.arms import beats_of
+from serving.recommend.served import beats_of
 from serving.segments.live import LiveSegments
 from tailorbird.cli import tailorbird
 from tests.serving.world import World

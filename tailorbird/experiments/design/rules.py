@@ -1,0 +1,43 @@
+"""What must hold of a declaration as a whole, beyond its single values: ramps that grow, variants that fit the kind."""
+
+from tailorbird.errors import UsageError
+from tailorbird.experiments.design.experiment import HELD, Experiment, Step
+
+
+def require_growing(steps: tuple[Step, ...], *, begins: float) -> None:
+    """A ramp only goes up. Raises UsageError."""
+    before = Step(-1.0, begins)
+    for step in steps:
+        if step.hours <= before.hours or step.share < before.share:
+            raise UsageError(
+                f"ramp: {step.share:g} after {step.hours:g} hours follows {before.share:g} after {max(before.hours, 0):g}",
+                remedy="a ramp goes up: later steps have more hours and no smaller share",
+            )
+        before = step
+
+
+def require_kind(experiment: Experiment) -> None:
+    """Each kind of experiment has variants of its own sort. Raises UsageError."""
+    names = {each.name for each in experiment.variants}
+    changing = [each.name for each in experiment.variants if each.changes]
+    if experiment.kind == "holdout":
+        if HELD not in names or changing or len(names) != 2 or experiment.control == HELD:
+            raise UsageError(
+                f"a holdout has two variants that change nothing, control and {HELD!r}: here are {', '.join(names)}",
+                remedy=f"write [variants.open] and [variants.{HELD}] with weights alone",
+            )
+        return
+    if HELD in names:
+        raise UsageError(
+            f"a variant is called {HELD!r}", remedy='that name is for kind = "holdout"; choose another'
+        )
+    if not changing:
+        raise UsageError(
+            "no variant changes anything",
+            remedy="give one an alias, a version, a slate, a scenario or a payload",
+        )
+    if experiment.kind in ("canary", "shadow") and len(experiment.variants) != 2:
+        raise UsageError(
+            f"a {experiment.kind} compares two variants: here are {', '.join(names)}",
+            remedy="keep control and one more",
+        )
