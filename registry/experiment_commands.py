@@ -52,33 +52,31 @@ def readout(
         tailorbird experiment readout more-variety
         tailorbird experiment readout more-variety --html readout.html --json
     """
-    from tailorbird.experiments.deciding.own import read_experiment_out
-    from tailorbird.experiments.deciding.page import page_of
-    from tailorbird.experiments.deciding.shown import as_json as shown_as_json
-    from tailorbird.experiments.reading.shown import table_rows
+    from tailorbird.experiments.deciding.told import told_of
 
     settings = load_settings(workspace=workspace)
-    found = read_experiment_out(settings, key, adjustment=adjust)
-    shown = shown_as_json(found)
-    table(table_rows(found.reading))
+    told = told_of(settings, key, adjustment=adjust)
+    shown = dict(told.shown)
+    table(told.rows)
     _tables(shown)
-    for note in [*shown["warnings"], *(note for each in found.reading.metrics for note in each.notes)]:
+    for note in told.notes:
         say(f"note: {note}")
     if html is not None:
-        html.write_text(page_of(found), encoding="utf-8")
+        html.write_text(told.page(), encoding="utf-8")
     if keep:
         from registry.readouts import keep_readout
 
-        shown["run"] = keep_readout(settings, found)
+        shown["run"] = keep_readout(settings, told)
     if as_json:
         emit(shown, as_json=True)
         return
+    check = "srmAlwaysValidPValue" if "srmAlwaysValidPValue" in shown else "draftPValue"
     emit(
         {
             "verdict": shown["verdict"],
             "units": shown["units"],
             "days": f"{shown['days']:g} of {shown['plannedDays']:g}",
-            "srmAlwaysValidPValue": f"{shown['srmAlwaysValidPValue']:.2g}",
+            check: f"{shown[check]:.2g}",
         },
         as_json=False,
     )
@@ -125,8 +123,7 @@ def decide(
     """
     from registry.deciding import Wish
     from registry.deciding import decide as put_down
-    from tailorbird.experiments.deciding.own import read_experiment_out
-    from tailorbird.experiments.deciding.shown import as_json as shown_as_json
+    from tailorbird.experiments.deciding.told import told_of
 
     if (winner is None) == (not nobody):
         raise UsageError("say who won", remedy="--winner VARIANT, or --none")
@@ -135,7 +132,7 @@ def decide(
     said = None
     if entry is not None and entry.state != "decided":
         try:
-            said = shown_as_json(read_experiment_out(settings, key))
+            said = told_of(settings, key).shown
             say(f"the readout says: {said['verdict']}")
         except UsageError as error:
             say(f"it cannot be read: {error.what}")
@@ -150,7 +147,7 @@ def decide(
 
 
 def _tables(shown: Mapping[str, Any]) -> None:
-    if shown["segments"]:
+    if shown.get("segments"):
         table(
             [
                 {
@@ -167,7 +164,7 @@ def _tables(shown: Mapping[str, Any]) -> None:
             ],
             title="for whom",
         )
-    if shown["factors"]:
+    if shown.get("factors"):
         table(
             [
                 {

@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from registry.tracking.runs import Run, Tracker
-from tailorbird.experiments.deciding.figures import figures_of
-from tailorbird.experiments.deciding.page import page_of
-from tailorbird.experiments.deciding.readout import OwnReadout
-from tailorbird.experiments.deciding.shown import as_json
+from registry.tracking.runs import Tracker
+from tailorbird.experiments.deciding.told import Told
 from tailorbird.settings import Settings
 
 TAG = "tailorbird.experiment"
@@ -21,6 +18,17 @@ _FIGURES = (
     "probabilityToBeBest",
     "varianceSaved",
 )
+_OF_INTERLEAVED = (
+    "units",
+    "slates",
+    "net",
+    "netOfAllSlates",
+    "share",
+    "pValue",
+    "alwaysValidPValue",
+    "signPValue",
+    "draftPValue",
+)
 
 
 def experiments_name(settings: Settings) -> str:
@@ -28,11 +36,11 @@ def experiments_name(settings: Settings) -> str:
     return f"{settings.model_name}.experiments"
 
 
-def keep_readout(settings: Settings, readout: OwnReadout) -> str:
+def keep_readout(settings: Settings, told: Told) -> str:
     """Write a readout into the run of its experiment, made with the first; the run's id."""
     import json
 
-    shown, question = as_json(readout), readout.question
+    shown, question = told.shown, told.question
     tracker = Tracker.open(settings, name=experiments_name(settings))
     before = tracker.latest(tag=TAG, value=question.key)
     made = (
@@ -46,15 +54,11 @@ def keep_readout(settings: Settings, readout: OwnReadout) -> str:
         run.tags({name: shown[name] for name in ("verdict", "decision", "variant", "units", "until")})
         step = round((question.end - question.start) / _HOUR)
         run.metrics(_figures(shown), step=step)
-        run.text(page_of(readout), "readout.html")
+        run.text(told.page(), "readout.html")
         run.text(json.dumps(shown, indent=1), "readout.json")
-        _draw(run, readout)
+        for name, figure in told.figures().items():
+            run.figure(figure, f"{name.replace(' ', '_')}.png")
     return run.run_id
-
-
-def _draw(run: Run, readout: OwnReadout) -> None:
-    for name, figure in figures_of(readout).items():
-        run.figure(figure, f"{name.replace(' ', '_')}.png")
 
 
 def _asked(shown: Mapping[str, Any]) -> dict[str, object]:
@@ -68,12 +72,13 @@ def _asked(shown: Mapping[str, Any]) -> dict[str, object]:
         "adjustment",
         "guardrails",
     )
-    return {name: shown[name] for name in names} | {
-        "variants": ", ".join(each["variant"] for each in shown["variants"])
-    }
+    variants = shown["slatesFor"] if _interleaved(shown) else [each["variant"] for each in shown["variants"]]
+    return {name: shown[name] for name in names if name in shown} | {"variants": ", ".join(variants)}
 
 
 def _figures(shown: Mapping[str, Any]) -> dict[str, object]:
+    if _interleaved(shown):
+        return {name: shown[name] for name in _OF_INTERLEAVED if shown[name] is not None}
     found: dict[str, object] = {"units": shown["units"], "srmPValue": shown["srmPValue"]}
     for metric in shown["metrics"]:
         for row in metric["variants"]:
@@ -85,3 +90,7 @@ def _figures(shown: Mapping[str, Any]) -> dict[str, object]:
     for each in shown["power"]:
         found[f"power/{each['variant']}"] = each["reached"]
     return found
+
+
+def _interleaved(shown: Mapping[str, Any]) -> bool:
+    return shown.get("kind") == "interleaving"

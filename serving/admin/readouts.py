@@ -62,8 +62,7 @@ def readout_routes(
     turn = threading.Lock()
 
     def read(key: str) -> dict[str, Any]:
-        from tailorbird.experiments.deciding.own import read_experiment_out
-        from tailorbird.experiments.deciding.shown import as_json
+        from tailorbird.experiments.deciding.told import told_of
 
         if not turn.acquire(timeout=TURN_SECONDS):
             raise ProblemError(
@@ -73,7 +72,7 @@ def readout_routes(
                 remedy="try again when it is done",
             )
         try:
-            return as_json(read_experiment_out(settings, key))
+            return dict(told_of(settings, key).shown)
         finally:
             turn.release()
 

@@ -8,10 +8,12 @@ from dataclasses import replace
 from serving import metrics
 from serving.recommend.arms import ServedArms
 from serving.recommend.hydrate import Hydrator
+from serving.recommend.interleave import drafted
 from serving.recommend.results import ResultCache
 from serving.recommend.served import Served
 from serving.recommend.visit import Drawn, Visit
 from tailorbird.experiments.arm import CHAMPION
+from tailorbird.experiments.interleaving.pairing import Pair
 from tailorbird.experiments.running.assigning import NOT_ASSIGNED, Asker, Assigned, Assignment
 from tailorbird.experiments.running.units import may_be_unit, person_unit
 from tailorbird.features.consents import PERSONALIZATION
@@ -22,7 +24,7 @@ from tailorbird.features.state import UserState
 from tailorbird.privacy.rules import Basis
 from tailorbird.segments.belonging import PromotedSegments, Segments, no_segments
 from tailorbird.segments.rules import NO_SEGMENT_RULES, RulesNow, SegmentRules, no_segment_rules
-from tailorbird.slate.query import Query, Slate
+from tailorbird.slate.query import Query, Ranking, Slate
 from tailorbird.slate.recommender import Recommender
 
 log = logging.getLogger("ray.serve.tailorbird")
@@ -100,28 +102,58 @@ class SlateDrawer:
             else:
                 groups.setdefault(visit.arm, []).append(place)
         for arm, places in groups.items():
-            served = self._arms.current(arm)
-            slates = self._slates(
-                served,
-                [queries[place] for place in places],
-                [_kept_as(visits[place], queries[place]) for place in places],
+            asked = [(visits[place], queries[place]) for place in places]
+            pair = asked[0][0].pair  # of an arm all are, or none
+            made = (
+                [each for each, _ in self._group(self._arms.current(arm), asked, profile_read)]
+                if pair is None
+                else self._interleaved(pair, asked, profile_read)
             )
-            for place, slate in zip(places, slates, strict=True):
-                drawn[place] = self._drawn(served, visits[place], queries[place], slate, profile_read)
+            drawn |= zip(places, made, strict=True)
         return [drawn[place] for place in range(len(visits))]
+
+    def _group(
+        self, served: Served, asked: Sequence[tuple[Visit, Query]], profile_read: bool
+    ) -> list[tuple[Drawn, Ranking | None]]:
+        """The slates of one arm, with the rankings that they were selected from."""
+        recommender, cache = served.recommender, self._cache
+        queries = [query for _, query in asked]
+        if cache is None or recommender.stages is None:
+            ranked = recommender.recommend_and_rank(queries)
+        else:
+            arm = CHAMPION if served.stands_in else served.arm
+            requests = [_kept_as(visit, query) for visit, query in asked]
+            ranked = cache.recommend_and_rank(arm, recommender, queries, requests)
+        return [
+            (self._drawn(served, visit, query, slate, profile_read), ranking)
+            for (visit, query), (slate, ranking) in zip(asked, ranked, strict=True)
+        ]
+
+    def _interleaved(
+        self, pair: Pair, asked: Sequence[tuple[Visit, Query]], profile_read: bool
+    ) -> list[Drawn]:
+        """The slates that two arms make together; control's alone, and not counted, where the two cannot."""
+        # What either explores would be no pick of its ranking.
+        plain = [(visit.alone(), replace(query, draw_id="")) for visit, query in asked]
+        both = [self._group(self._arms.current(arm), plain, profile_read) for arm in pair.arms]
+        return [
+            drafted(pair, visit, query, ours, theirs, ranking=ranking)
+            for (visit, query), (ours, ranking), (theirs, _) in zip(asked, *both, strict=True)
+        ]
 
     def draw_alone(self, visit: Visit, ask: Ask) -> Drawn:
         """The slate of a request that shares no work with others."""
         (visit,), (query,), profile_read = self._queries([visit])
         if self._is_nobody(query):
             return self._for_nobody(visit, ask)
+        visit = visit.alone()
         served = self._arms.current(visit.arm)
         return self._drawn(served, visit, query, ask(served.recommender, query), profile_read, ask=ask)
 
     def taking_part(self, visit: Visit) -> tuple[Visit, Query]:
         """The visit with the variants that it gets, and what is known of who asks; nobody's where they refuse to be known."""
         (visit,), (query,), _ = self._queries([visit])
-        return (visit.of_nobody() if self._is_nobody(query) else visit), query
+        return (visit.of_nobody() if self._is_nobody(query) else visit.alone()), query
 
     def draw_from_lists(self, visit: Visit, ask: Ask) -> Drawn:
         """A slate for a request that fails by itself: from the champion's lists, as for somebody unknown."""
@@ -169,12 +201,6 @@ class SlateDrawer:
             report_failure(slate, arm=CHAMPION)
             return Drawn(visit, query, slate, champion, stands_in=True, profile_read=profile_read)
         return Drawn(visit, query, slate, served.recommender, served.stands_in, profile_read)
-
-    def _slates(self, served: Served, queries: Sequence[Query], requests: Sequence[bytes]) -> list[Slate]:
-        recommender, cache = served.recommender, self._cache
-        if cache is None or recommender.stages is None:
-            return recommender.recommend_many(queries)
-        return cache.recommend(CHAMPION if served.stands_in else served.arm, recommender, queries, requests)
 
     def _queries(self, visits: Sequence[Visit]) -> tuple[list[Visit], list[Query], bool]:
         """The visits with their variants and the queries they make, and whether profiles could be read."""

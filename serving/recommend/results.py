@@ -13,7 +13,7 @@ from serving import metrics
 from serving.recommend.cache import Found, Kept, Key, Rankings
 from tailorbird.features.cacheable import cacheable_seconds
 from tailorbird.features.context import context_bucket
-from tailorbird.slate.query import Query, Slate
+from tailorbird.slate.query import Query, Ranking, Slate
 from tailorbird.slate.recommender import Recommender
 
 WHO = ("userId", "anonymousId", "sessionId", "context")
@@ -34,10 +34,10 @@ class ResultCache:
     def __init__(self, rankings: Rankings, *, seconds: float) -> None:
         self._rankings, self._seconds = rankings, seconds
 
-    def recommend(
+    def recommend_and_rank(
         self, arm: str, recommender: Recommender, queries: Sequence[Query], requests: Sequence[bytes]
-    ) -> list[Slate]:
-        """The slates of queries of one instant; ``requests`` are their digests, empty where nothing is to be kept."""
+    ) -> list[tuple[Slate, Ranking | None]]:
+        """The slates of queries of one instant, with their rankings; ``requests`` are their digests, empty where nothing is to be kept."""
         now, catalog = queries[0].now, recommender.catalog
         keys = {
             place: _key(arm, recommender, query, request)
@@ -56,7 +56,7 @@ class ResultCache:
                 seconds = cacheable_seconds(query.state, now=now, at_most=self._seconds)
                 made += [(key, Kept(_person(query), ranking, now, now + seconds))] * (seconds > 0)
         self._rankings.put_many(made, now=now, catalog=catalog)
-        return [slate for slate, _ in answered]
+        return answered
 
 
 def _key(arm: str, recommender: Recommender, query: Query, request: bytes) -> Key:

@@ -7,6 +7,7 @@ from typing import Any
 from serving.http.schemas import Visitor
 from tailorbird.events.schema import user_key
 from tailorbird.experiments.arm import CHAMPION
+from tailorbird.experiments.interleaving.pairing import Pair
 from tailorbird.experiments.running.assigning import NOT_ASSIGNED, Assigned
 from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
 from tailorbird.slate.query import NO_WISHES, Query, Slate, Wishes
@@ -37,6 +38,8 @@ class Visit:
     arm: str = CHAMPION
     experiments: Mapping[str, str] = field(default_factory=dict)
     """Which variant it gets, by experiment."""
+    pair: Pair | None = None
+    """The arms that share its slate, where it is of an interleaving."""
     wish_over: Callable[[Scenario], Mapping[str, Any]] | None = None
     """What the query gets where a variant wishes more than the scenario."""
 
@@ -49,13 +52,20 @@ class Visit:
     def of_nobody(self) -> "Visit":
         """The same visit of somebody who has no name; no experiment counts it."""
         nobody = self.visitor.model_copy(update={"user_id": None, "anonymous_id": None, "session_id": None})
-        return replace(self, visitor=nobody, key=b"", arm=CHAMPION, experiments={})
+        return replace(self, visitor=nobody, key=b"", arm=CHAMPION, experiments={}, pair=None)
+
+    def alone(self) -> "Visit":
+        """The same visit answered by control's arm, where it would be of an interleaving, which does not count it then."""
+        if self.pair is None:
+            return self
+        left = {key: name for key, name in self.experiments.items() if key != self.pair.key}
+        return replace(self, arm=self.pair.arms[0], experiments=left, pair=None)
 
     def taking_part(self, assigned: Assigned) -> "Visit":
         """The same visit with the variants that it gets."""
         if assigned is NOT_ASSIGNED:
             return self
-        part = replace(self, arm=assigned.arm, experiments=assigned.variants)
+        part = replace(self, arm=assigned.arm, experiments=assigned.variants, pair=assigned.pair)
         if assigned.wishes == NO_SCENARIO or self.wish_over is None:
             return part
         # Other wishes are another request to the result cache, also where the champion stands in for the arm.

@@ -14,6 +14,8 @@ TIME_DIGITS = 14
 """Hexadecimal digits of the microseconds that a recommendation id begins with."""
 LIST = "list:"
 """What marks a column of ``source_names`` as one of the fallback chain's lists, whose names retrievers have too."""
+TEAMS = "teams"
+"""Under which ``request`` has, of an interleaved slate, the variant that picked each of the models' items; None for what both would have."""
 HALF = float(np.finfo(np.float16).max)
 Z_STEPS = 32.0
 """Steps of one standard deviation in which the sources' z-scores are kept."""

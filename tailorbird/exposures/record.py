@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from tailorbird.exposures.exposure import LIST, Exposure
+from tailorbird.exposures.exposure import LIST, TEAMS, Exposure
 from tailorbird.models.ranker.ranker import Inputs
 from tailorbird.slate.query import NO_RULES, Query, Slate
 
@@ -66,7 +66,7 @@ def exposure_of(
             part.reason: tuple(str(item_ids[row]) for row in part.rows(NAMED_ITEMS).tolist())
             for part in (slate.removed if query.explain and len(item_ids) else ())
         },
-        request=_request(query),
+        request=_request(query) | ({TEAMS: list(slate.teams)} if slate.teams else {}),
         context=query.context,
         experiments=dict(experiments),
         took_ms=took_ms,
@@ -124,7 +124,7 @@ def _certain(count: int) -> np.ndarray:
     return propensities
 
 
-def _request(query: Query) -> Mapping[str, object]:
+def _request(query: Query) -> dict[str, object]:
     """What else the ranking depended on; what is as usual is left out."""
     wishes: dict[str, object] = {"k": query.k}
     if query.item_id is not None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tailorbird.events.schema import Event
-from tailorbird.exposures.exposure import LIST, Exposure, half
+from tailorbird.exposures.exposure import LIST, TEAMS, Exposure, half
 from tailorbird.exposures.profiles import Rebuilt, rebuild_profile
 from tailorbird.exposures.pushes import Push, find_pushes
 from tailorbird.exposures.words import act_in_words, fall_in_words
@@ -159,6 +159,9 @@ def _item(
     item_id = exposure.items[place]
     title = titles(item_id)
     brought = "; ".join(str(source["words"]) for source in sources) or "put in order, proposed by nobody"
+    teams: Sequence[str | None] = exposure.request.get(TEAMS, ())  # type: ignore[assignment]
+    if place < len(teams) and teams[place]:
+        brought = f"{brought}; picked by the variant {teams[place]}"
     return {
         "itemId": item_id,
         "position": exposure.positions[place],

@@ -256,3 +256,5 @@ class Slate:
     """Why the model did not answer, for the operator."""
     propensities: np.ndarray | None = None
     """(len(found),) the chance of each of the model's items at its place, given those above; None: nothing was left to chance."""
+    teams: tuple[str | None, ...] = ()
+    """Of a slate that two rankings made, (len(found),) the variant that picked each of the models' items; None for what both would have."""

@@ -23,7 +23,7 @@ from tailorbird.experiments.running.launching import moves_lock
 from tailorbird.experiments.running.ledger import Ledger, StateError
 from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings, load_settings
-from tests.experiments.deciding.shop import KEY, happen, start
+from tests.experiments.deciding.shop import KEY, draft, happen, start
 from tests.training.toy import NOW
 
 WISH = Wish("varied", "two to five per cent", who="ada", by="login:ada")
@@ -66,6 +66,25 @@ def test_readouts_are_steps_of_the_one_run_of_their_experiment(
     assert run.data.metrics["conversion/varied/mean"] == pytest.approx(mean)
     names = {each.path for each in tracker.client.list_artifacts(run.info.run_id)}
     assert {"readout.html", "readout.json", "lifts.png"} <= names
+
+
+def test_an_interleaving_is_kept_in_a_run_too(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(
+        settings,
+        kind="interleaving",
+        metrics={"primary": "clicks_per_slate", "minimum_effect": 0.1},
+        variants={"usual": {}, "varied": {"version": "2"}},
+    )
+    draft(settings, people=120)
+    at_the_terminal(settings, monkeypatch)
+    said = json.loads(CliRunner().invoke(readout, [KEY, "--json"], catch_exceptions=False).stdout)
+    assert said["slatesFor"] == {"usual": 30, "varied": 90}
+    assert "varied is preferred" in CliRunner().invoke(readout, [KEY], catch_exceptions=False).stdout
+    tracker = Tracker.open(settings, name=experiments_name(settings))
+    run = tracker.latest(tag=TAG, value=KEY)
+    assert run is not None
+    assert run.data.tags["decision"] == said["decision"]
+    assert run.data.metrics["net"] == pytest.approx(0.5)
 
 
 def test_a_winning_version_is_promoted_with_the_readout_as_its_reason(shop: Settings) -> None:

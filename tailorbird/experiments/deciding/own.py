@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tailorbird.errors import UsageError
-from tailorbird.experiments.deciding.question import question_of
+from tailorbird.experiments.deciding.question import Question, question_of
 from tailorbird.experiments.deciding.readout import OwnReadout, read_own
+from tailorbird.experiments.interleaving.counting import preferences
+from tailorbird.experiments.interleaving.reading import PreferenceReadout, read_preferences
 from tailorbird.experiments.measuring.declared import read_metrics
 from tailorbird.experiments.measuring.streams import Withheld, sources_of
 from tailorbird.experiments.running.ledger import Entry, Ledger
@@ -34,28 +36,55 @@ def read_experiment_out(
     Raises:
         UsageError: it was never started, nobody is in it, or a metric is not declared.
     """
-    entry = started(settings, key)
-    instant = time.time() if now is None else now
-    question = replace(question_of(entry, read_metrics(settings.folder), now=instant), adjustment=adjustment)
+    question = replace(_question(settings, key, now=now), adjustment=adjustment)
     withheld = Withheld()
     found = read_own(
         question,
         sources_of(settings, unit=question.unit, withheld=withheld),
         memory_mb=settings.readout_memory_mb,
     )
-    notes = list(found.notes)
+    notes = _changed_since(settings, question, units=found.units, withheld=withheld)
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def read_interleaving_out(settings: Settings, key: str, *, now: float | None = None) -> PreferenceReadout:
+    """Read a started interleaving of the workspace. Raises UsageError: it was never started, nobody is in it, or its metric has no events."""
+    question, withheld = _question(settings, key, now=now), Withheld()
+    counted = preferences(
+        key,
+        (question.control, question.treatments[0]),
+        question.primary,
+        sources_of(settings, unit=question.unit, withheld=withheld),
+        start=question.start,
+        end=question.end,
+        memory_mb=settings.readout_memory_mb,
+    )
+    found = read_preferences(question, counted)
+    return replace(
+        found, notes=tuple(_changed_since(settings, question, units=found.units, withheld=withheld))
+    )
+
+
+def _question(settings: Settings, key: str, *, now: float | None) -> Question:
+    instant = time.time() if now is None else now
+    return question_of(started(settings, key), read_metrics(settings.folder), now=instant)
+
+
+def _changed_since(settings: Settings, question: Question, *, units: int, withheld: Withheld) -> list[str]:
+    """Who is not counted, and by how many units there are fewer than at the readout before; this one is remembered."""
+    notes = []
     if withheld.slates:
         notes.append(
             f"{withheld.slates:,} slates of people who refuse analytics are not counted, nor what they did"
         )
-    before = _counted(settings.folder, key)
-    if before is not None and before.until <= question.end and found.units < before.units:
+    before = _counted(settings.folder, question.key)
+    if before is not None and before.until <= question.end and units < before.units:
         notes.append(
-            f"n changed: {before.units - found.units:,} units fewer than at the readout before: people were erased, "
+            f"n changed: {before.units - units:,} units fewer than at the readout before: people were erased, "
             "refused analytics, or turned out to be one"
         )
-    _count(settings.folder, key, Counted(question.end, found.units))
-    return replace(found, notes=tuple(notes))
+    _count(settings.folder, question.key, Counted(question.end, units))
+    return notes
 
 
 def started(settings: Settings, key: str) -> Entry:

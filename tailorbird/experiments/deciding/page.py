@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from html import escape
 
 from tailorbird.experiments.deciding.figures import figures_of
+from tailorbird.experiments.deciding.question import Question
 from tailorbird.experiments.deciding.readout import OwnReadout
 from tailorbird.experiments.deciding.shown import warnings_of
 from tailorbird.experiments.deciding.verdict import verdict_of
 from tailorbird.experiments.reading.shown import table_rows
+from tailorbird.experiments.reading.verdict import Verdict
 
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.2rem .7rem;text-align:right;border-bottom:1px solid #ddd}
@@ -20,28 +22,42 @@ td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}
 
 def page_of(readout: OwnReadout) -> str:
     """The page; every text of the experiment is escaped."""
-    question, verdict = readout.question, verdict_of(readout)
+    warnings = warnings_of(readout) + [note for each in readout.reading.metrics for note in each.notes]
+    return framed(
+        readout.question,
+        verdict_of(readout),
+        units=readout.units,
+        parts=[
+            html_table(table_rows(readout.reading)),
+            *(_factors(readout)),
+            *(f"<h2>{escape(name)}</h2>{_svg(figure)}" for name, figure in figures_of(readout).items()),
+        ],
+        warnings=warnings,
+    )
+
+
+def framed(
+    question: Question, verdict: Verdict, *, units: int, parts: Sequence[str], warnings: Sequence[str]
+) -> str:
+    """A page that begins with what was asked and the verdict, and ends with the warnings; ``parts`` are HTML."""
     about = [
-        f"{readout.units:,} units ({question.unit}), {question.days:.1f} of {question.planned_days:g} days",
+        f"{units:,} units ({question.unit}), {question.days:.1f} of {question.planned_days:g} days",
         f"until {dt.datetime.fromtimestamp(question.end, dt.UTC):%Y-%m-%d %H:%M} UTC",
-        f"smallest lift worth finding {100 * question.minimum_effect:g} %",
+        f"smallest effect worth finding {100 * question.minimum_effect:g} %",
     ]
-    parts = [
+    whole = [
         f"<h1>{escape(question.key)}</h1>",
         f"<p>{escape(question.hypothesis)}</p>",
         f'<p class="verdict {escape(verdict.decision.value)}">{escape(verdict.words)}</p>',
         f"<p>{escape('; '.join(about))}</p>",
-        _table(table_rows(readout.reading)),
-        *(_factors(readout)),
-        *(f"<h2>{escape(name)}</h2>{_svg(figure)}" for name, figure in figures_of(readout).items()),
+        *parts,
     ]
-    warnings = warnings_of(readout) + [note for each in readout.reading.metrics for note in each.notes]
     if warnings:
         listed = "".join(f"<li>{escape(each)}</li>" for each in dict.fromkeys(warnings))
-        parts.append(f"<h2>warnings</h2><ul>{listed}</ul>")
+        whole.append(f"<h2>warnings</h2><ul>{listed}</ul>")
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(question.key)}</title>'
-        f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>"
+        f"<style>{_STYLE}</style><body>{''.join(whole)}</body></html>"
     )
 
 
@@ -60,10 +76,11 @@ def _factors(readout: OwnReadout) -> list[str]:
         }
         for each, p_value in found
     ]
-    return ["<h2>factors</h2>", _table(rows)]
+    return ["<h2>factors</h2>", html_table(rows)]
 
 
-def _table(rows: Sequence[dict[str, object]]) -> str:
+def html_table(rows: Sequence[dict[str, object]]) -> str:
+    """Rows as a table of HTML, escaped."""
     if not rows:
         return ""
     head = "".join(f"<th>{escape(str(name))}</th>" for name in rows[0])

@@ -57,11 +57,11 @@ def _progress(question: Question, row: Row, error: float, control_units: int, fi
         power=float(ndtr(shift - critical) + ndtr(-shift - critical)),
         tells=reach * error,
         units_needed=needed,
-        days=_more_days(question, first, factor=needed / units),
+        days=more_days(question, first, factor=needed / units),
     )
 
 
-def _more_days(question: Question, first: np.ndarray, *, factor: float) -> int | None:
+def more_days(question: Question, first: np.ndarray, *, factor: float) -> int | None:
     """Days until there are ``factor`` times the units, by how they came until now: most come in the first days."""
     if factor <= 1:
         return 0

@@ -94,7 +94,7 @@ class Question:
 def question_of(entry: Entry, metrics: Mapping[str, DeclaredMetric], *, now: float) -> Question:
     """What a started experiment asks at ``now``. Raises UsageError: a metric that is not declared, a kind that has no units."""
     experiment = entry.experiment
-    if experiment.kind in ("shadow", "interleaving"):
+    if experiment.kind == "shadow":
         raise UsageError(
             f"experiment {entry.key!r} is a test by {experiment.kind}: nobody gets one of its variants alone",
             remedy="its comparison is of slates, not of units: see docs/experiments-launch.md",

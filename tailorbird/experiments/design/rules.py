@@ -36,8 +36,35 @@ def require_kind(experiment: Experiment) -> None:
             "no variant changes anything",
             remedy="give one an alias, a version, a slate, a scenario or a payload",
         )
-    if experiment.kind in ("canary", "shadow") and len(experiment.variants) != 2:
+    if experiment.kind in ("canary", "shadow", "interleaving") and len(experiment.variants) != 2:
         raise UsageError(
             f"a {experiment.kind} compares two variants: here are {', '.join(names)}",
             remedy="keep control and one more",
         )
+    if experiment.kind == "interleaving":
+        _require_rankings(experiment)
+
+
+def _require_rankings(experiment: Experiment) -> None:
+    """An interleaving compares two orders of the same items: it can tell nothing else apart."""
+    beyond = sorted(part for part in experiment.changes if not _is_of_ranking(part))
+    if beyond:
+        raise UsageError(
+            f"an interleaving changes {', '.join(beyond)}: both variants share one slate",
+            remedy='change a version, an alias, or the slate\'s depth, variety and rules; compare the rest by kind = "ab"',
+        )
+    if len({each.weight for each in experiment.variants}) > 1:
+        raise UsageError(
+            "the variants of an interleaving have weights",
+            remedy="leave them out: every unit sees both, and each picks as often",
+        )
+    beside = [*(each.metric for each in experiment.metrics.guardrails), *experiment.metrics.others]
+    if beside:
+        raise UsageError(
+            f"an interleaving is decided by one metric, and {', '.join(beside)} cannot be told apart: every unit sees both variants",
+            remedy='leave guardrails and others out; watch them by kind = "ab" before the winner is promoted',
+        )
+
+
+def _is_of_ranking(part: str) -> bool:
+    return part == "model" or (part.startswith("slate.") and part != "slate.exploration")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from tailorbird.experiments.arm import CHAMPION, DEFAULT_SLATE, Arm
 from tailorbird.experiments.design.experiment import HELD, Audience, Experiment, Variant, arm_name
+from tailorbird.experiments.interleaving.pairing import INTERLEAVED, Pair, pair_of
 from tailorbird.experiments.running.buckets import BUCKETS, PARTS, hashed, seed_of_layer, seed_of_salt
 from tailorbird.experiments.running.ledger import Entry
 from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
@@ -33,6 +34,8 @@ class Assigned(NamedTuple):
     variants: Mapping[str, str] = _NONE
     arm: str = CHAMPION
     wishes: Scenario = NO_SCENARIO
+    pair: Pair | None = None
+    """The two arms that share the slate, where an interleaving takes part."""
 
 
 NOT_ASSIGNED = Assigned()
@@ -53,6 +56,9 @@ class Assignment:
             if variant.changes_answers
         )
         """The arms of single variants that answer otherwise than the champion; those of several are made of these."""
+        self._interleavings = {
+            entry.key: entry.experiment for entry in running if entry.experiment.kind == "interleaving"
+        }
         self.asks_segments = any(entry.experiment.audience.segments for entry in running)
         """Whether an audience asks for segments or rules."""
 
@@ -73,7 +79,11 @@ class Assignment:
         wishes = NO_SCENARIO
         for variant in changing.values():
             wishes = variant.wishes.over(wishes)
-        return Assigned(variants, arm_name({key: variant.name for key, variant in changing.items()}), wishes)
+        names = {key: variant.name for key, variant in changing.items()}
+        pair = None
+        for key in self._interleavings.keys() & names.keys():
+            pair = pair_of(self._interleavings[key], {name: names[name] for name in names if name != key})
+        return Assigned(variants, arm_name(names), wishes, pair)
 
 
 def composed(name: str, parts: Sequence[Arm]) -> Arm:
@@ -97,6 +107,10 @@ def overlaps(experiment: Experiment, running: Sequence[Entry]) -> list[tuple[Ent
     return found
 
 
+_BOTH = Variant(INTERLEAVED, 1.0)
+"""What every unit of an interleaving gets."""
+
+
 class _Taker(NamedTuple):
     """One running experiment, ready to take units."""
 
@@ -112,14 +126,16 @@ class _Taker(NamedTuple):
     @classmethod
     def of(cls, entry: Entry) -> "_Taker":
         experiment = entry.experiment
-        ends = list(accumulate(each.weight * PARTS for each in experiment.variants))[:-1]
+        both = experiment.kind == "interleaving"
+        variants = (_BOTH,) if both else experiment.variants
+        ends = list(accumulate(each.weight * PARTS for each in variants))[:-1]
         return cls(
             entry.key,
             seed_of_salt(experiment.salt),
             ends,
-            experiment.variants,
-            [each.name for each in experiment.variants],
-            [each.changes_answers for each in experiment.variants],
+            variants,
+            [each.name for each in variants],
+            [both or each.changes_answers for each in variants],
             experiment.audience if experiment.audience else None,
         )
 

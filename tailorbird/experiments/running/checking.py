@@ -42,7 +42,7 @@ def structural(experiment: Experiment, running: Sequence[Entry]) -> list[Finding
     """What the ledger alone says against it; looked at again when it starts."""
     others = [each for each in running if each.key != experiment.key]
     found: list[Finding] = []
-    if experiment.kind in ("interleaving", "shadow"):
+    if experiment.kind == "shadow":
         found.append(
             Finding(
                 "refused", "kind", f"{experiment.kind} experiments are not served", 'compare by kind = "ab"'
@@ -75,6 +75,17 @@ def structural(experiment: Experiment, running: Sequence[Entry]) -> list[Finding
                 f"put both into one layer: layer = {entry.experiment.layer!r}, or wait until it is stopped",
             )
         )
+    if experiment.kind == "interleaving":
+        for entry in others:
+            if entry.experiment.kind == "interleaving" and entry.experiment.layer != experiment.layer:
+                found.append(
+                    Finding(
+                        "refused",
+                        "interleaving",
+                        f"experiment {entry.key!r} of layer {entry.experiment.layer!r} interleaves, too: a slate is of two rankings",
+                        f"put both into one layer: layer = {entry.experiment.layer!r}",
+                    )
+                )
     joined = _joined_arms([*(each.experiment for each in others), experiment])
     if joined > MOST_JOINED_ARMS:
         found.append(

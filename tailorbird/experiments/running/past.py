@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tailorbird.errors import TailorbirdError
 from tailorbird.experiments.design.experiment import Audience, Experiment
+from tailorbird.experiments.interleaving.counting import require_credit
 from tailorbird.experiments.measuring.declared import chosen, read_metrics
 from tailorbird.experiments.measuring.metric import DAY_SECONDS, DeclaredMetric
 from tailorbird.experiments.measuring.streams import sources_of
@@ -40,6 +41,11 @@ def look_back(settings: Settings, experiment: Experiment, *, now: float) -> list
         metrics = chosen(read_metrics(settings.folder), list(experiment.metrics.names))
     except TailorbirdError as error:
         return [Finding("refused", "metrics", error.what, error.remedy)]
+    if experiment.kind == "interleaving":
+        try:
+            require_credit(metrics[0])
+        except TailorbirdError as error:
+            return [Finding("refused", "metrics", error.what, error.remedy)]
     asked = Asked(
         experiment.key,
         (EVERYBODY,),
@@ -59,13 +65,17 @@ def look_back(settings: Settings, experiment: Experiment, *, now: float) -> list
         words = f"nobody of its audience was shown anything in the last {DAYS} days"
         remedy = "look at the audience and the unit, or let the shop run first"
         return [Finding("warning", "audience", words, remedy)]
-    return [_audience(table, experiment), *_still(table, metrics), *_plan(table, experiment)]
+    found = [_audience(table, experiment), *_still(table, metrics)]
+    if experiment.kind == "interleaving":  # how often slates will tell, no past slate says
+        return found
+    return [*found, *_plan(table, experiment)]
 
 
 def _audience(table: UnitTable, experiment: Experiment) -> Finding:
     units = len(table.cohort)
     share = experiment.ramp[-1].share if experiment.ramp else experiment.share
-    smallest = min(each.weight for each in experiment.variants)
+    both = experiment.kind == "interleaving"  # every unit sees every variant
+    smallest = 1.0 if both else min(each.weight for each in experiment.variants)
     return Finding(
         "fine" if units * share * smallest >= FEW_UNITS else "warning",
         "audience",

@@ -8,7 +8,7 @@ import numpy as np
 from tailorbird.events.schema import Event
 from tailorbird.experiments.design.declared import experiment_of
 from tailorbird.experiments.running.ledger import Ledger
-from tailorbird.exposures.exposure import new_recommendation_id
+from tailorbird.exposures.exposure import TEAMS, new_recommendation_id
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events, open_exposures
 from tests.exposures.toy import exposure
@@ -84,6 +84,31 @@ def happen(
         stream.append(deeds)
 
 
+def draft(settings: Settings, *, people: int, key: str = KEY) -> None:
+    """Show everybody an interleaved slate of two picks, by turns; three of four click the one of "varied"."""
+    shown, deeds = [], []
+    for n in range(people):
+        at = START + n
+        identity, teams = new_recommendation_id(at), ("usual", "varied") if n % 2 else ("varied", "usual")
+        shown.append(
+            exposure(
+                n,
+                recommendation_id=identity,
+                instant=at,
+                user_id=f"u{n}",
+                items=("i1", "i2", "i3"),
+                experiments={key: "interleaved"},
+                request={"k": 3, TEAMS: [*teams, None]},
+            )
+        )
+        item = f"i{1 + teams.index('usual' if n % 4 == 0 else 'varied')}"
+        deeds.append(_deed(f"u{n}", n, "click", at + 20, item_id=item, recommendation_id=identity))
+    with open_exposures(settings) as stream:
+        stream.append(shown)
+    with open_events(settings) as stream:
+        stream.append(deeds)
+
+
 def _deed(person: str, n: int, kind: str, at: float, **more: Any) -> Event:
     return Event(
         message_id=f"{person}-{kind}-{at}",
@@ -92,6 +117,5 @@ def _deed(person: str, n: int, kind: str, at: float, **more: Any) -> Event:
         received_time=at + 1,
         user_id=person,
         session_id=f"s{n}",
-        item_id="i1",
-        **more,
+        **{"item_id": "i1", **more},
     )

@@ -178,3 +178,25 @@ def test_a_design_that_cannot_be_is_named(values, words):
 def test_what_toml_itself_cannot_hold_is_a_slip_too(text):
     with pytest.raises(UsageError, match="cannot be read"):
         values_of(text, where="a.toml")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"variants": two(scenario={"max_per_brand": 2})}, "an interleaving changes scenario.max_per_brand"),
+        ({"variants": two(payload={"headline": "x"})}, "an interleaving changes payload.headline"),
+        (
+            {"variants": two(version="2", slate={"exploration": {"uniform": 0.1}})},
+            "an interleaving changes slate.exploration",
+        ),
+        ({"variants": {"a": {"weight": 0.7}, "b": {"weight": 0.3, "version": "2"}}}, "have weights"),
+        ({"variants": {**two(), "c": {"version": "2"}}}, "compares two variants"),
+        ({"variants": two(), "metrics": {**METRICS, "guardrails": ["hides"]}}, "hides cannot be told apart"),
+    ],
+)
+def test_an_interleaving_is_of_two_rankings_and_one_metric(more, words):
+    assert (
+        declared(kind="interleaving", variants=two(version="2", slate={"depth": 30})).kind == "interleaving"
+    )
+    with pytest.raises(UsageError, match=words):
+        declared(kind="interleaving", **more)

@@ -13,6 +13,7 @@ from tailorbird.experiments.arm import Arm, SlateSettings
 from tailorbird.experiments.design.declared import experiment_of
 from tailorbird.experiments.running.assigning import NOT_ASSIGNED, Asker, Assignment, composed, overlaps
 from tailorbird.experiments.running.buckets import BUCKETS, Range, bucket, point
+from tailorbird.experiments.running.checking import structural
 from tailorbird.experiments.running.ledger import Entry
 from tailorbird.experiments.running.slots import resized
 from tailorbird.experiments.scenarios import Scenario
@@ -154,3 +155,32 @@ def test_two_layers_that_change_the_same_are_found():
     other = entry("b", variants={"control": {}, "b": {"slate": {"depth": 9}}})
     same_layer = entry("c", layer="a", variants={"control": {}, "b": {"version": "1"}})
     assert overlaps(one.experiment, [other, same_layer]) == [(other, {"slate.depth"})]
+
+
+def test_an_interleaving_gives_every_unit_both_arms_beside_those_of_other_layers():
+    interleaved = {"control": {"slate": {"keep_seen": True}}, "b": {"version": "2"}}
+    both = entry("both", kind="interleaving", variants=interleaved)
+    other = entry("other", variants={"a": {"slate": {"depth": 9}}, "b": {"slate": {"depth": 5}}})
+    alone = Assignment([both]).assign(Asker(person="user:ann"))
+    assert (dict(alone.variants), alone.arm) == ({"both": "interleaved"}, "both:interleaved")
+    assert alone.pair is not None
+    assert (alone.pair.arms, alone.pair.teams) == (("both:control", "both:b"), ("control", "b"))
+    found = Assignment([both, other]).assign(Asker(person="user:ann"))
+    name = found.variants["other"]
+    assert found.arm == f"both:interleaved+other:{name}"
+    assert found.pair is not None
+    assert found.pair.arms == (f"both:control+other:{name}", f"both:b+other:{name}")
+    assert {arm.name for arm in Assignment([both]).arms} == {"both:control", "both:b"}
+    of_champion = Assignment(
+        [entry("c", kind="interleaving", variants={"control": {}, "b": {"version": "2"}})]
+    )
+    assert of_champion.assign(Asker(person="user:ann")).pair.arms == ("champion", "c:b")
+
+
+def test_of_two_interleavings_in_layers_of_their_own_the_second_is_refused():
+    variants_of = {"control": {}, "b": {"version": "2"}}
+    running = entry("first", kind="interleaving", variants={"control": {}, "b": {"slate": {"depth": 5}}})
+    second = entry("second", kind="interleaving", variants=variants_of).experiment
+    assert any("a slate is of two rankings" in each.words for each in structural(second, [running]))
+    same = entry("second", kind="interleaving", variants=variants_of, layer="first").experiment
+    assert not any("a slate is of two rankings" in each.words for each in structural(same, [running]))
