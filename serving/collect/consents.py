@@ -8,8 +8,9 @@ from http import HTTPStatus
 
 from serving import metrics
 from serving.http.consents import Consented, ConsentTold
-from serving.http.problems import ProblemError
+from serving.http.problems import ProblemError, not_stored
 from serving.writer import GroupWriter
+from tailorbird.audit.record import CONSENT, caller
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.privacy.policy import Policy
 
@@ -17,7 +18,7 @@ log = logging.getLogger("ray.serve.tailorbird")
 
 
 class ConsentService:
-    """Stores words as ``PUT /v1/users/{id}/consent`` of the public port brings them.
+    """Stores words as ``PUT /v1/users/{id}/consent`` of the public port brings them; ``noted`` writes down who said which.
 
     It tells nobody's history, and lets no erased person back: both are admin's.
     """
@@ -29,19 +30,27 @@ class ConsentService:
         policy: Policy,
         newest_of: Callable[[str], int],
         person_of: Callable[[str, bool], str],
+        noted: Callable[..., object],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._writer, self._policy, self._clock = writer, policy, clock
-        self._newest_of, self._person_of = newest_of, person_of
+        self._newest_of, self._person_of, self._noted = newest_of, person_of, noted
 
-    async def say(self, identifier: str, told: ConsentTold, *, anonymous: bool) -> Consented:
-        """Store a word. Raises ProblemError where it is none, or could not be stored."""
-        now = self._clock()
-        newest = await asyncio.to_thread(self._newest, self._person_of(identifier, anonymous))
+    async def say(self, identifier: str, told: ConsentTold, *, anonymous: bool, key: str = "") -> Consented:
+        """Store a word that came with the key of an id. Raises ProblemError where it is none, or could not be stored."""
+        now, person = self._clock(), self._person_of(identifier, anonymous)
+        newest = await asyncio.to_thread(self._newest, person)
         try:
             said = told.said_by(self._policy.tcf)
             event = said.event(
                 identifier, anonymous=anonymous, known=self._policy.purposes, now=now, newest=newest
+            )
+            await asyncio.to_thread(
+                self._noted,
+                who=caller(key),
+                what=CONSENT,
+                person=person,
+                detail={"purposes": dict(said.purposes)},
             )
             written = await asyncio.wrap_future(self._writer.write([event]))
         except UsageError as error:
@@ -50,12 +59,8 @@ class ConsentService:
             ) from error
         except TailorbirdError as error:
             metrics.failures.labels("event_log").inc()
-            raise ProblemError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "not-stored",
-                f"the word was not stored: {error.what}",
-                remedy="send it again: the newest counts",
-                headers={"Retry-After": "1"},
+            raise not_stored(
+                f"the word was not stored: {error.what}", remedy="send it again: the newest counts"
             ) from error
         if written.refused:
             raise ProblemError(

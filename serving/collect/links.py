@@ -6,12 +6,12 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from http import HTTPStatus
 
 from serving import metrics
-from serving.http.problems import ProblemError
+from serving.http.problems import not_stored
 from serving.http.schemas import Linked
 from serving.writer import GroupWriter
+from tailorbird.audit.record import MERGE, PART, caller
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import IDENTIFY, UNLINK, Event
 from tailorbird.features.links import Links
@@ -21,20 +21,22 @@ TICK_SECONDS = 1e-6
 
 
 class LinkService:
-    """What ``POST`` and ``DELETE /v1/users/{id}/merge`` do. The same word twice changes nothing."""
+    """What ``POST`` and ``DELETE /v1/users/{id}/merge`` do. The same word twice changes nothing; ``noted`` writes down who said it."""
 
     def __init__(
         self,
         writer: GroupWriter,
         *,
         links_of: Callable[[str], Links],
+        noted: Callable[..., object],
         named: Callable[[Event], Event] = lambda event: event,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._writer, self._links_of, self._named, self._clock = writer, links_of, named, clock
+        self._noted = noted
 
-    async def link(self, user_id: str, anonymous_id: str, *, joined: bool) -> Linked:
-        """Store the word and fold it into the profile. Raises ProblemError where it could not be stored."""
+    async def link(self, user_id: str, anonymous_id: str, *, joined: bool, key: str = "") -> Linked:
+        """Store the word, which came with the key of an id, and fold it into the profile. Raises ProblemError where it could not be stored."""
         now = self._clock()
         event = Event(
             message_id=f"{IDENTIFY if joined else UNLINK}-{uuid.uuid4()}",
@@ -45,17 +47,17 @@ class LinkService:
             anonymous_id=anonymous_id,
         )
         # The newest word counts: a clock that was set back must not make this one older than the last.
-        event = replace(event, event_time=max(now, self._newest(self._named(event)) + TICK_SECONDS))
+        named = self._named(event)
+        event = replace(event, event_time=max(now, self._newest(named) + TICK_SECONDS))
         try:
+            await asyncio.to_thread(
+                self._noted, who=caller(key), what=MERGE if joined else PART, person=named.user_key
+            )
             written = await asyncio.wrap_future(self._writer.write([event]))
         except TailorbirdError as error:
             metrics.failures.labels("event_log").inc()
-            raise ProblemError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "not-stored",
-                f"the link was not stored: {error.what}",
-                remedy="send it again: twice is once",
-                headers={"Retry-After": "1"},
+            raise not_stored(
+                f"the link was not stored: {error.what}", remedy="send it again: twice is once"
             ) from error
         return Linked(
             user_id=user_id, anonymous_id=anonymous_id, merged=joined, profile_delayed=not written.folded

@@ -28,6 +28,7 @@ class Collect:
         from serving.segments.mover import Mover
         from serving.segments.told import ToldPeople
         from serving.writer import GroupWriter
+        from tailorbird.audit.record import record
         from tailorbird.privacy.door import Door
         from tailorbird.privacy.suppression import Suppressions
         from tailorbird.segments.rules_file import RulesFile
@@ -60,8 +61,14 @@ class Collect:
             policy=self._door.policy,
             newest_of=updater.newest_of,
             person_of=lambda identifier, anonymous: self._door.person(identifier, anonymous=anonymous),
+            noted=partial(record, chosen),
         )
-        self._links = LinkService(self._writer, links_of=updater.links_of, named=self._door.named)
+        self._links = LinkService(
+            self._writer,
+            links_of=updater.links_of,
+            named=self._door.named,
+            noted=partial(record, chosen),
+        )
         self._service = CollectService(
             self._writer,
             self._folder,
@@ -88,28 +95,19 @@ class Collect:
             on_shutdown=self.close,
         )
 
-    async def link(self, user_id: str, anonymous_id: str, joined: bool) -> dict[str, Any]:
-        """Join or part two ids; recommend asks, whose application /v1/users belongs to. ``problem`` says what went wrong."""
-        from serving.http.problems import ProblemError
+    async def link(self, user_id: str, anonymous_id: str, joined: bool, key: str) -> dict[str, Any]:
+        """Join or part two ids; recommend asks, whose application /v1/users belongs to. ``key`` is the id of its caller's."""
+        from serving.http.problems import packed
 
-        try:
-            linked = await self._links.link(user_id, anonymous_id, joined=joined)
-        except ProblemError as problem:
-            return {"problem": problem.told()}
-        return linked.model_dump()
+        return await packed(self._links.link(user_id, anonymous_id, joined=joined, key=key))
 
-    async def say(self, identifier: str, told: dict[str, Any], anonymous: bool) -> dict[str, Any]:
+    async def say(self, identifier: str, told: dict[str, Any], anonymous: bool, key: str) -> dict[str, Any]:
         """Store what a person allows and refuses; recommend asks, as of links."""
         from serving.http.consents import ConsentTold
-        from serving.http.problems import ProblemError
+        from serving.http.problems import packed
 
-        try:
-            stored = await self._consents.say(
-                identifier, ConsentTold.model_validate(told), anonymous=anonymous
-            )
-        except ProblemError as problem:
-            return {"problem": problem.told()}
-        return stored.model_dump()
+        body = ConsentTold.model_validate(told)
+        return await packed(self._consents.say(identifier, body, anonymous=anonymous, key=key))
 
     def check_health(self) -> None:
         """Ray Serve asks; an error here has the replica replaced."""

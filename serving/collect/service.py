@@ -14,7 +14,7 @@ from serving.collect.door import check
 from serving.collect.fold import ProfileFolder
 from serving.http.bodies import parse_body
 from serving.http.front import Answer, Request
-from serving.http.problems import ProblemError
+from serving.http.problems import ProblemError, not_stored
 from serving.http.schemas import EventBatch
 from serving.lasting import dead
 from serving.writer import GroupWriter
@@ -98,12 +98,9 @@ class CollectService:
                 ) from error
             except TailorbirdError as error:
                 metrics.failures.labels("event_log").inc()
-                raise ProblemError(
-                    HTTPStatus.SERVICE_UNAVAILABLE,
-                    "not-stored",
+                raise not_stored(
                     f"this batch was not stored whole: {error.what}",
                     remedy="send it again: an event that was stored before is not stored twice",
-                    headers={"Retry-After": "1"},
                 ) from error
             accepted, duplicates, folded = written.accepted, written.duplicates, written.folded
             refused = _refused(sent.batch, written.refused)

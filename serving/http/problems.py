@@ -1,12 +1,12 @@
 """Problem details (RFC 9457): every refusal says what, the value and the remedy, and never shows a traceback."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tailorbird.errors import TailorbirdError
 
@@ -14,6 +14,7 @@ MEDIA_TYPE = b"application/problem+json"
 SHOWN_ERRORS = 20
 HIDDEN = "…"
 LONG_NUMBER = 10**8
+Schema = TypeVar("Schema", bound=BaseModel)
 _is_word = re.compile(r"[a-z][a-z_-]{0,23}|[A-Z_]{1,24}|\d{1,6}").fullmatch
 _is_name = re.compile(r"\d{1,6}|[A-Za-z][A-Za-z_]{0,31}|[a-z-]+\[[a-z,\[\]-]+\]|[a-z]+(-[a-z]+)+").fullmatch
 
@@ -59,6 +60,32 @@ class ProblemError(Exception):
         if self.errors:
             problem["errors"] = self.errors
         return orjson.dumps(problem, default=str)
+
+
+async def packed(answer: Awaitable[BaseModel]) -> dict[str, Any]:
+    """What one application answers another, as plain values for :func:`unpacked`: the answer, or its refusal as ``problem``."""
+    try:
+        return (await answer).model_dump()
+    except ProblemError as problem:
+        return {"problem": problem.told()}
+
+
+async def unpacked(answer: Awaitable[Mapping[str, Any]], schema: type[Schema]) -> Schema:
+    """What another application answered by :func:`packed`. Raises ProblemError where it refused, as it would have itself."""
+    told = await answer
+    if "problem" in told:
+        raise ProblemError.of_told(told["problem"])
+    return schema.model_validate(told)
+
+
+async def passed_on(answer: Awaitable[Schema], *, remedy: str) -> Schema:
+    """What collect answers to something that it is to store. Raises ProblemError, also where it is away."""
+    try:
+        return await answer
+    except ProblemError:
+        raise
+    except Exception as error:  # collect may be away in any of Ray's ways
+        raise not_stored(f"collect did not answer: {type(error).__name__}", remedy=remedy) from error
 
 
 def invalid(error: ValidationError, *, where: str = "") -> ProblemError:
@@ -146,6 +173,13 @@ def not_now(error: TailorbirdError) -> ProblemError:
         error.what,
         remedy=error.remedy,
         headers={"retry-after": "1"},
+    )
+
+
+def not_stored(what: str, *, remedy: str) -> ProblemError:
+    """What was told is not on disk, and can be told again."""
+    return ProblemError(
+        HTTPStatus.SERVICE_UNAVAILABLE, "not-stored", what, remedy=remedy, headers={"Retry-After": "1"}
     )
 
 

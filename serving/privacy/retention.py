@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -41,6 +41,15 @@ class _Place:
     lapse: Callable[[], object]
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What is remembered between runs: when the ``last`` whole one began, and of one that is not finished when, and what is ``written`` down of it."""
+
+    last: float = 0.0
+    begun: float = 0.0
+    written: Mapping[str, int] = field(default_factory=dict)
+
+
 class Retaining:
     """The retention of one workspace. Any process may run it; one at a time does."""
 
@@ -55,9 +64,12 @@ class Retaining:
 
     def due(self) -> dict[str, int]:
         """How much would go now, by place and kind; nothing is changed."""
+        return self._due(self._clock())
+
+    def _due(self, now: float) -> dict[str, int]:
         return {
             f"{place.name}: {kind}": count
-            for place in self._places(self._clock())
+            for place in self._places(now)
             for kind, count in sorted(place.due().items())
             if count
         }
@@ -75,35 +87,46 @@ class Retaining:
 
     def run_if_a_day_has_passed(self) -> dict[str, int] | None:
         """As :meth:`run`, once a day over all processes and restarts."""
-        if not self.retention or self._clock() < self._last() + EVERY_SECONDS:
+        if not self.retention or self._clock() < self._kept().last + EVERY_SECONDS:
             return None
         return self.run(who="retention")
 
     def _run(self, who: str) -> dict[str, int]:
-        now = self._clock()
-        found, troubles = self.due(), []
-        if found:  # before anything goes: nothing happens unwritten
+        kept, troubles = self._kept(), []
+        begun = kept.begun if kept.begun <= self._clock() < kept.begun + EVERY_SECONDS else self._clock()
+        found = self._due(begun)
+        written = kept.written if begun == kept.begun else {}
+        if any(count > written.get(name, 0) for name, count in found.items()):
+            # Before anything goes: nothing happens unwritten. Tried again every few minutes, it is the same run.
             record(self._settings, who=who, what=RETENTION, detail={"due": found}, clock=self._clock)
-        for place in self._places(now):
+            self._keep(replace(kept, begun=begun, written={**written, **found}))
+        for place in self._places(begun):
             try:
                 place.lapse()
-            except TailorbirdError as error:
-                troubles.append(f"{place.name}: {error.what}")
+            except (TailorbirdError, OSError) as error:
+                troubles.append(
+                    f"{place.name}: {error.what if isinstance(error, TailorbirdError) else error}"
+                )
         if troubles:
             raise TailorbirdError(
                 f"retention is not finished: {'; '.join(troubles)}",
                 remedy="it is tried again; `tailorbird retention run` does it now",
             )
-        staged = self._state.with_suffix(".tmp")
-        staged.write_text(json.dumps({"last": now}), "utf-8")
-        staged.replace(self._state)
+        self._keep(_Kept(last=begun))
         return found
 
-    def _last(self) -> float:
+    def _kept(self) -> "_Kept":
         try:
-            return float(json.loads(self._state.read_text("utf-8"))["last"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0.0
+            told = json.loads(self._state.read_text("utf-8"))
+            written = {str(name): int(count) for name, count in told.get("written", {}).items()}
+            return _Kept(float(told["last"]), float(told.get("begun", 0.0)), written)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return _Kept()
+
+    def _keep(self, kept: "_Kept") -> None:
+        staged = self._state.with_suffix(".tmp")
+        staged.write_text(json.dumps(asdict(kept)), "utf-8")
+        staged.replace(self._state)
 
     def _places(self, now: float) -> list[_Place]:
         retention, settings = self.retention, self._settings

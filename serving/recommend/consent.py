@@ -1,24 +1,16 @@
 """The public route of a person's consent. It lives where /v1/users lives and passes on to collect, which stores events."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
 
 from serving.http.bodies import parse_body, parse_identifier
 from serving.http.consents import Consented, ConsentTold
 from serving.http.front import Answer, Request
-from serving.http.problems import ProblemError
+from serving.http.problems import ProblemError, passed_on
 from tailorbird.privacy.policy import Policy
 
-Say = Callable[[str, ConsentTold, bool], Awaitable[Consented]]
-"""Ask collect to store a word of a person, whose id is an anonymous one (True) or a user's."""
-
-
-def consented(answer: Mapping[str, Any]) -> Consented:
-    """What collect answered (``Collect.say``). Raises ProblemError where it refused, as it would have itself."""
-    if "problem" in answer:
-        raise ProblemError.of_told(answer["problem"])
-    return Consented.model_validate(answer)
+Say = Callable[[str, ConsentTold, bool, str], Awaitable[Consented]]
+"""Ask collect to store a word of a person, whose id is an anonymous one (True) or a user's, as the key of some id says it."""
 
 
 class ConsentRoute:
@@ -39,16 +31,8 @@ class ConsentRoute:
                 remedy="the parameter is anonymous, true or false",
             )
         body = parse_body(ConsentTold, request.body)
-        try:
-            found = await self._say(identifier, body, asked == "true")
-        except ProblemError:
-            raise
-        except Exception as error:  # collect may be away in any of Ray's ways
-            raise ProblemError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "not-stored",
-                f"collect did not answer: {type(error).__name__}",
-                remedy="send it again: the newest counts",
-                headers={"Retry-After": "1"},
-            ) from error
+        found = await passed_on(
+            self._say(identifier, body, asked == "true", request.key),
+            remedy="send it again: the newest counts",
+        )
         return Answer(found.model_dump_json(by_alias=True).encode(), HTTPStatus.OK)

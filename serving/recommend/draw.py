@@ -156,12 +156,14 @@ class SlateDrawer:
         return (visit.of_nobody() if self._is_nobody(query) else visit.alone()), query
 
     def draw_from_lists(self, visit: Visit, ask: Ask) -> Drawn:
-        """A slate for a request that fails by itself: from the champion's lists, as for somebody unknown."""
+        """A slate for a request that fails by itself: from the champion's lists, as for somebody unknown.
+
+        The visit is nobody's: what the person refused may be what failed.
+        """
         lists = replace(self._arms.champion, stages=None, trouble="the request failed")
         query = Query(UserState.empty(visit.user_key), self._clock(), **visit.wishes)
-        return Drawn(
-            visit, query, ask(lists, query), lists, stands_in=visit.arm != CHAMPION, profile_read=False
-        )
+        slate, stands_in = ask(lists, query), visit.arm != CHAMPION
+        return Drawn(visit.unnamed(), query, slate, lists, stands_in=stands_in, profile_read=False)
 
     def basis_of(self, query: Query) -> Collection[str]:
         """The purposes that a legal basis covers of who asks."""
@@ -190,7 +192,12 @@ class SlateDrawer:
         *,
         ask: Ask = Recommender.recommend,
     ) -> Drawn:
-        """The slate with what is to be said of it; where the model of an arm failed, the champion's instead."""
+        """The slate with what is to be said of it; where the model of an arm failed, the champion's instead.
+
+        Where the profile could not be read nobody's word is known, and the visit is nobody's.
+        """
+        if not profile_read:
+            visit = visit.unnamed()
         report_failure(slate, arm=CHAMPION if served.stands_in else served.arm)
         if served.stands_in:
             metrics.arm_fallbacks.labels(served.arm, "no_version").inc()

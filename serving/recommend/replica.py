@@ -217,17 +217,20 @@ def _result_cache(settings: Settings, *, seconds: float) -> "ResultCache | None"
     return ResultCache(shared, seconds=seconds)
 
 
-async def _link_by_collect(user_id: str, anonymous_id: str, joined: bool) -> "Linked":
-    from serving.recommend.merge import linked
+async def _link_by_collect(user_id: str, anonymous_id: str, joined: bool, key: str) -> "Linked":
+    from serving.http.problems import unpacked
+    from serving.http.schemas import Linked
 
-    return linked(await serve.get_app_handle("collect").link.remote(user_id, anonymous_id, joined))
+    answer = serve.get_app_handle("collect").link.remote(user_id, anonymous_id, joined, key)
+    return await unpacked(answer, Linked)
 
 
-async def _say_by_collect(identifier: str, told: "ConsentTold", anonymous: bool) -> "Consented":
-    from serving.recommend.consent import consented
+async def _say_by_collect(identifier: str, told: "ConsentTold", anonymous: bool, key: str) -> "Consented":
+    from serving.http.consents import Consented
+    from serving.http.problems import unpacked
 
-    answer = serve.get_app_handle("collect").say.remote(identifier, told.model_dump(), anonymous)
-    return consented(await answer)
+    answer = serve.get_app_handle("collect").say.remote(identifier, told.model_dump(), anonymous, key)
+    return await unpacked(answer, Consented)
 
 
 def _count_swap(outcome: str, standing: "Standing") -> None:

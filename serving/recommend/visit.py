@@ -49,10 +49,14 @@ class Visit:
         anonymous_id = self.visitor.anonymous_id or self.recommendation_id
         return user_key(user_id=self.visitor.user_id, anonymous_id=anonymous_id)
 
+    def unnamed(self) -> "Visit":
+        """The same visit of somebody who has no name."""
+        nobody = self.visitor.model_copy(update={"user_id": None, "anonymous_id": None, "session_id": None})
+        return replace(self, visitor=nobody, key=b"")
+
     def of_nobody(self) -> "Visit":
         """The same visit of somebody who has no name; no experiment counts it."""
-        nobody = self.visitor.model_copy(update={"user_id": None, "anonymous_id": None, "session_id": None})
-        return replace(self, visitor=nobody, key=b"", arm=CHAMPION, experiments={}, pair=None)
+        return replace(self.unnamed(), arm=CHAMPION, experiments={}, pair=None)
 
     def alone(self) -> "Visit":
         """The same visit answered by control's arm, where it would be of an interleaving, which does not count it then."""

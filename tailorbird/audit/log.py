@@ -1,14 +1,16 @@
 """The file of the audit log: SQLite, for its owner alone, to which processes add one after the other; durable when it returns."""
 
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tailorbird.audit.entry import BEGINNING, Entry, Head, canonical, instant
 from tailorbird.errors import TailorbirdError
+from tailorbird.plumbing.disk import fsync
 from tailorbird.plumbing.turns import take_turn
 
 WAIT_SECONDS = 20.0
@@ -113,14 +115,30 @@ class AuditLog:
     @contextmanager
     def _opened(self, *, make: bool) -> Iterator[sqlite3.Connection]:
         if make and not self._path.exists():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-        with closing(sqlite3.connect(self._path, timeout=WAIT_SECONDS, isolation_level=None)) as connection:
-            connection.execute("PRAGMA synchronous = FULL")
-            if make:
+            self._make()
+        with closing(_connected(self._path)) as connection:
+            yield connection
+
+    def _make(self) -> None:
+        """Made by whoever is first, whole or not at all: to go over to WAL is refused, without waiting, while another does."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        new = self._path.with_name(f"{self._path.name}.{secrets.token_hex(8)}")
+        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            with closing(_connected(new)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(_SCHEMA)
-            yield connection
+            with suppress(FileExistsError):
+                os.link(new, self._path)
+        finally:
+            new.unlink()
+        fsync(self._path.parent)
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
 
 
 def _last(connection: sqlite3.Connection) -> Head:

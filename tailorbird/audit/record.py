@@ -17,6 +17,7 @@ from tailorbird.settings import Settings
 AUDIT_FILE, KEY_FILE = "audit.db", "audit.key"
 READ_PROFILE, EXPORT, ERASE, CONSENT = "profile.read", "person.export", "person.erase", "consent.change"
 RESTRICT, OBJECT = "person.restrict", "person.object"
+MERGE, PART = "person.merge", "person.part"
 READ_QUARANTINE, READ_TRACE = "quarantine.read", "trace.read"
 PROMOTE, ROLLBACK = "model.promote", "model.rollback"
 KEY_NEW, KEY_ROTATE, KEY_REVOKE = "key.new", "key.rotate", "key.revoke"

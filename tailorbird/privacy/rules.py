@@ -37,13 +37,16 @@ class Basis:
     rules: Sequence[Rule] = ()
 
     def of(self, context: Mapping[str, object], person: Demographics = NOBODY) -> Collection[str]:
-        """Those that it covers of somebody who told of themselves, and of what came with a context; the context goes before."""
+        """Those that it covers of somebody who told of themselves, and of what came with a context.
+
+        Of two countries the rules of both hold: whoever writes a context cannot leave the person's own.
+        """
         if not self.rules:
             return self.purposes
         said = context.get(COUNTRY)
-        country = said if isinstance(said, str) and said else person.country
+        countries = {said if isinstance(said, str) else "", person.country} - {""} or {""}
         covered = set(self.purposes)
         for rule in self.rules:
-            if rule.concerns(country, person.age):
+            if any(rule.concerns(country, person.age) for country in countries):
                 covered &= rule.purposes
         return covered

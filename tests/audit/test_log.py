@@ -5,6 +5,7 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from contextlib import closing
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ import pytest
 from tailorbird.audit.entry import BEGINNING, Entry, Head
 from tailorbird.audit.log import AuditAwayError, AuditLog
 from tailorbird.audit.verify import Finding, verify
+from tests.proving import tries
 
 NOW = 1_700_000_000.0
+LOGS = tries(16, 100)
 
 
 @pytest.fixture
@@ -162,6 +165,32 @@ def test_processes_that_write_at_once_lose_nothing_and_no_order(tmp_path: Path):
     for name in "abcd":
         own = [entry.plain()["detail"]["n"] for entry in entries if entry.who == f"key:{name}"]
         assert own == list(range(40))
+
+
+def begin_logs(folder: str, who: str, together: Barrier) -> None:
+    for number in range(LOGS):
+        together.wait(20)
+        AuditLog(Path(folder) / str(number) / "audit.db").append(at=NOW, who=who, what="profile.read")
+
+
+def test_whoever_is_first_at_a_new_log_keeps_nobody_out(tmp_path: Path):
+    context, names = multiprocessing.get_context("spawn"), [f"key:{name}" for name in "abcdef"]
+    together = context.Barrier(len(names))
+    writers = [
+        context.Process(target=begin_logs, args=(str(tmp_path), name, together), daemon=True)
+        for name in names
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0] * len(names)
+    for number in range(LOGS):
+        log = AuditLog(tmp_path / str(number) / "audit.db")
+        assert sorted(entry.who for entry in log.entries()) == names
+        assert found(log) == []
+    assert stat.S_IMODE(log._path.stat().st_mode) == 0o600
+    assert {each.name for each in log._path.parent.iterdir()} <= {"audit.db", "audit.db-wal", "audit.db-shm"}
 
 
 def test_what_cannot_be_written_is_said(tmp_path: Path):

@@ -46,6 +46,7 @@ from serving.segments.live import LiveSegments
 from serving.segments.mover import Mover
 from serving.segments.told import ToldPeople
 from serving.writer import GroupWriter
+from tailorbird.audit.record import record
 from tailorbird.bundle import BUNDLE_PATH, Origin, open_bundle, write_bundle
 from tailorbird.catalog.delta import CatalogFollower
 from tailorbird.catalog.store import CatalogStore
@@ -210,22 +211,27 @@ class World:
             clock=lambda: self.clock,
         )
         links = LinkService(
-            self.writer, links_of=updater.links_of, named=self.door.named, clock=lambda: self.clock
+            self.writer,
+            links_of=updater.links_of,
+            named=self.door.named,
+            noted=partial(record, settings),
+            clock=lambda: self.clock,
         )
 
-        async def link(user_id: str, anonymous_id: str, joined: bool) -> Linked:
-            return await links.link(user_id, anonymous_id, joined=joined)
+        async def link(user_id: str, anonymous_id: str, joined: bool, key: str) -> Linked:
+            return await links.link(user_id, anonymous_id, joined=joined, key=key)
 
         consents = ConsentService(
             self.writer,
             policy=self.door.policy,
             newest_of=updater.newest_of,
             person_of=lambda identifier, anonymous: self.door.person(identifier, anonymous=anonymous),
+            noted=partial(record, settings),
             clock=lambda: self.clock,
         )
 
-        async def say(identifier: str, told: ConsentTold, anonymous: bool) -> Consented:
-            return await consents.say(identifier, told, anonymous=anonymous)
+        async def say(identifier: str, told: ConsentTold, anonymous: bool, key: str) -> Consented:
+            return await consents.say(identifier, told, anonymous=anonymous, key=key)
 
         service, merge, consent = self.service, MergeRoutes(link), ConsentRoute(say, self.door.policy)
         asked = AssignmentService(self.served, self.drawer, self.exposures, visit=service.visit)

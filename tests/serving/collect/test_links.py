@@ -10,9 +10,10 @@ from feature_repo.updater import rebuild_beside
 from serving.collect.links import LinkService
 from serving.collect.replica import Collect
 from serving.http.front import Request
-from serving.http.problems import ProblemError
+from serving.http.problems import ProblemError, unpacked
 from serving.http.schemas import Linked
-from serving.recommend.merge import MergeRoutes, linked
+from serving.recommend.merge import MergeRoutes
+from tailorbird.audit.record import hash_of, log_of
 from tailorbird.catalog.keys import stable_key
 from tailorbird.errors import TailorbirdError
 from tailorbird.features.links import Links
@@ -129,8 +130,23 @@ def test_a_link_event_needs_both_ids_at_the_other_door_too(world):
     assert "identify needs userId and anonymousId" in answer["rejected"][0]["reason"]
 
 
+def test_who_joins_and_parts_ids_stands_in_the_audit_log(world):
+    world.post(MERGE, {"anonymousId": "a7"})
+    world.call("DELETE", f"{MERGE}?anonymousId=a7")
+    entries = [(each.who, each.what, each.whom) for each in log_of(world.settings).entries()]
+    ann = hash_of(world.settings, world.key("user:ann"))
+    assert entries == [("local", "person.merge", ann), ("local", "person.part", ann)]
+
+
+def test_ids_are_not_joined_unwritten(world):
+    (world.settings.folder / "audit.db").mkdir()
+    refused = world.post(MERGE, {"anonymousId": "a7"})
+    assert (refused.status_code, "audit.db" in refused.json()["detail"]) == (503, True)
+    assert world.log.end() == world.before
+
+
 def test_a_collector_that_is_away_is_a_503_that_says_so():
-    async def nobody(user_id, anonymous_id, joined):
+    async def nobody(user_id, anonymous_id, joined, key):
         raise RuntimeError("no replica")
 
     with pytest.raises(ProblemError, match="collect did not answer") as caught:
@@ -146,9 +162,12 @@ def test_a_refusal_of_collect_reaches_the_caller_with_its_retry_after():
             return failed
 
     collect = Collect.__new__(Collect)
-    collect._links = LinkService(FullDisk(), links_of=lambda person: Links())
-    answer = asyncio.run(collect.link("ann", "a7", True))
+    collect._links = LinkService(FullDisk(), links_of=lambda person: Links(), noted=lambda **entry: None)
+
+    async def answer():
+        return json.loads(json.dumps(await collect.link("ann", "a7", True, "")))
+
     with pytest.raises(ProblemError, match="the disk is full") as caught:
-        linked(json.loads(json.dumps(answer)))
+        asyncio.run(unpacked(answer(), Linked))
     assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "1"})
     assert caught.value.remedy

@@ -1,6 +1,5 @@
 """A refusal over HTTP holds at the next request: no profile, no move, nobody in the exposures, nothing for training; and back again."""
 
-import asyncio
 import datetime as dt
 import random
 from collections.abc import Callable
@@ -8,14 +7,10 @@ from collections.abc import Callable
 import httpx
 import numpy as np
 import pytest
-from fastapi import FastAPI
 
 from feature_repo.offline_rows import OfflineRows
 from feature_repo.portraits import Portraits
 from feature_repo.updater import rebuild_beside
-from serving.admin.consents import consent_routes
-from serving.admin.pages import _described, _invalid, _problem
-from serving.http.problems import ProblemError
 from serving.privacy.consents import ConsentKeeper
 from serving.privacy.erasures import open_erasing
 from serving.privacy.exports import Exports
@@ -32,41 +27,13 @@ from tailorbird.triggers.delivery import Delivery
 from tailorbird.triggers.pace import BACKOFF
 from tailorbird.triggers.queue import DeliveryQueue
 from tailorbird.triggers.trigger import Target
+from tests.serving.privacy.conftest import Call
 from tests.serving.triggers.subscriber import SECRET, Subscriber, wait_until
 from tests.serving.world import World
 from training.data.dataset import read_events
 from training.segments.people import load_people
 
-Call = Callable[..., httpx.Response]
 RULE = '[carts]\nname = "fills carts"\nwhen = "carts_24h > 0"\n'
-
-
-@pytest.fixture
-def call(world: World) -> Call:
-    from fastapi.exceptions import RequestValidationError
-
-    app = FastAPI()
-    app.add_exception_handler(ProblemError, _problem)  # type: ignore[arg-type]
-    app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
-
-    def tick() -> float:
-        world.clock += 1.0
-        return world.clock
-
-    keeper = ConsentKeeper(world.settings, door=world.door, clock=tick)
-    consent_routes(app, keeper, settings=world.settings, door=world.door, problems=_described)
-
-    def called(method: str, path: str, **more: object) -> httpx.Response:
-        async def once() -> httpx.Response:
-            transport = httpx.ASGITransport(app=app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://admin") as caller:
-                return await caller.request(method, path, **more)  # type: ignore[arg-type]
-
-        found = asyncio.run(once())
-        world.clock += 1.0
-        return found
-
-    return called
 
 
 def does(world: World, message: str, *, kind: str = "view", item: str = "i0", **who: str) -> httpx.Response:
@@ -117,6 +84,20 @@ def test_a_refusal_holds_at_the_next_request_and_for_what_was_before(world: Worl
     assert (of_refused.user_id, of_refused.anonymous_id, of_refused.session_id) == (None, None, None)
     assert of_refused.fallback == "no_consent"
     assert sum(each.user_id == world.key("user:ann")[5:] for each in names.values()) == 1
+
+
+def test_what_a_page_says_stands_in_the_audit_log_before_it_is_stored(world: World) -> None:
+    body = {"purposes": {"personalization": False, "advertising": True}}
+    assert world.call("PUT", "/v1/users/ann/consent", json=body).status_code == 200
+    assert world.call("PUT", "/v1/users/ann/consent", json={"purposes": {"of Ann": True}}).status_code == 422
+    (entry,) = log_of(world.settings).entries()
+    ann = hash_of(world.settings, world.key("user:ann"))
+    assert (entry.who, entry.what, entry.whom) == ("local", CONSENT, ann)
+    assert entry.plain()["detail"] == body
+    stored = world.log.end()
+    with world.away(world.settings.folder / "audit.db"):
+        unwritten = world.call("PUT", "/v1/users/ann/consent", json=body)
+    assert (unwritten.status_code, world.log.end()) == (503, stored)
 
 
 def test_a_kept_ranking_is_not_given_to_somebody_who_refused(make_world: Callable[..., World]) -> None:

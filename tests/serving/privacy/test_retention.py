@@ -12,7 +12,7 @@ from feature_repo.command import build_features
 from serving.privacy.retention import Retaining
 from serving.privacy.retention_command import retention
 from tailorbird.audit.record import log_of
-from tailorbird.errors import UsageError
+from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
 from tailorbird.privacy.policy import read_policy
 from tailorbird.settings import Settings
@@ -123,6 +123,33 @@ def test_the_job_runs_once_a_day_and_says_nothing_where_nothing_is_decided(lived
     assert first.run_if_a_day_has_passed() is None
     assert first.run(who="login:ann") == {}
     assert kinds(lived)["identify"]
+
+
+def test_a_place_that_fails_for_hours_is_written_down_once(lived: World) -> None:
+    now = [lived.clock + 100 * DAY]
+    retaining = Retaining(lived.settings, clock=lambda: now[0])
+
+    def runs() -> list[dict]:
+        return [
+            json.loads(each.detail)["due"]
+            for each in log_of(lived.settings).entries()
+            if each.what == "retention.run"
+        ]
+
+    due = retaining.due()
+    in_the_way = lived.settings.quarantine_folder / ".lock"
+    in_the_way.unlink(missing_ok=True)
+    in_the_way.mkdir()
+    for _ in range(3):
+        with pytest.raises(TailorbirdError, match="not finished: quarantine"):
+            retaining.run_if_a_day_has_passed()
+        now[0] += 300.0
+    in_the_way.rmdir()
+    assert runs() == [due]
+    does(lived, "stumble", days_ago=50, now=now[0])
+    later = {"events: stumble": 1, "quarantine: rows": 6}
+    assert retaining.run_if_a_day_has_passed() == later
+    assert runs() == [due, later]
 
 
 def test_the_command_says_what_would_go_then_does_it(lived: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,20 +1,13 @@
 """Restriction keeps what is known and uses it for nothing until it is lifted; an objection ends the use for a purpose, whatever the basis."""
 
-import asyncio
 from collections.abc import Callable
 
 import httpx
 import pytest
 from click.testing import CliRunner
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 
 from feature_repo.portraits import Portraits
 from feature_repo.updater import rebuild_beside
-from serving.admin.consents import consent_routes
-from serving.admin.pages import _described, _invalid, _problem
-from serving.http.problems import ProblemError
-from serving.privacy.consents import ConsentKeeper
 from serving.privacy.exports import Exports
 from serving.privacy.rights_command import object_to, restrict
 from serving.triggers.refused import refused_by
@@ -24,6 +17,7 @@ from tailorbird.features.consents import ADVERTISING, ANALYTICS, PERSONALIZATION
 from tailorbird.features.purposes import exposures_for, scan_for
 from tailorbird.streams.position import BEGINNING
 from tailorbird.streams.scan import scan
+from tests.serving.privacy.conftest import Call
 from tests.serving.world import World
 
 Put = Callable[..., httpx.Response]
@@ -31,23 +25,8 @@ RULE = '[carts]\nname = "fills carts"\nwhen = "carts_24h > 0"\n'
 
 
 @pytest.fixture
-def put(world: World) -> Put:
-    app = FastAPI()
-    app.add_exception_handler(ProblemError, _problem)  # type: ignore[arg-type]
-    app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
-    keeper = ConsentKeeper(world.settings, door=world.door, clock=lambda: world.clock)
-    consent_routes(app, keeper, settings=world.settings, door=world.door, problems=_described)
-
-    def called(path: str, **body: object) -> httpx.Response:
-        async def once() -> httpx.Response:
-            transport = httpx.ASGITransport(app=app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://admin") as caller:
-                return await caller.put(f"/v1/users/{path}", json=body)
-
-        world.clock += 1.0
-        return asyncio.run(once())
-
-    return called
+def put(call: Call) -> Put:
+    return lambda path, **body: call("PUT", f"/v1/users/{path}", json=body)
 
 
 def does(world: World, message: str, *, kind: str = "view", **who: str) -> None:
