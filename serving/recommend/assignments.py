@@ -16,6 +16,7 @@ from serving.recommend.exposures import ExposureWriter
 from serving.recommend.visit import Visit
 from tailorbird.experiments.running.assigning import Assignment
 from tailorbird.exposures.exposure import Exposure
+from tailorbird.exposures.record import with_draws
 from tailorbird.features.standing import USUAL_BASIS, with_basis
 from tailorbird.slate.query import Query
 
@@ -78,6 +79,7 @@ def told_exposure(
     visit: Visit, query: Query, told: dict[str, str], *, took_ms: float, basis: Collection[str] = USUAL_BASIS
 ) -> Exposure:
     """What was told, as an exposure without items."""
+    draws = {key: draw for key, draw in visit.draws.items() if key in told}
     return Exposure(
         recommendation_id=visit.recommendation_id,
         instant=round(query.now, 6),
@@ -101,7 +103,7 @@ def told_exposure(
         fallback="",
         partial=False,
         removed={},
-        request={"assignments": sorted(told)},
+        request=with_draws({"assignments": sorted(told)}, draws),
         context=with_basis(query.context, basis),
         experiments=told,
         took_ms=took_ms,

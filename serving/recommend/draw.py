@@ -29,14 +29,14 @@ from tailorbird.slate.recommender import Recommender
 
 log = logging.getLogger("ray.serve.tailorbird")
 Ask = Callable[[Recommender, Query], Slate]
-Assign = Callable[[Assignment, Visit, UserState, Sequence[str], bool], Assigned]
-"""What a visit takes part in: the assignment, the visit, the profile, segments and rules, whether the profile was read."""
+Assign = Callable[[Assignment, Visit, UserState, Sequence[str], bool, float], Assigned]
+"""What a visit takes part in: the assignment, the visit, the profile, segments and rules, whether the profile was read, the instant."""
 
 
 def taken_part(
-    assignment: Assignment, visit: Visit, state: UserState, segments: Sequence[str], known: bool
+    assignment: Assignment, visit: Visit, state: UserState, segments: Sequence[str], known: bool, now: float
 ) -> Assigned:
-    """What a visit takes part in; ``known`` where the profile could be read, and lets the person be measured."""
+    """What a visit takes part in at ``now``; ``known`` where the profile could be read, and lets the person be measured."""
     visitor = visit.visitor
     if not known or not assignment:
         return NOT_ASSIGNED
@@ -49,6 +49,8 @@ def taken_part(
             scenario=visit.scenario,
             context=visitor.context,
             segments=segments,
+            request=visit.recommendation_id,
+            at=now,
         )
     )
 
@@ -240,7 +242,7 @@ class SlateDrawer:
         if assignment and known:
             basis = self._covers.of(visit.visitor.context, person)
             known = may_be_unit(state, visit.visitor.context, basis=basis)
-        visit = visit.taking_part(self._assign(assignment, visit, state, keys, known))
+        visit = visit.taking_part(self._assign(assignment, visit, state, keys, known, now))
         return visit, Query(
             state=state,
             now=now,

@@ -172,5 +172,6 @@ def described(
         item_ids=drawn.recommender.catalog.item_ids,
         inputs=inputs,
         experiments=visit.experiments,
+        draws=visit.draws,
         took_ms=took_ms,
     )

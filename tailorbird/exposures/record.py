@@ -13,6 +13,8 @@ from tailorbird.slate.query import NO_RULES, Query, Slate
 CERTAIN = 1.0
 """The propensity of what is not left to chance: pins, lists, and every place of an answer that does not explore."""
 _MOST = np.iinfo(np.int16).max
+BANDITS = "bandits"
+"""Where an exposure's request has the draws of bandits."""
 NAMED_ITEMS = 200
 """Removed items of one rule that an explained answer names; the count says how many there were."""
 
@@ -32,11 +34,12 @@ def exposure_of(
     item_ids: Sequence[str] | np.ndarray = (),
     inputs: Inputs | None = None,
     experiments: Mapping[str, str] = MappingProxyType({}),
+    draws: Mapping[str, Sequence[float]] = MappingProxyType({}),
     took_ms: float | None = None,
 ) -> Exposure:
     """Record who was shown what by ``arm``; ``item_ids`` are the catalogue's, ``inputs`` what the sample keeps.
 
-    ``fallback`` and ``partial`` override the slate's own where the answer said otherwise.
+    ``draws`` say by what chance bandits drew their variants. ``fallback`` and ``partial`` override the slate's own where the answer said otherwise.
     """
     source_names, ranks, z_scores = _sources(slate)
     return Exposure(
@@ -66,12 +69,17 @@ def exposure_of(
             part.reason: tuple(str(item_ids[row]) for row in part.rows(NAMED_ITEMS).tolist())
             for part in (slate.removed if query.explain and len(item_ids) else ())
         },
-        request=_request(query) | ({TEAMS: list(slate.teams)} if slate.teams else {}),
+        request=with_draws(_request(query) | ({TEAMS: list(slate.teams)} if slate.teams else {}), draws),
         context=query.context,
         experiments=dict(experiments),
         took_ms=took_ms,
         inputs=inputs,
     )
+
+
+def with_draws(request: Mapping[str, object], draws: Mapping[str, Sequence[float]]) -> Mapping[str, object]:
+    """The request with the draws of bandits, by experiment: renewal, cell and chance of each."""
+    return {**request, BANDITS: {key: list(draw) for key, draw in draws.items()}} if draws else request
 
 
 def _sources(slate: Slate) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Watches what runs: ramps by schedule, and stops a canary that is worse. One at a time for a workspace, whoever has its lock."""
+"""Watches what runs: ramps by schedule, renews bandits, stops a canary that is worse. One at a time for a workspace, whoever has its lock."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -8,6 +8,7 @@ import orjson
 import pyarrow as pa
 
 from tailorbird.errors import TailorbirdError
+from tailorbird.experiments.bandits.renewing import in_words, is_due, renew
 from tailorbird.experiments.canary.counting import UNFAILED, Counts, Shown
 from tailorbird.experiments.canary.judging import harms
 from tailorbird.experiments.design.experiment import Experiment
@@ -59,7 +60,8 @@ class Guard:
 
     def _tended(self, entry: Entry) -> str:
         try:
-            return (self._stopped(entry) if entry.experiment.kind == "canary" else "") or self._ramped(entry)
+            found = self._stopped(entry) if entry.experiment.kind == "canary" else self._renewed(entry)
+            return found or self._ramped(entry)
         except StateError as error:  # somebody moved it at this moment: look again next time
             log.info("experiment %s: %s", entry.key, error)
         except TailorbirdError as error:
@@ -79,6 +81,14 @@ class Guard:
         reason = f"goes back after {units[watched.counts.variants[1]]:,} canary units: {'; '.join(each.words for each in found)}"
         self._launcher.stop(entry.key, who=CANARY, revision=entry.revision, reason=reason)
         return f"{entry.key} {reason}"
+
+    def _renewed(self, entry: Entry) -> str:
+        """Renew the allocation of a bandit where that is due."""
+        now = self._clock()
+        if not is_due(entry, now=now):
+            return ""
+        made = renew(self._settings, self._launcher, entry, now=now)
+        return f"{entry.key} {in_words(entry.experiment, made)}"
 
     def _ramped(self, entry: Entry) -> str:
         """Take the step of the ramp that is due; a person who moved the share has taken it over."""

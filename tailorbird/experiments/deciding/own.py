@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tailorbird.errors import UsageError
+from tailorbird.experiments.bandits.readout import read_bandit
 from tailorbird.experiments.deciding.question import Question, question_of
 from tailorbird.experiments.deciding.readout import OwnReadout, read_own
 from tailorbird.experiments.interleaving.counting import preferences
@@ -38,11 +39,14 @@ def read_experiment_out(
     """
     question = replace(_question(settings, key, now=now), adjustment=adjustment)
     withheld = Withheld()
-    found = read_own(
-        question,
-        sources_of(settings, unit=question.unit, withheld=withheld),
-        memory_mb=settings.readout_memory_mb,
-    )
+    sources = sources_of(settings, unit=question.unit, withheld=withheld)
+    entry, memory_mb = started(settings, key), settings.readout_memory_mb
+    if entry.experiment.bandit is None:
+        found = read_own(question, sources, memory_mb=memory_mb)
+    else:
+        renewals = Ledger(settings.folder).renewals(key)
+        instant = time.time() if now is None else now
+        found = read_bandit(question, entry, renewals, sources, now=instant, memory_mb=memory_mb)
     notes = _changed_since(settings, question, units=found.units, withheld=withheld)
     return replace(found, notes=(*found.notes, *notes))
 

@@ -50,6 +50,17 @@ class FactorEffects:
 
 
 @dataclass(frozen=True)
+class Allotted:
+    """What a bandit gave from one instant on: the part of each variant, by context ("" where there is one), of how many units."""
+
+    number: int
+    at: float
+    who: str
+    parts: Mapping[str, Mapping[str, float]]
+    units: int
+
+
+@dataclass(frozen=True)
 class OwnReadout:
     """What the units of ``question`` say; ``spread`` is how many lie in each variant of those that were switched or withheld."""
 
@@ -62,6 +73,8 @@ class OwnReadout:
     factors: FactorEffects | None
     switched: int
     notes: tuple[str, ...]
+    allotted: tuple[Allotted, ...] = ()
+    """Of a bandit what its renewals gave the variants, the start first."""
 
     @property
     def units(self) -> int:

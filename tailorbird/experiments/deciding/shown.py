@@ -88,6 +88,18 @@ def as_json(readout: OwnReadout) -> dict[str, Any]:
             for each in readout.segments
         ],
         "factors": _factors(readout),
+        "renewals": [
+            {
+                "number": each.number,
+                "at": _instant(each.at),
+                "who": each.who,
+                "units": each.units,
+                "parts": [
+                    {"context": context, "variants": dict(parts)} for context, parts in each.parts.items()
+                ],
+            }
+            for each in readout.allotted
+        ],
         "warnings": warnings_of(readout),
     }
     return shown

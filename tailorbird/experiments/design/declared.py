@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tailorbird.errors import UsageError
 from tailorbird.experiments.declared import NAME, SlateTable
+from tailorbird.experiments.design.bandit import BanditTable
 from tailorbird.experiments.design.experiment import (
     Audience,
     Experiment,
@@ -104,6 +105,7 @@ class _ExperimentTable(_Table):
     factors: Annotated[dict[Key, dict[Key, _Change]], Field(max_length=12)] = {}
     ramp: Annotated[list[_StepTable], Field(max_length=32)] = []
     tolerance: _ToleranceTable = _ToleranceTable()
+    bandit: BanditTable | None = None
 
 
 _FILE = TypeAdapter(_ExperimentTable)
@@ -225,6 +227,7 @@ def _experiment(key: str, table: _ExperimentTable, *, digest: str) -> Experiment
         confidence=table.confidence,
         ramp=steps,
         tolerance=Tolerance(**table.tolerance.model_dump()),
+        bandit=table.bandit.bandit if table.bandit else None,
         digest=digest,
     )
     require_kind(experiment)

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from tailorbird.experiments.arm import CHAMPION, DEFAULT_SLATE, Arm, SlateSettings
+from tailorbird.experiments.design.bandit import Bandit
 from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
 
-Unit = Literal["person", "anonymous", "session"]
-Kind = Literal["ab", "multivariate", "canary", "shadow", "interleaving", "holdout"]
+Unit = Literal["person", "anonymous", "session", "request"]
+Kind = Literal["ab", "multivariate", "canary", "shadow", "interleaving", "holdout", "bandit"]
 UNITS: tuple[str, ...] = get_args(Unit)
 KINDS: tuple[str, ...] = get_args(Kind)
 HELD = "held"
@@ -148,6 +149,8 @@ class Experiment:
     confidence: float = 0.95
     ramp: tuple[Step, ...] = ()
     tolerance: Tolerance = Tolerance()
+    bandit: Bandit | None = None
+    """How a bandit's allocation is renewed; None for any other kind."""
     digest: str = ""
     """Names the declaration: another text that says the same has the same."""
 

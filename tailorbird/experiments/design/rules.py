@@ -1,6 +1,7 @@
 """What must hold of a declaration as a whole, beyond its single values: ramps that grow, variants that fit the kind."""
 
 from tailorbird.errors import UsageError
+from tailorbird.experiments.design.bandit import require_renewable
 from tailorbird.experiments.design.experiment import HELD, Experiment, Step
 
 
@@ -18,6 +19,7 @@ def require_growing(steps: tuple[Step, ...], *, begins: float) -> None:
 
 def require_kind(experiment: Experiment) -> None:
     """Each kind of experiment has variants of its own sort. Raises UsageError."""
+    _require_bandit(experiment)
     names = {each.name for each in experiment.variants}
     changing = [each.name for each in experiment.variants if each.changes]
     if experiment.kind == "holdout":
@@ -68,3 +70,20 @@ def _require_rankings(experiment: Experiment) -> None:
 
 def _is_of_ranking(part: str) -> bool:
     return part == "model" or (part.startswith("slate.") and part != "slate.exploration")
+
+
+def _require_bandit(experiment: Experiment) -> None:
+    """A bandit says how it is renewed, and it alone draws each request anew. Raises UsageError."""
+    if (experiment.kind == "bandit") != (experiment.bandit is not None):
+        raise UsageError(
+            f"kind = {experiment.kind!r} {'with' if experiment.bandit else 'without'} a table [bandit]",
+            remedy='the table belongs to kind = "bandit", and says how its allocation is renewed',
+        )
+    if experiment.bandit is not None:
+        weights = {each.name: each.weight for each in experiment.variants}
+        require_renewable(experiment.bandit, unit=experiment.unit, weights=weights)
+    elif experiment.unit == "request":
+        raise UsageError(
+            f"unit = 'request' of kind = {experiment.kind!r}",
+            remedy="a bandit alone draws each request anew; units of others are person, anonymous or session",
+        )

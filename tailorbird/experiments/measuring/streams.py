@@ -17,8 +17,13 @@ from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_exposures
 from tailorbird.streams.scan import scan
 
-PERSON, ANONYMOUS_UNIT, SESSION = "person", "anonymous", "session"
-UNIT_COLUMNS = {PERSON: "user_key", ANONYMOUS_UNIT: "anonymous_id", SESSION: "session_id"}
+PERSON, ANONYMOUS_UNIT, SESSION, REQUEST = "person", "anonymous", "session", "request"
+UNIT_COLUMNS = {
+    PERSON: "user_key",
+    ANONYMOUS_UNIT: "anonymous_id",
+    SESSION: "session_id",
+    REQUEST: "recommendation_id",
+}
 """Where exposures and events have the unit of each kind."""
 _SHOWN = (
     "recommendation_id",

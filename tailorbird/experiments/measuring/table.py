@@ -105,8 +105,12 @@ class UnitTable:
     notes: tuple[str, ...] = field(default=())
 
 
+class NobodyError(UsageError):
+    """Nobody was shown anything of the experiment."""
+
+
 def unit_table(asked: Asked, sources: Sources, *, memory_mb: int = MEMORY_MB) -> UnitTable:
-    """Measure every unit of the experiment. Raises UsageError: nobody is in it."""
+    """Measure every unit of the experiment. Raises NobodyError: nobody is in it."""
     reach = asked.before_days * DAY_SECONDS
     with Workbench(memory_mb=memory_mb) as bench:
         bench.take_logins(sources.logins())
@@ -127,7 +131,7 @@ def unit_table(asked: Asked, sources: Sources, *, memory_mb: int = MEMORY_MB) ->
         )
         cohort = bench.cohort(asked.variants)
         if not len(cohort):
-            raise UsageError(
+            raise NobodyError(
                 f"nobody is in experiment {asked.experiment!r} yet",
                 remedy="its units are whoever was shown a slate of it: look at its audience and at the exposures",
             )

@@ -7,10 +7,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tailorbird.experiments.arm import CHAMPION, DEFAULT_SLATE, Arm
+from tailorbird.experiments.bandits.cells import Cells
+from tailorbird.experiments.design.bandit import SEGMENT
 from tailorbird.experiments.design.experiment import HELD, Audience, Experiment, Variant, arm_name
 from tailorbird.experiments.interleaving.pairing import INTERLEAVED, Pair, pair_of
 from tailorbird.experiments.running.buckets import BUCKETS, PARTS, hashed, seed_of_layer, seed_of_salt
 from tailorbird.experiments.running.ledger import Entry
+from tailorbird.experiments.running.renewals import Allocations
 from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
@@ -26,6 +29,18 @@ class Asker(NamedTuple):
     context: Mapping[str, Any] = _NONE
     segments: Collection[str] = ()
     """Keys of the learned segment and of the written rules that hold."""
+    request: str = ""
+    """The answer's own name: the unit of a bandit that draws each request anew."""
+    at: float = 0.0
+    """When it came, epoch seconds: bandits tell hours apart."""
+
+
+class Draw(NamedTuple):
+    """By what chance a bandit drew its variant: under which renewal, in which cell."""
+
+    renewal: int
+    cell: int
+    chance: float
 
 
 class Assigned(NamedTuple):
@@ -36,6 +51,8 @@ class Assigned(NamedTuple):
     wishes: Scenario = NO_SCENARIO
     pair: Pair | None = None
     """The two arms that share the slate, where an interleaving takes part."""
+    draws: Mapping[str, Draw] = _NONE
+    """Of the bandits among the experiments."""
 
 
 NOT_ASSIGNED = Assigned()
@@ -59,8 +76,12 @@ class Assignment:
         self._interleavings = {
             entry.key: entry.experiment for entry in running if entry.experiment.kind == "interleaving"
         }
-        self.asks_segments = any(entry.experiment.audience.segments for entry in running)
-        """Whether an audience asks for segments or rules."""
+        self.asks_segments = any(
+            entry.experiment.audience.segments
+            or (entry.experiment.bandit is not None and SEGMENT in entry.experiment.bandit.context)
+            for entry in running
+        )
+        """Whether an audience, or the context of a bandit, asks for segments or rules."""
 
     def __bool__(self) -> bool:
         return bool(self.entries)
@@ -69,13 +90,14 @@ class Assignment:
         """What a request takes part in. Experiments whose unit it does not name, or whose audience it is not of, have no part in it."""
         variants: dict[str, str] = {}
         changing: dict[str, Variant] = {}
+        draws: dict[str, Draw] = {}
         if self._holdouts:
-            _take(self._holdouts, asker, variants, changing)
+            _take(self._holdouts, asker, variants, changing, draws)
             if HELD in variants.values():
                 return Assigned({key: name for key, name in variants.items() if name == HELD})
-        _take(self._others, asker, variants, changing)
+        _take(self._others, asker, variants, changing, draws)
         if not changing:
-            return Assigned(variants) if variants else NOT_ASSIGNED
+            return Assigned(variants, draws=draws) if variants else NOT_ASSIGNED
         wishes = NO_SCENARIO
         for variant in changing.values():
             wishes = variant.wishes.over(wishes)
@@ -83,7 +105,7 @@ class Assignment:
         pair = None
         for key in self._interleavings.keys() & names.keys():
             pair = pair_of(self._interleavings[key], {name: names[name] for name in names if name != key})
-        return Assigned(variants, arm_name(names), wishes, pair)
+        return Assigned(variants, arm_name(names), wishes, pair, draws)
 
 
 def composed(name: str, parts: Sequence[Arm]) -> Arm:
@@ -122,22 +144,58 @@ class _Taker(NamedTuple):
     names: Sequence[str]
     changing: Sequence[bool]
     audience: Audience | None
+    parts: "_Parts | None" = None
+    """Of a bandit."""
 
     @classmethod
     def of(cls, entry: Entry) -> "_Taker":
         experiment = entry.experiment
         both = experiment.kind == "interleaving"
         variants = (_BOTH,) if both else experiment.variants
-        ends = list(accumulate(each.weight * PARTS for each in variants))[:-1]
+        parts = _Parts.of(entry) if experiment.bandit is not None else None
         return cls(
             entry.key,
-            seed_of_salt(experiment.salt),
-            ends,
+            seed_of_salt(salt_of(entry)),
+            _ends([each.weight for each in variants]),
             variants,
             [each.name for each in variants],
             [both or each.changes_answers for each in variants],
             experiment.audience if experiment.audience else None,
+            parts,
         )
+
+
+class _Parts(NamedTuple):
+    """What a bandit allots in each cell."""
+
+    renewal: int
+    cells: Cells
+    ends: Sequence[Sequence[float]]
+    chances: Sequence[Sequence[float]]
+
+    @classmethod
+    def of(cls, entry: Entry) -> "_Parts":
+        assert entry.experiment.bandit is not None
+        chances = allocations_now(entry)
+        number = entry.renewal.number if entry.renewal else 0
+        return cls(number, Cells(entry.experiment.bandit), [_ends(each) for each in chances], chances)
+
+
+def allocations_now(entry: Entry) -> Allocations:
+    """The part (cells, variants) of each variant that holds: of the last renewal, or the declared weights."""
+    if entry.renewal is not None:
+        return entry.renewal.allocations
+    bandit = entry.experiment.bandit
+    return (tuple(each.weight for each in entry.experiment.variants),) * (bandit.cells if bandit else 1)
+
+
+def salt_of(entry: Entry) -> str:
+    """What the hashing of units begins with; each renewal of a bandit draws them anew, so that no period leans on the one before."""
+    return f"{entry.experiment.salt}/{entry.renewal.number}" if entry.renewal else entry.experiment.salt
+
+
+def _ends(weights: Sequence[float]) -> list[float]:
+    return list(accumulate(each * PARTS for each in weights))[:-1]
 
 
 class _Layer(NamedTuple):
@@ -168,7 +226,13 @@ def _by_unit(entries: Sequence[Entry]) -> Layers:
     return [(unit, [_Layer.of(name, held) for name, held in found.items()]) for unit, found in layers.items()]
 
 
-def _take(layers: Layers, asker: Asker, variants: dict[str, str], changing: dict[str, Variant]) -> None:
+def _take(
+    layers: Layers,
+    asker: Asker,
+    variants: dict[str, str],
+    changing: dict[str, Variant],
+    draws: dict[str, Draw],
+) -> None:
     """Add the variants that a request gets; runs in every request, so nothing is called that need not be."""
     for kind, own in layers:
         unit: str = getattr(asker, kind)
@@ -179,11 +243,16 @@ def _take(layers: Layers, asker: Asker, variants: dict[str, str], changing: dict
             place = held[hashed(name, seed) * BUCKETS // PARTS]
             if not place:
                 continue
-            key, salted, ends, known, names, changes, audience = takers[place - 1]
+            key, salted, ends, known, names, changes, audience, parts = takers[place - 1]
             if audience is not None and not _of(audience, asker):
                 continue
+            if parts is not None:
+                cell = parts.cells.cell(asker)
+                ends = parts.ends[cell]
             which = bisect_right(ends, hashed(name, salted))
             variants[key] = names[which]
+            if parts is not None:
+                draws[key] = Draw(parts.renewal, cell, parts.chances[cell][which])
             if changes[which]:
                 changing[key] = known[which]
 

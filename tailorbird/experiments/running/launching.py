@@ -21,6 +21,7 @@ from tailorbird.experiments.design.declared import (
 from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.running.checking import Finding, Known, of_platform, refusal, structural
 from tailorbird.experiments.running.ledger import DRAFT, Entry, Ledger, StateError, require_seen
+from tailorbird.experiments.running.renewals import Renewal
 from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings
 
@@ -189,6 +190,15 @@ class Launcher:
         self._running(key, revision)
         self._record(who, key, did="stop", reason=reason)
         entry = self.ledger.stop(key, at=self._clock(), who=who, revision=revision, reason=reason)
+        self._announce()
+        return entry
+
+    @_in_turn
+    def renew(self, key: str, renewal: Renewal) -> Entry:
+        """Give a running bandit its next allocation. Raises StateError: it does not run, or somebody was first."""
+        self._running(key, None)
+        self._record(renewal.who, key, did="renew", number=renewal.number, parts=renewal.allocations[:1])
+        entry = self.ledger.renew(key, renewal)
         self._announce()
         return entry
 

@@ -16,6 +16,8 @@ from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.experiments.design.declared import experiment_of
 from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.running.buckets import Range
+from tailorbird.experiments.running.renewals import SCHEMA as _RENEWALS
+from tailorbird.experiments.running.renewals import Renewal, last_renewal, put_renewal, renewals_of
 from tailorbird.experiments.running.slots import resized, share_of
 from tailorbird.plumbing.alone import alone
 from tailorbird.plumbing.turns import take_turn
@@ -72,6 +74,8 @@ class Entry:
     declared: Mapping[str, Any] = field(repr=False, hash=False)
     """The declaration as it was parsed."""
     steps: tuple[Step, ...] = ()
+    renewal: Renewal | None = None
+    """Of a bandit the allocation that holds; None before the first renewal."""
 
     @property
     def key(self) -> str:
@@ -180,6 +184,29 @@ class Ledger:
             )
             return _stepped(connection, key, at=at, who=who, did="decide", reason=reason)
 
+    def renew(self, key: str, renewal: Renewal) -> Entry:
+        """Give a running bandit its next allocation. Raises StateError: it does not run, or somebody was first."""
+        with self._writing() as connection:
+            entry = _moved(connection, key, states=("running",), revision=None)
+            last = entry.renewal.number if entry.renewal else 0
+            if entry.experiment.bandit is None or renewal.number != last + 1:
+                raise StateError(
+                    f"renewal {renewal.number} of {key!r} follows {last}: somebody renewed it meanwhile",
+                    remedy="look at it again: its next renewal is due later",
+                )
+            put_renewal(connection, key, renewal)
+            found = _entry(connection, key)
+            assert found is not None
+            return found
+
+    def renewals(self, key: str) -> list[Renewal]:
+        """All renewals of a bandit, in their order; none of what is no bandit."""
+        with self._reading() as connection:
+            entry = None if connection is None else _entry(connection, key)
+            if connection is None or entry is None or entry.experiment.bandit is None:
+                return []
+            return renewals_of(connection, key)
+
     def stamp(self) -> object:
         """Changes with every write."""
         stamps: list[tuple[int, int, int] | None] = []
@@ -208,7 +235,7 @@ class Ledger:
         turn = alone(self.path.with_name(f".{self.path.name}.lock"))
         with turn, self._opened(remedy="free the disk, or end the program that holds the file") as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(_SCHEMA)
+            connection.executescript(_SCHEMA + _RENEWALS)
             take_turn(connection, wait_seconds=WAIT_SECONDS)
             try:
                 yield connection
@@ -252,8 +279,9 @@ def _read(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry:
     steps = connection.execute(
         "SELECT number, at, who, did, share, reason FROM steps WHERE key = ? ORDER BY number", (key,)
     ).fetchall()
+    experiment = experiment_of(key, values, where=f"{LEDGER_FILE}, {key}")
     return Entry(
-        experiment_of(key, values, where=f"{LEDGER_FILE}, {key}"),
+        experiment,
         state,
         revision,
         tuple(Range(*each) for each in json.loads(buckets)),
@@ -263,6 +291,8 @@ def _read(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry:
         verdict,
         declared=values,
         steps=tuple(Step(*each) for each in steps),
+        # A ledger from before there were bandits has no such table, and no bandit.
+        renewal=last_renewal(connection, key) if experiment.bandit is not None else None,
     )
 
 

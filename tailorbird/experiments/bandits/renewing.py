@@ -1,0 +1,90 @@
+"""Renews a bandit that runs: counts the rewards that are complete, and writes the allocation that follows into the ledger."""
+
+import numpy as np
+
+from tailorbird.experiments.bandits.observing import observed
+from tailorbird.experiments.bandits.policy import Counted, allocations_of, counted_of
+from tailorbird.experiments.design.experiment import Experiment
+from tailorbird.experiments.measuring.declared import chosen, read_metrics
+from tailorbird.experiments.measuring.metric import DeclaredMetric
+from tailorbird.experiments.measuring.streams import sources_of
+from tailorbird.experiments.running.launching import Launcher
+from tailorbird.experiments.running.ledger import Entry
+from tailorbird.experiments.running.renewals import Allocations, Renewal
+from tailorbird.settings import Settings
+
+BANDIT = "job:bandit"
+"""Who, in the ledger and the audit log."""
+_HOUR_SECONDS = 3_600.0
+
+
+def is_due(entry: Entry, *, now: float) -> bool:
+    """Whether its time has come since the last renewal, or the start."""
+    bandit = entry.experiment.bandit
+    last = entry.renewal.at if entry.renewal else entry.started
+    return bandit is not None and now - last >= bandit.every_hours * _HOUR_SECONDS
+
+
+def renew(settings: Settings, launcher: Launcher, entry: Entry, *, now: float, who: str = BANDIT) -> Renewal:
+    """Give a running bandit its next allocation, from all rewards whose window has passed.
+
+    Raises:
+        StateError: it does not run, or somebody renewed it meanwhile.
+        UsageError: its metric is declared no more.
+    """
+    experiment = entry.experiment
+    (metric,) = chosen(read_metrics(settings.folder), [experiment.metrics.primary])
+    counted = count(settings, launcher, entry, metric, now=now)
+    number = entry.renewal.number + 1 if entry.renewal else 1
+    made = Renewal(number, now, who, allocations(experiment, counted, metric=metric), counted)
+    launcher.renew(entry.key, made)
+    return made
+
+
+def count(
+    settings: Settings, launcher: Launcher, entry: Entry, metric: DeclaredMetric, *, now: float
+) -> Counted:
+    """What its policy needs of the rewards that are complete, and whether less is better."""
+    experiment = entry.experiment
+    assert experiment.bandit is not None
+    renewals = launcher.ledger.renewals(entry.key)
+    found = observed(
+        entry,
+        renewals,
+        [metric],
+        sources_of(settings, unit=experiment.unit),
+        now=now,
+        memory_mb=settings.readout_memory_mb,
+    )
+    sums = found.sums(
+        metric.name,
+        periods=len(renewals) + 1,
+        cells=experiment.bandit.cells,
+        variants=len(experiment.variants),
+    )
+    return counted_of(experiment.bandit, _as_declared(experiment, sums))
+
+
+def allocations(experiment: Experiment, counted: Counted, *, metric: DeclaredMetric) -> Allocations:
+    """The parts (cells, variants) that follow from what was counted: a line of the ledger says the same again."""
+    assert experiment.bandit is not None
+    found = allocations_of(
+        experiment.bandit,
+        counted,
+        weights=[each.weight for each in experiment.variants],
+        lower_is_better=metric.lower_is_better,
+    )
+    return tuple(tuple(each) for each in found)
+
+
+def in_words(experiment: Experiment, made: Renewal) -> str:
+    """Of a renewal, for the log: the parts on average over contexts, and of how many units."""
+    parts = np.array(made.allocations).mean(axis=0)
+    said = ", ".join(f"{each.name} {part:.1%}" for each, part in zip(experiment.variants, parts, strict=True))
+    return f"renewal {made.number}: {said}, from {sum(made.counted['units']):,} units"
+
+
+def _as_declared(experiment: Experiment, sums: np.ndarray) -> np.ndarray:
+    """Sums whose variants stand in the order of the declaration; observations have control first."""
+    names = [experiment.control, *(each.name for each in experiment.treatments)]
+    return sums[:, :, [names.index(each.name) for each in experiment.variants]]
