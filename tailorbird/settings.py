@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailorbird.errors import UsageError
 from tailorbird.plumbing.addresses import is_origin, without_secret
-from tailorbird.plumbing.encryption import encrypted
+from tailorbird.plumbing.encryption import encrypted, is_plain_ray, plain_storage
 from tailorbird.plumbing.objects import SCHEMES as STORAGE
 from tailorbird.plumbing.objects import ObjectPath
 from tailorbird.plumbing.postgres import SCHEMES as POSTGRES
@@ -188,10 +188,25 @@ class Settings(BaseSettings):
 
     @field_validator("storage")
     @classmethod
-    def _known_storage(cls, address: str) -> str:
+    def _known_storage(cls, address: str, info: ValidationInfo) -> str:
         if address and not address.startswith(STORAGE):
             raise ValueError(f"must be empty or begin with {STORAGE[0]}")
+        if address and not info.data.get("plain_engines") and (plain := plain_storage()):
+            raise ValueError(
+                f"what is stored would go to {without_secret(plain[0])} as plain text: write https:// into AWS_ENDPOINT_URL "
+                "(MLFLOW_S3_ENDPOINT_URL), or vouch for the network: TAILORBIRD_PLAIN_ENGINES=true"
+            )
         return address.rstrip("/")
+
+    @field_validator("ray_address")
+    @classmethod
+    def _encrypted_ray(cls, address: str, info: ValidationInfo) -> str:
+        if not info.data.get("plain_engines") and is_plain_ray(address):
+            raise ValueError(
+                "what trials learn from would go there as plain text: give Ray certificates (RAY_USE_TLS=1), or vouch for "
+                "the network: TAILORBIRD_PLAIN_ENGINES=true"
+            )
+        return address
 
     @field_validator("tracking_uri")
     @classmethod

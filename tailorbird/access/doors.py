@@ -4,8 +4,10 @@ from tailorbird.access.certificate import certificate_of
 from tailorbird.access.file import read_keys
 from tailorbird.errors import UsageError
 from tailorbird.plumbing.addresses import is_loopback, without_secret
-from tailorbird.plumbing.encryption import is_plain
+from tailorbird.plumbing.encryption import is_plain, is_plain_ray, plain_storage
 from tailorbird.settings import Settings
+
+_VOUCHED = "TAILORBIRD_PLAIN_ENGINES vouches for the network"
 
 
 def require_doors(settings: Settings) -> str:
@@ -42,5 +44,9 @@ def plain_ways(settings: Settings) -> list[str]:
     said = ["callers: TAILORBIRD_FORCE_PLAIN says that a proxy ends TLS"] if door else []
     for name in ("events", "online", "result_cache", "tracking_uri", "studies", "catalog"):
         if is_plain(address := getattr(settings, name)):
-            said.append(f"{name} {without_secret(address)}: TAILORBIRD_PLAIN_ENGINES vouches for the network")
+            said.append(f"{name} {without_secret(address)}: {_VOUCHED}")
+    if is_plain_ray(settings.ray_address):
+        said.append(f"ray_address {without_secret(settings.ray_address)}: {_VOUCHED}")
+    if settings.storage:
+        said += [f"storage at {without_secret(each)}: {_VOUCHED}" for each in plain_storage()]
     return said

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from tailorbird.plumbing.addresses import is_loopback
+from tailorbird.plumbing.environment import postgres_hosts, ray_is_encrypted, s3_endpoints
 from tailorbird.plumbing.postgres import is_postgres
 
 SYSTEM = "system"
@@ -45,6 +46,21 @@ def is_plain(address: str) -> bool:
     except ValueError:
         return True
     return False
+
+
+def plain_storage() -> list[str]:
+    """Endpoints of object storage, as its clients' own variables name them, that lead beyond this machine without encryption."""
+    found = [each.lower() for each in s3_endpoints()]
+    return [
+        each for each in found if not each.startswith("https://") and not all(map(_is_here, _hosts(each)))
+    ]
+
+
+def is_plain_ray(address: str) -> bool:
+    """Whether a Ray cluster's address leads beyond this machine while its processes speak no TLS."""
+    if address in ("", "auto", "local") or ray_is_encrypted():
+        return False
+    return not all(map(_is_here, _hosts(address if "://" in address else f"ray://{address}")))
 
 
 class _PlainError(ValueError):
@@ -126,8 +142,10 @@ def _hosts(address: str) -> Sequence[str]:
         options = _options(address)
         if "service" in options:  # a file of the machine says where that is
             return [options["service"]]
-        told = [options[name] for name in ("hostaddr", "host") if options.get(name)]
-        return [unquote(host) for host in (told[0].split(",") if told else places)]
+        if options.get("hostaddr"):
+            return options["hostaddr"].split(",")
+        told = [unquote(host) for host in (options["host"].split(",") if options.get("host") else places)]
+        return postgres_hosts(named=bool(told)) or told
     return places
 
 

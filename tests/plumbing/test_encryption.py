@@ -102,3 +102,52 @@ def test_the_clients_of_engines_are_given_the_authority_of_the_settings(tmp_path
     assert RedisAddress.parse(chosen.online, setting="online").ca == str(ca)
     with pytest.raises(UsageError, match="is no file"):
         load_settings(tls_ca=str(tmp_path / "none.pem"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "address", "elsewhere"),
+    [
+        ({}, "postgresql:///shop", False),
+        ({"PGHOST": "/var/run/postgresql"}, "postgresql:///shop", False),
+        ({"PGHOST": "db"}, "postgresql:///shop", True),
+        ({"PGHOST": "db"}, "postgresql://localhost/shop", False),
+        ({"PGHOST": "localhost", "PGHOSTADDR": "10.0.0.5"}, "postgresql:///shop", True),
+        ({"PGHOSTADDR": "10.0.0.5"}, "postgresql://localhost/shop", True),
+        ({"PGHOSTADDR": "10.0.0.5"}, "postgresql://db/shop?hostaddr=127.0.0.1", False),
+        ({"PGSERVICE": "shop"}, "postgresql:///shop", True),
+    ],
+)
+def test_where_an_address_names_no_host_the_variables_of_its_library_do(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], address: str, elsewhere: bool
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert ("sslmode=verify-full" in encrypted(address)) == elsewhere
+    assert is_plain(f"{address}{'&' if '?' in address else '?'}sslmode=require") == elsewhere
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL"])
+def test_object_storage_beyond_this_machine_is_spoken_to_encrypted(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for good in ("https://minio:9000", "http://127.0.0.1:9000"):
+        monkeypatch.setenv(name, good)
+        assert load_settings(storage="s3://shop/a").storage
+    monkeypatch.setenv(name, "HTTP://minio:9000")
+    assert load_settings().storage == ""
+    with pytest.raises(UsageError, match=r"minio:9000 as plain text.*PLAIN_ENGINES"):
+        load_settings(storage="s3://shop/a")
+    [way] = plain_ways(load_settings(storage="s3://shop/a", plain_engines=True))
+    assert "minio" in way
+
+
+@pytest.mark.parametrize("address", ["ray://head:10001", "10.0.0.11:6379"])
+def test_a_ray_cluster_beyond_this_machine_speaks_tls(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    for here in ("", "auto", "local", "127.0.0.1:6379", "ray://localhost:10001"):
+        assert load_settings(ray_address=here).ray_address == here
+    with pytest.raises(UsageError, match="RAY_USE_TLS"):
+        load_settings(ray_address=address)
+    [way] = plain_ways(load_settings(ray_address=address, plain_engines=True))
+    assert way.startswith("ray_address")
+    monkeypatch.setenv("RAY_USE_TLS", "1")
+    assert plain_ways(load_settings(ray_address=address)) == []

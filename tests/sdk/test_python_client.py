@@ -307,3 +307,14 @@ def test_a_collector_goes_on_past_what_the_platform_refuses(site: Site) -> None:
         collector.tell(Event("view", user_id="going-on", item_id="i1"))
     assert lost == ["No Such"]
     assert [event.item_id for event in _stored(site, "going-on")] == ["i1"]
+
+
+@pytest.mark.parametrize("make", [Client, AsyncClient])
+def test_a_key_does_not_go_beyond_this_machine_as_plain_text(make: type) -> None:
+    for base, admin in (("http://shop.example:8000", None), ("https://shop.example", "http://10.0.0.5:8001")):
+        with pytest.raises(ValueError, match="plain=True"):
+            make(base, admin_url=admin, api_key="k")
+        assert make(base, admin_url=admin)
+        assert make(base, admin_url=admin, api_key="k", plain=True)
+    for base in ("https://shop.example", "http://localhost:8000", "http://127.0.0.1", "http://[::1]:8000"):
+        assert make(base, api_key="k")

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import ipaddress
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,8 @@ class Client:
     """Asks the platform at ``base_url``; close it, or use it as a context manager.
 
     ``timeout`` seconds an attempt, ``deadline`` seconds a call, ``retries`` more attempts than one. ``fallback`` answers
-    questions while the platform is away. ``api_key`` is sent with every call. ``admin_url`` is where admin answers, which
+    questions while the platform is away. ``api_key`` is sent with every call: not beyond this machine as plain text, unless
+    ``plain`` vouches for the network between. ``admin_url`` is where admin answers, which
     listens on its own machine only: by default there, at the port after that of ``base_url``. ``ca`` is the file (PEM) of the
     authority that has signed the platform's certificate, where the machine does not know it. ``transport`` is for tests.
     """
@@ -43,13 +45,17 @@ class Client:
         api_key: str | None = None,
         admin_url: str | None = None,
         ca: str | Path | None = None,
+        plain: bool = False,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._patience = Patience(timeout, deadline, retries)
         self._fallback = fallback
         self._admin_url = _admin_url(base_url) if admin_url is None else admin_url.rstrip("/")
         self._http = httpx.Client(
-            base_url=base_url, headers=_carrying(api_key), verify=_believing(ca), transport=transport
+            base_url=base_url,
+            headers=_carrying(api_key, to=() if plain else (base_url, self._admin_url)),
+            verify=_believing(ca),
+            transport=transport,
         )
 
     def recommend(self, **asked: Unpack[Recommending]) -> Recommendations:
@@ -156,13 +162,17 @@ class AsyncClient:
         api_key: str | None = None,
         admin_url: str | None = None,
         ca: str | Path | None = None,
+        plain: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._patience = Patience(timeout, deadline, retries)
         self._fallback = fallback
         self._admin_url = _admin_url(base_url) if admin_url is None else admin_url.rstrip("/")
         self._http = httpx.AsyncClient(
-            base_url=base_url, headers=_carrying(api_key), verify=_believing(ca), transport=transport
+            base_url=base_url,
+            headers=_carrying(api_key, to=() if plain else (base_url, self._admin_url)),
+            verify=_believing(ca),
+            transport=transport,
         )
 
     async def recommend(self, **asked: Unpack[Recommending]) -> Recommendations:
@@ -257,8 +267,22 @@ class AsyncClient:
             await asyncio.sleep(attempts.pause(said=said, now=time.monotonic()))
 
 
-def _carrying(api_key: str | None) -> dict[str, str]:
-    return {"authorization": f"Bearer {api_key}"} if api_key else {}
+def _carrying(api_key: str | None, *, to: Sequence[str]) -> dict[str, str]:
+    if not api_key:
+        return {}
+    for url in map(httpx.URL, to):
+        if url.scheme != "https" and not _is_here(url.host):
+            raise ValueError(
+                f"the key would go to {url.host} as plain text: write https://, or vouch for the network: plain=True"
+            )
+    return {"authorization": f"Bearer {api_key}"}
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _believing(ca: str | Path | None) -> ssl.SSLContext | bool:

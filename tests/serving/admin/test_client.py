@@ -98,7 +98,9 @@ def test_admin_is_asked_at_its_own_address(base, admin, wanted):
         return httpx.Response(404, json={"detail": "nobody"})
 
     with (
-        Client(base, admin_url=admin, api_key="k", transport=httpx.MockTransport(answer)) as client,
+        Client(
+            base, admin_url=admin, api_key="k", plain=True, transport=httpx.MockTransport(answer)
+        ) as client,
         pytest.raises(RefusedError),
     ):
         client.profile("u1", anonymous=True)

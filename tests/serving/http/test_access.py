@@ -106,7 +106,9 @@ def test_the_python_client_sends_its_key(world):
 
     async def ask(key: str | None) -> list[str]:
         through = httpx.ASGITransport(app=world.front)
-        async with AsyncClient("http://toy", api_key=key, transport=through, timeout=30, deadline=30) as shop:
+        async with AsyncClient(
+            "http://localhost", api_key=key, transport=through, timeout=30, deadline=30
+        ) as shop:
             return (await shop.recommend(user_id="u1", num_results=2)).item_ids
 
     assert len(asyncio.run(ask(token))) == 2
@@ -117,7 +119,7 @@ def test_the_python_client_sends_its_key(world):
     heard = httpx.MockTransport(
         lambda request: httpx.Response(200, json={"it": request.headers["authorization"]})
     )
-    with Client("http://toy", api_key=token, transport=heard) as shop:
+    with Client("http://localhost", api_key=token, transport=heard) as shop:
         assert shop._http.get("/").json() == {"it": f"Bearer {token}"}
 
 
