@@ -128,6 +128,7 @@ class Recommend:
                 lambda: rules.trouble,
                 lambda: rules().shared_with(segments.keys),
                 lambda: scenarios.unknown_segments([*segments.keys, *rules().keys]),
+                lambda: scenarios.unknown_outcomes(self._arms.champion.outcomes),
             ),
         )
         self._traces = TraceService(

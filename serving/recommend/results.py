@@ -61,6 +61,8 @@ class ResultCache:
 
 def _key(arm: str, recommender: Recommender, query: Query, request: bytes) -> Key:
     context = context_bucket(query.context, now=query.now)
+    if query.wishes.weights:  # of a scenario, which may have had others when it was kept
+        request += repr(query.wishes.weights).encode()
     return Key(arm, query.state.user_key, recommender.version, context, request)
 
 

@@ -4,14 +4,23 @@ import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
 from tailorbird.errors import UsageError
 from tailorbird.slate.filtering.parser import parse_filter
 from tailorbird.slate.filtering.terms import FilterError, leaves
-from tailorbird.slate.query import Boost, Pin, SegmentWish, Wishes
+from tailorbird.slate.query import Boost, Pin, SegmentWish, Weights, Wishes
 
 SCENARIOS_FILE = "scenarios.toml"
 UNDECLARED = "undeclared"
@@ -20,6 +29,7 @@ MOST_SCENARIOS = 256
 MOST_BOOSTS, MOST_PINS, MOST_IDS = 16, 32, 10_000
 MOST_SEGMENT_FILTERS, MOST_SEGMENTS = 16, 64
 LARGEST_BOOST = 10.0
+LARGEST_WEIGHT = 100.0
 LOOK_SECONDS = 1.0
 _REMEDY = "see docs/catalog.md for the keys; the scenarios of before hold until it is right"
 
@@ -51,6 +61,10 @@ class _PinTable(_Table):
     place: Most
 
 
+Weight = Annotated[float, Field(ge=-LARGEST_WEIGHT, le=LARGEST_WEIGHT, allow_inf_nan=False)]
+Outcome = Literal["click", "add_to_cart", "purchase", "hide"]
+
+
 class ScenarioTable(_Table):
     """What requests wish, as scenarios and variants write it."""
 
@@ -64,6 +78,14 @@ class ScenarioTable(_Table):
     max_per_category: Most | None = None
     max_per_brand: Most | None = None
     keep_seen: StrictBool | None = None
+    weights: dict[Outcome, Weight] | None = None
+
+    @field_validator("weights")
+    @classmethod
+    def _orders(cls, value: dict[Outcome, float] | None) -> dict[Outcome, float] | None:
+        if value is not None and not any(value.values()):
+            raise ValueError("every weight is 0, which orders nothing")
+        return value
 
     @property
     def scenario(self) -> "Scenario":
@@ -83,6 +105,7 @@ class ScenarioTable(_Table):
             max_per_category=self.max_per_category,
             max_per_brand=self.max_per_brand,
             keep_seen=self.keep_seen,
+            weights=None if self.weights is None else tuple(sorted(self.weights.items())),
         )
 
 
@@ -117,6 +140,7 @@ class Scenario:
     max_per_category: int | None = None
     max_per_brand: int | None = None
     keep_seen: bool | None = None
+    weights: Weights | None = None
 
     def over(self, defaults: "Scenario") -> "Scenario":
         """These wishes, and those of ``defaults`` where there are none."""
@@ -139,6 +163,8 @@ class Scenario:
             said |= {} if value is None else {name: value}
         if self.include is not None:
             said["included"] = len(self.include)
+        if self.weights:
+            said["weights"] = dict(self.weights)
         return Wishes(
             where=parse_filter(self.filter) if self.filter else None,
             include=frozenset(self.include) if self.include is not None else None,
@@ -146,6 +172,7 @@ class Scenario:
             pins=tuple(Pin(item_id, place) for item_id, place in self.pin or ()),
             per_category=self.max_per_category,
             per_brand=self.max_per_brand,
+            weights=self.weights or (),
             of_segments=self._of_segments(),
             said=said,
         )
@@ -259,6 +286,17 @@ class ScenarioFile:
                     return (
                         f"{self._path}: {name}: nobody is in a segment {key!r}: there "
                         f"{'are ' + ', '.join(sorted(known)) if known else 'is none'}; admin's /v1/segments lists them"
+                    )
+        return ""
+
+    def unknown_outcomes(self, known: Collection[str]) -> str:
+        """What is wrong where the champion foretells the outcomes ``known``: weights of others count nothing; "" for nothing."""
+        for name, scenario in self._scenarios.items():
+            for outcome, _ in scenario.weights or ():
+                if outcome not in known:
+                    return (
+                        f"{self._path}: {name}: the model foretells no {outcome!r}: its weight counts nothing until one does that "
+                        "learned from enough shown slates (docs/training.md)"
                     )
         return ""
 

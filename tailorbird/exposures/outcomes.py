@@ -11,18 +11,26 @@ from tailorbird.exposures.exposure import LIST, Exposure
 
 SETTLED_SECONDS = 3_600.0
 """By then nearly all that follows a slate has followed."""
+OUTCOMES = ("click", "add_to_cart", "purchase", "hide")
+"""Types of events that may follow an item that was shown."""
 Followed = tuple[str, str, str, float]
 """An event that names the answer it followed: recommendation id, item id, type, when it was received (epoch seconds)."""
-Told = Mapping[tuple[str, str], Sequence[tuple[float, float]]]
-"""By recommendation id and item id what followed: when that was known, and its gain."""
+Told = Mapping[tuple[str, str], Sequence[tuple[float, str]]]
+"""By recommendation id and item id what followed: when that was known, and its type."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Exposures, oldest first, each with the (n,) gains of its items: 0 of what was passed over, below 0 of what was hidden."""
+    """Exposures, oldest first, each with what followed its n items.
+
+    ``gains`` (n,) are what that is worth: 0 of what was passed over, below 0 of what was hidden. ``outcomes`` (n, len(OUTCOMES)) bool
+    say which types of events followed.
+    """
 
     exposures: tuple[Exposure, ...]
     gains: tuple[np.ndarray, ...]
+    outcomes: tuple[np.ndarray, ...]
+    worth: Mapping[str, float] = field(default_factory=dict, repr=False)
     told: Told = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -30,23 +38,27 @@ class Shown:
         cls, exposures: Iterable[Exposure], events: Iterable[Followed], *, worth: Mapping[str, float]
     ) -> "Shown":
         """Join; an item's gain is that of the best that followed, but a ``hide`` (worth below 0) overrules all."""
-        told: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        told: dict[tuple[str, str], list[tuple[float, str]]] = {}
         for recommendation_id, item_id, kind, received in events:
-            if gain := worth.get(kind, 0.0):
-                told.setdefault((recommendation_id, item_id), []).append((received, gain))
+            if worth.get(kind, 0.0):
+                told.setdefault((recommendation_id, item_id), []).append((received, kind))
         ordered = sorted(exposures, key=lambda each: (each.instant, each.recommendation_id))
-        return cls._known(ordered, told, before=np.inf)
+        return cls._known(ordered, told, worth, before=np.inf)
 
     @classmethod
-    def _known(cls, exposures: Sequence[Exposure], told: Told, *, before: float) -> "Shown":
-        gains = [
-            np.array(
-                [_gain(told.get((each.recommendation_id, item), ()), before=before) for item in each.items],
-                np.float32,
-            )
-            for each in exposures
-        ]
-        return cls(tuple(exposures), tuple(gains), told)
+    def _known(
+        cls, exposures: Sequence[Exposure], told: Told, worth: Mapping[str, float], *, before: float
+    ) -> "Shown":
+        gains, outcomes = [], []
+        for each in exposures:
+            kinds = [
+                {kind for received, kind in told.get((each.recommendation_id, item), ()) if received < before}
+                for item in each.items
+            ]
+            gains.append(np.array([_gain([worth[kind] for kind in found]) for found in kinds], np.float32))
+            flags = [[kind in found for kind in OUTCOMES] for found in kinds]
+            outcomes.append(np.array(flags, np.bool_).reshape(len(kinds), len(OUTCOMES)))
+        return cls(tuple(exposures), tuple(gains), tuple(outcomes), worth, told)
 
     def __len__(self) -> int:
         return len(self.exposures)
@@ -54,7 +66,7 @@ class Shown:
     def before(self, instant: float) -> "Shown":
         """Those whose outcome was known before ``instant`` (epoch seconds), with no more than was known then."""
         count = sum(each.instant < instant - SETTLED_SECONDS for each in self.exposures)
-        return self._known(self.exposures[:count], self.told, before=instant)
+        return self._known(self.exposures[:count], self.told, self.worth, before=instant)
 
     @property
     def digest(self) -> str:
@@ -96,8 +108,7 @@ def by_model(exposure: Exposure) -> int:
     return int(np.argmax(filled)) if filled.any() else len(exposure.items)
 
 
-def _gain(told: Sequence[tuple[float, float]], *, before: float) -> float:
-    known = [gain for received, gain in told if received < before]
+def _gain(known: Sequence[float]) -> float:
     least = min(known, default=0.0)
     return least if least < 0 else max(known, default=0.0)
 

@@ -71,6 +71,10 @@ class SegmentWish:
     """The same in the words of the request."""
 
 
+Weights = tuple[tuple[str, float], ...]
+"""Outcomes (``click``, ``purchase``, ``hide`` …) and what the log odds of each count in the order of an answer."""
+
+
 @dataclass(frozen=True)
 class Wishes:
     """What a caller or a scenario demands of an answer beside who it is for; the default demands nothing."""
@@ -84,6 +88,8 @@ class Wishes:
     per_category: int | None = None
     """Items of one (most specific) category at most."""
     per_brand: int | None = None
+    weights: Weights = ()
+    """By what the model orders; (): by its own score."""
     of_segments: tuple[SegmentWish, ...] = ()
     """What holds for people of some segments; nothing of it does until :meth:`for_segments` has made it part of the rest."""
     said: Mapping[str, object] = field(default_factory=dict, compare=False)

@@ -60,6 +60,11 @@ class Recommender:
         """The items whose rows everything here is about."""
         return self.shelf.catalog
 
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """The outcomes whose weights may order answers."""
+        return () if self.stages is None else self.stages.heads
+
     def exploring(self, exploration: Exploration) -> "Recommender":
         """The same, a share of the places of its slates drawn by chance; of what is new by what is known of it now."""
         warmed()

@@ -33,5 +33,9 @@ class Stages(Protocol):
     def neighbours(self, row: int, *, depth: int) -> tuple[Candidates, np.ndarray]:
         """The items most like one item, with their (c,) float32 scores, best first."""
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The outcomes whose weights may order candidates; () where there is one score alone."""
+
     def newcomers(self, *, new_days: float, first_impressions: int) -> Newcomers:
         """The items that are new, with their chances of a place that is kept for those."""

@@ -115,6 +115,23 @@ class ClosedShop:
         return events, float(click_chances(wants, rows) @ PATIENCE ** np.arange(len(items)))
 
 
+def _impressions(items: Sequence[str], request: Request, *, recommendation_id: str) -> list[Event]:
+    """What a page tells of a slate: each of its items was there to be seen, whoever looked."""
+    return [
+        Event(
+            message_id=f"{recommendation_id}-{place}",
+            type="impression",
+            event_time=request.now,
+            received_time=request.now,
+            user_id=request.user_id,
+            item_id=item_id,
+            recommendation_id=recommendation_id,
+            position=place,
+        )
+        for place, item_id in enumerate(items)
+    ]
+
+
 def _requests(shop: Shop, since: float) -> tuple[Request, ...]:
     """A page at the beginning of every step of the visits of one day."""
     visits = shop.visits
@@ -144,7 +161,7 @@ class Way:
 
     @property
     def reads_exposures(self) -> bool:
-        """Whether anything is learned of what was shown: only then it is kept."""
+        """Whether anything is learned of what was shown: only then it is kept, and told by the page as its impressions."""
         return self.recipe is not None and self.recipe.ranker.learn_from != "events"
 
 
@@ -214,10 +231,11 @@ class Loop:
             today.slates += 1
             today.clicks += sum(event.type == "click" for event in events)
             today.expected += expected
-            self.answered += events
-            self._waiting[request.user_id] += events
             if slate is not None and self.way.reads_exposures:
                 self.exposures.append(self._recorded(slate, query))
+                events = [*_impressions(items, request, recommendation_id=query.draw_id), *events]
+            self.answered += events
+            self._waiting[request.user_id] += events
 
     def _recorded(self, slate: Slate, query: Query) -> Exposure:
         assert self.recommender is not None

@@ -30,7 +30,7 @@ from tailorbird.slate.recommender import Recommender
 from tailorbird.slate.shelf import Shelf
 from tailorbird.streams.factory import open_events
 
-BEYOND = ("boost", "pin", "maxPerCategory", "maxPerBrand", "includeItemIds")
+BEYOND = ("boost", "pin", "maxPerCategory", "maxPerBrand", "includeItemIds", "weights")
 """Wishes of a request that an exposure does not hold in a form that can be asked again."""
 
 

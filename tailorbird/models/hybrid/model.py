@@ -35,6 +35,7 @@ from tailorbird.models.retrievers.texts import TextSpace
 from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.recipes.recipe import Recipe, load_recipe
 from tailorbird.segments.pinned import PinnedSegments, Placed, segment_vector
+from tailorbird.slate.query import Weights
 
 RETRIEVERS: Mapping[str, type[Retriever]] = {
     kind.name: kind for kind in (Cooccurrence, SequenceRetriever, Content, Popularity, Habit)
@@ -45,6 +46,8 @@ TEXTS = "texts"
 """The folder of the text space; bundles of older versions lack it."""
 SEGMENTS = "segments"
 """The folder of the segment model; bundles that pin none lack it."""
+MOST_WEIGHED = 256
+"""Rankers of other weights that are kept."""
 NO_CONTEXT: Mapping[str, object] = MappingProxyType({})
 
 
@@ -87,6 +90,7 @@ class HybridModel:
         self._rows_of = RowsOfKeys.of_table(item_table)
         self.item_features = ItemFeatures(item_table, now=items_at)
         self._item_part = RowCache(len(catalog), self._part_of)
+        self._weighed: dict[Weights, Ranker] = {(): ranker}
         self._history = max(recipe.sequence.history, recipe.cooccurrence.history, recipe.content.history)
 
     @property
@@ -237,13 +241,18 @@ class HybridModel:
         context: Mapping[str, object] = NO_CONTEXT,
         demographics: Demographics = NOBODY,
         placed: Placed | None = None,
+        weights: Weights = (),
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(c,) float32 scores of the candidates, and the (u,) user features that were used."""
+        """(c,) float32 scores of the candidates, and the (u,) user features that were used.
+
+        ``weights`` of the ranker's heads order otherwise than its own score does.
+        """
         rows = shortlist.rows
         cross, user, request = self.features(
             rows, state, now=now, context=context, demographics=demographics, placed=placed
         )
-        return self.ranker.score(shortlist.signals, self._item_part.take(rows), cross, user, request), user
+        ranker = self._weighed.get(weights) or self._weighed_by(weights)
+        return ranker.score(shortlist.signals, self._item_part.take(rows), cross, user, request), user
 
     def similar(self, row: int, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The ``k`` items that go with one item, itself left out: rows (≤ k,) and scores (≤ k,) float32, best first."""
@@ -305,6 +314,13 @@ class HybridModel:
         if self.pinned is None or not self.reads_segments:
             return vector
         return np.concatenate([vector, segment_vector(placed or self.pinned.placed(state, demographics))])
+
+    def _weighed_by(self, weights: Weights) -> Ranker:
+        """The ranker of these weights, kept: scenarios and variants have a few."""
+        if len(self._weighed) > MOST_WEIGHED:
+            self._weighed = {(): self.ranker}
+        self._weighed[weights] = self.ranker.weighed(dict(weights))
+        return self._weighed[weights]
 
     def _part_of(self, rows: np.ndarray) -> np.ndarray:
         return self.ranker.item_part(self.item_features.rows(rows))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailorbird.exposures.exposure import Exposure
-from tailorbird.exposures.outcomes import Shown, by_model
+from tailorbird.exposures.outcomes import OUTCOMES, Shown, by_model
 from tailorbird.features.context import context_vector
 from tailorbird.features.cross import cross_matrix
 from tailorbird.features.item_features import ItemFeatures
@@ -54,6 +54,7 @@ def shown_slates(
     }
     real, gains = np.zeros((m, width), bool), np.zeros((m, width), np.float32)
     examined = np.ones((m, width), np.float32)
+    outcomes = np.zeros((m, width, len(OUTCOMES)), bool)
     for at, (place, count) in enumerate(zip(usable, counts, strict=True)):
         exposure = shown.exposures[place]
         inputs = _whole(exposure, model) or _made_again(exposure, model, states[place], items)
@@ -61,8 +62,9 @@ def shown_slates(
             arrays[name][at, :count] = getattr(inputs, name)[:count]
         arrays["user"][at], arrays["context"][at] = inputs.user, inputs.context
         real[at, :count], gains[at, :count] = True, shown.gains[place][:count]
+        outcomes[at, :count] = shown.outcomes[place][:count]
         examined[at, :count] = examination.at(np.arange(count) + exposure.first_position)
-    return ShownSlates(**arrays, real=real, gains=gains, examined=examined)
+    return ShownSlates(**arrays, real=real, gains=gains, examined=examined, outcomes=outcomes)
 
 
 @dataclass

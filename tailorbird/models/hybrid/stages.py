@@ -93,6 +93,11 @@ class HybridStages:
         rows, scores = self.model.similar(row, depth)
         return Candidates(rows, ("similar",), np.arange(len(rows), dtype=np.int32)[:, None]), scores
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The outcomes that the ranker has heads of."""
+        return tuple(self.model.ranker.heads)
+
     def newcomers(self, *, new_days: float, first_impressions: int) -> Newcomers:
         """The items that are new at the instant of the item features, by what had happened to them by then."""
         model = self.model
@@ -109,6 +114,7 @@ class HybridStages:
             context=query.context,
             demographics=query.demographics,
             placed=query.placed_by(self.model.pinned),
+            weights=query.wishes.weights,
         )
 
 

@@ -1,9 +1,10 @@
 """The ranker: a linear blend of the sources' signals plus an MLP's correction that knows item, user and context."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -12,6 +13,7 @@ from tailorbird.plumbing.compiled import compiled
 
 GROUPS = ("signals", "item", "cross", "user", "context")
 """Groups of input columns, in the order of the network's first layer."""
+_HEAD = "head."
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,19 @@ class Inputs:
     context: np.ndarray
 
 
+class Head(NamedTuple):
+    """What one outcome is foretold by: ``blend`` (s,) of the signals, ``out`` (hidden,) of the hidden units; their sum is log odds."""
+
+    blend: np.ndarray
+    out: np.ndarray
+
+
 class Ranker:
     """Scores slates in numpy: the weights of :mod:`~tailorbird.models.ranker.training`, standardisation folded in.
 
     ``blend`` (s,) weighs the signals; the correction is ``out @ relu(sum of group @ weight + bias)``. What is constant
-    over a slate (user, context) is multiplied once, what is constant over requests (items) once per refresh.
+    over a slate (user, context) is multiplied once, what is constant over requests (items) once per refresh. ``heads``, where there
+    are any, say of the same signals and hidden units how likely each outcome is (:mod:`~tailorbird.models.ranker.heads`).
     """
 
     def __init__(self, weights: dict[str, np.ndarray]) -> None:
@@ -53,6 +63,48 @@ class Ranker:
     def blend(self) -> np.ndarray:
         """(s,) what the ranker makes of the sources' signals before correction."""
         return self._weights["blend"]
+
+    @property
+    def out(self) -> np.ndarray:
+        """(hidden,) what the ranker makes of its hidden units."""
+        return self._weights["out"]
+
+    @property
+    def heads(self) -> dict[str, Head]:
+        """By outcome."""
+        names = [
+            name.split(".")[1] for name in self._weights if name.startswith(_HEAD) and name.endswith(".out")
+        ]
+        return {
+            name: Head(self._weights[f"{_HEAD}{name}.blend"], self._weights[f"{_HEAD}{name}.out"])
+            for name in sorted(names)
+        }
+
+    def with_heads(self, heads: Mapping[str, Head]) -> Self:
+        """The same ranker with these heads."""
+        weights = {name: value for name, value in self._weights.items() if not name.startswith(_HEAD)}
+        for name, head in heads.items():
+            weights |= {f"{_HEAD}{name}.{part}": value for part, value in head._asdict().items()}
+        return type(self)(weights)
+
+    def weighed(self, weights: Mapping[str, float]) -> Self:
+        """The ranker that orders by the sum of its heads' log odds, each times its weight; unknown heads count nothing.
+
+        Sums of log odds, of outcomes that are rare, order as chances to the powers of the weights do. The same ranker where it
+        has none of the heads.
+        """
+        heads = self.heads
+        known = {name: weight for name, weight in weights.items() if name in heads}
+        if not any(known.values()):
+            return self
+        blend, out = (
+            sum(
+                (weight * getattr(heads[name], part) for name, weight in known.items()),
+                np.zeros_like(self._weights[part]),
+            )
+            for part in Head._fields
+        )
+        return type(self)({**self._weights, "blend": blend.astype(np.float32), "out": out.astype(np.float32)})
 
     @property
     def trained(self) -> bool:
@@ -91,6 +143,15 @@ class Ranker:
         return self.score(
             inputs.signals, self.item_part(inputs.item), inputs.cross, inputs.user, inputs.context
         )
+
+    def read(self, inputs: Inputs) -> np.ndarray:
+        """(c, 1 + s + hidden) what heads are made of: the score of each candidate, its signals and its hidden units."""
+        constant = self._product("user", inputs.user) + self._product("context", inputs.context)
+        hidden = self.item_part(inputs.item) + constant
+        hidden = hidden + self._product("signals", inputs.signals) + self._product("cross", inputs.cross)
+        hidden = np.maximum(hidden, 0.0)
+        score = inputs.signals @ self.blend + hidden @ self.out
+        return np.concatenate([score[:, None], inputs.signals, hidden], axis=1)
 
     def save(self, folder: Path) -> None:
         """Write ``ranker.safetensors`` and a readable ``blend.json``."""

@@ -15,15 +15,18 @@ class ShownSlates(Slates):
     """Slates as they were shown, the items in their places: ``gains`` (m, c) of what followed, ``examined`` (m, c) chances of a look.
 
     A gain is above 0 of what was taken, 0 of what was passed over, below 0 of what was hidden. A slate of which nothing was
-    taken counts like any other.
+    taken counts like any other. ``outcomes`` (m, c, len(OUTCOMES)) bool are the types of events that followed.
     """
 
     gains: np.ndarray
     examined: np.ndarray
+    outcomes: np.ndarray
 
     def where(self, mask: np.ndarray) -> "ShownSlates":
         """Keep some of the slates."""
-        parts = {name: getattr(self, name)[mask] for name in (*GROUPS, "real", "gains", "examined")}
+        parts = {
+            name: getattr(self, name)[mask] for name in (*GROUPS, "real", "gains", "examined", "outcomes")
+        }
         return ShownSlates(**parts)
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
+from tailorbird.models.ranker.heads import with_heads
 from tailorbird.models.ranker.ranker import GROUPS, Ranker
 from tailorbird.models.ranker.shown import ShownSlates, shown_loss
 from tailorbird.models.ranker.slates import Slates
@@ -80,7 +81,10 @@ def train_ranker(
     validation: Slates | Lessons | None = None,
     on_epoch: Callable[[int, dict[str, float]], None] | None = None,
 ) -> tuple[Ranker, dict[str, list[float]]]:
-    """Fit on ``slates``; with ``validation`` (newer ones) keep the best epoch. Returns the ranker and its curves."""
+    """Fit on ``slates``; with ``validation`` (newer ones) keep the best epoch. Returns the ranker and its curves.
+
+    Shown slates also teach its heads, which change nothing of the rest.
+    """
     lessons = slates if isinstance(slates, Lessons) else Lessons(slates)
     newer = validation if isinstance(validation, Lessons) else Lessons(validation)
     if not len(lessons):
@@ -90,7 +94,12 @@ def train_ranker(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = _Net(lessons.described, sources=sources, hidden=recipe.hidden, dropout=recipe.dropout)
-        return _fit(net, lessons, recipe=recipe, seed=seed, validation=newer, on_epoch=on_epoch)
+        ranker, curves = _fit(net, lessons, recipe=recipe, seed=seed, validation=newer, on_epoch=on_epoch)
+    if lessons.shown is not None and len(lessons.shown):
+        later = newer.shown if newer.shown is not None and len(newer.shown) else None
+        ranker, figures = with_heads(ranker, lessons.shown, newer=later)
+        curves |= {name: [value] for name, value in figures.items()}
+    return ranker, curves
 
 
 def kept_epoch(curves: Mapping[str, Sequence[float]]) -> int:
