@@ -18,6 +18,7 @@ pin = [{item_id = "sale", place = 3}]
 max_per_category = 4
 max_per_brand = 2
 keep_seen = true
+weights = {click = 1, purchase = 2.5, hide = -3}
 
 ["product page"]
 include = ["a", "b"]
@@ -32,6 +33,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert home.wishes.where == parse_filter('stock > 0 and not brand = "x"')
     assert (home.wishes.boosts[0].by, home.wishes.pins[0].place) == (0.5, 3)
     assert (home.wishes.per_category, home.wishes.per_brand) == (4, 2)
+    assert home.wishes.weights == (("click", 1.0), ("hide", -3.0), ("purchase", 2.5))
+    assert home.wishes.said["weights"] == {"click": 1.0, "hide": -3.0, "purchase": 2.5}
     assert scenarios["product page"].wishes.include == {"a", "b"}
     assert read_scenarios(tmp_path / "none.toml") == {}
 
@@ -46,6 +49,9 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ({"boost": [{"filter": "a =", "by": 1}]}, "home: filter, character 4"),
         ({"pin": [{"item_id": "a"}]}, "pin.0.place"),
         ({"keep_seen": 1}, "home.keep_seen = 1"),
+        ({"weights": {"like": 1.0}}, "'click', 'add_to_cart', 'purchase' or 'hide'"),
+        ({"weights": {"click": 101}}, "less than or equal to 100"),
+        ({"weights": {"click": 0.0, "hide": 0}}, "every weight is 0"),
     ],
 )
 def test_what_is_wrong_is_an_error(table: dict, says: str) -> None:

@@ -171,6 +171,7 @@ class World:
                 lambda: self.rules.trouble,
                 lambda: self.rules().shared_with(self.segments.keys),
                 lambda: self.scenarios.unknown_segments([*self.segments.keys, *self.rules().keys]),
+                lambda: self.scenarios.unknown_outcomes(self.served.champion.outcomes),
             ),
             clock=lambda: self.clock,
         )

@@ -38,6 +38,7 @@ class RowStages:
 
     catalog: Catalog = CATALOG
     reach: int = 12
+    heads: tuple[str, ...] = ()
 
     def retrieve(
         self, queries: Sequence[Query], *, depths: Sequence[int], allowed: Sequence[Allowed]

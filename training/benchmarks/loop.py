@@ -12,7 +12,8 @@ from tailorbird.errors import UsageError
 from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.recipes.recipe import load_recipe
 from tailorbird.slate.exploration import Exploration
-from training.benchmarks.closing import ClosedShop, Loop, Way
+from training.benchmarks.closed_shop import ClosedShop
+from training.benchmarks.closing import Loop, Way
 from training.benchmarks.planted import numbers
 
 MEASURED_DAYS = 2

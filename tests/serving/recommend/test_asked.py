@@ -57,6 +57,16 @@ def test_a_scenario_that_asks_for_what_filters_do_not_know_is_named(world: World
     assert "strip: items have the attribute recalled" in world.call("GET", "/health/ready").text
 
 
+def test_weights_of_what_the_model_does_not_foretell_are_named_and_change_nothing(world: World) -> None:
+    plain = ids(ask(world))
+    (world.settings.folder / "scenarios.toml").write_text("[strip]\nweights = {click = 1, hide = -2}\n")
+    world.clock += 2
+    assert ids(ask(world, scenario="strip")) == plain
+    assert "strip: the model foretells no 'click'" in world.call("GET", "/health/ready").text
+    weighed = [each for each in world.stored() if each.scenario == "strip"]
+    assert [each.request["weights"] for each in weighed] == [{"click": 1.0, "hide": -2.0}]
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [

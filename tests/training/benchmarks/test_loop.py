@@ -5,7 +5,8 @@ import pytest
 
 from tailorbird.recipes.recipe import load_recipe
 from tailorbird.slate.exploration import Exploration
-from training.benchmarks.closing import PLACES, ClosedShop, Loop, Way
+from training.benchmarks.closed_shop import ClosedShop
+from training.benchmarks.closing import PLACES, Loop, Way
 from training.benchmarks.loop import CHANGES, Compared
 
 QUICK = load_recipe("quick").override(
