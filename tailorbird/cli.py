@@ -130,6 +130,7 @@ GUESTS: dict[str, tuple[str, ...]] = {
         "training.benchmarks.ablation:ablation",
         "training.benchmarks.membership:membership",
         "training.benchmarks.loop:loop",
+        "training.benchmarks.exploring:exploration",
         "tailorbird.experiments.proof.command:statistics",
         "tailorbird.experiments.running.bench:assignment",
         "tailorbird.experiments.canary.bench:canary",

@@ -1,6 +1,6 @@
 """A loop that closes: a simulated shop whose people answer the slates that they are shown, day by day, and a model that learns of it."""
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -52,11 +52,13 @@ class Way:
 
 @dataclass
 class DayFigures:
-    """What one day brought: slates, clicks on them, and those that were to be expected."""
+    """What one day brought: slates, clicks on them, those that were to be expected, and what was shown."""
 
     slates: int = 0
     clicks: int = 0
     expected: float = 0.0
+    shown: Counter[str] = field(default_factory=Counter)
+    """How often each item stood on a page."""
 
 
 @dataclass
@@ -116,6 +118,7 @@ class Loop:
             today.slates += 1
             today.clicks += sum(event.type == "click" for event in events)
             today.expected += expected
+            today.shown.update(items)
             if slate is not None and self.way.reads_exposures:
                 self.exposures.append(self._recorded(slate, query))
                 events = [*impressions(items, request, recommendation_id=query.draw_id), *events]
