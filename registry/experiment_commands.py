@@ -70,13 +70,14 @@ def readout(
     if as_json:
         emit(shown, as_json=True)
         return
-    check = "srmAlwaysValidPValue" if "srmAlwaysValidPValue" in shown else "draftPValue"
+    units = "units" if "units" in shown else "asked"
+    check = next((name for name in ("srmAlwaysValidPValue", "draftPValue") if name in shown), None)
     emit(
         {
             "verdict": shown["verdict"],
-            "units": shown["units"],
+            units: shown[units],
             "days": f"{shown['days']:g} of {shown['plannedDays']:g}",
-            check: f"{shown[check]:.2g}",
+            **({check: f"{shown[check]:.2g}"} if check else {}),
         },
         as_json=False,
     )

@@ -31,7 +31,7 @@ def new(key: str, workspace: str | None) -> None:
     Examples:
         tailorbird experiment new more-variety
     """
-    from tailorbird.experiments.design.declared import file_of
+    from tailorbird.experiments.design.files import file_of
     from tailorbird.experiments.design.template import TEMPLATE
 
     settings = load_settings(workspace=workspace)

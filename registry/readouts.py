@@ -8,7 +8,6 @@ from tailorbird.experiments.deciding.told import Told
 from tailorbird.settings import Settings
 
 TAG = "tailorbird.experiment"
-_HOUR = 3_600.0
 _FIGURES = (
     "mean",
     "lift",
@@ -17,17 +16,6 @@ _FIGURES = (
     "alwaysValidPValue",
     "probabilityToBeBest",
     "varianceSaved",
-)
-_OF_INTERLEAVED = (
-    "units",
-    "slates",
-    "net",
-    "netOfAllSlates",
-    "share",
-    "pValue",
-    "alwaysValidPValue",
-    "signPValue",
-    "draftPValue",
 )
 
 
@@ -40,20 +28,25 @@ def keep_readout(settings: Settings, told: Told) -> str:
     """Write a readout into the run of its experiment, made with the first; the run's id."""
     import json
 
-    shown, question = told.shown, told.question
+    shown = told.shown
     tracker = Tracker.open(settings, name=experiments_name(settings))
-    before = tracker.latest(tag=TAG, value=question.key)
+    before = tracker.latest(tag=TAG, value=told.key)
     made = (
-        tracker.start(question.key, tags={TAG: question.key})
+        tracker.start(told.key, tags={TAG: told.key})
         if before is None
         else tracker.resume(str(before.info.run_id))
     )
     with made as run:
         if before is None:
             run.params(_asked(shown))
-        run.tags({name: shown[name] for name in ("verdict", "decision", "variant", "units", "until")})
-        step = round((question.end - question.start) / _HOUR)
-        run.metrics(_figures(shown), step=step)
+        run.tags(
+            {
+                name: shown[name]
+                for name in ("verdict", "decision", "variant", "units", "until")
+                if name in shown
+            }
+        )
+        run.metrics(_figures(shown), step=told.hours)
         run.text(told.page(), "readout.html")
         run.text(json.dumps(shown, indent=1), "readout.json")
         for name, figure in told.figures().items():
@@ -72,13 +65,15 @@ def _asked(shown: Mapping[str, Any]) -> dict[str, object]:
         "adjustment",
         "guardrails",
     )
-    variants = shown["slatesFor"] if _interleaved(shown) else [each["variant"] for each in shown["variants"]]
-    return {name: shown[name] for name in names if name in shown} | {"variants": ", ".join(variants)}
+    variants = (
+        {"variants": ", ".join(each["variant"] for each in shown["variants"])} if "variants" in shown else {}
+    )
+    return {name: shown[name] for name in names if name in shown} | variants
 
 
 def _figures(shown: Mapping[str, Any]) -> dict[str, object]:
-    if _interleaved(shown):
-        return {name: shown[name] for name in _OF_INTERLEAVED if shown[name] is not None}
+    if "kind" in shown:  # no table of metrics by variant
+        return _single(shown)
     found: dict[str, object] = {"units": shown["units"], "srmPValue": shown["srmPValue"]}
     for metric in shown["metrics"]:
         for row in metric["variants"]:
@@ -92,5 +87,11 @@ def _figures(shown: Mapping[str, Any]) -> dict[str, object]:
     return found
 
 
-def _interleaved(shown: Mapping[str, Any]) -> bool:
-    return shown.get("kind") == "interleaving"
+def _single(shown: Mapping[str, Any]) -> dict[str, object]:
+    """The numbers of a readout that compares slates: those of its own, and the values of its shares."""
+    found: dict[str, object] = {}
+    for name, said in shown.items():
+        value = said.get("value") if isinstance(said, dict) else said
+        if isinstance(value, int | float):
+            found[name] = value
+    return found

@@ -31,6 +31,11 @@ fallbacks = Counter(
 arm_fallbacks = Counter(
     "tailorbird_arm_fallbacks", "Answers that the champion gave in the place of an arm.", ("arm", "reason")
 )
+shadow_answers = Counter(
+    "tailorbird_shadow_answers",
+    "Questions to shadows: compared, failed, missing a version, dropped because they were busy.",
+    ("outcome",),
+)
 failures = Counter("tailorbird_failures", "Parts that failed while an answer was made.", ("part",))
 cache_hits = Counter("tailorbird_cache_hits", "Answers whose ranking came from the result cache.", ("arm",))
 cache_misses = Counter(

@@ -134,6 +134,7 @@ GUESTS: dict[str, tuple[str, ...]] = {
         "tailorbird.experiments.proof.command:statistics",
         "tailorbird.experiments.running.bench:assignment",
         "tailorbird.experiments.canary.bench:canary",
+        "tailorbird.experiments.interleaving.bench:interleaving",
     ),
 }
 """Members of a group that another room owns: rooms do not import each other."""

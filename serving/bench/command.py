@@ -26,6 +26,7 @@ from serving.bench.privacy import privacy
 from serving.bench.readout import readout
 from serving.bench.redis import redis
 from serving.bench.segments import segments
+from serving.bench.shadow import shadow
 from serving.bench.sizes import sizes
 from serving.bench.world import declare_second_arm, make_world
 from serving.cluster import free_ports
@@ -70,6 +71,7 @@ bench.add_command(keys)
 bench.add_command(privacy)
 bench.add_command(erasure)
 bench.add_command(readout)
+bench.add_command(shadow)
 
 
 @bench.command("serving")

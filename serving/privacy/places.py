@@ -56,6 +56,7 @@ HOLDS_NOBODY: Mapping[str, str] = {
     "mappings/*": "what an operator wrote",
     "experiments/*": "what an operator wrote: experiments",
     "readouts/*": "how many units each readout counted",
+    "shadows.db*": "how answers of shadows compared, added up; of nobody",
     "experiments.db*": "which experiments run and who moved them; no units",
     "simulated/*": "the demo's invented people, as any file that is ingested: whoever brings files erases them there",
 }

@@ -50,12 +50,14 @@ class Recommend:
         from serving.recommend.named import Named
         from serving.recommend.served import beats_of
         from serving.recommend.service import RecommendService
+        from serving.recommend.shadows import Shadows
         from serving.recommend.trace import TraceService, note_reading, recommender_of
         from serving.segments.live import LiveSegments
         from tailorbird.catalog.delta import CatalogFollower
         from tailorbird.experiments.declared import ARMS_FILE, read_arms
         from tailorbird.experiments.running.followed import FollowedLedger
         from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
+        from tailorbird.experiments.shadow.tallies import Tallies
         from tailorbird.plumbing.clock import clock_at
         from tailorbird.privacy.policy import read_policy
         from tailorbird.segments.rules_file import RulesFile
@@ -108,6 +110,11 @@ class Recommend:
             covers=policy.covers,
             clock=clock,
         )
+        self._shadows = Shadows(
+            self._arms,
+            Tallies(chosen.folder),
+            on_outcome=lambda outcome, count: metrics.shadow_answers.labels(outcome).inc(count),
+        )
         self._service = RecommendService(
             self._arms,
             self._drawer,
@@ -119,6 +126,7 @@ class Recommend:
             named=Named.of(chosen),
             policy=policy,
             trouble=scenarios.trouble_with,
+            answered=self._shadows.offer,
             sample_share=chosen.exposure_sample,
             streams=(self._shown, self._happened),
             watched=(
@@ -183,6 +191,7 @@ class Recommend:
             self._segments.thread,
             self._exposures.thread,
             self._heartbeat.thread,
+            self._shadows.thread,
         )
         refuse_dead(dead(each for each in threads if each))
 
@@ -190,6 +199,7 @@ class Recommend:
         """Store the exposures that wait and stop the threads."""
         self._heartbeat.close()
         self._segments.close()
+        self._shadows.close()
         self._arms.close()
         self._traces.close()
         self._exposures.close()

@@ -53,12 +53,13 @@ class RecommendService:
         streams: Sequence[Stream[Any]] = (),
         watched: Sequence[Callable[[], str]] = (),
         policy: Policy = DEFAULT,
+        answered: Callable[[Drawn], object] = lambda drawn: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._turned_off = policy.turned_off
         self._arms, self._drawer, self._exposures = arms, drawer, exposures
         self._workspace, self._workspace_key = workspace, workspace_key
-        self._clock = clock
+        self._clock, self._answered = clock, answered
         self._scenarios, self._named, self._trouble = scenarios, named, trouble
         self._sample_share, self._streams, self._watched = sample_share, streams, watched
         self._batcher: Batcher[Visit, Answer] = Batcher(self._answers, rescue=self._rescued)
@@ -160,6 +161,7 @@ class RecommendService:
             self._record(
                 each, answer
             )  # once nothing can fail any more, or a second try would log a slate twice
+            self._answered(each)
         return answers
 
     def _alone(self, visit: Visit, ask: Ask) -> Answer:

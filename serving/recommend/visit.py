@@ -8,7 +8,7 @@ from serving.http.schemas import Visitor
 from tailorbird.events.schema import user_key
 from tailorbird.experiments.arm import CHAMPION
 from tailorbird.experiments.interleaving.pairing import Pair
-from tailorbird.experiments.running.assigning import NOT_ASSIGNED, Assigned, Draw
+from tailorbird.experiments.running.assigning import NOT_ASSIGNED, Assigned, Draw, Shadow
 from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
 from tailorbird.slate.query import NO_WISHES, Query, Slate, Wishes
 from tailorbird.slate.recommender import Recommender
@@ -42,6 +42,8 @@ class Visit:
     """The arms that share its slate, where it is of an interleaving."""
     draws: Mapping[str, Draw] = field(default_factory=dict)
     """By what chance, of bandits."""
+    shadows: tuple[Shadow, ...] = ()
+    """What is asked the same, and not shown."""
     wish_over: Callable[[Scenario], Mapping[str, Any]] | None = None
     """What the query gets where a variant wishes more than the scenario."""
 
@@ -58,7 +60,7 @@ class Visit:
 
     def of_nobody(self) -> "Visit":
         """The same visit of somebody who has no name; no experiment counts it."""
-        return replace(self.unnamed(), arm=CHAMPION, experiments={}, pair=None, draws={})
+        return replace(self.unnamed(), arm=CHAMPION, experiments={}, pair=None, draws={}, shadows=())
 
     def alone(self) -> "Visit":
         """The same visit answered by control's arm, where it would be of an interleaving, which does not count it then."""
@@ -71,8 +73,14 @@ class Visit:
         """The same visit with the variants that it gets."""
         if assigned is NOT_ASSIGNED:
             return self
-        arm, variants = assigned.arm, assigned.variants
-        part = replace(self, arm=arm, experiments=variants, pair=assigned.pair, draws=assigned.draws)
+        part = replace(
+            self,
+            arm=assigned.arm,
+            experiments=assigned.variants,
+            pair=assigned.pair,
+            draws=assigned.draws,
+            shadows=assigned.shadows,
+        )
         if assigned.wishes == NO_SCENARIO or self.wish_over is None:
             return part
         # Other wishes are another request to the result cache, also where the champion stands in for the arm.

@@ -40,6 +40,7 @@ from serving.recommend.results import ResultCache
 from serving.recommend.routes import recommend_routes
 from serving.recommend.served import Standing
 from serving.recommend.service import RecommendService
+from serving.recommend.shadows import Shadows
 from serving.recommend.trace import TraceService, note_reading, recommender_of
 from serving.recommend.visit import Visit
 from serving.segments.live import LiveSegments
@@ -55,6 +56,7 @@ from tailorbird.experiments.arm import CHAMPION, Arm, SlateSettings
 from tailorbird.experiments.running.assigning import Assigned, Assignment
 from tailorbird.experiments.running.followed import FollowedLedger
 from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
+from tailorbird.experiments.shadow.tallies import Tallies
 from tailorbird.exposures.exposure import Exposure
 from tailorbird.features.state import UserState
 from tailorbird.privacy.door import Door
@@ -154,6 +156,15 @@ class World:
             clock=lambda: self.clock,
         )
         self.scenarios = ScenarioFile(settings.folder / SCENARIOS_FILE, clock=lambda: self.clock)
+        self.shadowed: list[tuple[str, int]] = []
+        self.shadows = Shadows(
+            self.served,
+            Tallies(settings.folder),
+            rest=0.0,
+            pause_seconds=0.01,
+            flush_seconds=0.0,
+            on_outcome=lambda outcome, count: self.shadowed.append((outcome, count)),
+        )
         self.service = RecommendService(
             self.served,
             self.drawer,
@@ -163,6 +174,7 @@ class World:
             named=Named(self.door.names, tcf=self.door.policy.tcf),
             scenarios=self.scenarios.get,
             trouble=self.scenarios.trouble_with,
+            answered=self.shadows.offer,
             sample_share=1.0,
             policy=self.door.policy,
             streams=(self.shown, self.log),
@@ -341,6 +353,7 @@ class World:
         return [entry.record for entry in self.shown.read(BEGINNING).entries]
 
     def close(self) -> None:
+        self.shadows.close()
         self.served.close()
         self.traces.close()
         self.exposures.close()

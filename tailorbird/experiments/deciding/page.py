@@ -24,9 +24,10 @@ def page_of(readout: OwnReadout) -> str:
     """The page; every text of the experiment is escaped."""
     warnings = warnings_of(readout) + [note for each in readout.reading.metrics for note in each.notes]
     return framed(
-        readout.question,
+        readout.question.key,
+        readout.question.hypothesis,
         verdict_of(readout),
-        units=readout.units,
+        about=about_of(readout.question, units=readout.units),
         parts=[
             html_table(table_rows(readout.reading)),
             *(_factors(readout)),
@@ -36,18 +37,28 @@ def page_of(readout: OwnReadout) -> str:
     )
 
 
-def framed(
-    question: Question, verdict: Verdict, *, units: int, parts: Sequence[str], warnings: Sequence[str]
-) -> str:
-    """A page that begins with what was asked and the verdict, and ends with the warnings; ``parts`` are HTML."""
-    about = [
+def about_of(question: Question, *, units: int) -> list[str]:
+    """What was asked of how many, in words."""
+    return [
         f"{units:,} units ({question.unit}), {question.days:.1f} of {question.planned_days:g} days",
         f"until {dt.datetime.fromtimestamp(question.end, dt.UTC):%Y-%m-%d %H:%M} UTC",
         f"smallest effect worth finding {100 * question.minimum_effect:g} %",
     ]
+
+
+def framed(
+    key: str,
+    hypothesis: str,
+    verdict: Verdict,
+    *,
+    about: Sequence[str],
+    parts: Sequence[str],
+    warnings: Sequence[str],
+) -> str:
+    """A page that begins with what was asked and the verdict, and ends with the warnings; ``parts`` are HTML, the rest is escaped."""
     whole = [
-        f"<h1>{escape(question.key)}</h1>",
-        f"<p>{escape(question.hypothesis)}</p>",
+        f"<h1>{escape(key)}</h1>",
+        f"<p>{escape(hypothesis)}</p>",
         f'<p class="verdict {escape(verdict.decision.value)}">{escape(verdict.words)}</p>',
         f"<p>{escape('; '.join(about))}</p>",
         *parts,
@@ -56,7 +67,7 @@ def framed(
         listed = "".join(f"<li>{escape(each)}</li>" for each in dict.fromkeys(warnings))
         whole.append(f"<h2>warnings</h2><ul>{listed}</ul>")
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(question.key)}</title>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(key)}</title>'
         f"<style>{_STYLE}</style><body>{''.join(whole)}</body></html>"
     )
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +12,7 @@ from tailorbird.errors import UsageError
 from tailorbird.experiments.declared import NAME, SlateTable
 from tailorbird.experiments.design.bandit import BanditTable
 from tailorbird.experiments.design.experiment import (
+    NO_METRICS,
     Audience,
     Experiment,
     Guardrail,
@@ -24,15 +24,14 @@ from tailorbird.experiments.design.experiment import (
     Variant,
 )
 from tailorbird.experiments.design.factorial import Factor, Level, cells_of
+from tailorbird.experiments.design.files import REMEDY, file_of, read_values
 from tailorbird.experiments.design.rules import require_growing, require_kind
 from tailorbird.experiments.scenarios import ScenarioTable
 from tailorbird.slate.filtering.terms import FilterError
 
-FOLDER = "experiments"
 MOST_VARIANTS = 64
 LARGEST_PAYLOAD = 16_384
 """Bytes of a variant's payload as JSON."""
-_REMEDY = "see docs/experiments-launch.md for the keys; nothing was changed"
 _EQUAL = 1e-6
 
 Key = Annotated[str, Field(pattern=NAME)]
@@ -98,7 +97,7 @@ class _ExperimentTable(_Table):
     days: Annotated[int, Field(ge=1, le=365)] = 14
     confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
     control: Key | None = None
-    metrics: _MetricsTable
+    metrics: _MetricsTable | None = None
     audience: _AudienceTable = _AudienceTable()
     variants: Annotated[dict[Key, _VariantTable], Field(max_length=MOST_VARIANTS)] = {}
     design: Literal["full", "fractional"] = "full"
@@ -109,24 +108,6 @@ class _ExperimentTable(_Table):
 
 
 _FILE = TypeAdapter(_ExperimentTable)
-_is_key = TypeAdapter(Key)
-
-
-def file_of(folder: Path, key: str) -> Path:
-    """Where the experiment ``key`` is declared in a workspace's folder. Raises UsageError where it can be no key."""
-    try:
-        _is_key.validate_python(key)
-    except ValidationError as error:
-        raise UsageError(
-            f"{key!r} is no key of an experiment",
-            remedy="use small letters, digits, - and _, a letter first, 63 at most",
-        ) from error
-    return folder / FOLDER / f"{key}.toml"
-
-
-def declared_keys(folder: Path) -> list[str]:
-    """The experiments that are declared in a workspace's folder."""
-    return sorted(path.stem for path in (folder / FOLDER).glob("*.toml"))
 
 
 def read_experiment(folder: Path, key: str) -> Experiment:
@@ -136,31 +117,6 @@ def read_experiment(folder: Path, key: str) -> Experiment:
         UsageError: the file is missing, is no TOML, or holds an unknown key or a value that cannot be.
     """
     return experiment_of(key, read_values(folder, key), where=str(file_of(folder, key)))
-
-
-def read_values(folder: Path, key: str) -> dict[str, Any]:
-    """What stands in ``experiments/KEY.toml``. Raises UsageError where it cannot be read."""
-    path = file_of(folder, key)
-    try:
-        return values_of(path.read_text("utf-8"), where=str(path))
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"there is no experiment {key!r}: {path} is missing",
-            remedy=f"`tailorbird experiment new {key}` writes one to fill in",
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", remedy=_REMEDY) from error
-
-
-def values_of(text: str, *, where: str) -> dict[str, Any]:
-    """A parsed declaration. Raises UsageError where it is no TOML."""
-    try:
-        return tomllib.loads(text)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # beside slips numbers of thousands of digits, and brackets as deep
-        raise UsageError(f"{where} cannot be read: {error}", remedy=_REMEDY) from error
 
 
 def experiment_of(key: str, values: Mapping[str, Any], *, where: str) -> Experiment:
@@ -174,13 +130,13 @@ def experiment_of(key: str, values: Mapping[str, Any], *, where: str) -> Experim
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise UsageError(f"{where}: {place} = {first['input']!r}: {first['msg']}", remedy=_REMEDY) from error
+        raise UsageError(f"{where}: {place} = {first['input']!r}: {first['msg']}", remedy=REMEDY) from error
     try:
         experiment = _experiment(key, table, digest=digest_of(values))
         for variant in experiment.variants:
             _ = variant.wishes.wishes
     except UsageError as error:
-        raise UsageError(f"{where}: {error.what}", remedy=error.remedy or _REMEDY) from error
+        raise UsageError(f"{where}: {error.what}", remedy=error.remedy or REMEDY) from error
     except FilterError as error:
         raise UsageError(f"{where}: {error.what}", remedy=error.remedy) from error
     return experiment
@@ -200,11 +156,6 @@ def _experiment(key: str, table: _ExperimentTable, *, digest: str) -> Experiment
         raise UsageError(
             f"control = {control!r} is none of the variants", remedy=f"name one of {', '.join(names)}"
         )
-    metrics = table.metrics
-    guardrails = tuple(
-        Guardrail(each) if isinstance(each, str) else Guardrail(each.metric, each.margin)
-        for each in metrics.guardrails
-    )
     steps = tuple(Step(each.hours, each.share) for each in table.ramp)
     require_growing(steps, begins=table.share)
     experiment = Experiment(
@@ -212,7 +163,7 @@ def _experiment(key: str, table: _ExperimentTable, *, digest: str) -> Experiment
         hypothesis=table.hypothesis.strip(),
         variants=variants,
         control=control,
-        metrics=Metrics(metrics.primary, metrics.minimum_effect, guardrails, tuple(metrics.others)),
+        metrics=_metrics(table),
         kind=table.kind,
         unit=table.unit,
         salt=table.salt or key,
@@ -232,6 +183,22 @@ def _experiment(key: str, table: _ExperimentTable, *, digest: str) -> Experiment
     )
     require_kind(experiment)
     return experiment
+
+
+def _metrics(table: _ExperimentTable) -> Metrics:
+    found = table.metrics
+    if (found is None) != (table.kind == "shadow"):
+        raise UsageError(
+            f"kind = {table.kind!r} with{'out' if found is None else ''} metrics",
+            remedy="every kind but a shadow is decided by a metric: write [metrics] with primary and minimum_effect; a shadow has none",
+        )
+    if found is None:
+        return NO_METRICS
+    guardrails = tuple(
+        Guardrail(each) if isinstance(each, str) else Guardrail(each.metric, each.margin)
+        for each in found.guardrails
+    )
+    return Metrics(found.primary, found.minimum_effect, guardrails, tuple(found.others))
 
 
 def _variants(table: _ExperimentTable) -> tuple[Variant, ...]:

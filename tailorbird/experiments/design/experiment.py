@@ -103,7 +103,12 @@ class Metrics:
     @property
     def names(self) -> tuple[str, ...]:
         """All of them, each once, the primary first."""
-        return tuple(dict.fromkeys([self.primary, *(each.metric for each in self.guardrails), *self.others]))
+        names = [self.primary, *(each.metric for each in self.guardrails), *self.others]
+        return tuple(dict.fromkeys(name for name in names if name))
+
+
+NO_METRICS = Metrics("", 0.0)
+"""Of a shadow: nobody sees it, so nobody does anything for it."""
 
 
 @dataclass(frozen=True)

@@ -43,18 +43,29 @@ def require_kind(experiment: Experiment) -> None:
             f"a {experiment.kind} compares two variants: here are {', '.join(names)}",
             remedy="keep control and one more",
         )
-    if experiment.kind == "interleaving":
+    if experiment.kind in ("shadow", "interleaving"):
         _require_rankings(experiment)
+    if experiment.kind == "interleaving":
+        _require_one_figure(experiment)
+    if experiment.kind == "shadow" and experiment.variant(experiment.control).changes:
+        raise UsageError(
+            f"the control of a shadow changes {', '.join(sorted(experiment.variant(experiment.control).changes))}",
+            remedy="leave it empty: a shadow is compared with the champion",
+        )
 
 
 def _require_rankings(experiment: Experiment) -> None:
-    """An interleaving compares two orders of the same items: it can tell nothing else apart."""
+    """What shares a slate, or is asked what was asked, differs in the order of the same items."""
     beyond = sorted(part for part in experiment.changes if not _is_of_ranking(part))
     if beyond:
         raise UsageError(
-            f"an interleaving changes {', '.join(beyond)}: both variants share one slate",
+            f"the variants of a test by {experiment.kind} change {', '.join(beyond)}: only rankings are compared",
             remedy='change a version, an alias, or the slate\'s depth, variety and rules; compare the rest by kind = "ab"',
         )
+
+
+def _require_one_figure(experiment: Experiment) -> None:
+    """Every unit of an interleaving sees both variants: only picks can be told apart."""
     if len({each.weight for each in experiment.variants}) > 1:
         raise UsageError(
             "the variants of an interleaving have weights",

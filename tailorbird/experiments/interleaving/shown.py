@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Any
 
-from tailorbird.experiments.deciding.page import framed, html_table
+from tailorbird.experiments.deciding.page import about_of, framed, html_table
 from tailorbird.experiments.interleaving.reading import PreferenceReadout, verdict_of
 from tailorbird.experiments.statistics.frequentist import Interval
 
@@ -69,10 +69,12 @@ def table_rows(readout: PreferenceReadout) -> list[dict[str, object]]:
 
 def page_of(readout: PreferenceReadout) -> str:
     """A page of HTML that needs nothing else; every text of the experiment is escaped."""
+    question = readout.question
     return framed(
-        readout.question,
+        question.key,
+        question.hypothesis,
         verdict_of(readout),
-        units=readout.units,
+        about=about_of(question, units=readout.units),
         parts=[html_table(table_rows(readout))],
         warnings=readout.notes,
     )

@@ -43,6 +43,13 @@ class Draw(NamedTuple):
     chance: float
 
 
+class Shadow(NamedTuple):
+    """A running shadow: its experiment, and the arm that answers."""
+
+    key: str
+    arm: str
+
+
 class Assigned(NamedTuple):
     """What a request takes part in: the variant of each experiment, the arm that they make together, and what they wish."""
 
@@ -53,6 +60,8 @@ class Assigned(NamedTuple):
     """The two arms that share the slate, where an interleaving takes part."""
     draws: Mapping[str, Draw] = _NONE
     """Of the bandits among the experiments."""
+    shadows: tuple[Shadow, ...] = ()
+    """What answers too, and is not shown."""
 
 
 NOT_ASSIGNED = Assigned()
@@ -64,8 +73,13 @@ class Assignment:
     def __init__(self, running: Sequence[Entry]) -> None:
         self.entries = tuple(running)
         holdouts = [each for each in running if each.experiment.kind == "holdout"]
-        others = [each for each in running if each.experiment.kind != "holdout"]
-        self._holdouts, self._others = _by_unit(holdouts), _by_unit(others)
+        shadows = [each for each in running if each.experiment.kind == "shadow"]
+        others = [each for each in running if each.experiment.kind not in ("holdout", "shadow")]
+        self._holdouts, self._others, self._shadows = map(_by_unit, (holdouts, others, shadows))
+        self._shadow_of = {
+            each.key: Shadow(each.key, arm_name({each.key: each.experiment.treatments[0].name}))
+            for each in shadows
+        }
         self.arms: tuple[Arm, ...] = tuple(
             variant.arm(entry.key)
             for entry in running
@@ -96,8 +110,10 @@ class Assignment:
             if HELD in variants.values():
                 return Assigned({key: name for key, name in variants.items() if name == HELD})
         _take(self._others, asker, variants, changing, draws)
+        shadows = self._shadowed(asker) if self._shadows else ()
         if not changing:
-            return Assigned(variants, draws=draws) if variants else NOT_ASSIGNED
+            told = variants or shadows
+            return Assigned(variants, draws=draws, shadows=shadows) if told else NOT_ASSIGNED
         wishes = NO_SCENARIO
         for variant in changing.values():
             wishes = variant.wishes.over(wishes)
@@ -105,7 +121,13 @@ class Assignment:
         pair = None
         for key in self._interleavings.keys() & names.keys():
             pair = pair_of(self._interleavings[key], {name: names[name] for name in names if name != key})
-        return Assigned(variants, arm_name(names), wishes, pair, draws)
+        return Assigned(variants, arm_name(names), wishes, pair, draws, shadows)
+
+    def _shadowed(self, asker: Asker) -> tuple[Shadow, ...]:
+        """The shadows that answer, too: a request takes no part in them."""
+        taken: dict[str, str] = {}
+        _take(self._shadows, asker, taken, {}, {})
+        return tuple(self._shadow_of[key] for key in taken)
 
 
 def composed(name: str, parts: Sequence[Arm]) -> Arm:
@@ -124,6 +146,8 @@ def overlaps(experiment: Experiment, running: Sequence[Entry]) -> list[tuple[Ent
     for entry in running:
         other = entry.experiment
         both = experiment.changes & other.changes
+        if "shadow" in (experiment.kind, other.kind):  # it changes nothing that anybody sees
+            continue
         if other.key != experiment.key and other.layer != experiment.layer and both:
             found.append((entry, both))
     return found

@@ -42,12 +42,6 @@ def structural(experiment: Experiment, running: Sequence[Entry]) -> list[Finding
     """What the ledger alone says against it; looked at again when it starts."""
     others = [each for each in running if each.key != experiment.key]
     found: list[Finding] = []
-    if experiment.kind == "shadow":
-        found.append(
-            Finding(
-                "refused", "kind", f"{experiment.kind} experiments are not served", 'compare by kind = "ab"'
-            )
-        )
     if len(others) >= MOST_RUNNING:
         found.append(
             Finding(
@@ -169,6 +163,8 @@ def _joined_arms(experiments: Sequence[Experiment]) -> int:
     """How many arms there may be: of each layer one of its variants that change answers, or none."""
     layers: dict[str, int] = {}
     for experiment in experiments:
+        if experiment.kind == "shadow":
+            continue
         changing = sum(each.changes_answers for each in experiment.variants)
         layers[experiment.layer] = layers.get(experiment.layer, 0) + changing
     return prod(count + 1 for count in layers.values())

@@ -10,15 +10,9 @@ from typing import Any, TypeVar, cast
 
 from tailorbird.audit.record import EXPERIMENT, record
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.experiments.design.declared import (
-    declared_keys,
-    experiment_of,
-    file_of,
-    read_experiment,
-    read_values,
-    values_of,
-)
+from tailorbird.experiments.design.declared import experiment_of, read_experiment
 from tailorbird.experiments.design.experiment import Experiment
+from tailorbird.experiments.design.files import declared_keys, file_of, read_values, values_of
 from tailorbird.experiments.running.checking import Finding, Known, of_platform, refusal, structural
 from tailorbird.experiments.running.ledger import DRAFT, Entry, Ledger, StateError, require_seen
 from tailorbird.experiments.running.renewals import Renewal

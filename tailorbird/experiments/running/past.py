@@ -37,6 +37,8 @@ def past_of(
 
 def look_back(settings: Settings, experiment: Experiment, *, now: float) -> list[Finding]:
     """What DAYS before ``now`` (epoch seconds) say."""
+    if experiment.kind == "shadow":  # nobody is a unit of it
+        return []
     try:
         metrics = chosen(read_metrics(settings.folder), list(experiment.metrics.names))
     except TailorbirdError as error:

@@ -8,8 +8,9 @@ import pytest
 
 from tailorbird.errors import UsageError
 from tailorbird.experiments.arm import Arm, SlateSettings
-from tailorbird.experiments.design.declared import experiment_of, read_experiment, values_of
+from tailorbird.experiments.design.declared import experiment_of, read_experiment
 from tailorbird.experiments.design.experiment import Audience, Guardrail, Metrics, Step
+from tailorbird.experiments.design.files import values_of
 
 METRICS = {"primary": "clicks_per_slate", "minimum_effect": 0.05}
 
@@ -183,11 +184,14 @@ def test_what_toml_itself_cannot_hold_is_a_slip_too(text):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"variants": two(scenario={"max_per_brand": 2})}, "an interleaving changes scenario.max_per_brand"),
-        ({"variants": two(payload={"headline": "x"})}, "an interleaving changes payload.headline"),
+        (
+            {"variants": two(scenario={"max_per_brand": 2})},
+            "test by interleaving change scenario.max_per_brand",
+        ),
+        ({"variants": two(payload={"headline": "x"})}, "test by interleaving change payload.headline"),
         (
             {"variants": two(version="2", slate={"exploration": {"uniform": 0.1}})},
-            "an interleaving changes slate.exploration",
+            "test by interleaving change slate.exploration",
         ),
         ({"variants": {"a": {"weight": 0.7}, "b": {"weight": 0.3, "version": "2"}}}, "have weights"),
         ({"variants": {**two(), "c": {"version": "2"}}}, "compares two variants"),

@@ -103,7 +103,6 @@ def test_what_was_declared_is_frozen_and_a_changed_file_is_said(operator):
         ),
         ('version = "999"', "", "version 999 is not in the registry"),
         ('alias = "nobody"', "", "no version has the alias nobody"),
-        ("slate = {keep_seen = true}", 'kind = "shadow"', "not served"),
     ],
 )
 def test_what_cannot_run_is_refused_by_check_and_by_start(operator, variant, more, words):

@@ -28,6 +28,7 @@ def start(
         "variants": variants or {"b": {**ALWAYS, **(always or {"payload": {key: 1}})}, **NEVER},
         **more,
     }
+    said = {name: value for name, value in said.items() if value is not None}
     Ledger(world.settings.folder).start(experiment_of(key, said, where=key), said, at=1.0, who="ann")
     world.check()
 
