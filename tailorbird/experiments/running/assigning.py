@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tailorbird.experiments.arm import CHAMPION, DEFAULT_SLATE, Arm
 from tailorbird.experiments.bandits.cells import Cells
 from tailorbird.experiments.design.bandit import SEGMENT
-from tailorbird.experiments.design.experiment import HELD, Audience, Experiment, Variant, arm_name
+from tailorbird.experiments.design.experiment import HELD, Audience, Variant, arm_name
 from tailorbird.experiments.interleaving.pairing import INTERLEAVED, Pair, pair_of
 from tailorbird.experiments.running.buckets import BUCKETS, PARTS, hashed, seed_of_layer, seed_of_salt
 from tailorbird.experiments.running.ledger import Entry
@@ -131,26 +131,13 @@ class Assignment:
 
 
 def composed(name: str, parts: Sequence[Arm]) -> Arm:
-    """The arm that several arms of different layers make together: they change different things (:func:`overlaps`)."""
+    """The arm that several arms of different layers make together: they change different things (checking.overlaps)."""
     slate, alias, version = DEFAULT_SLATE, CHAMPION, ""
     for part in parts:
         slate = part.slate.over(slate)
         if part.version or part.alias != CHAMPION:
             alias, version = part.alias, part.version
     return Arm(name, alias, slate, version)
-
-
-def overlaps(experiment: Experiment, running: Sequence[Entry]) -> list[tuple[Entry, frozenset[str]]]:
-    """Running experiments of other layers that change the same as ``experiment``, and what that is."""
-    found = []
-    for entry in running:
-        other = entry.experiment
-        both = experiment.changes & other.changes
-        if "shadow" in (experiment.kind, other.kind):  # it changes nothing that anybody sees
-            continue
-        if other.key != experiment.key and other.layer != experiment.layer and both:
-            found.append((entry, both))
-    return found
 
 
 _BOTH = Variant(INTERLEAVED, 1.0)

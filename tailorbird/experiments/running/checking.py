@@ -7,7 +7,6 @@ from typing import Literal
 
 from tailorbird.errors import UsageError
 from tailorbird.experiments.design.experiment import Experiment
-from tailorbird.experiments.running.assigning import overlaps
 from tailorbird.experiments.running.ledger import Entry
 from tailorbird.experiments.running.slots import resized
 
@@ -102,6 +101,19 @@ def structural(experiment: Experiment, running: Sequence[Entry]) -> list[Finding
     return found
 
 
+def overlaps(experiment: Experiment, running: Sequence[Entry]) -> list[tuple[Entry, frozenset[str]]]:
+    """Running experiments of other layers that change the same as ``experiment``, and what that is."""
+    found = []
+    for entry in running:
+        other = entry.experiment
+        both = _touched(experiment) & _touched(other)
+        if "shadow" in (experiment.kind, other.kind):  # it changes nothing that anybody sees
+            continue
+        if other.key != experiment.key and other.layer != experiment.layer and both:
+            found.append((entry, both))
+    return found
+
+
 def of_platform(experiment: Experiment, known: Known) -> list[Finding]:
     """What registry and segments say: versions that are not there, aliases that may move, an audience of nobody."""
     found = []
@@ -168,3 +180,9 @@ def _joined_arms(experiments: Sequence[Experiment]) -> int:
         changing = sum(each.changes_answers for each in experiment.variants)
         layers[experiment.layer] = layers.get(experiment.layer, 0) + changing
     return prod(count + 1 for count in layers.values())
+
+
+def _touched(experiment: Experiment) -> frozenset[str]:
+    """What is another in its answers: an interleaving also ends what the arms explore."""
+    exploring = {"slate.exploration"} if experiment.kind == "interleaving" else set[str]()
+    return experiment.changes | exploring

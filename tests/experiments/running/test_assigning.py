@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 
 from tailorbird.experiments.arm import Arm, SlateSettings
 from tailorbird.experiments.design.declared import experiment_of
-from tailorbird.experiments.running.assigning import NOT_ASSIGNED, Asker, Assignment, composed, overlaps
+from tailorbird.experiments.running.assigning import (
+    NOT_ASSIGNED,
+    Asker,
+    Assignment,
+    Shadow,
+    composed,
+)
 from tailorbird.experiments.running.buckets import BUCKETS, Range, bucket, point
-from tailorbird.experiments.running.checking import structural
+from tailorbird.experiments.running.checking import overlaps, structural
 from tailorbird.experiments.running.ledger import Entry
 from tailorbird.experiments.running.slots import resized
 from tailorbird.experiments.scenarios import Scenario
@@ -29,6 +35,7 @@ def entry(key: str, *, buckets: tuple[Range, ...] | None = None, **values: Any) 
         "variants": {"control": {}, "b": {"payload": {key: 1}}},
         **values,
     }
+    said = {name: value for name, value in said.items() if value is not None}
     experiment = experiment_of(key, said, where=key)
     held = buckets or resized((), experiment.share, others=(), layer=experiment.layer)
     return Entry(experiment, "running", 1, held, 0.0, None, None, "", said)
@@ -184,3 +191,27 @@ def test_of_two_interleavings_in_layers_of_their_own_the_second_is_refused():
     assert any("a slate is of two rankings" in each.words for each in structural(second, [running]))
     same = entry("second", kind="interleaving", variants=variants_of, layer="first").experiment
     assert not any("a slate is of two rankings" in each.words for each in structural(same, [running]))
+
+
+def test_what_explores_and_an_interleaving_which_does_not_overlap():
+    exploring = entry("x", variants={"control": {}, "b": {"slate": {"exploration": {"uniform": 0.1}}}})
+    interleaving = entry("i", kind="interleaving", variants={"control": {}, "b": {"version": "2"}})
+    for one, other in ((exploring, interleaving), (interleaving, exploring)):
+        assert overlaps(one.experiment, [other]) == [(other, {"slate.exploration"})]
+
+
+def test_a_shadow_overlaps_with_nothing_and_asks_too_whoever_takes_part_in_what():
+    said = {"kind": "shadow", "metrics": None, "variants": {"usual": {}, "newer": {"version": "2"}}}
+    shadow = entry("s", **said)
+    changing = entry("a", variants={"control": {}, "b": {"version": "3"}})
+    assert overlaps(shadow.experiment, [changing]) == []
+    assert overlaps(changing.experiment, [shadow]) == []
+    alone = Assignment([shadow]).assign(Asker(person="user:ann"))
+    assert (dict(alone.variants), alone.arm) == ({}, "champion")
+    assert alone.shadows == (Shadow("s", "s:newer"),)
+    both = Assignment([shadow, changing]).assign(Asker(person="user:ann"))
+    assert both.variants.keys() == {"a"}
+    assert both.shadows == alone.shadows
+    assert {arm.name for arm in Assignment([shadow]).arms} == {"s:newer"}
+    held = entry("h", kind="holdout", variants={"open": {"weight": 1e-9}, "held": {"weight": 1 - 1e-9}})
+    assert Assignment([shadow, held]).assign(Asker(person="user:ann")).shadows == ()
