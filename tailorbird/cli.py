@@ -135,6 +135,7 @@ GUESTS: dict[str, tuple[str, ...]] = {
         "tailorbird.experiments.running.bench:assignment",
         "tailorbird.experiments.canary.bench:canary",
         "tailorbird.experiments.interleaving.bench:interleaving",
+        "tailorbird.experiments.bandits.bench:bandit",
     ),
 }
 """Members of a group that another room owns: rooms do not import each other."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import orjson
@@ -74,6 +75,7 @@ def observed(
     begins = [entry.started, *(each.at for each in renewals)]
     names = [entry.experiment.control, *(each.name for each in entry.experiment.treatments)]
     order = [each.name for each in entry.experiment.variants]
+    sources = replace(sources, logins=cache(sources.logins))  # of a period they are those of all
     parts = []
     for period, begin in enumerate(begins):
         last = period + 1 == len(begins)
@@ -95,7 +97,7 @@ def observed(
         except NobodyError:  # nobody came in this period
             continue
         parts.append(_of_table(table, windowed, period, chances))
-    return _joined(parts, [each.name for each in metrics], variants=len(names))
+    return joined(parts, [each.name for each in metrics], variants=len(names))
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,9 @@ def _of_table(
     )
 
 
-def _joined(parts: Sequence[Observed], metrics: Sequence[str], *, variants: int) -> Observed:
+def joined(parts: Sequence[Observed], metrics: Sequence[str], *, variants: int) -> Observed:
+    """All of them, one after the other; nothing of nothing."""
+
     def together(name: str, kind: type) -> np.ndarray:
         return np.concatenate([np.zeros(0, kind), *(getattr(each, name) for each in parts)])
 
