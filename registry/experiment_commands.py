@@ -165,6 +165,15 @@ def _tables(shown: Mapping[str, Any]) -> None:
             ],
             title="for whom",
         )
+    if shown.get("renewals"):
+        last = shown["renewals"][-1]
+        table(
+            [
+                {"context": each["context"], **{name: f"{p:.1%}" for name, p in each["variants"].items()}}
+                for each in last["parts"]
+            ],
+            title=f"allocation since {last['at'][:16]} (renewal {last['number']}, from {last['units']:,} units)",
+        )
     if shown.get("factors"):
         table(
             [

@@ -35,7 +35,7 @@ def read_bandit(
     found = observed(entry, renewals, question.metrics, sources, now=now, memory_mb=memory_mb)
     if not len(found):
         raise UsageError(
-            f"no unit of {question.key!r} has had its {bandit.window_hours:g} hours yet"
+            f"no unit of {question.key!r} has had its {bandit.window_hours:g} h yet"
             + (f": {found.young:,} are waiting" if found.young else ""),
             remedy="read it again when they are over; look at its audience where nobody waits",
         )
@@ -43,11 +43,11 @@ def read_bandit(
     reading = read_out(*weighted(question, found), question.design)
     notes = [
         "every unit counts by one over its chance (inverse-probability weights), once for each renewal under which it came, "
-        f"for what it did in {bandit.window_hours:g} hours; there is no CUPED, and there are no days and segments"
+        f"for what it did in {bandit.window_hours:g} h; there is no CUPED, and there are no days and segments"
     ]
     if found.young:
         notes.append(
-            f"{found.young:,} units are not counted yet: their {bandit.window_hours:g} hours are not over"
+            f"{found.young:,} units are not counted yet: their {bandit.window_hours:g} h are not over"
         )
     if found.switched:
         notes.append(f"{found.switched:,} units saw more than one variant under one renewal: left out")

@@ -121,7 +121,7 @@ def test_nobody_came_and_the_weights_stay(settings: Settings) -> None:
     shop.pass_day()
     assert shop.entry.renewal is not None
     assert shop.entry.renewal.allocations == ((0.5, 0.5),)
-    with pytest.raises(UsageError, match="no unit of 'headline' has had its 6 hours yet"):
+    with pytest.raises(UsageError, match="no unit of 'headline' has had its 6 h yet"):
         read_experiment_out(settings, KEY, now=shop.now)
 
 
