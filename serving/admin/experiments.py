@@ -10,6 +10,7 @@ from fastapi.requests import Request
 from pydantic import Field
 
 from serving.admin.guard import key_of
+from serving.admin.turns import Turn
 from serving.http.problems import ProblemError
 from serving.http.schemas import Body, JsonObject
 from tailorbird.audit.record import caller
@@ -152,13 +153,15 @@ class CheckedOut(Body):
     findings: list[FindingOut]
 
 
-def experiment_routes(app: FastAPI, launcher: Launcher, *, problems: Callable[..., Described]) -> None:
-    """Add the routes; who moves what stands in the ledger and in the audit log."""
+def experiment_routes(
+    app: FastAPI, launcher: Launcher, *, turn: Turn, problems: Callable[..., Described]
+) -> None:
+    """Add the routes; who moves what stands in the ledger and in the audit log. Checks read weeks: they wait for their ``turn``."""
     described = problems(
         (404, "No such experiment."),
         (409, "Somebody was first, or it is in another state."),
         (422, "The declaration, or something that runs, refuses it."),
-        (503, "The ledger or the audit log is away."),
+        (503, "The ledger or the audit log is away, or another check or readout is under way."),
     )
 
     def moved(move: Callable[[], Entry], key: str) -> ExperimentOut:
@@ -191,7 +194,8 @@ def experiment_routes(app: FastAPI, launcher: Launcher, *, problems: Callable[..
     def check(key: Key, body: StartRequest) -> CheckedOut:
         """What would refuse it, and what is worth knowing before it starts."""
         _require(launcher, key)
-        experiment, findings = launcher.check(key)
+        with turn.taken():
+            experiment, findings = launcher.check(key)
         return CheckedOut(
             key=key,
             digest=experiment.digest,

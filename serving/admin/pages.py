@@ -40,6 +40,7 @@ from serving.admin.schemas import (
 )
 from serving.admin.segments import segment_routes
 from serving.admin.state import show_arms, show_streams, show_triggers
+from serving.admin.turns import Turn
 from serving.heartbeat import Beat
 from serving.http.described import describe_keys
 from serving.http.problems import MEDIA_TYPE, ProblemError, not_found, pointer, shown
@@ -118,8 +119,9 @@ def build_admin(desk: Desk) -> FastAPI:
         segments=lambda: [*desk.segments.keys, *desk.rules().keys],
         announce=desk.moves.announce,
     )
-    experiment_routes(app, launcher, problems=_described)
-    readout_routes(app, desk.settings, desk.moves, problems=_described)
+    turn = Turn("another readout or check")
+    experiment_routes(app, launcher, turn=turn, problems=_described)
+    readout_routes(app, desk.settings, desk.moves, turn=turn, problems=_described)
     segment_routes(app, desk.segments, desk.rules, name=desk.settings.segments_name)
     describe_keys(app)
     return app

@@ -1,6 +1,5 @@
 """The admin application's routes that read experiments and decide them."""
 
-import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from registry.who import whoami
 from serving.admin.guard import key_of
 from serving.admin.moves import Moves
 from serving.admin.schemas import Text, Who
+from serving.admin.turns import Turn
 from serving.http.problems import ProblemError
 from serving.http.schemas import Body, JsonObject
 from tailorbird.audit.record import caller
@@ -24,8 +24,6 @@ from tailorbird.settings import Settings
 
 Described = dict[int | str, dict[str, Any]]
 Key = Annotated[str, Path(pattern=NAME)]
-TURN_SECONDS = 60.0
-"""How long a readout waits for the one before it: each may take gigabytes."""
 
 
 class DecideRequest(Body):
@@ -56,25 +54,15 @@ class DecidedOut(Body):
 
 
 def readout_routes(
-    app: FastAPI, settings: Settings, moves: Moves, *, problems: Callable[..., Described]
+    app: FastAPI, settings: Settings, moves: Moves, *, turn: Turn, problems: Callable[..., Described]
 ) -> None:
-    """Add the routes. A readout blocks one of admin's threads; others wait for their turn."""
-    turn = threading.Lock()
+    """Add the routes. A readout blocks one of admin's threads; others, and checks, wait for their ``turn``."""
 
     def read(key: str) -> dict[str, Any]:
         from tailorbird.experiments.deciding.told import told_of
 
-        if not turn.acquire(timeout=TURN_SECONDS):
-            raise ProblemError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "busy",
-                f"another readout has been under way for {TURN_SECONDS:.0f} s",
-                remedy="try again when it is done",
-            )
-        try:
+        with turn.taken():
             return dict(told_of(settings, key).shown)
-        finally:
-            turn.release()
 
     @app.get(
         "/v1/experiments/{key}/readout",
@@ -82,7 +70,7 @@ def readout_routes(
         responses=problems(
             (404, "It was never started."),
             (422, "Nobody is in it yet, or a metric is not declared."),
-            (503, "Another readout is under way."),
+            (503, "Another readout or check is under way."),
         ),
     )
     def readout(key: Key) -> JsonObject:

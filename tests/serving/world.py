@@ -278,20 +278,24 @@ class World:
         """Let the replica look at the registry."""
         self.served.check()
 
-    def register(self, *, damaged: bool = False, padding: int = 0) -> str:
-        """One more version: a copy of the bundle with a flipped bit, or one whose fallback list is longer."""
+    def register(self, *, damaged: bool = False, padding: int = 0, learned_until: float = 0.0) -> str:
+        """One more version: a copy of the bundle with a flipped bit, or one that has more in its metrics, or learned until an instant."""
         source = Follower(self.settings).fetch("champion", "1").folder
         folder = self.settings.home / f"registered-{len(self.builder.opened)}-{damaged}-{padding}"
         shutil.copytree(source, folder / BUNDLE_PATH)
         if damaged:
             flip_a_bit(next((folder / BUNDLE_PATH).rglob("*.safetensors")))
-        if padding:
+        if padding or learned_until:
             bundle = open_bundle(source)
             shutil.rmtree(folder / BUNDLE_PATH)
             write_bundle(
                 bundle.model,
                 folder / BUNDLE_PATH,
-                origin=Origin(name="toy", recipe=bundle.recipe),
+                origin=Origin(
+                    name="toy",
+                    recipe=bundle.recipe,
+                    last_event=dt.datetime.fromtimestamp(learned_until, dt.UTC) if learned_until else None,
+                ),
                 metrics={"padding": "x" * padding},
                 fallbacks=bundle.fallbacks,
                 now=dt.datetime.fromtimestamp(toy.NOW, dt.UTC),

@@ -1,5 +1,6 @@
 """Answers that were given, asked again of another arm: with which chance it would have shown what was shown."""
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -43,11 +44,11 @@ def slates_of_arm(
         UsageError: there is no such arm, or nothing that can be asked again.
         RegistryError: its alias has no version.
     """
-    recommender = _recommender(settings, arm)
+    recommender, learned_until = _recommender(settings, arm)
     left_out: Counter[str] = Counter()
     kept: list[Exposure] = []
     for exposure in read_exposures(settings, most=most):
-        why = _unusable(exposure, arm, places)
+        why = _unusable(exposure, arm, places, learned_until=learned_until)
         left_out[why] += 1
         if not why:
             kept.append(exposure)
@@ -58,7 +59,8 @@ def slates_of_arm(
     if len(rows) < 2:
         raise UsageError(
             f"{len(rows)} answers of other arms can be asked again of {arm!r}",
-            remedy=f"serve some to people first; an answer counts whose first {places} items a model ranked",
+            remedy=f"serve some to people first; an answer counts whose first {places} items a model ranked, and that is younger "
+            "than what the arm's model learned from",
         )
     return SlateLog(
         np.array([shown.exposures[row].propensities[:places] for row in rows], np.float64),
@@ -68,7 +70,8 @@ def slates_of_arm(
     )
 
 
-def _recommender(settings: Settings, name: str) -> Recommender:
+def _recommender(settings: Settings, name: str) -> tuple[Recommender, float]:
+    """What the arm asks, and the instant (epoch seconds) of the last event that its model learned from."""
     arms: dict[str, Arm] = {arm.name: arm for arm in read_arms(settings.folder / ARMS_FILE)}
     if name not in arms:
         raise UsageError(
@@ -81,16 +84,21 @@ def _recommender(settings: Settings, name: str) -> Recommender:
             f"no version has the alias {arm.alias}",
             remedy=f"`tailorbird promote --alias {arm.alias}` sets it",
         )
-    model = open_bundle(follower.fetch(arm.alias, version).folder).model
+    bundle = open_bundle(follower.fetch(arm.alias, version).folder)
+    model = bundle.model
     assert isinstance(model, HybridModel)
     history = Catalog.read_with_history(settings.catalog_folder).history
     shelf = Shelf.of_past(model.catalog, history)
-    return arm.slate.applied_to(recommender_of(model, name=name, version=version, shelf=shelf))
+    known = bundle.manifest.data_span[1] or bundle.manifest.created_at
+    learned_until = dt.datetime.fromisoformat(known).timestamp()
+    return arm.slate.applied_to(recommender_of(model, name=name, version=version, shelf=shelf)), learned_until
 
 
-def _unusable(exposure: Exposure, arm: str, places: int) -> str:
+def _unusable(exposure: Exposure, arm: str, places: int, *, learned_until: float) -> str:
     if exposure.arm == arm:
         return "they are the arm's own"
+    if exposure.instant <= learned_until:  # it would be asked what it was told the answer to
+        return "they are from before the arm's model was trained"
     if exposure.first_position or by_model(exposure) < places or not exposure.user_vector.size:
         return "later pages, or lists filled them"
     return "their wishes are not kept" if any(name in exposure.request for name in BEYOND) else ""

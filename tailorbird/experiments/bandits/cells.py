@@ -75,7 +75,9 @@ def _level(name: str, values: tuple[Said, ...], asker: Asks) -> int:
     if name == SEGMENT:
         return next((at for at, value in enumerate(values) if value in asker.segments), len(values))
     said = asker.scenario if name == SCENARIO else asker.context.get(name)
-    for at, value in enumerate(values):
-        if said == value and isinstance(said, bool) == isinstance(value, bool):
-            return at
-    return len(values)
+    return next((at for at, value in enumerate(values) if is_same(said, value)), len(values))
+
+
+def is_same(said: object, value: Said) -> bool:
+    """Whether a request says a value; true is not 1."""
+    return said == value and isinstance(said, bool) == isinstance(value, bool)

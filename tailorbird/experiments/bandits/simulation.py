@@ -77,7 +77,8 @@ def play(
     variants, cells = chances.shape[1], bandit.cells if bandit else 1
     weights = [1 / variants] * variants
     values = np.stack([chances[sessions.device == at].mean(axis=0) for at in range(len(DEVICES))])
-    parts, lost, seen = [np.full((cells, variants), 1 / variants)], [], []
+    parts, lost = [np.full((cells, variants), 1 / variants)], []
+    seen: list[Observed] = []
     for period in range(periods):
         if period and bandit is not None:
             complete = joined(seen[: period - 1], [REWARD], variants=variants)

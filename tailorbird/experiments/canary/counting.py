@@ -1,8 +1,10 @@
 """What a canary and its control did so far, counted unit by unit from exposures and clicks as they come."""
 
+import secrets
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from tailorbird.experiments.statistics.frequentist import Estimate, estimates
 
 MOST_SLATES = 200_000
 """Slates that wait for their clicks, the newest: a click comes soon or not at all."""
+MOST_UNITS = 100_000
+"""Units that are counted, the first: a canary is judged long before, and those who came go on being counted."""
 UNFAILED = frozenset({"", "cold_start", "no_profile", "no_consent"})
 """Fallbacks that are no failure of an arm: too little is known of the person, whoever answers."""
 ERRORS, LATENCY, CLICKS = "errors", "latency", "clicks"
@@ -31,21 +35,28 @@ class Shown:
 
 
 class Counts:
-    """Sums of each unit: answers, failures, time of answers, slates and clicks on them."""
+    """Sums of each unit: answers, failures, time of answers, slates and clicks on them.
+
+    Units are known by a hash under a secret of this process: whoever is erased leaves numbers of nobody until it ends.
+    """
 
     def __init__(self, variants: tuple[str, str]) -> None:
         self.variants = variants
-        self._place: dict[str, int] = {}
+        self._secret = secrets.token_bytes(16)
+        self._place: dict[bytes, int] = {}
         self._codes: list[int] = []
         self._sums: list[list[float]] = []  # answers, failures, milliseconds, timed answers, slates, clicks
         self._slates: OrderedDict[str, int] = OrderedDict()
 
     def show(self, answers: Iterable[Shown]) -> None:
-        """Count answers. A unit is of the variant that it saw first: one that changes is too rare to turn a verdict."""
+        """Count answers of the first MOST_UNITS units. A unit is of the variant that it saw first: one that changes is too rare to turn a verdict."""
         for answer in answers:
-            place = self._place.get(answer.unit)
+            unit = blake2b(answer.unit.encode(), key=self._secret, digest_size=8).digest()
+            place = self._place.get(unit)
             if place is None:
-                place = self._place[answer.unit] = len(self._codes)
+                if len(self._codes) >= MOST_UNITS:
+                    continue
+                place = self._place[unit] = len(self._codes)
                 self._codes.append(self.variants.index(answer.variant))
                 self._sums.append([0.0] * 6)
             sums = self._sums[place]

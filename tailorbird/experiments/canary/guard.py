@@ -92,7 +92,8 @@ class Guard:
 
     def _ramped(self, entry: Entry) -> str:
         """Take the step of the ramp that is due; a person who moved the share has taken it over."""
-        if any(step.did == "ramp" and step.who != SCHEDULE for step in entry.steps):
+        by_hand = any(step.did == "ramp" and step.who != SCHEDULE for step in entry.steps)
+        if by_hand or entry.experiment.kind == "holdout":  # a holdout's weights say who is held
             return ""
         due = [
             step.share

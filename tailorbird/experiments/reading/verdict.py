@@ -159,10 +159,15 @@ def _between(row: Row, readout: Readout) -> str:
 
 
 def _tellable(row: Row, metric: Metric, readout: Readout) -> str:
-    """The smallest effect that this many units tell, so that one knows whether waiting helps."""
+    """The smallest effect that this many units tell, so that one knows whether waiting helps.
+
+    At the level at which one comparison is called where all others say nothing: p-values are adjusted over metrics and variants.
+    """
     control = next(each for each in _rows_of(metric, readout) if each.comparison is None)
     error = math.sqrt(control.estimate.variance + row.estimate.variance)
-    least = smallest_effect(error, confidence=readout.design.confidence)
+    comparisons = sum(row.comparison is not None for each in readout.metrics for row in each.rows)
+    alone = 1 - (1 - readout.design.confidence) / (comparisons if readout.design.adjustment != "none" else 1)
+    least = smallest_effect(error, confidence=alone)
     if readout.design.looking or not control.estimate.mean > 0:
         return ""
     return f"; so many units tell a change of {_number(least / control.estimate.mean, True)} %"

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tailorbird.experiments.arm import CHAMPION, DEFAULT_SLATE, Arm
-from tailorbird.experiments.bandits.cells import Cells
+from tailorbird.experiments.bandits.cells import Cells, is_same
 from tailorbird.experiments.design.bandit import SEGMENT
 from tailorbird.experiments.design.experiment import HELD, Audience, Variant, arm_name
 from tailorbird.experiments.interleaving.pairing import INTERLEAVED, Pair, pair_of
@@ -274,12 +274,12 @@ def _of(audience: Audience, asker: Asker) -> bool:
         return False
     if audience.segments and not any(key in asker.segments for key in audience.segments):
         return False
-    return all(_said(asker.context.get(name), values) for name, values in audience.context.items())
+    return all(is_one_of(asker.context.get(name), values) for name, values in audience.context.items())
 
 
-def _said(value: object, values: Sequence[str | float | bool]) -> bool:
+def is_one_of(said: object, values: Sequence[str | float | bool]) -> bool:
     """Whether a value is one of those asked for; true is not 1."""
-    return any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in values)
+    return any(is_same(said, each) for each in values)
 
 
 NOTHING_RUNS = Assignment(())

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Literal
 
-from tailorbird.errors import UsageError
+from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.experiments.design.experiment import Experiment
+from tailorbird.experiments.measuring.declared import chosen, read_metrics
 from tailorbird.experiments.running.ledger import Entry
 from tailorbird.experiments.running.slots import resized
 
@@ -161,6 +163,15 @@ def of_platform(experiment: Experiment, known: Known) -> list[Finding]:
             )
         )
     return found
+
+
+def of_metrics(experiment: Experiment, folder: Path) -> list[Finding]:
+    """What the workspace's metrics say: one that is declared nowhere, or a declaration that cannot be read."""
+    try:
+        chosen(read_metrics(folder), list(experiment.metrics.names))
+    except TailorbirdError as error:
+        return [Finding("refused", "metrics", error.what, error.remedy)]
+    return []
 
 
 def refusal(findings: Sequence[Finding]) -> UsageError | None:

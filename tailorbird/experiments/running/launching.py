@@ -13,7 +13,14 @@ from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.experiments.design.declared import experiment_of, read_experiment
 from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.design.files import declared_keys, file_of, read_values, values_of
-from tailorbird.experiments.running.checking import Finding, Known, of_platform, refusal, structural
+from tailorbird.experiments.running.checking import (
+    Finding,
+    Known,
+    of_metrics,
+    of_platform,
+    refusal,
+    structural,
+)
 from tailorbird.experiments.running.ledger import DRAFT, Entry, Ledger, StateError, require_seen
 from tailorbird.experiments.running.renewals import Renewal
 from tailorbird.plumbing.alone import alone
@@ -125,6 +132,7 @@ class Launcher:
         experiment = read_experiment(self._settings.folder, key)
         running = self.ledger.entries(state="running")
         findings = structural(experiment, running) + of_platform(experiment, self._known)
+        findings += of_metrics(experiment, self._settings.folder)
         if self.ledger.get(key):
             findings.insert(
                 0, Finding("refused", "ledger", "it was started before", "give a new one another key")
@@ -141,6 +149,7 @@ class Launcher:
                 [
                     *structural(experiment, self.ledger.entries(state="running")),
                     *of_platform(experiment, self._known),
+                    *of_metrics(experiment, folder),
                 ]
             )
             if refused:

@@ -17,6 +17,7 @@ from tailorbird.experiments.measuring.streams import sources_of
 from tailorbird.experiments.measuring.table import Asked, UnitTable, unit_table
 from tailorbird.experiments.measuring.workbench import SHOWN_SCHEMA
 from tailorbird.experiments.reading.metric import Metric
+from tailorbird.experiments.running.assigning import is_one_of
 from tailorbird.experiments.running.checking import Finding
 from tailorbird.experiments.statistics.power import days_needed, units_needed
 from tailorbird.settings import Settings
@@ -41,8 +42,8 @@ def look_back(settings: Settings, experiment: Experiment, *, now: float) -> list
         return []
     try:
         metrics = chosen(read_metrics(settings.folder), list(experiment.metrics.names))
-    except TailorbirdError as error:
-        return [Finding("refused", "metrics", error.what, error.remedy)]
+    except TailorbirdError:  # of_metrics refuses
+        return []
     if experiment.kind == "interleaving":
         try:
             require_credit(metrics[0])
@@ -193,7 +194,7 @@ def of_audience(
     segment = request.get("segment")
     if audience.segments and isinstance(segment, dict) and segment.get("key") not in audience.segments:
         return False
-    return all(context.get(name) in values for name, values in audience.context.items())
+    return all(is_one_of(context.get(name), values) for name, values in audience.context.items())
 
 
 def _object(text: str | None) -> Mapping[str, object]:

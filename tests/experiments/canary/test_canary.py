@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from tailorbird.events.schema import Event
+from tailorbird.experiments.canary import counting
 from tailorbird.experiments.canary.bench import KINDS, canary, goes_back_after
 from tailorbird.experiments.canary.counting import CLICKS, ERRORS, LATENCY, Counts, Shown
 from tailorbird.experiments.canary.guard import CANARY, LOCK_FILE, SCHEDULE, Guard
@@ -235,3 +236,28 @@ def test_answers_are_counted_once_where_the_events_were_away(settings):
     clicks = watch.guard._watched["next"].counts.estimates(CLICKS)
     assert clicks is not None
     assert [each.mean for each in clicks] == pytest.approx([0.2, 0.2], abs=0.1)
+
+
+def test_no_more_units_are_counted_than_a_verdict_asks_for(monkeypatch) -> None:
+    monkeypatch.setattr(counting, "MOST_UNITS", 10)
+    counts = Counts(("usual", "next"))
+    for round_of in range(2):
+        counts.show(
+            Shown(f"r{n}-{round_of}", f"user:{n}", ("usual", "next")[n % 2], False, None, 3)
+            for n in range(40)
+        )
+    assert counts.units == {"usual": 5, "next": 5}
+    found = counts.estimates(ERRORS)
+    assert found is None or sum(each.units for each in found) == 10
+    assert not any("user:" in str(name) for name in vars(counts)["_place"])
+
+
+def test_a_ramp_of_a_holdout_is_left_alone(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    holdout = {
+        "kind": "holdout",
+        "variants": {"open": {"weight": 0.9}, "held": {"weight": 0.1}},
+    }
+    watch = Watch(settings, **holdout)
+    watch.now += 5 * HOUR
+    assert watch.guard.look() == []
+    assert not caplog.records

@@ -105,6 +105,18 @@ def test_the_command_says_what_scipy_says(tmp_path: Path, suffix: str) -> None:
     assert (tmp_path / "lifts.svg").read_text().startswith("<?xml")
 
 
+def test_what_units_tell_is_said_at_the_level_that_decides(tmp_path: Path) -> None:
+    """Beside another metric a p-value must be half as large, so that the same units tell less; unadjusted they tell the same."""
+
+    def told(*metrics: str, **design: object) -> float:
+        words = judge(read(people(), tmp_path, *metrics, **design)).words
+        return float(words.split("tell a change of ")[1].split(" %")[0])
+
+    alone = told("bought:proportion")
+    assert told("bought:proportion", "revenue:mean") > alone
+    assert told("bought:proportion", "revenue:mean", adjustment="none") == alone
+
+
 def test_a_winner_by_a_plain_effect_and_none_without(tmp_path: Path) -> None:
     assert judge(read(people(effect=0.05), tmp_path, "bought:proportion")).decision is Decision.SHIP
     nothing = judge(read(people(), tmp_path, "bought:proportion"))

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from tailorbird.experiments.design.declared import experiment_of
-from tailorbird.experiments.running.past import DAYS, look_back
+from tailorbird.experiments.design.experiment import Audience
+from tailorbird.experiments.running.checking import of_metrics
+from tailorbird.experiments.running.past import DAYS, look_back, of_audience
 from tailorbird.experiments.statistics.power import units_needed
 from tailorbird.settings import Settings, load_settings
 from tests.experiments.deciding.shop import DAY, START, declared, happen
@@ -72,10 +74,18 @@ def test_nothing_is_said_of_a_past_that_is_over(settings):
 
 
 def test_a_metric_that_is_not_declared_refuses(settings):
-    found = said(settings, metrics={"primary": "happiness", "minimum_effect": 0.1})
-    assert found["metrics"][0] == "refused"
+    values = {**declared(), "metrics": {"primary": "happiness", "minimum_effect": 0.1}}
+    (found,) = of_metrics(experiment_of("next", values, where="next"), settings.folder)
+    assert (found.level, found.about) == ("refused", "metrics")
 
 
 def test_a_workspace_without_a_past_says_so(tmp_path: Path):
     empty = load_settings(home=tmp_path, mlruns=tmp_path / "mlruns", workspace="toy")
     assert said(empty)["audience"][0] == "warning"
+
+
+def test_an_audience_of_one_is_not_one_of_true():
+    asked = Audience(context={"member": (1.0,)})
+    assert of_audience(asked, "home", {"member": 1}, {})
+    assert not of_audience(asked, "home", {"member": True}, {})
+    assert of_audience(Audience(context={"member": (True,)}), "home", {"member": True}, {})

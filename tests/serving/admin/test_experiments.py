@@ -1,16 +1,21 @@
 """Experiments over admin: declared, checked, started, ramped and stopped, each by one person at a time, and written down."""
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from serving.admin.turns import Turn
+from serving.http.problems import ProblemError
 from tailorbird.access.keys import EXPERIMENTS, RECOMMEND
 from tailorbird.audit.log import AuditLog
 from tailorbird.audit.record import AUDIT_FILE
 from tailorbird.experiments.design.template import TEMPLATE
 from tailorbird.experiments.running.assigning import Asker
 from tailorbird.experiments.running.followed import FollowedLedger
+from tailorbird.experiments.running.launching import Launcher
 from tests.serving.wrong_keys import put_keys
 
 HEAD = """
@@ -175,3 +180,38 @@ def test_the_template_is_a_declaration(operator):
     found = declare(operator, "fresh", TEMPLATE.format(key="fresh"))
     assert found["variants"] == ["control", "b"]
     assert Path(operator.settings.folder / "experiments" / "fresh.toml").exists()
+
+
+def test_a_metric_that_nobody_declared_is_refused_before_the_start(operator):
+    declare(operator, "depth", DEPTH.replace("clicks_per_slate", "smiles"))
+    found = post(operator, "/depth:check")
+    assert [each["about"] for each in found["findings"] if each["level"] == "refused"] == ["metrics"]
+    assert "smiles" in post(operator, "/depth:start", 422)["detail"]
+    assert operator.get("/v1/experiments/depth")["state"] == "draft"
+
+
+def test_checks_wait_for_each_other(operator, monkeypatch):
+    declare(operator, "depth")
+    check, begun, at_once = Launcher.check, threading.Event(), []
+
+    def slow(self, key):
+        at_once.append(begun.is_set())
+        begun.set()
+        try:
+            time.sleep(0.05)
+            return check(self, key)
+        finally:
+            begun.clear()
+
+    monkeypatch.setattr(Launcher, "check", slow)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: post(operator, "/depth:check"), range(4)))
+    assert at_once == [False] * 4
+
+
+def test_whose_turn_does_not_come_is_told_so():
+    turn = Turn("another check", wait_seconds=0.01)
+    with turn.taken(), pytest.raises(ProblemError, match="another check has been under way"), turn.taken():
+        pass
+    with turn.taken():  # it is free again
+        pass

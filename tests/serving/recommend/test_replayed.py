@@ -72,3 +72,16 @@ def test_an_unknown_arm_and_one_that_answered_alone_are_refused(make_world) -> N
         slates_of_arm(world.settings, "x", places=2, most=100, worth=WORTH)
     with pytest.raises(UsageError, match="0 answers of other arms"):
         slates_of_arm(world.settings, CHAMPION, places=2, most=100, worth=WORTH)
+
+
+def test_answers_that_the_arms_model_may_have_learned_from_are_left_out(make_world) -> None:
+    world = served(make_world, Exploration(uniform=0.5))
+    instants = sorted(each.instant for each in world.stored())
+    world.point(world.register(learned_until=instants[-4]), "newer")
+    (world.settings.folder / ARMS_FILE).write_text('[newer]\nalias = "newer"\nmax_category_share = 1.0\n')
+    log = slates_of_arm(world.settings, "newer", places=2, most=100, worth=WORTH)
+    assert len(log) == 3
+    assert log.notes == ("21 answers left out: they are from before the arm's model was trained",)
+    world.point(world.register(learned_until=instants[-1], padding=1), "newer")
+    with pytest.raises(UsageError, match="0 answers of other arms"):
+        slates_of_arm(world.settings, "newer", places=2, most=100, worth=WORTH)
