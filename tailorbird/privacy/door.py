@@ -21,6 +21,7 @@ from tailorbird.events.schema import ANONYMOUS, CONSENT, SAID_TYPES, USER, Event
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.standing import BASIS, GIVEN, noted, with_basis
 from tailorbird.privacy.book import Book
+from tailorbird.privacy.clean import CleanContexts
 from tailorbird.privacy.keyring import Keyring, keyring_file, open_keyring
 from tailorbird.privacy.master import given_from_outside
 from tailorbird.privacy.mentions import SHORT
@@ -73,6 +74,7 @@ class Door:
             policy,
         )
         self._covers, self._told = policy.covers, told
+        self._noted, self._clean = noted(self._covers.purposes), CleanContexts(policy.declared)
 
     @classmethod
     def of(cls, settings: Settings, *, told: Callable[[str], Demographics] = lambda person: NOBODY) -> "Door":
@@ -97,12 +99,7 @@ class Door:
         for raw, event in zip(events, named, strict=True):
             people.update(_people(raw, event))
         ciphers = self.book.ciphers(people)
-        return [
-            self._under_basis(
-                self._minimised(event, ciphers[event.user_key], ids=_ids(raw.user_id, raw.anonymous_id))
-            )
-            for raw, event in zip(events, named, strict=True)
-        ]
+        return [self._kept(raw, event, ciphers) for raw, event in zip(events, named, strict=True)]
 
     def frame(
         self,
@@ -199,37 +196,44 @@ class Door:
     def named(self, event: Event) -> Event:
         """The event under pseudonyms, with nothing else changed."""
         names = self.names
-        return replace(
-            event,
-            message_id=names.message(event.message_id),
-            user_id=names.user(event.user_id) if event.user_id else None,
-            anonymous_id=names.anonymous(event.anonymous_id) if event.anonymous_id else None,
-            session_id=names.session(event.session_id) if event.session_id else None,
-            recommendation_id=names.recommendation(event.recommendation_id)
-            if event.recommendation_id
-            else None,
-        )
-
-    def _minimised(self, event: Event, cipher: AESGCM, *, ids: AbstractSet[str]) -> Event:
-        if not event.context and not event.properties:
-            return event
-        context, properties = self._parted(
+        return Event(  # dataclasses.replace would take three times as long, for each event
+            names.message(event.message_id),
+            event.type,
+            event.event_time,
+            event.received_time,
+            names.user(event.user_id) if event.user_id else None,
+            names.anonymous(event.anonymous_id) if event.anonymous_id else None,
+            names.session(event.session_id) if event.session_id else None,
+            event.item_id,
+            names.recommendation(event.recommendation_id) if event.recommendation_id else None,
+            event.position,
+            event.value,
             event.context,
             event.properties,
-            person=event.user_key,
-            cipher=cipher,
-            declared=_of_consent(event) if event.type == CONSENT else self.policy.declared,
-            ids=ids,
         )
+
+    def _kept(self, raw: Event, event: Event, ciphers: Mapping[str, AESGCM]) -> Event:
+        """Of an event under pseudonyms what is kept of its texts, with the basis it came under, where that is not the usual one."""
+        context, properties = event.context, event.properties
+        if properties or (context and not self._clean.holds(context)):
+            context, properties = self._parted(
+                context,
+                properties,
+                person=event.user_key,
+                cipher=ciphers[event.user_key],
+                declared=_of_consent(event) if event.type == CONSENT else self.policy.declared,
+                ids=_ids(raw.user_id, raw.anonymous_id),
+            )
+        if event.type not in SAID_TYPES:
+            context = self._under_basis(context, event)
+        if context is event.context and properties is event.properties:
+            return event
         return replace(event, context=context, properties=properties)
 
-    def _under_basis(self, event: Event) -> Event:
-        """The event with the basis it came under, where that is not the usual one."""
-        if event.type in SAID_TYPES:
-            return event
-        person = self._told(event.user_key) if self._covers.rules else NOBODY
-        context = with_basis(event.context, self._covers.of(event.context, person))
-        return event if context is event.context else replace(event, context=context)
+    def _under_basis(self, context: Mapping[str, object], event: Event) -> Mapping[str, object]:
+        if not self._covers.rules:
+            return context if self._noted is None else {**context, BASIS: self._noted}
+        return with_basis(context, self._covers.of(context, self._told(event.user_key)))
 
     def _parted(
         self,

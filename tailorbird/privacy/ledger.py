@@ -109,7 +109,9 @@ class Ledger:
 
 
 def _body(receipt: Receipt) -> bytes:
-    return orjson.dumps(receipt.plain())
+    return orjson.dumps(
+        receipt
+    )  # as Receipt.plain() says it, a hundred times as fast: each place notes all of them twice
 
 
 def _receipt(body: bytes) -> Receipt:

@@ -5,10 +5,10 @@ from the name without the key. Each kind of id has names of its own, so that an 
 """
 
 import re
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Callable
 from functools import lru_cache
-from hmac import digest
+from hashlib import sha256
 
 import pandas as pd
 
@@ -16,6 +16,8 @@ from tailorbird.events.schema import user_key
 
 _BYTES = 16
 _REMEMBERED = 65_536
+_BLOCK = 64
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _is_our_recommendation = re.compile(r"[0-9a-f]{26}").fullmatch
 
 
@@ -23,7 +25,10 @@ class Pseudonyms:
     """Names of 22 characters (base64url of 128 bits). Thread-safe."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        # HMAC with what depends on the key alone made once: a message takes less than half the time of hmac.digest.
+        block = (key if len(key) <= _BLOCK else sha256(key).digest()).ljust(_BLOCK, b"\0")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
         # The same people come again and again; a message comes once.
         self.user: Callable[[str], str] = lru_cache(_REMEMBERED)(lambda name: self._of("user", name))
         self.anonymous: Callable[[str], str] = lru_cache(_REMEMBERED)(
@@ -54,5 +59,7 @@ class Pseudonyms:
         return pd.Series(names.to_numpy()[codes], index=values.index, dtype=object)
 
     def _of(self, kind: str, name: str) -> str:
-        full = digest(self._key, f"{kind}\0{name}".encode("utf-8", "surrogatepass"), "sha256")
-        return urlsafe_b64encode(full[:_BYTES])[:22].decode()
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(f"{kind}\0{name}".encode("utf-8", "surrogatepass"))
+        outer.update(inner.digest())
+        return b2a_base64(outer.digest()[:_BYTES], newline=False).translate(_URL_SAFE)[:22].decode()

@@ -90,7 +90,7 @@ class Archive:
                 rows.combine_chunks(),
                 mode="append",
                 schema_mode="merge",  # a column that came later
-                writer_properties=_writer(),
+                writer_properties=_writer(self._codec),
                 commit_properties=CommitProperties(app_transactions=[Transaction(self._mark, last)]),
             )
         self._sync(self.stretches(after=first - 1))  # Delta writes large rows as several files
@@ -256,7 +256,7 @@ class Archive:
                 mode="overwrite",
                 schema_mode="merge",
                 predicate=span,
-                writer_properties=_writer(),
+                writer_properties=_writer(self._codec),
             )
         else:
             table.delete(span)
@@ -342,7 +342,20 @@ def expression(where: Sequence[Condition], schema: pa.Schema) -> ds.Expression:
     return met
 
 
-def _writer():  # type: ignore[no-untyped-def]
-    from deltalake import WriterProperties
+def _writer(codec: Codec) -> Any:
+    """How files are written: an erasure writes them anew, and waits for it.
 
-    return WriterProperties(compression="ZSTD", compression_level=3, max_row_group_size=ROW_GROUP_ROWS)
+    What is another in every row gets no dictionary, offsets and times their differences: half the time, two thirds of the bytes.
+    """
+    from deltalake import ColumnProperties, WriterProperties
+
+    differences = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
+    return WriterProperties(
+        compression="ZSTD",
+        compression_level=1,
+        max_row_group_size=ROW_GROUP_ROWS,
+        column_properties={
+            codec.key: ColumnProperties(dictionary_enabled=False),
+            **dict.fromkeys(["offset", *codec.times], differences),
+        },
+    )
