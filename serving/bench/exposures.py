@@ -29,6 +29,7 @@ from tailorbird.exposures.exposure import SAMPLE_SHARE, Exposure
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.features.state import UserState
 from tailorbird.plumbing.terminal import emit, progress, say
+from tailorbird.privacy.policy_file import PolicyFile
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import compact_stream, open_exposures
 from tailorbird.streams.position import BEGINNING
@@ -190,7 +191,7 @@ def _service(settings: Settings, writer: ExposureWriter, profiles: Profiles) -> 
         writer,
         workspace=settings.workspace,
         workspace_key=settings.workspace_key,
-        named=Named.of(settings),
+        named=Named.of(settings, policy=PolicyFile(settings, clock=time.monotonic)),
     )
 
 

@@ -35,7 +35,8 @@ from tailorbird.catalog.delta import CatalogFollower
 from tailorbird.events.schema import CONSENT, Event
 from tailorbird.plumbing.terminal import emit, say
 from tailorbird.privacy.door import Door
-from tailorbird.privacy.policy import POLICY_FILE, read_policy
+from tailorbird.privacy.policy import POLICY_FILE
+from tailorbird.privacy.policy_file import PolicyFile
 from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events, open_exposures
@@ -122,18 +123,19 @@ async def _answered(
         catalogue=CatalogFollower(settings.catalog_folder),
     )
     arms.check()
+    policy = PolicyFile(settings, clock=time.monotonic)
     drawer = SlateDrawer(
         arms,
         Hydrator(features),
         segments=LiveSegments(settings),
         segment_rules=RulesFile(settings.folder, clock=time.monotonic),
-        covers=read_policy(settings).covers,
+        covers=lambda: policy().covers,
     )
     with open_exposures(settings) as shown:
         common: dict[str, Any] = {"workspace": settings.workspace, "workspace_key": settings.workspace_key}
         exposures = NoExposures(shown)
         bare = RecommendService(arms, drawer, exposures, **common)
-        whole = RecommendService(arms, drawer, exposures, named=Named.of(settings), **common)
+        whole = RecommendService(arms, drawer, exposures, named=Named.of(settings, policy=policy), **common)
         without = [_asked(door.names.user(name), "s") for name in silent]
         held = [_asked(name, f"session of {name}") for name in said]
 

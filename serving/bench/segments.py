@@ -30,6 +30,7 @@ from tailorbird.features.state import UserState
 from tailorbird.features.sums import TYPE_CODE
 from tailorbird.features.table import USER_FEATURES
 from tailorbird.plumbing.terminal import emit, progress, say
+from tailorbird.privacy.policy_file import PolicyFile
 from tailorbird.segments.belonging import PromotedSegments, Segments, no_segments
 from tailorbird.segments.model import Segment, SegmentModel, weights_of
 from tailorbird.segments.pinned import Pin, PinnedSegments, segment_vector
@@ -201,7 +202,7 @@ def _answering(
             silent,
             workspace=settings.workspace,
             workspace_key=settings.workspace_key,
-            named=Named.of(settings),
+            named=Named.of(settings, policy=PolicyFile(settings, clock=time.monotonic)),
         )
 
     on, off = service(lambda: promoted), service(no_segments)

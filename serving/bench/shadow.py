@@ -33,6 +33,7 @@ from tailorbird.experiments.running.followed import FollowedLedger
 from tailorbird.experiments.running.ledger import Ledger
 from tailorbird.experiments.shadow.tallies import Tallies
 from tailorbird.plumbing.terminal import emit, progress, say
+from tailorbird.privacy.policy_file import PolicyFile
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_exposures
 
@@ -138,7 +139,7 @@ def _measured(
             writer,
             workspace=settings.workspace,
             workspace_key=settings.workspace_key,
-            named=Named.of(settings),
+            named=Named.of(settings, policy=PolicyFile(settings, clock=time.monotonic)),
             answered=answered,
         )
 

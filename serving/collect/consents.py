@@ -12,7 +12,7 @@ from serving.http.problems import ProblemError, not_stored
 from serving.writer import GroupWriter
 from tailorbird.audit.record import CONSENT, caller
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.privacy.policy import Policy
+from tailorbird.privacy.policy import PolicyNow
 
 log = logging.getLogger("ray.serve.tailorbird")
 
@@ -27,7 +27,7 @@ class ConsentService:
         self,
         writer: GroupWriter,
         *,
-        policy: Policy,
+        policy: PolicyNow,
         newest_of: Callable[[str], int],
         person_of: Callable[[str, bool], str],
         noted: Callable[..., object],
@@ -41,10 +41,9 @@ class ConsentService:
         now, person = self._clock(), self._person_of(identifier, anonymous)
         newest = await asyncio.to_thread(self._newest, person)
         try:
-            said = told.said_by(self._policy.tcf)
-            event = said.event(
-                identifier, anonymous=anonymous, known=self._policy.purposes, now=now, newest=newest
-            )
+            policy = self._policy()
+            said = told.said_by(policy.tcf)
+            event = said.event(identifier, anonymous=anonymous, known=policy.purposes, now=now, newest=newest)
             await asyncio.to_thread(
                 self._noted,
                 who=caller(key),

@@ -58,7 +58,7 @@ class Collect:
         )
         self._consents = ConsentService(
             self._writer,
-            policy=self._door.policy,
+            policy=lambda: self._door.policy,
             newest_of=updater.newest_of,
             person_of=lambda identifier, anonymous: self._door.person(identifier, anonymous=anonymous),
             noted=partial(record, chosen),
@@ -74,7 +74,7 @@ class Collect:
             self._folder,
             workspace=chosen.workspace,
             known_items=KnownItems(chosen.catalog_folder),
-            policy=self._door.policy,
+            policy=lambda: self._door.policy,
         )
         self._segments.start()
         self._mover.start(partial(self._writer.write, yielding=True))

@@ -21,7 +21,7 @@ from serving.writer import GroupWriter
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
 from tailorbird.features.consents import with_refused
-from tailorbird.privacy.policy import DEFAULT, Policy
+from tailorbird.privacy.policy import PolicyNow, by_default
 
 ERASED = "this person was erased: nothing of them is stored until they consent anew"
 
@@ -36,10 +36,10 @@ class CollectService:
         *,
         workspace: str,
         known_items: Callable[[], Collection[str]],
-        policy: Policy = DEFAULT,
+        policy: PolicyNow = by_default,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._turned_off = policy.turned_off
+        self._policy = policy
         self._writer, self._folder, self._workspace = writer, folder, workspace
         self._known_items, self._clock = known_items, clock
 
@@ -68,7 +68,7 @@ class CollectService:
     def _with_signals(self, request: Request, events: Sequence[Event]) -> Sequence[Event]:
         """The events with what the sender's browser refuses, in their context."""
         gpc, dnt = request.header(b"sec-gpc") == b"1", request.header(b"dnt") == b"1"
-        refused = self._turned_off(gpc=gpc, dnt=dnt) if gpc or dnt else ()
+        refused = self._policy().turned_off(gpc=gpc, dnt=dnt) if gpc or dnt else ()
         if not refused:
             return events
         return [replace(event, context=with_refused(event.context, refused)) for event in events]

@@ -74,7 +74,7 @@ class SlateDrawer:
         segment_rules: RulesNow = no_segment_rules,
         cache: ResultCache | None = None,
         assign: Assign = taken_part,
-        covers: Basis = USUAL,
+        covers: Callable[[], Basis] = lambda: USUAL,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._assign = assign
@@ -169,7 +169,7 @@ class SlateDrawer:
 
     def basis_of(self, query: Query) -> Collection[str]:
         """The purposes that a legal basis covers of who asks."""
-        return self._covers.of(query.context, query.demographics)
+        return self._covers().of(query.context, query.demographics)
 
     def _is_nobody(self, query: Query) -> bool:
         """Whether nothing lets this answer be a personal one: no word of the person, no basis, nothing of before that may serve."""
@@ -240,7 +240,7 @@ class SlateDrawer:
         held = asked.holding(state, now=now, demographics=person, segment=key)
         keys = [key, *(rule.key for rule in held)]
         if assignment and known:
-            basis = self._covers.of(visit.visitor.context, person)
+            basis = self._covers().of(visit.visitor.context, person)
             known = may_be_unit(state, visit.visitor.context, basis=basis)
         visit = visit.taking_part(self._assign(assignment, visit, state, keys, known, now))
         return visit, Query(

@@ -1,14 +1,11 @@
 """Who asks, under the names that people have behind the door, and what of their context may be kept of it."""
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-
 from serving.http.schemas import Visitor
 from tailorbird.features.standing import GIVEN
 from tailorbird.privacy.keyring import open_keyring
 from tailorbird.privacy.mentions import SHORT
-from tailorbird.privacy.minimise import NOTHING_DECLARED, Declared, parted_context
-from tailorbird.privacy.policy import read_policy
+from tailorbird.privacy.minimise import parted_context
+from tailorbird.privacy.policy import PolicyNow, by_default
 from tailorbird.privacy.pseudonyms import Pseudonyms
 from tailorbird.privacy.tcf import told_by
 from tailorbird.settings import Settings
@@ -20,16 +17,14 @@ class Named:
     def __init__(
         self,
         names: Pseudonyms,
-        declared: Declared = NOTHING_DECLARED,
-        tcf: Mapping[str, Sequence[int]] = MappingProxyType({}),
+        policy: PolicyNow = by_default,
     ) -> None:
-        self._names, self._declared, self._tcf = names, declared, tcf
+        self._names, self._policy = names, policy
 
     @classmethod
-    def of(cls, settings: Settings) -> "Named":
-        """By the keys and the policy of a workspace."""
-        policy = read_policy(settings)
-        return cls(Pseudonyms(open_keyring(settings).pseudonyms), policy.declared, policy.tcf)
+    def of(cls, settings: Settings, *, policy: PolicyNow) -> "Named":
+        """By the keys of a workspace."""
+        return cls(Pseudonyms(open_keyring(settings).pseudonyms), policy)
 
     def __call__(self, visitor: Visitor) -> Visitor:
         """The visitor under pseudonyms; texts of the context that may be personal are left outside."""
@@ -43,8 +38,9 @@ class Named:
         if visitor.session_id:
             known["session_id"] = names.session(visitor.session_id)
         if visitor.context:
-            context = parted_context(visitor.context, declared=self._declared, ids=own).kept
-            if (said := told_by(visitor.context.get(GIVEN), self._tcf)) is not None:
+            policy = self._policy()
+            context = parted_context(visitor.context, declared=policy.declared, ids=own).kept
+            if (said := told_by(visitor.context.get(GIVEN), policy.tcf)) is not None:
                 context[GIVEN] = said
             known["context"] = context
         return visitor.model_copy(update=known) if known else visitor

@@ -289,7 +289,7 @@ def _people(app: FastAPI, merge: MergeRoutes) -> None:
 
 
 def _consent(app: FastAPI, consent: ConsentRoute) -> None:
-    told: Any = told_in(consent.policy)
+    told: Any = told_in(consent.policy())
 
     @app.put(
         "/v1/users/{user_id}/consent",

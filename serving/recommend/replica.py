@@ -59,7 +59,7 @@ class Recommend:
         from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
         from tailorbird.experiments.shadow.tallies import Tallies
         from tailorbird.plumbing.clock import clock_at
-        from tailorbird.privacy.policy import read_policy
+        from tailorbird.privacy.policy_file import PolicyFile
         from tailorbird.segments.rules_file import RulesFile
         from tailorbird.streams.factory import open_events, open_exposures
         from tailorbird.triggers.declared import TriggersFile
@@ -69,7 +69,7 @@ class Recommend:
         torch.set_num_threads(1)
         faiss.omp_set_num_threads(1)
         chosen = Settings(**settings)
-        policy = self._policy = read_policy(chosen)
+        policy = self._policy = PolicyFile(chosen, clock=time.monotonic)
         features, clock = FeatureStoreRoom(chosen), clock_at(chosen.clock_at)
         features.online.on_damage = lambda rows: metrics.failures.labels("damaged_row").inc(rows)
         catalogue = CatalogFollower(chosen.catalog_folder)  # before anything of it is read
@@ -107,7 +107,7 @@ class Recommend:
             segments=segments,
             segment_rules=rules,
             cache=_result_cache(chosen, seconds=result_cache_seconds),
-            covers=policy.covers,
+            covers=lambda: policy().covers,
             clock=clock,
         )
         self._shadows = Shadows(
@@ -123,7 +123,7 @@ class Recommend:
             workspace_key=chosen.workspace_key,
             clock=clock,
             scenarios=scenarios.get,
-            named=Named.of(chosen),
+            named=Named.of(chosen, policy=policy),
             policy=policy,
             trouble=scenarios.trouble_with,
             answered=self._shadows.offer,
@@ -134,6 +134,7 @@ class Recommend:
                 lambda: triggers.trouble,
                 lambda: segments.trouble,
                 lambda: rules.trouble,
+                lambda: policy.trouble,
                 lambda: rules().shared_with(segments.keys),
                 lambda: scenarios.unknown_segments([*segments.keys, *rules().keys]),
                 lambda: scenarios.unknown_outcomes(self._arms.champion.outcomes),

@@ -26,7 +26,7 @@ from tailorbird.experiments.scenarios import NO_SCENARIO, UNDECLARED, Scenario
 from tailorbird.exposures.exposure import SAMPLE_SHARE, new_recommendation_id
 from tailorbird.features.consents import with_refused
 from tailorbird.privacy.minimise import is_word
-from tailorbird.privacy.policy import DEFAULT, Policy
+from tailorbird.privacy.policy import PolicyNow, by_default
 from tailorbird.slate.query import Query
 from tailorbird.slate.recommender import Recommender
 from tailorbird.streams.stream import Stream, trouble_of
@@ -52,11 +52,11 @@ class RecommendService:
         sample_share: float = SAMPLE_SHARE,
         streams: Sequence[Stream[Any]] = (),
         watched: Sequence[Callable[[], str]] = (),
-        policy: Policy = DEFAULT,
+        policy: PolicyNow = by_default,
         answered: Callable[[Drawn], object] = lambda drawn: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._turned_off = policy.turned_off
+        self._policy = policy
         self._arms, self._drawer, self._exposures = arms, drawer, exposures
         self._workspace, self._workspace_key = workspace, workspace_key
         self._clock, self._answered = clock, answered
@@ -144,7 +144,7 @@ class RecommendService:
     def _signals(self, request: Request, visitor: Visitor) -> dict[str, Any]:
         """What a browser's signals make of the visitor's context; empty where it sends none."""
         gpc, dnt = request.header(b"sec-gpc") == b"1", request.header(b"dnt") == b"1"
-        refused = self._turned_off(gpc=gpc, dnt=dnt) if gpc or dnt else ()
+        refused = self._policy().turned_off(gpc=gpc, dnt=dnt) if gpc or dnt else ()
         return {"context": with_refused(visitor.context or {}, refused)} if refused else {}
 
     def _key(self, body: RecommendationRequest, raw: bytes, scenario: Scenario) -> bytes:

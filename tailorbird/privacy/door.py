@@ -5,10 +5,12 @@ a person pass through here; nothing behind it knows a raw id.
 """
 
 import re
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from typing import NamedTuple
 
 import orjson
 import pandas as pd
@@ -36,7 +38,8 @@ from tailorbird.privacy.minimise import (
     parted_context,
     parted_properties,
 )
-from tailorbird.privacy.policy import DEFAULT, Policy, read_policy
+from tailorbird.privacy.policy import Policy, PolicyNow, by_default
+from tailorbird.privacy.policy_file import PolicyFile
 from tailorbird.privacy.pseudonyms import Pseudonyms
 from tailorbird.privacy.rules import Basis
 from tailorbird.privacy.sealing import seal
@@ -53,6 +56,20 @@ _WORDS = {"gender": kept_gender, "country": kept_word, "age": kept_age}
 _COLUMNS = ("user_id", "anonymous_id", "session_id", "message_id", "recommendation_id")
 
 
+class _Held(NamedTuple):
+    """What follows from a policy, for many events; ``noted`` is what each says of the basis, where no rule narrows it."""
+
+    policy: Policy
+    covers: Basis
+    noted: list[str] | None
+    clean: CleanContexts
+
+    @classmethod
+    def of(cls, policy: Policy) -> "_Held":
+        covers = policy.covers
+        return cls(policy, covers, noted(covers.purposes), CleanContexts(policy.declared))
+
+
 class Door:
     """Thread-safe, where ``told`` is. ``names`` are the workspace's pseudonyms, ``book`` leads back.
 
@@ -64,21 +81,22 @@ class Door:
         keyring: Keyring,
         book: Book,
         *,
-        policy: Policy = DEFAULT,
+        policy: PolicyNow = by_default,
         told: Callable[[str], Demographics] = lambda person: NOBODY,
     ) -> None:
-        self.keyring, self.book, self.names, self.policy = (
-            keyring,
-            book,
-            Pseudonyms(keyring.pseudonyms),
-            policy,
-        )
-        self._covers, self._told = policy.covers, told
-        self._noted, self._clean = noted(self._covers.purposes), CleanContexts(policy.declared)
+        self.keyring, self.book, self.names = keyring, book, Pseudonyms(keyring.pseudonyms)
+        self._policy, self._told = policy, told
+        self._held = _Held.of(policy())
 
     @classmethod
-    def of(cls, settings: Settings, *, told: Callable[[str], Demographics] = lambda person: NOBODY) -> "Door":
-        """The workspace's door.
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        told: Callable[[str], Demographics] = lambda person: NOBODY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> "Door":
+        """The workspace's door; ``clock`` (seconds) says when to look again whether its policy has changed.
 
         Raises:
             UsageError: its keys do not open, or its events were stored under other names than this machine would give.
@@ -86,7 +104,12 @@ class Door:
         if not keyring_file(settings).exists() and not given_from_outside(settings):
             _require_no_events(settings)
         keyring = open_keyring(settings)
-        return cls(keyring, Book.of(settings, keyring), policy=read_policy(settings), told=told)
+        return cls(keyring, Book.of(settings, keyring), policy=PolicyFile(settings, clock=clock), told=told)
+
+    @property
+    def policy(self) -> Policy:
+        """What the workspace decided, as its files say now."""
+        return self._policy()
 
     def events(self, events: Sequence[Event]) -> list[Event]:
         """Events as they are stored.
@@ -99,7 +122,8 @@ class Door:
         for raw, event in zip(events, named, strict=True):
             people.update(_people(raw, event))
         ciphers = self.book.ciphers(people)
-        return [self._kept(raw, event, ciphers) for raw, event in zip(events, named, strict=True)]
+        held = self._holding()
+        return [self._kept(raw, event, ciphers, held) for raw, event in zip(events, named, strict=True)]
 
     def frame(
         self,
@@ -138,7 +162,8 @@ class Door:
                 )
         ciphers = self.book.ciphers(people)
         minimised = self._minimised_frame(stored, events, ciphers, declared=declared or Declared())
-        covers = self._covers if basis is None else replace(self._covers, purposes=frozenset(basis))
+        covers = self._holding().covers
+        covers = covers if basis is None else replace(covers, purposes=frozenset(basis))
         return _under_basis(minimised, covers, told)
 
     def user(self, patch: Patch) -> Patch:
@@ -212,28 +237,37 @@ class Door:
             event.properties,
         )
 
-    def _kept(self, raw: Event, event: Event, ciphers: Mapping[str, AESGCM]) -> Event:
+    def _holding(self) -> "_Held":
+        """What follows from the policy that holds now."""
+        policy = self._policy()
+        if policy is not self._held.policy:
+            self._held = _Held.of(policy)
+        return self._held
+
+    def _kept(self, raw: Event, event: Event, ciphers: Mapping[str, AESGCM], held: "_Held") -> Event:
         """Of an event under pseudonyms what is kept of its texts, with the basis it came under, where that is not the usual one."""
         context, properties = event.context, event.properties
-        if properties or (context and not self._clean.holds(context)):
+        if properties or (context and not held.clean.holds(context)):
             context, properties = self._parted(
                 context,
                 properties,
                 person=event.user_key,
                 cipher=ciphers[event.user_key],
-                declared=_of_consent(event) if event.type == CONSENT else self.policy.declared,
+                declared=_of_consent(event) if event.type == CONSENT else held.policy.declared,
                 ids=_ids(raw.user_id, raw.anonymous_id),
             )
         if event.type not in SAID_TYPES:
-            context = self._under_basis(context, event)
+            context = self._under_basis(context, event, held)
         if context is event.context and properties is event.properties:
             return event
         return replace(event, context=context, properties=properties)
 
-    def _under_basis(self, context: Mapping[str, object], event: Event) -> Mapping[str, object]:
-        if not self._covers.rules:
-            return context if self._noted is None else {**context, BASIS: self._noted}
-        return with_basis(context, self._covers.of(context, self._told(event.user_key)))
+    def _under_basis(
+        self, context: Mapping[str, object], event: Event, held: "_Held"
+    ) -> Mapping[str, object]:
+        if not held.covers.rules:
+            return context if held.noted is None else {**context, BASIS: held.noted}
+        return with_basis(context, held.covers.of(context, self._told(event.user_key)))
 
     def _parted(
         self,

@@ -1,7 +1,7 @@
 """A workspace's ``privacy.toml``: what is done with texts that may be personal, and which are declared not to be."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -121,6 +121,13 @@ class Policy:
 
 
 DEFAULT = Policy()
+PolicyNow = Callable[[], Policy]
+"""What a workspace decided, as its files say now (:class:`tailorbird.privacy.policy_file.PolicyFile`)."""
+
+
+def by_default() -> Policy:
+    """Of a workspace that decided nothing."""
+    return DEFAULT
 
 
 def read_policy(settings: Settings) -> Policy:

@@ -345,7 +345,7 @@ def expression(where: Sequence[Condition], schema: pa.Schema) -> ds.Expression:
 def _writer(codec: Codec) -> Any:
     """How files are written: an erasure writes them anew, and waits for it.
 
-    What is another in every row gets no dictionary, offsets and times their differences: half the time, two thirds of the bytes.
+    What is another in every row gets no dictionary, offsets and times their differences: half the time, six tenths of the bytes.
     """
     from deltalake import ColumnProperties, WriterProperties
 

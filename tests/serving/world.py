@@ -110,7 +110,8 @@ class World:
         noticed: Callable[[], object] | None = None,
     ) -> None:
         self.settings = settings
-        self.door = Door.of(settings)
+        self.clock = toy.NOW
+        self.door = Door.of(settings, clock=lambda: self.clock)
         self.log, self.shown = open_events(settings), open_exposures(settings)
         self.before = self.log.end()
         self.features = FeatureStoreRoom(settings)
@@ -141,7 +142,6 @@ class World:
             on_outcome=lambda outcome, count: self.outcomes.append((outcome, count)),
         )
         cache = ResultCache(RankingCache(), seconds=cache_seconds) if cache_seconds else None
-        self.clock = toy.NOW
         self.segments = LiveSegments(settings, clock=lambda: self.clock)
         self.rules = RulesFile(settings.folder, clock=lambda: self.clock)
         self.chosen: dict[str, str] = {}
@@ -152,7 +152,7 @@ class World:
             segment_rules=self.rules,
             cache=cache,
             assign=self._assigned,
-            covers=self.door.policy.covers,
+            covers=lambda: self.door.policy.covers,
             clock=lambda: self.clock,
         )
         self.scenarios = ScenarioFile(settings.folder / SCENARIOS_FILE, clock=lambda: self.clock)
@@ -171,12 +171,12 @@ class World:
             self.exposures,
             workspace="toy",
             workspace_key=settings.workspace_key,
-            named=Named(self.door.names, tcf=self.door.policy.tcf),
+            named=Named(self.door.names, lambda: self.door.policy),
             scenarios=self.scenarios.get,
             trouble=self.scenarios.trouble_with,
             answered=self.shadows.offer,
             sample_share=1.0,
-            policy=self.door.policy,
+            policy=lambda: self.door.policy,
             streams=(self.shown, self.log),
             watched=(
                 lambda: self.segments.trouble,
@@ -211,7 +211,7 @@ class World:
             self.folder,
             workspace="toy",
             known_items=lambda: frozenset(toy.CATALOG.item_ids),
-            policy=self.door.policy,
+            policy=lambda: self.door.policy,
             clock=lambda: self.clock,
         )
         self.traces = TraceService(
@@ -236,7 +236,7 @@ class World:
 
         consents = ConsentService(
             self.writer,
-            policy=self.door.policy,
+            policy=lambda: self.door.policy,
             newest_of=updater.newest_of,
             person_of=lambda identifier, anonymous: self.door.person(identifier, anonymous=anonymous),
             noted=partial(record, settings),
@@ -246,7 +246,7 @@ class World:
         async def say(identifier: str, told: ConsentTold, anonymous: bool, key: str) -> Consented:
             return await consents.say(identifier, told, anonymous=anonymous, key=key)
 
-        service, merge, consent = self.service, MergeRoutes(link), ConsentRoute(say, self.door.policy)
+        service, merge, consent = self.service, MergeRoutes(link), ConsentRoute(say, lambda: self.door.policy)
         asked = AssignmentService(self.served, self.drawer, self.exposures, visit=service.visit)
         pages = build_pages(service, self.traces, merge=merge, assignments=asked, consent=consent, noop=True)
         self.access = Access.of(settings)

@@ -198,3 +198,28 @@ def test_rules_and_tc_strings_decide_of_events_and_answers(make_world: Callable[
     assert (refused.status_code, "tcString" in refused.json()["remedy"]) == (422, True)
     (word,) = ConsentKeeper(world.settings, door=world.door).told(world.key("user:stranger")).history
     assert word["proof"] == SOME
+
+
+def test_a_policy_that_changes_holds_for_what_comes_next(world: World) -> None:
+    policy = world.settings.folder / "privacy.toml"
+    stranger = {"userId": "stranger"}
+    consent = "/v1/users/stranger/consent"
+    does(world, "m1", properties={"colour": "red"})
+    assert asks(world, **stranger)["fallback"] == "no_consent"
+    assert world.call("PUT", consent, json={"purposes": {"research": True}}).status_code == 422
+    policy.write_text(f"{RULES}[texts]\nproperties = ['colour']\n[purposes]\nnames = ['research']\n")
+    world.clock += 2
+    does(world, "m2", context={"country": "FR"}, properties={"colour": "red"})
+    assert world.profile("user:newcomer").total == 1
+    assert asks(world, context={"country": "FR"}, **stranger)["fallback"] != "no_consent"
+    assert world.call("PUT", consent, json={"purposes": {"research": True}}).status_code == 200
+    stored = {entry.record.message_id: entry.record for entry in world.log.read(world.before).entries}
+    first, second = (stored[world.door.names.message(name)] for name in ("m1", "m2"))
+    assert "colour" not in first.properties
+    assert second.properties == {"colour": "red"}
+    policy.write_text("[basis")
+    world.clock += 2
+    assert asks(world, context={"country": "FR"}, **stranger)["fallback"] != "no_consent"
+    policy.unlink()
+    world.clock += 2
+    assert asks(world, context={"country": "FR"}, **stranger)["fallback"] == "no_consent"
