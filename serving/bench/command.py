@@ -15,6 +15,7 @@ from serving.bench.cache import cache
 from serving.bench.catalogue import catalogue
 from serving.bench.erasure import erasure
 from serving.bench.events import events
+from serving.bench.experiments import experiments
 from serving.bench.exposures import exposures
 from serving.bench.faults import faults
 from serving.bench.keys import keys
@@ -62,6 +63,7 @@ bench.add_command(events)
 bench.add_command(faults)
 bench.add_command(archive)
 bench.add_command(catalogue)
+bench.add_command(experiments)
 bench.add_command(exposures)
 bench.add_command(redis)
 bench.add_command(cache)

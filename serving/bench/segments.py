@@ -1,8 +1,6 @@
 """``tailorbird bench segments``: what it costs to say where somebody belongs: one assignment, and answers with segments beside answers without."""
 
-import asyncio
 import json
-import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -15,8 +13,8 @@ import numpy as np
 from feature_repo.store import FeatureStoreRoom
 from registry.follower import Follower
 from serving.bench.machine import machine
+from serving.bench.turns import in_turns
 from serving.bench.world import make_world
-from serving.http.front import Request
 from serving.recommend.arms import ServedArms
 from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.draw import SlateDrawer
@@ -42,10 +40,6 @@ from tailorbird.streams.factory import open_exposures
 GROUPS = 8
 """Segments of the model that is measured: more than most that are found."""
 PEOPLE = 200
-ANSWERS = 20
-TOGETHER = 16
-BLOCK = 64
-"""Answers of one turn, with segments or without."""
 PERSON = Demographics(age=34.0, gender="f")
 
 
@@ -205,38 +199,8 @@ def _answering(
             named=Named.of(settings, policy=PolicyFile(settings, clock=time.monotonic)),
         )
 
-    on, off = service(lambda: promoted), service(no_segments)
-    rng = np.random.default_rng(seed)
-    spent: dict[bool, list[float]] = {True: [], False: []}
-    with progress("Answering", total=pairs) as bar:
-        for pair in range(-2, pairs):  # two to warm up
-            asked = [people[place] for place in rng.integers(0, len(people), BLOCK)]
-            for with_segments in (True, False) if pair % 2 else (False, True):
-                started = time.thread_time()
-                asyncio.run(_ask(on if with_segments else off, asked))
-                if pair >= 0:
-                    spent[with_segments].append(time.thread_time() - started)
-            if pair >= 0:
-                bar.advance()
+    figures = in_turns(service(lambda: promoted), service(no_segments), people, pairs=pairs, seed=seed)
     silent.close()
     stream.close()
     arms.close()
-    ratios = [without / having for having, without in zip(spent[True], spent[False], strict=True)]
-    return {
-        "answers_ratio": statistics.median(ratios),
-        "answers_ratio_quartiles": [float(each) for each in np.percentile(ratios, (25, 75))],
-        "answers_ratio_of_sums": sum(spent[False]) / sum(spent[True]),
-        "answer_cpu_ms": statistics.median(spent[False]) / BLOCK * 1000,
-        "pairs": pairs,
-        "answers": 2 * pairs * BLOCK,
-    }
-
-
-async def _ask(service: RecommendService, people: Sequence[str]) -> None:
-    """Ask for everybody, so many at a time as a replica answers together."""
-    for start in range(0, len(people), TOGETHER):
-        bodies = [
-            json.dumps({"userId": person, "numResults": ANSWERS}).encode()
-            for person in people[start : start + TOGETHER]
-        ]
-        await asyncio.gather(*(service.recommend(Request(body)) for body in bodies))
+    return figures

@@ -35,7 +35,7 @@ def assignment(experiments: int, requests: int, as_json: bool) -> None:
         tailorbird bench assignment
     """
     states = [UserState.empty(f"user:{n:032x}") for n in range(requests)]
-    alone = Assignment([_entry(n) for n in range(experiments)])
+    alone = running(experiments)
     shared = Assignment([_entry(n, shared=True) for n in range(experiments)])
     kinds: dict[str, Callable[[], None]] = {
         "empty_us": lambda: _assign(Assignment(()), states),
@@ -52,20 +52,28 @@ def assignment(experiments: int, requests: int, as_json: bool) -> None:
     emit({"experiments": experiments, "requests": requests, **result}, as_json=as_json)
 
 
-def _assign(running: Assignment, states: Sequence[UserState]) -> None:
+def running(count: int, *, slates: bool = True) -> Assignment:
+    """So many experiments, each in a layer of its own and for everybody; the first changes ``slates``, the others pages."""
+    return Assignment([_entry(n, slates=slates) for n in range(count)])
+
+
+def _assign(found: Assignment, states: Sequence[UserState]) -> None:
     for state in states:
-        if running and may_be_unit(state, CONTEXT):
-            running.assign(
+        if found and may_be_unit(state, CONTEXT):
+            found.assign(
                 Asker(person=person_unit(state), scenario="home", context=CONTEXT, segments=("cooks",))
             )
 
 
-def _entry(n: int, *, shared: bool = False) -> Entry:
+def _entry(n: int, *, shared: bool = False, slates: bool = True) -> Entry:
     key = f"experiment-{n}"
     said = {
         "hypothesis": "h",
         "metrics": {"primary": "click_through", "minimum_effect": 0.1},
-        "variants": {"control": {}, "b": {"slate": {"depth": 100}} if n == 0 else {"payload": {key: 1}}},
+        "variants": {
+            "control": {},
+            "b": {"slate": {"depth": 100}} if slates and n == 0 else {"payload": {key: 1}},
+        },
     }
     held = Range(0, BUCKETS)
     if shared:
