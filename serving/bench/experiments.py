@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from serving.recommend.service import RecommendService
 from tailorbird.experiments.running.assigning import NOTHING_RUNS, Assignment
 from tailorbird.experiments.running.bench import running
 from tailorbird.plumbing.terminal import emit, say
+from tailorbird.privacy.policy_file import PolicyFile
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_exposures
 
@@ -99,7 +101,7 @@ def _answering(
             silent,
             workspace=settings.workspace,
             workspace_key=settings.workspace_key,
-            named=Named.of(settings),
+            named=Named.of(settings, policy=PolicyFile(settings, clock=time.monotonic)),
         )
 
     figures = in_turns(service(assignment), service(NOTHING_RUNS), people, pairs=pairs, seed=seed)
