@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+import faiss
 import numpy as np
+import torch
 
 from feature_repo.store import FeatureStoreRoom
 from registry.follower import Follower
@@ -45,6 +47,8 @@ SAID: dict[str, Any] = {
     "variants": {"usual": {}, "varied": {"slate": {"max_category_share": 0.3}}},
 }
 PERCENTILES = (50, 95, 99)
+WITHOUT, AGAIN, WITH = "without", "again", "with"
+"""Kinds of rounds; ``again`` is without a shadow too: by as much rounds differ anyway."""
 
 
 @click.command("shadow")
@@ -58,7 +62,7 @@ PERCENTILES = (50, 95, 99)
     default=100.0,
     show_default=True,
     type=click.FloatRange(1.0),
-    help="Requests a second, sent by the clock.",
+    help="Requests a second on average; they come at random.",
 )
 @click.option(
     "--rounds",
@@ -75,10 +79,10 @@ PERCENTILES = (50, 95, 99)
 def shadow(
     out: Path, items: int, users: int, rate: float, rounds: int, seconds: float, seed: int, as_json: bool
 ) -> None:
-    r"""Ask for recommendations by the clock, a round without a shadow and one in which a shadow is offered every answer, by turns.
+    r"""Ask for recommendations, rounds without a shadow, again without, and with one that is offered every answer, in random order.
 
-    The time of a request is from when it was due. Live profiles, 200 candidates ranked, 20 answered, exposures written, no HTTP. A ratio is
-    of two rounds that follow each other.
+    The time of a request is from when it was due. Live profiles, 200 candidates ranked, 20 answered, exposures written, no HTTP. Ratios are
+    of rounds of the same turn, to those without.
 
     \b
     Examples:
@@ -114,7 +118,9 @@ def shadow(
 def _measured(
     settings: Settings, people: Sequence[str], *, rate: float, rounds: int, seconds: float, seed: int
 ) -> dict[str, object]:
-    give_way_often()  # as a replica does
+    give_way_often()  # this and the next two as a replica does
+    torch.set_num_threads(1)
+    faiss.omp_set_num_threads(1)
     rng = np.random.default_rng(seed)
     Ledger(settings.folder).start(experiment_of(KEY, SAID, where=KEY), SAID, at=time.time(), who="bench")
     features = FeatureStoreRoom(settings)
@@ -143,17 +149,22 @@ def _measured(
             answered=answered,
         )
 
-    kinds = {"without": service(lambda drawn: None), "with": service(shadows.offer)}
+    kinds = {
+        WITHOUT: service(lambda drawn: None),
+        AGAIN: service(lambda drawn: None),
+        WITH: service(shadows.offer),
+    }
     found: dict[str, list[np.ndarray]] = {name: [] for name in kinds}
 
     def once(name: str) -> np.ndarray:
         asked = [people[place] for place in rng.integers(0, len(people), max(1, int(rate * seconds)))]
-        return asyncio.run(_by_the_clock(kinds[name], asked, rate=rate))
+        due = np.cumsum(rng.exponential(1 / rate, len(asked)))
+        return asyncio.run(_by_the_clock(kinds[name], asked, due))
 
-    once("without")  # what is compiled is compiled by now
-    with progress("Asking", total=2 * rounds) as bar:
-        for number in range(rounds):
-            for name in ("without", "with") if number % 2 else ("with", "without"):
+    once(WITHOUT)  # what is compiled is compiled by now
+    with progress("Asking", total=len(kinds) * rounds) as bar:
+        for _ in range(rounds):
+            for name in rng.permutation(list(kinds)).tolist():
                 found[name].append(np.percentile(once(name), PERCENTILES))
                 bar.advance()
     shadows.close()
@@ -167,13 +178,13 @@ def _measured(
             for at, share in enumerate(PERCENTILES)
         },
         **{
-            f"ratio_p{share}": round(
+            f"{name}_ratio_p{share}": round(
                 statistics.median(
-                    float(one[at] / other[at])
-                    for one, other in zip(found["with"], found["without"], strict=True)
+                    float(one[at] / other[at]) for one, other in zip(found[name], found[WITHOUT], strict=True)
                 ),
                 3,
             )
+            for name in (AGAIN, WITH)
             for at, share in enumerate(PERCENTILES)
         },
         "answered_too": told["asked"],
@@ -182,15 +193,14 @@ def _measured(
     }
 
 
-async def _by_the_clock(service: RecommendService, people: Sequence[str], *, rate: float) -> np.ndarray:
-    """(n,) milliseconds from when each request was due until it was answered."""
+async def _by_the_clock(service: RecommendService, people: Sequence[str], due: np.ndarray) -> np.ndarray:
+    """(n,) milliseconds from when each request was ``due`` (n,), seconds from now, until it was answered."""
     started = time.perf_counter()
 
-    async def one(number: int, person: str) -> float:
-        due = started + number / rate
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+    async def one(person: str, at: float) -> float:
+        await asyncio.sleep(max(0.0, started + at - time.perf_counter()))
         body = json.dumps({"userId": person, "numResults": ANSWERS}).encode()
         await service.recommend(Request(body))
-        return (time.perf_counter() - due) * 1_000
+        return (time.perf_counter() - started - at) * 1_000
 
-    return np.array(await asyncio.gather(*(one(*each) for each in enumerate(people))))
+    return np.array(await asyncio.gather(*map(one, people, due.tolist())))

@@ -28,4 +28,5 @@ def test_rounds_with_and_without_a_shadow_are_told_apart(tmp_path):
     assert 0 < found["answered_too"] + found["dropped"] <= 50
     assert found["answered_too"] > 0
     assert 0 < found["overlap"] <= 1
-    assert found["ratio_p50"] > 0
+    assert found["with_ratio_p50"] > 0
+    assert found["again_ratio_p50"] > 0

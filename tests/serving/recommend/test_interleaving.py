@@ -9,6 +9,7 @@ from serving.http.front import Request
 from serving.http.schemas import Visitor
 from serving.recommend.exposures import described
 from tailorbird.experiments.arm import CHAMPION, Arm, SlateSettings
+from tailorbird.experiments.deciding.own import read_interleaving_out
 from tailorbird.experiments.interleaving.drafting import coin_of, draft
 from tailorbird.exposures.exposure import TEAMS
 from tailorbird.slate.exploration import Exploration
@@ -156,3 +157,21 @@ def test_a_slate_that_the_models_fill_only_in_part_ends_with_control_lists(world
     assert len(ids(answer)) == len(set(ids(answer)))
     assert len(exposure.request[TEAMS]) <= len(exposure.items)
     assert np.all(exposure.propensities[len(exposure.request[TEAMS]) :] == 1.0)
+
+
+def test_clicks_on_what_was_served_are_read_out(world):
+    interleave(world, metrics={"primary": "clicks_per_slate", "minimum_effect": 0.1})
+    answers = [asked(world, f"u{n}", numResults=4) for n in range(24)]
+    for n, (answer, shown) in enumerate(zip(answers, world.stored(), strict=True)):
+        place = shown.request[TEAMS].index("usual" if n % 4 == 0 else "b")
+        click = {
+            "messageId": f"m{n}",
+            "type": "click",
+            "userId": f"u{n}",
+            "itemId": ids(answer)[place],
+            "recommendationId": answer["recommendationId"],
+        }
+        assert world.post("/v1/events", {"batch": [click]}).status_code == 202
+    found = read_interleaving_out(world.settings, KEY).preferred
+    assert (found.units, found.slates, found.lost, found.won) == (24, 24, 6, 18)
+    assert found.draft_p > 0.001
