@@ -24,8 +24,8 @@ from tailorbird.slate.recommender import Recommender
 log = logging.getLogger("ray.serve.tailorbird")
 CAPACITY = 16
 """Questions that may wait for a shadow: what is more is dropped, for none of them is missed."""
-REST = 9.0
-"""For one second of work so many of rest: a shadow has a tenth of one processor at most."""
+REST = 49.0
+"""For one second of work so many of rest: a fiftieth of one processor answers some questions a second; a tenth was felt by those who ask."""
 PAUSE_SECONDS = 0.02
 FLUSH_SECONDS = 5.0
 
