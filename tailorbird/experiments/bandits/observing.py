@@ -1,26 +1,22 @@
 """What the units of a bandit did, period by period: each with the renewal, the cell and the chance that it was drawn by."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-import orjson
-import pyarrow as pa
 
+from tailorbird.experiments.bandits.periods import Periods
 from tailorbird.experiments.bandits.policy import SUMS
 from tailorbird.experiments.measuring.metric import DeclaredMetric
 from tailorbird.experiments.measuring.table import PER, Asked, NobodyError, Sources, UnitTable, unit_table
-from tailorbird.experiments.measuring.workbench import SHOWN_SCHEMA
 from tailorbird.experiments.running.assigning import allocations_now
 from tailorbird.experiments.running.ledger import Entry
 from tailorbird.experiments.running.renewals import Renewal
-from tailorbird.exposures.record import BANDITS
 
-LAG_SECONDS = 600.0
-"""So long after a renewal somebody may still draw by the one before."""
+MOST_CODES = 30_000
+"""Periods times contexts times variants that are measured in one pass over the streams."""
 _HOUR_SECONDS = 3_600.0
-_EQUAL = 1e-6
 
 
 @dataclass(frozen=True)
@@ -71,79 +67,46 @@ def observed(
         replace(each, window_days=bandit.window_hours / 24, before_days=0.0, description="")
         for each in metrics
     ]
-    closed = now if entry.stopped is None else min(now, entry.stopped)
-    begins = [entry.started, *(each.at for each in renewals)]
     names = [entry.experiment.control, *(each.name for each in entry.experiment.treatments)]
     order = [each.name for each in entry.experiment.variants]
-    sources = replace(sources, logins=cache(sources.logins))  # of a period they are those of all
+    held = [replace(entry, renewal=each) for each in (None, *renewals)]
+    chances = np.array([allocations_now(each) for each in held])[..., [order.index(name) for name in names]]
+    periods = Periods(
+        entry.key,
+        begins=np.array([entry.started, *(each.at for each in renewals)]),
+        closed=now if entry.stopped is None else min(now, entry.stopped),
+        window_seconds=bandit.window_hours * _HOUR_SECONDS,
+        names=names,
+        chances=chances,
+    )
+    sources = replace(sources, logins=cache(sources.logins))
     parts = []
-    for period, begin in enumerate(begins):
-        last = period + 1 == len(begins)
-        until = closed if last else min(closed, begins[period + 1] + LAG_SECONDS)
-        held = replace(entry, renewal=renewals[period - 1] if period else None)
-        chances = np.array(allocations_now(held))[:, [order.index(name) for name in names]]
+    at_once = max(1, MOST_CODES // chances[0].size)
+    for first in range(0, len(held), at_once):
+        some = range(first, min(first + at_once, len(held)))
         asked = Asked(
             entry.key,
-            tuple(f"{cell}/{name}" for cell in range(bandit.cells) for name in names),
+            tuple(periods.codes(some)),
             tuple(windowed),
-            start=begin,
-            end=min(now, until + bandit.window_hours * _HOUR_SECONDS),
+            start=float(periods.begins[first]),
+            end=now,
             daily=False,
         )
-        codes = {name: at for at, name in enumerate(names)}
-        drawn = _Drawn(entry.key, period, chances, codes, sources.shown, until)
         try:
-            table = unit_table(asked, replace(sources, shown=drawn.shown), memory_mb=memory_mb)
-        except NobodyError:  # nobody came in this period
+            table = unit_table(asked, periods.sources(sources, some), memory_mb=memory_mb)
+        except NobodyError:
             continue
-        parts.append(_of_table(table, windowed, period, chances))
+        parts.append(_of_table(table, windowed, first, chances))
     return joined(parts, [each.name for each in metrics], variants=len(names))
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """Slates that one renewal drew: their variant is told with its cell; of all others none."""
-
-    key: str
-    renewal: int
-    chances: np.ndarray
-    codes: Mapping[str, int]
-    source: Callable[[float, float], Iterable[pa.RecordBatch]]
-    until: float
-
-    def shown(self, start: float, end: float) -> Iterator[pa.RecordBatch]:
-        """The slates from ``start`` on, before ``end`` and the end of the period."""
-        at = SHOWN_SCHEMA.get_field_index("experiments")
-        for batch in self.source(start, min(end, self.until)):
-            said = [
-                self._said(experiments, request)
-                for experiments, request in zip(
-                    batch["experiments"].to_pylist(), batch["request"].to_pylist(), strict=True
-                )
-            ]
-            yield batch.set_column(at, SHOWN_SCHEMA.field(at), pa.array(said, pa.string()))
-
-    def _said(self, experiments: str | None, request: str | None) -> str | None:
-        if not experiments or not request or self.key not in experiments:
-            return None
-        name = orjson.loads(experiments).get(self.key)
-        draw = orjson.loads(request).get(BANDITS, {}).get(self.key)
-        if name not in self.codes or draw is None:
-            return None
-        renewal, cell, chance = draw
-        if renewal != self.renewal or not 0 <= cell < len(self.chances):
-            return None
-        # What was drawn by another chance than the ledger has was drawn by another ledger.
-        if abs(self.chances[cell, self.codes[name]] - chance) > _EQUAL:
-            return None
-        return orjson.dumps({self.key: f"{cell}/{name}"}).decode()
-
-
 def _of_table(
-    table: UnitTable, metrics: Sequence[DeclaredMetric], period: int, chances: np.ndarray
+    table: UnitTable, metrics: Sequence[DeclaredMetric], first: int, chances: np.ndarray
 ) -> Observed:
-    variants = chances.shape[1]
-    cells, codes = np.divmod(table.cohort.codes, variants)
+    _, cells_each, variants = chances.shape
+    places, codes = np.divmod(table.cohort.codes, variants)
+    periods, cells = np.divmod(places, cells_each)
+    periods = periods + first
     columns, read = table.units.columns, {each.name: each for each in table.metrics}
     old = table.exposed_days >= (metrics[0].window_days or 0.0)
     values, pers = {}, {}
@@ -152,14 +115,14 @@ def _of_table(
         values[each.name] = value if cap is None else np.minimum(value, cap)
         pers[each.name] = columns[each.name + PER][old] if each.per is not None else np.ones(int(old.sum()))
     return Observed(
-        periods=np.full(int(old.sum()), period),
+        periods=periods[old],
         codes=codes[old],
         cells=cells[old],
-        chances=chances[cells, codes][old],
+        chances=chances[periods, cells, codes][old],
         first=table.cohort.first[old],
         values=values,
         pers=pers,
-        due=chances[cells[old]].sum(axis=0),
+        due=chances[periods[old], cells[old]].sum(axis=0),
         switched=table.cohort.switched,
         young=int((~old).sum()),
     )

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 
 from tailorbird.errors import UsageError
+from tailorbird.experiments.bandits import observing
+from tailorbird.experiments.bandits.observing import observed
+from tailorbird.experiments.bandits.policy import PER, VALUE
 from tailorbird.experiments.bandits.renewing import BANDIT, allocations, renew
 from tailorbird.experiments.deciding.own import read_experiment_out
 from tailorbird.experiments.deciding.page import page_of
 from tailorbird.experiments.deciding.shown import as_json
 from tailorbird.experiments.design.declared import experiment_of
-from tailorbird.experiments.measuring.declared import default_metrics
+from tailorbird.experiments.measuring.declared import chosen, default_metrics
+from tailorbird.experiments.measuring.streams import sources_of
 from tailorbird.experiments.running.assigning import Asker, Assignment, allocations_now
 from tailorbird.experiments.running.ledger import Ledger, StateError
 from tailorbird.experiments.running.renewals import Renewal
@@ -213,3 +217,42 @@ def test_a_request_is_a_unit_of_bandits_alone() -> None:
     del said["bandit"]
     with pytest.raises(UsageError, match="a bandit alone draws each request anew"):
         experiment_of(KEY, said, where="headline.toml")
+
+
+def test_a_reward_belongs_to_the_period_of_its_slate_however_many_are_measured_at_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(settings)
+    metrics = chosen(default_metrics(), ["clicks_per_slate", "active_days"])
+    for number in range(
+        1, 4
+    ):  # clicks come an hour after the slate, those of the last hour under the next renewal
+        shop.happen(200, chances=BETTER)
+        shop.now += 16 * HOUR
+        shop.launcher.ledger.renew(KEY, Renewal(number, shop.now, "ann", ((0.5, 0.5),)))
+    now = shop.now + 48 * HOUR
+
+    def measured() -> np.ndarray:
+        found = observed(
+            shop.entry,
+            shop.launcher.ledger.renewals(KEY),
+            metrics,
+            sources_of(settings, unit="person"),
+            now=now,
+            memory_mb=500,
+        )
+        return found.sums("clicks_per_slate", periods=4, cells=1, variants=2)
+
+    together = measured()
+    slates, clicks = together[..., PER].sum(axis=(1, 2)), together[..., VALUE].sum(axis=(1, 2))
+    assert slates.tolist() == [200, 200, 200, 0]
+    begins = np.array([shop.entry.started, *(each.at for each in shop.launcher.ledger.renewals(KEY))])
+    with open_events(settings) as log:
+        times = np.concatenate(
+            [each["event_time"].cast("int64").to_numpy() / 1e6 for each in log.scan(columns=["event_time"])]
+        )
+    slate_in = np.searchsorted(begins, times - HOUR, side="right") - 1
+    assert (slate_in != np.searchsorted(begins, times, side="right") - 1).sum() > 3
+    assert clicks.tolist() == np.bincount(slate_in, minlength=4).tolist()
+    monkeypatch.setattr(observing, "MOST_CODES", 1)
+    assert np.array_equal(measured(), together)

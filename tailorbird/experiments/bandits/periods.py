@@ -1,0 +1,129 @@
+"""The periods of a bandit in the streams: a unit of each period is one of its own, so that one pass measures all of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from tailorbird.experiments.measuring.table import Sources
+from tailorbird.experiments.measuring.workbench import DONE_SCHEMA, SHOWN_SCHEMA
+from tailorbird.exposures.record import BANDITS
+
+LAG_SECONDS = 600.0
+"""So long after a renewal somebody may still draw by the one before."""
+_OF = "\x1f"
+"""Between the key of a unit and its period."""
+_EQUAL = 1e-6
+_MICROSECONDS = 1e6
+
+
+@dataclass(frozen=True)
+class Periods:
+    """When each begins (periods,), until when anybody was drawn, and by which ``chances`` (periods, cells, variants); epoch seconds."""
+
+    key: str
+    begins: np.ndarray
+    closed: float
+    window_seconds: float
+    names: Sequence[str]
+    chances: np.ndarray
+
+    def codes(self, some: range) -> Iterator[str]:
+        """What a slate of the periods ``some`` is told to be: period, cell and variant, in this order."""
+        for period in some:
+            for cell in range(self.chances.shape[1]):
+                yield from (f"{period}/{cell}/{name}" for name in self.names)
+
+    def sources(self, sources: Sources, some: range) -> Sources:
+        """The same streams with units of periods: slates by the renewal that drew them, deeds in each period that they may be a reward of."""
+        logins, came = sources.logins(), set[int]()
+
+        def shown(start: float, end: float) -> Iterator[pa.RecordBatch]:
+            for batch in sources.shown(start, min(end, self.closed, self._drawn_until(some[-1]))):
+                yield self._shown(batch, some, logins, came)
+
+        return replace(
+            sources,
+            logins=dict,
+            shown=shown,
+            done=lambda start, end, types: (
+                self._done(batch, some, logins, came) for batch in sources.done(start, end, types)
+            ),
+        )
+
+    def _drawn_until(self, period: int) -> float:
+        last = period + 1 == len(self.begins)
+        return float("inf") if last else float(self.begins[period + 1]) + LAG_SECONDS
+
+    def _shown(
+        self, batch: pa.RecordBatch, some: range, logins: Mapping[str, str], came: set[int]
+    ) -> pa.RecordBatch:
+        instants = batch["instant"].cast(pa.int64()).to_numpy() / _MICROSECONDS
+        now = np.searchsorted(self.begins, instants, side="right") - 1
+        units: list[str] = []
+        told: list[str | None] = []
+        for unit, period, experiments, request in zip(
+            batch["unit_key"].to_pylist(),
+            now.tolist(),
+            batch["experiments"].to_pylist(),
+            batch["request"].to_pylist(),
+            strict=True,
+        ):
+            drawn = self._drawn(experiments, request)
+            if drawn is None or drawn[0] not in some:
+                told.append(None)
+                units.append(f"{logins.get(unit, unit)}{_OF}{period}")
+                continue
+            told.append(orjson.dumps({self.key: f"{drawn[0]}/{drawn[1]}/{drawn[2]}"}).decode())
+            units.append(f"{logins.get(unit, unit)}{_OF}{drawn[0]}")
+            came.add(hash(units[-1]))
+        return _with(batch, SHOWN_SCHEMA, unit_key=units, experiments=told)
+
+    def _drawn(self, experiments: str | None, request: str | None) -> tuple[int, int, str] | None:
+        """By which renewal and in which cell a slate got which variant; None where it is not of this bandit."""
+        if not experiments or not request or self.key not in experiments:
+            return None
+        name = orjson.loads(experiments).get(self.key)
+        draw = orjson.loads(request).get(BANDITS, {}).get(self.key)
+        if name not in self.names or draw is None:
+            return None
+        period, cell, chance = draw
+        if not (0 <= period < len(self.chances) and 0 <= cell < self.chances.shape[1]):
+            return None
+        # What was drawn by another chance than the ledger has was drawn by another ledger.
+        due = self.chances[period, cell, self.names.index(name)]
+        return (period, cell, name) if abs(due - chance) <= _EQUAL else None
+
+    def _done(
+        self, batch: pa.RecordBatch, some: range, logins: Mapping[str, str], came: set[int]
+    ) -> pa.RecordBatch:
+        """A deed once for each period whose units it may be a reward of: what its clock says may be wrong, its arrival is not."""
+        happened, arrived = (
+            batch[name].cast(pa.int64()).to_numpy() / _MICROSECONDS
+            for name in ("event_time", "received_time")
+        )
+        earliest = np.minimum(happened, arrived) - self.window_seconds - LAG_SECONDS
+        first = np.maximum(np.searchsorted(self.begins, earliest, side="right") - 1, some[0])
+        last = np.minimum(np.searchsorted(self.begins, arrived, side="right") - 1, some[-1])
+        copies = np.maximum(last - first + 1, 0)
+        rows, units = [], []
+        for row, (key, begin, count) in enumerate(
+            zip(batch["unit_key"].to_pylist(), first.tolist(), copies.tolist(), strict=True)
+        ):
+            person = logins.get(key, key)
+            for period in range(begin, begin + count):
+                unit = f"{person}{_OF}{period}"
+                if hash(unit) in came:  # nobody else's deeds are carried
+                    rows.append(row)
+                    units.append(unit)
+        return _with(batch.take(pa.array(rows, pa.int64())), DONE_SCHEMA, unit_key=units)
+
+
+def _with(batch: pa.RecordBatch, schema: pa.Schema, **columns: Sequence[str | None]) -> pa.RecordBatch:
+    arrays = [
+        pa.array(columns[each.name], pa.string()) if each.name in columns else batch[each.name]
+        for each in schema
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
