@@ -3,8 +3,11 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
+from tailorbird.features.consents import PERSONALIZATION
+from tailorbird.features.handovers import NOBODY
 from tailorbird.features.state import UserState
 
 log = logging.getLogger("ray.serve.tailorbird")
@@ -28,8 +31,11 @@ class Hydrator:
         *,
         clock: Callable[[], float] = time.monotonic,
         on_failure: Callable[[], object] = lambda: None,
+        owner_of: Callable[[int], str | None] = lambda number: None,
     ) -> None:
+        """``owner_of`` gives the person key of a user whom devices know by a number."""
         self._profiles, self._clock, self._on_failure = profiles, clock, on_failure
+        self._owner_of = owner_of
         self._closed_until = 0.0
         self._trouble = ""
 
@@ -47,10 +53,27 @@ class Hydrator:
         """The profiles, and whether they could be read."""
         if not self.away:
             try:
-                return self._profiles.online_read(user_keys), True
+                return self._as_owners_allow(self._profiles.online_read(user_keys)), True
             except Exception as error:
                 self._closed_until = self._clock() + PAUSE_SECONDS
                 self._trouble = str(error)
                 self._on_failure()
                 log.warning("feature store is away, answering without profiles: %s", error)
         return [UserState.empty(key) for key in user_keys], False
+
+    def _as_owners_allow(self, states: Sequence[UserState]) -> list[UserState]:
+        """The profiles, that of a device with the words of who is logged in on it, where they refuse to be known; nothing else of it then."""
+        owners: dict[int, str] = {}
+        for place, state in enumerate(states):
+            owner = state.links.handovers.owner
+            if owner != NOBODY and (person := self._owner_of(owner)) is not None:
+                owners[place] = person
+        allowed = list(states)
+        people = sorted(set(owners.values()))
+        whole = dict(zip(people, self._profiles.online_read(people), strict=True)) if people else {}
+        for place, person in owners.items():
+            device, links = states[place], whole[person].links
+            if device.user_key in links.keys and links.consents.refuses(PERSONALIZATION):
+                own = replace(device.links, consents=links.consents)
+                allowed[place] = replace(device.emptied(), links=own)
+        return allowed

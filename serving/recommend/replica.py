@@ -59,6 +59,8 @@ class Recommend:
         from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
         from tailorbird.experiments.shadow.tallies import Tallies
         from tailorbird.plumbing.clock import clock_at
+        from tailorbird.privacy.book import Book
+        from tailorbird.privacy.keyring import open_keyring
         from tailorbird.privacy.policy_file import PolicyFile
         from tailorbird.segments.rules_file import RulesFile
         from tailorbird.streams.factory import open_events, open_exposures
@@ -70,6 +72,7 @@ class Recommend:
         faiss.omp_set_num_threads(1)
         chosen = Settings(**settings)
         policy = self._policy = PolicyFile(chosen, clock=time.monotonic)
+        self._book = Book.of(chosen, open_keyring(chosen))
         features, clock = FeatureStoreRoom(chosen), clock_at(chosen.clock_at)
         features.online.on_damage = lambda rows: metrics.failures.labels("damaged_row").inc(rows)
         catalogue = CatalogFollower(chosen.catalog_folder)  # before anything of it is read
@@ -102,7 +105,11 @@ class Recommend:
         segments = self._segments = LiveSegments(chosen, noticed=Notice(Path(folder)).stamp)
         self._drawer = SlateDrawer(
             self._arms,
-            Hydrator(features, on_failure=lambda: metrics.failures.labels("feature_store").inc()),
+            Hydrator(
+                features,
+                on_failure=lambda: metrics.failures.labels("feature_store").inc(),
+                owner_of=self._book.user_of_number,
+            ),
             demographics=builder.demographics,
             segments=segments,
             segment_rules=rules,
@@ -206,6 +213,7 @@ class Recommend:
         self._exposures.close()
         self._shown.close()
         self._happened.close()
+        self._book.close()
 
 
 def _result_cache(settings: Settings, *, seconds: float) -> "ResultCache | None":

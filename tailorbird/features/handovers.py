@@ -65,6 +65,11 @@ class Handovers:
         found = Handovers.of(self.words + other.words)
         return Handovers(found.words, tuple(sorted({*self.users, *other.users})[:2]))
 
+    @property
+    def owner(self) -> int:
+        """The key of who is logged in now, as of :func:`tailorbird.catalog.keys.stable_key`; NOBODY after a logout, and where nobody ever was."""
+        return self.words[-1].user if self.words else NOBODY
+
     def turns_of(self, user: int) -> list[Turn]:
         """When the device was this user's: from a login to the next word, and before a login since the logout before it."""
         if not self.words:

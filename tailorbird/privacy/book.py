@@ -13,6 +13,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from tailorbird.catalog.keys import stable_key
+from tailorbird.events.schema import USER
 from tailorbird.privacy.keyring import Keyring
 from tailorbird.privacy.master import secrets_folder
 from tailorbird.privacy.places import Row
@@ -26,6 +28,8 @@ _SCRIPT = """
 CREATE TABLE people (person TEXT PRIMARY KEY, wrapped BLOB NOT NULL, sealed BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE destroyed (turn INTEGER PRIMARY KEY, count INTEGER NOT NULL)
 """
+_NUMBERS = "CREATE TABLE numbers (number INTEGER PRIMARY KEY, person TEXT NOT NULL)"
+"""Users by the number that their devices know them by (tailorbird.events.devices)."""
 _REMEMBERED = 65_536
 _SLICE = 500
 Refused = Callable[[Collection[str]], AbstractSet[str]]
@@ -71,6 +75,7 @@ class Book:
         self._refused = refused
         self._database = Database(path, name="people", durable=True)
         self._database.create(_SCRIPT, version=_FORMAT)
+        self._number_users()
         self._wrapping = AESGCM(keyring.people)
         self._known: OrderedDict[str, AESGCM] = OrderedDict()
         self._guard = threading.Lock()
@@ -122,6 +127,12 @@ class Book:
         except SealError:
             return None
 
+    def user_of_number(self, number: int) -> str | None:
+        """The person key of the user whom devices know by a number (``stable_key`` of that key); None where none has a page."""
+        question = "SELECT person FROM numbers WHERE number = ?"
+        found = self._database.ask(lambda connection: connection.execute(question, (number,)).fetchone())
+        return str(found[0]) if found else None
+
     def known(self, people: Iterable[str]) -> set[str]:
         """Those of them who have a page."""
         return {person for person, _, _ in self._pages(list(people))}
@@ -135,6 +146,8 @@ class Book:
                 marks = ",".join("?" * len(some))
                 statement = f"DELETE FROM people WHERE person IN ({marks})"  # noqa: S608
                 gone += connection.execute(statement, some).rowcount
+                numbers = [(number,) for number, _ in _numbers(some)]
+                connection.executemany("DELETE FROM numbers WHERE number = ?", numbers)
             connection.execute("INSERT INTO destroyed (count) VALUES (?)", (gone,))
             connection.execute("DELETE FROM destroyed WHERE turn < (SELECT max(turn) FROM destroyed)")
         self._database.purge()  # a key that lies in an older state of the file is not destroyed
@@ -160,7 +173,23 @@ class Book:
             refused = self._refused(list(rows))
             welcome = [row for person, row in rows.items() if person not in refused]
             connection.executemany("INSERT INTO people VALUES (?, ?, ?) ON CONFLICT DO NOTHING", welcome)
+            numbers = _numbers(row[0] for row in welcome)
+            connection.executemany("INSERT INTO numbers VALUES (?, ?) ON CONFLICT DO NOTHING", numbers)
         return self._read(list(people))
+
+    def _number_users(self) -> None:
+        """Give a book of an older program its numbers."""
+        question = "SELECT count(*) FROM sqlite_master WHERE name = 'numbers'"
+        if self._database.ask(lambda connection: connection.execute(question).fetchone()[0]):
+            return
+        with self._database.transaction() as connection:
+            if connection.execute(question).fetchone()[0]:
+                return
+            connection.execute(_NUMBERS)
+            people = (row[0] for row in connection.execute("SELECT person FROM people").fetchall())
+            connection.executemany(
+                "INSERT INTO numbers VALUES (?, ?) ON CONFLICT DO NOTHING", _numbers(people)
+            )
 
     def _pages(self, people: Sequence[str]) -> list[tuple[str, bytes, bytes]]:
         def look(connection: sqlite3.Connection) -> list[tuple[str, bytes, bytes]]:
@@ -201,6 +230,10 @@ class Book:
 def book_file(settings: Settings) -> Path:
     """Where the book lies."""
     return secrets_folder(settings) / "people.db"
+
+
+def _numbers(people: Iterable[str]) -> list[tuple[int, str]]:
+    return [(stable_key(person), person) for person in people if person.startswith(USER)]
 
 
 def _slices(people: Sequence[str]) -> Iterable[list[str]]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from serving.http.schemas import Visitor
 from serving.recommend.named import Named
+from tailorbird.catalog.keys import stable_key
 from tailorbird.catalog.told import Patch
 from tailorbird.errors import UsageError
 from tailorbird.events.rows import table_of_frame, user_keys
@@ -314,3 +315,21 @@ def test_of_a_gender_or_a_country_only_a_word_is_kept(door: Door) -> None:
     kept = door.users(rows)
     assert kept["gender"].tolist() == ["female", None, None]
     assert kept["country"].tolist() == ["NL", "", None]
+
+
+def test_users_are_found_by_the_number_their_devices_know_until_their_page_is_destroyed(
+    settings: Settings,
+) -> None:
+    keyring = open_keyring(settings)
+    with closing(Book(book_file(settings), keyring)) as book:
+        book.ciphers({"user:x": "annabella@shop.test", "anon:y": "a7"})
+        found = [book.user_of_number(stable_key(key)) for key in ("user:x", "anon:y", "user:z")]
+        assert found == ["user:x", None, None]
+    with closing(sqlite3.connect(book_file(settings))) as older, older:
+        older.execute("DROP TABLE numbers")
+    with closing(Book(book_file(settings), keyring)) as book:
+        assert book.user_of_number(stable_key("user:x")) == "user:x"
+        book.destroy(["user:x"])
+        assert book.user_of_number(stable_key("user:x")) is None
+    for path in book_file(settings).parent.glob("people.db*"):
+        assert b"user:x" not in path.read_bytes()

@@ -147,7 +147,9 @@ class World:
         self.chosen: dict[str, str] = {}
         self.drawer = SlateDrawer(
             self.served,
-            Hydrator(self.features, clock=lambda: self.clock),
+            Hydrator(
+                self.features, clock=lambda: self.clock, owner_of=lambda n: self.door.book.user_of_number(n)
+            ),
             segments=self.segments,
             segment_rules=self.rules,
             cache=cache,

@@ -86,6 +86,31 @@ def test_a_refusal_holds_at_the_next_request_and_for_what_was_before(world: Worl
     assert sum(each.user_id == world.key("user:ann")[5:] for each in names.values()) == 1
 
 
+def test_a_device_that_asks_by_itself_is_answered_as_who_is_logged_in_allows(
+    world: World, call: Call
+) -> None:
+    device = {"anonymousId": "a7"}
+    does(world, "m1", anonymousId="a7")
+    does(world, "in", kind="identify", userId="ann", anonymousId="a7")
+    assert asks(world, **device)["fallback"] != "no_consent"
+    says(call, False)
+    assert asks(world, **device)["fallback"] == "no_consent"
+    assert world.post("/v1/assignments", device).json()["assignments"] == []
+    says(call, True)
+    assert asks(world, **device)["fallback"] != "no_consent"
+    restriction = "/v1/users/ann/restriction"
+    call("PUT", restriction, json={"restricted": True})
+    assert asks(world, **device)["fallback"] == "no_consent"
+    does(world, "out", kind="logout", userId="ann", anonymousId="a7")
+    assert asks(world, **device)["fallback"] != "no_consent"  # whoever comes next is somebody else
+    does(world, "in again", kind="identify", userId="ann", anonymousId="a7")
+    assert asks(world, **device)["fallback"] == "no_consent"
+    world.call("DELETE", "/v1/users/ann/merge?anonymousId=a7")
+    assert asks(world, **device)["fallback"] != "no_consent"
+    names = [exposure.anonymous_id for exposure in world.stored()]
+    assert [name is None for name in names] == [False, True, False, True, False, True, False]
+
+
 def test_what_a_page_says_stands_in_the_audit_log_before_it_is_stored(world: World) -> None:
     body = {"purposes": {"personalization": False, "advertising": True}}
     assert world.call("PUT", "/v1/users/ann/consent", json=body).status_code == 200
