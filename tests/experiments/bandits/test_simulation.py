@@ -17,7 +17,7 @@ PERIODS, UNITS = 10, 400
 _rng = np.random.default_rng(3)
 SESSIONS = Sessions((_rng.random(8_000) < 0.2).astype(float), _rng.integers(0, 2, 8_000))
 LINUCB = Bandit("linucb", context=BY_DEVICE)
-TRIALS = tries(60, 2_000)
+TRIALS = tries(60, 700)
 MOST = int(binom.ppf(0.9999, TRIALS, 0.05))
 """Tests of nothing that may be called different, of all."""
 
