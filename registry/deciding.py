@@ -23,7 +23,10 @@ NOBODY = "none"
 
 @dataclass(frozen=True)
 class Wish:
-    """What somebody decides: the variant that won, None for none, why, and which state of the experiment they saw."""
+    """What somebody decides: the variant that won, None for none, why, and which state of the experiment they saw.
+
+    ``expected`` is the version that champion is believed to be; None takes it as it is found.
+    """
 
     winner: str | None
     reason: str
@@ -31,6 +34,7 @@ class Wish:
     by: str
     revision: int | None = None
     promote: bool = True
+    expected: int | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,9 @@ def _promoted(settings: Settings, winner: Variant, entry: Entry, wish: Wish, *, 
     import datetime as dt
 
     reason = f"experiment {entry.key}: {wish.reason}" + (f" ({verdict})" if verdict else "")
-    order = Order(CHAMPION, wish.who, dt.datetime.now(dt.UTC), reason=reason, by=wish.by)
+    order = Order(
+        CHAMPION, wish.who, dt.datetime.now(dt.UTC), reason=reason, by=wish.by, expected=wish.expected
+    )
     done = promote(Registry(settings), winner.version or winner.alias, order=order)
     done.require_moved()
     return done

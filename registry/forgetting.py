@@ -17,7 +17,7 @@ FORGET = "forget"
 OF = "of"
 """The tag with the version whose counts such a one has anew."""
 LEARNED_AT = "learned_at"
-"""The tag of such a version with the instant before which nothing of its learned parts was made."""
+"""The tag of such a version, and of one that goes on from another, with the instant before which nothing of its learned parts was made."""
 _SEGMENTS = "segments"
 
 
@@ -40,9 +40,10 @@ class Reading:
 def reading_of(registry: Registry, version: Registered) -> Reading:
     """When a version's data was read."""
     counted = _made(version)
-    if version.tags.get("kind") == FORGET:
+    if LEARNED_AT in version.tags:
         learned = dt.datetime.fromisoformat(version.tags[LEARNED_AT]).timestamp()
-        return Reading(counted, learned, of_counts=learned == counted)
+        forgot = version.tags.get("kind") == FORGET
+        return Reading(counted, learned, of_counts=forgot and learned == counted)
     pinned = version.tags.get(_SEGMENTS, "")
     if not pinned.isdigit() or registry.name == registry.settings.segments_name:
         return Reading(counted, counted)

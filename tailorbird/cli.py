@@ -39,6 +39,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("training.commands:train", "Fit one recipe, track it in MLflow and register the bundle."),
     "tune": ("training.commands:tune", "Search a recipe's space with Optuna on Ray; register the best."),
     "evaluate": ("training.commands:evaluate", "Evaluate a registered model on the newest events."),
+    "retrain": (
+        "training.retrain.commands:retrain",
+        "Learn from newer events, and decide about what learned: once, by schedule, by data or by drift.",
+    ),
     "benchmark": (
         "training.benchmarks.command:benchmark",
         "Run a published protocol on a data set and write the rankings.",
@@ -131,6 +135,7 @@ GUESTS: dict[str, tuple[str, ...]] = {
         "training.benchmarks.membership:membership",
         "training.benchmarks.loop:loop",
         "training.benchmarks.exploring:exploration",
+        "training.benchmarks.retraining:retrain",
         "tailorbird.experiments.proof.command:statistics",
         "tailorbird.experiments.running.bench:assignment",
         "tailorbird.experiments.canary.bench:canary",

@@ -58,6 +58,7 @@ HOLDS_NOBODY: Mapping[str, str] = {
     "readouts/*": "how many units each readout counted",
     "shadows.db*": "how answers of shadows compared, added up; of nobody",
     "experiments.db*": "which experiments run and who moved them; no units",
+    "retraining.db*": "rounds of retraining: versions, figures, and which process was at it",
     "simulated/*": "the demo's invented people, as any file that is ingested: whoever brings files erases them there",
 }
 """Files of a workspace, as globs, that hold nothing of people, and what they are."""

@@ -78,6 +78,7 @@ def global_time_split(
     interactions: Interactions,
     *,
     quantile: float = 0.9,
+    cut: float | None = None,
     targets: str = "successive",
     cold: np.ndarray | None = None,
     only_cold: bool = True,
@@ -87,7 +88,7 @@ def global_time_split(
 ) -> Protocol:
     """Train on what happened and was received up to one instant, test on what users with a training event did later.
 
-    The instant is the ``quantile`` of event times (in whole seconds); validation cuts the training part
+    The instant is ``cut``, by default the ``quantile`` of event times (in whole seconds); validation cuts the training part
     once more in the same way. ``targets``: ``successive`` asks for every later event, the history growing
     as it goes and the model standing still; ``last`` asks for each user's last event only. ``cold``
     (n_items,) bool: nobody's training events of these items exist, and with ``only_cold`` only they are asked for. ``asked``
@@ -102,7 +103,8 @@ def global_time_split(
     if not 0 < quantile < 1:
         raise UsageError(f"the quantile is {quantile}", remedy="give a number between 0 and 1")
     seconds, heard = np.floor(interactions.times), np.floor(interactions.heard)
-    cut = np.floor(np.quantile(seconds, quantile)) if len(seconds) else 0.0
+    if cut is None:
+        cut = np.floor(np.quantile(seconds, quantile)) if len(seconds) else 0.0
     inner = np.floor(np.quantile(seconds[seconds <= cut], quantile)) if len(seconds) else 0.0
     asked = np.ones(len(interactions), bool) if asked is None else asked
 

@@ -155,7 +155,7 @@ def _features(settings: Settings) -> None:
 def _train(settings: Settings) -> None:
     from tailorbird.recipes.recipe import load_recipe
     from training.data.training_set import training_set
-    from training.fit.product import Plan
+    from training.fit.plan import Plan
 
     plan = Plan.of(training_set(settings), load_recipe("default"), settings=settings, seed=0)
     plan.warmed(plan.protocol.test)

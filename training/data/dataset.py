@@ -161,14 +161,21 @@ def split(
     exclude_seen: bool = True,
     baskets: bool = False,
     quantile: float = 0.9,
+    learned: float | None = None,
 ) -> Protocol:
     """Divide by time: learn before one instant, ask about what people took after it.
+
+    Where a model goes on that has ``learned`` until an instant (epoch seconds), the newer half of what is newer is asked.
 
     ``test`` is the newest part, ``validation`` the part before it. With ``exclude_seen`` items that a user had are neither
     asked nor answered again; of ``baskets`` no item foretells another. At most ``most_cases`` cases each, the same ones for the same data.
     """
+    cut = None
+    if learned is not None:
+        newer = dataset.interactions.times[dataset.interactions.times > learned]
+        cut = float(np.floor(np.quantile(newer, 0.5))) if len(newer) else float(np.ceil(learned))
     protocol = global_time_split(
-        dataset.interactions, quantile=quantile, exclude_seen=exclude_seen, baskets=baskets
+        dataset.interactions, quantile=quantile, cut=cut, exclude_seen=exclude_seen, baskets=baskets
     )
     validation, test = (
         replace(part, cases=limited(part.cases, most_cases, catalog=dataset.catalog))

@@ -32,12 +32,12 @@ def counted_anew(model: HybridModel, dataset: Dataset) -> HybridModel:
     """The model with its counts made of ``dataset`` (of :func:`seen_by`), and what it learned as it is.
 
     Counts are co-occurrence with EASE, popularity of everybody and of each segment, habit, and what happened to the items.
-    They are what :func:`~training.fit.product.extended` makes of the same data: a rebuild, not an approximation.
+    They are what :func:`~training.fit.going_on.extended` makes of the same data: a rebuild, not an approximation.
     """
     interactions, users = dataset.interactions, dataset.users
     retrievers = {
         name: source.fit(interactions, model.catalog)
-        if (source := _to_count(name, model, users, interactions.user_ids)) is not None
+        if (source := to_count(name, model, users, interactions.user_ids)) is not None
         else kept
         for name, kept in model.retrievers.items()
     }
@@ -63,7 +63,8 @@ def learned_parts(model: HybridModel) -> list[str]:
     return found + (["segments"] if model.pinned is not None else [])
 
 
-def _to_count(name: str, model: HybridModel, users: Users, user_ids: np.ndarray) -> Retriever | None:
+def to_count(name: str, model: HybridModel, users: Users, user_ids: np.ndarray) -> Retriever | None:
+    """A source of this name and of the model's recipe that has counted nothing yet; None of one that learns or reads."""
     recipe = model.recipe.resolved
     if name == Cooccurrence.name:
         return Cooccurrence(recipe.cooccurrence)

@@ -1,18 +1,49 @@
 """Training one recipe: fit, measure, register. What the same code made of the same data and recipe is not made again."""
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from registry.forgetting import LEARNED_AT
 from registry.tracking.runs import Tracker
 from registry.versions import Registered, Registry
+from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.segments.pinned import PinnedSegments, pinned_version
 from tailorbird.settings import Settings
 from training.data.dataset import Dataset
-from training.fit.product import Plan, make_product, shown_to
+from training.fit.plan import Plan, shown_to
+from training.fit.product import make_product
 from training.fit.steps import Steps
 from training.publish.code import model_code
 from training.publish.publish import publish
+
+GOES_ON, WENT_ON = "goes_on_from", "went_on"
+"""The tags of a version that goes on from another: from which, and how many in a row do by now."""
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A version that another goes on from: its model, and until when (epoch seconds) it has learned.
+
+    ``read`` is the instant before which nothing of what it has learned was made (``registry.forgetting``).
+    """
+
+    version: Registered
+    model: HybridModel
+    learned: float
+    read: float
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Of the version that goes on."""
+        return {
+            GOES_ON: str(self.version.version),
+            WENT_ON: str(int(self.version.tags.get(WENT_ON, "0")) + 1),
+            LEARNED_AT: dt.datetime.fromtimestamp(self.read, dt.UTC).isoformat(),
+        }
 
 
 @dataclass(frozen=True)
@@ -32,22 +63,43 @@ def train(
     now: dt.datetime,
     again: bool = False,
     pinned: PinnedSegments | None = None,
+    parent: Parent | None = None,
+    more_tags: Mapping[str, str] = NO_TAGS,
 ) -> Trained:
-    """Fit ``recipe``, measure its twin, register the bundle; with ``again`` also where it exists already.
+    """Fit ``recipe``, measure its twin, register the bundle with ``more_tags``; with ``again`` also where it exists already.
 
+    With a ``parent`` it goes on from that version instead of beginning from nothing.
     With ``pinned`` segments popularity is of them, and the ranker reads them where the recipe says so.
     """
     registry = Registry(settings)
     tags = {"kind": "train", "seed": str(seed), "code": model_code(), "segments": pinned_version(pinned)}
+    if parent is not None:
+        tags |= parent.tags
     shown = shown_to(settings, recipe)
     if shown is not None:
         tags["shown"] = shown.digest
     made_before = registry.find(data=dataset.identity.digest, recipe=recipe.digest, tags=tags)
     if made_before is not None and not again:
         return Trained(made_before, fresh=False)
-    plan = Plan.of(dataset, recipe, settings=settings, seed=seed, pinned=pinned, shown=shown)
+    plan = Plan.of(
+        dataset,
+        recipe,
+        settings=settings,
+        seed=seed,
+        pinned=pinned,
+        shown=shown,
+        learned=parent.learned if parent else None,
+    )
     with Tracker.open(settings).start(f"train {recipe.name}", tags=tags) as run:
         with Steps(cases=plan.protocol.test.cases.question_count) as steps:
-            product = make_product(plan, recipe, on_progress=steps.show, advance=steps.advance)
-        registered = publish(product, dataset=plan.dataset, run=run, registry=registry, now=now, tags=tags)
+            product = make_product(
+                plan,
+                recipe,
+                parent=parent.model if parent else None,
+                on_progress=steps.show,
+                advance=steps.advance,
+            )
+        registered = publish(
+            product, dataset=plan.dataset, run=run, registry=registry, now=now, tags={**tags, **more_tags}
+        )
     return Trained(registered, fresh=True)

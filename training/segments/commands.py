@@ -1,13 +1,13 @@
 """``tailorbird segments``: find, look at, compare, promote segments, and tell everybody's."""
 
 import datetime as dt
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.errors import TailorbirdError
+from tailorbird.plumbing.clock import seconds_of
 from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.segments.rules import RULES_FILE, SegmentRules, read_rules
 from tailorbird.settings import Settings, load_settings
@@ -239,7 +239,10 @@ def assign(workspace: str | None, version: str, every: str | None, as_json: bool
     """
     from training.segments.assign import AssignedPeople
 
-    settings, pause = load_settings(workspace=workspace), None if every is None else _seconds(every)
+    settings, pause = (
+        load_settings(workspace=workspace),
+        None if every is None else seconds_of(every, option="--every"),
+    )
     while True:
         registered, model = _opened(settings, version)
         rules = read_rules(settings.folder / RULES_FILE)
@@ -398,13 +401,6 @@ def _version(registered: "Registered") -> dict[str, object]:
         "method": registered.tags.get("method", ""),
         "stability": registered.tags.get("stability", ""),
     }
-
-
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)", text.strip())
-    if found is None or float(found[1]) <= 0:
-        raise UsageError(f"--every {text!r} is no time", remedy="write it as 30s, 15m or 2h")
-    return float(found[1]) * {"s": 1.0, "m": 60.0, "h": 3600.0}[found[2]]
 
 
 def _now() -> dt.datetime:

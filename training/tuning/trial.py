@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from tailorbird.models.hybrid.fit import Progress
 from training.evaluation.measure import value_of
-from training.fit.product import Plan, fit_part, intermediate
+from training.fit.plan import Plan
+from training.fit.product import fit_part, intermediate
 from training.tuning.pool import Tell
 from training.tuning.search import Outcome
 from training.tuning.space import Value

@@ -14,7 +14,8 @@ from tailorbird.recipes.recipe import Recipe
 from tailorbird.segments.pinned import PinnedSegments, pinned_version
 from tailorbird.settings import Settings
 from training.data.dataset import Dataset
-from training.fit.product import Plan, make_product, shown_to
+from training.fit.plan import Plan, shown_to
+from training.fit.product import make_product
 from training.fit.steps import Steps
 from training.publish.code import model_code
 from training.publish.plots import importances, search_history

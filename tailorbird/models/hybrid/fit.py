@@ -137,7 +137,7 @@ def fit_hybrid(
     )
     model = _assembled(catalog, past, recipe, table=table, items_at=cut, shares=shares, pinned=pinned)
     report(Progress("ranker"))
-    lessons = _lessons(
+    lessons = lessons_of(
         model,
         recommender_of(model, shelf=shelf),
         queries,
@@ -147,7 +147,7 @@ def fit_hybrid(
         profiles=profiles,
         table_at=lambda at: ItemTable.build(catalog, events, at),
     )
-    ranker, curves = _fit_ranker(model, lessons, seed=seed, report=report)
+    ranker, curves = fit_ranker(model, lessons, seed=seed, report=report)
     if "validation_ndcg_at_10" in curves:
         metrics["validation_ndcg_at_10"] = curves["validation_ndcg_at_10"][kept_epoch(curves)]
     report(Progress("refit"))
@@ -260,7 +260,7 @@ def _recalls(
     return shares, metrics
 
 
-def _lessons(
+def lessons_of(
     model: HybridModel,
     recommender: Recommender,
     queries: Sequence[Query],
@@ -284,9 +284,10 @@ def _lessons(
     return Lessons(cases, slates, model.recipe.exposures.weight)
 
 
-def _fit_ranker(
-    model: HybridModel, lessons: Lessons, *, seed: int, report: OnProgress
+def fit_ranker(
+    model: HybridModel, lessons: Lessons, *, seed: int, report: OnProgress, goes_on: bool = False
 ) -> tuple[Ranker, dict[str, list[float]]]:
+    """The model's ranker after ``lessons``, its epoch chosen on the newest of them; ``goes_on`` from its weights."""
     recipe = model.recipe.ranker
     if not len(lessons):
         return model.ranker, {}
@@ -301,5 +302,6 @@ def _fit_ranker(
         recipe=recipe,
         seed=seed,
         validation=newer,
+        parent=model.ranker if goes_on else None,
         on_epoch=on_epoch,
     )

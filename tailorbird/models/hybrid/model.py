@@ -104,6 +104,13 @@ class HybridModel:
         """Whether the ranker reads where people belong."""
         return self.pinned is not None and self.recipe.ranker.segments
 
+    def with_ranker(self, ranker: Ranker) -> "HybridModel":
+        """The same model with another ranker of the same inputs."""
+        fresh = copy(self)
+        fresh.ranker = ranker
+        fresh._item_part = RowCache(len(self.catalog), fresh._part_of)
+        return fresh
+
     def with_items(self, item_table: ItemTable, *, now: float) -> "HybridModel":
         """The same model with fresh item features."""
         return HybridModel(

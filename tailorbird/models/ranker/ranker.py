@@ -65,6 +65,11 @@ class Ranker:
         return self._weights["blend"]
 
     @property
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """Everything that it knows, by name; not to be changed."""
+        return self._weights
+
+    @property
     def out(self) -> np.ndarray:
         """(hidden,) what the ranker makes of its hidden units."""
         return self._weights["out"]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection
 from copy import copy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,12 +86,35 @@ class Sequence(Retriever):
             self._train(interactions, self.recipe.epochs, self.recipe.learning_rate, cases)
         return self
 
-    def refit(self, interactions: Interactions) -> Self:
-        """Go on from the learned weights over everything, for a few gentle epochs."""
+    def refit(self, interactions: Interactions, *, since: float | None = None) -> Self:
+        """Go on from the learned weights, for a few gentle epochs, over everything.
+
+        With ``since`` (epoch seconds) only over what happened later, each with the history before it: the rest is learned.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed + 1)
-            self._train(interactions, self.recipe.refit_epochs, self.recipe.learning_rate / 2, None)
+            self._train(
+                interactions, self.recipe.refit_epochs, self.recipe.learning_rate / 2, None, since=since
+            )
         return self
+
+    def moved(
+        self, rows: np.ndarray, content: np.ndarray, *, seed: int, on_epoch: EpochReport | None
+    ) -> Self:
+        """The same weights for another catalogue, to go on from by :meth:`refit`.
+
+        ``rows`` (n_items,) are the old rows of its items, -1 of one that is new: it is its content, as in :meth:`fit`.
+        ``content`` (n_items, c) are their texts' vectors in the space that the weights were learned in.
+        """
+        old = self._network()
+        fresh = type(self)(self.recipe, content=content, seed=seed, on_epoch=on_epoch)
+        encoder = SequenceEncoder(replace(old.shape, items=len(rows)), dropout=self.recipe.dropout)
+        ids = torch.zeros(len(rows), old.shape.dimensions)
+        kept = torch.from_numpy(rows >= 0)
+        ids[kept] = old.ids.detach()[torch.from_numpy(rows[rows >= 0]).long()]
+        encoder.load_state_dict({**old.state_dict(), "ids": ids})
+        fresh._encoder = encoder
+        return fresh
 
     def forgetting(self, items: np.ndarray) -> Self:
         """The same network, to which ``items`` (n_items,) bool are new: of those it knows what they say of themselves.
@@ -179,18 +202,26 @@ class Sequence(Retriever):
         return self._encoder
 
     def _train(
-        self, interactions: Interactions, epochs: int, learning_rate: float, cases: Validation | None
+        self,
+        interactions: Interactions,
+        epochs: int,
+        learning_rate: float,
+        cases: Validation | None,
+        *,
+        since: float | None = None,
     ) -> None:
         encoder, content = self._network(), self._contents(None)
+        newest = self._newest(interactions_without_runs(interactions))
         curves = train(
             encoder,
-            self._newest(interactions_without_runs(interactions)),
+            newest if since is None else with_history(newest, since=since, length=self.recipe.history),
             content,
             recipe=self.recipe,
             epochs=epochs,
             learning_rate=learning_rate,
             seed=self._seed,
             validation=cases,
+            counted=newest,
             on_epoch=self._on_epoch,
         )
         for name, values in curves.items():
@@ -218,6 +249,15 @@ class Sequence(Retriever):
             recipe = ContentRecipe(dimensions=self.recipe.dimensions)
             self._content = Embedded.of(catalog.texts, recipe).vectors
         return self._content
+
+
+def with_history(interactions: Interactions, *, since: float, length: int) -> Interactions:
+    """What happened after ``since`` (epoch seconds), and of the same users the ``length`` events before it."""
+    new = interactions.times > since
+    first = np.full(interactions.user_count, np.iinfo(np.int64).max)
+    rows = np.flatnonzero(new)
+    np.minimum.at(first, interactions.users[rows], rows)
+    return interactions.where(np.arange(len(interactions)) >= first[interactions.users] - length)
 
 
 def validation_of(

@@ -60,16 +60,18 @@ def train(
     learning_rate: float,
     seed: int,
     validation: Validation | None = None,
+    counted: Interactions | None = None,
     on_epoch: EpochReport | None = None,
 ) -> dict[str, list[float]]:
     """Train ``encoder`` in place and leave it at its best epoch by validation; returns the curves.
 
     ``interactions`` hold no runs of one item. Items without any event stay out of the softmax: they must not be
-    pushed down for being new. ``content`` (n_items, c) feeds the item tower.
+    pushed down for being new. ``content`` (n_items, c) feeds the item tower. ``counted`` says how often items are taken,
+    where ``interactions`` are only a part.
     """
     rng = np.random.default_rng(seed)
     text = torch.from_numpy(np.require(content, np.float32, "W"))  # a copy where it is mapped
-    softmax = Softmax(interactions, recipe, rng)
+    softmax = Softmax(interactions if counted is None else counted, recipe, rng)
     tower: Tower
     if encoder.shape.items > FULL_SOFTMAX_UP_TO:
         rate = learning_rate

@@ -1,5 +1,6 @@
 """The ranker: it learns what separates the taken item, and numpy scores as torch does."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +102,27 @@ def test_the_kept_epoch_is_the_first_with_the_lowest_loss() -> None:
     """Its figure is the one that is reported, though a later epoch put more targets on top."""
     assert kept_epoch({"loss": [3, 2, 1], "validation_loss": [0.9, 0.5, 0.5]}) == 1
     assert kept_epoch({"loss": [3.0, 2.0, 1.0]}) == 2
+
+
+def test_a_ranker_goes_on_from_what_it_knows_and_never_gets_worse_on_validation() -> None:
+    first, _ = train_ranker(
+        _slates(2000, 0), sources=SOURCES, recipe=RECIPE, seed=0, validation=_slates(300, 1)
+    )
+    few, newer = _slates(64, 4), _slates(300, 1)
+    net = _Net.going_on(first, few, sources=SOURCES, dropout=0.0).eval()
+    again = net.export()
+    for row in range(len(few)):
+        np.testing.assert_allclose(
+            again.score_inputs(_inputs(few, row)), first.score_inputs(_inputs(few, row)), rtol=1e-3, atol=1e-3
+        )
+    mistaught = replace(few, signals=-few.signals)
+    kept, _ = train_ranker(mistaught, sources=SOURCES, recipe=RECIPE, seed=0, validation=newer, parent=first)
+    for row in range(20):
+        np.testing.assert_allclose(
+            kept.score_inputs(_inputs(few, row)), first.score_inputs(_inputs(few, row)), rtol=1e-3, atol=1e-3
+        )
+    taught, _ = train_ranker(
+        _slates(3000, 5), sources=SOURCES, recipe=RECIPE, seed=0, validation=newer, parent=first
+    )
+    assert _first(taught, _slates(400, 2)) >= _first(first, _slates(400, 2)) - 0.03
+    assert np.abs(taught.blend - first.blend).max() > 1e-3

@@ -24,7 +24,7 @@ from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import load_settings
 from training.data.dataset import Dataset, interactions_of
 from training.fit.counted import counted_anew, learned_parts, seen_by
-from training.fit.product import extended
+from training.fit.going_on import extended
 
 ITEMS, PEOPLE = 8, 7
 RECIPE = Recipe.of(

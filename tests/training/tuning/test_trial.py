@@ -10,7 +10,7 @@ from tailorbird.settings import Settings
 from tests.training.fit.test_segments import by_price
 from tests.training.toy import RECIPE
 from training.data.training_set import training_set
-from training.fit.product import Plan
+from training.fit.plan import Plan
 from training.tuning.space import load_space
 from training.tuning.trial import run_trial
 from training.tuning.tune import Job

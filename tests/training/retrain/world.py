@@ -1,0 +1,98 @@
+"""The toy workspace as it goes on: newer walks, and people who see a canary."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from registry.versions import Registry
+from tailorbird.events.schema import Event
+from tailorbird.experiments.running.ledger import Ledger as Experiments
+from tailorbird.exposures.exposure import new_recommendation_id
+from tailorbird.settings import Settings
+from tailorbird.streams.factory import open_events, open_exposures
+from tests.exposures.toy import exposure
+from tests.training.toy import RECIPE, append, trained, walks
+from training.retrain.canary import CONTROL, RETRAINED
+from training.retrain.order import CanaryRules, Order
+
+QUICK = CanaryRules(hours=1e-6, most_hours=1.0, units=100)
+BY_GATES = Order(canary=None)
+BY_CANARY = Order(canary=QUICK)
+
+
+def with_champion(settings: Settings, recipe: Any = RECIPE) -> None:
+    """Version 1 is champion."""
+    from registry.commands import moved_to
+
+    moved_to(settings, trained(settings, recipe), alias="champion", expected=0, reason="toy")
+
+
+def go_on(settings: Settings, *, people: int = 60, first: int = 200, day: int = 60, seed: int = 5) -> None:
+    """Other people walk the chains, later than anybody before."""
+    later = walks(people, days=1.0, seed=seed, first=first)
+    later["event_time"] += np.timedelta64(day, "D")
+    later["received_time"] = later["event_time"]
+    append(settings, later)
+
+
+def see(
+    settings: Settings, at: float, *, people: int = 300, failed: float = 0.0, lost: float = 0.0
+) -> str | None:
+    """People see the canary that runs, by turns; ``failed`` of its answers fail, ``lost`` of its people never arrive."""
+    running = Experiments(settings.folder).entries(state="running")
+    if not running:
+        return None
+    key, rng = running[0].key, np.random.default_rng(0)
+    shown, clicks = [], []
+    for n in range(people):
+        variant = (CONTROL, RETRAINED)[n % 2]
+        if variant == RETRAINED and rng.random() < lost:
+            continue
+        identity, person = new_recommendation_id(at), f"seen{n}"
+        broke = variant == RETRAINED and rng.random() < failed
+        shown.append(
+            exposure(
+                n,
+                recommendation_id=identity,
+                instant=at,
+                scored_at=at,
+                user_id=person,
+                experiments={key: variant},
+                fallback="champion" if broke else "",
+                took_ms=float(rng.gamma(4, 2)),
+            )
+        )
+        if rng.random() < 0.3:
+            clicks.append(
+                Event(
+                    message_id=f"c{n}",
+                    type="click",
+                    event_time=at + 0.001,
+                    received_time=at + 0.002,
+                    user_id=person,
+                    item_id="tea-1",
+                    recommendation_id=identity,
+                )
+            )
+    with open_exposures(settings) as stream:
+        stream.append(shown)
+    with open_events(settings) as stream:
+        stream.append(clicks)
+    return key
+
+
+def visitors(settings: Settings, clock: Callable[[], float], **how: float) -> Callable[[float], None]:
+    """To wait with: people come while somebody waits, once."""
+    left = [True]
+
+    def sleep(seconds: float) -> None:
+        if left:
+            left.clear()
+            see(settings, clock(), **how)  # type: ignore[arg-type]
+
+    return sleep
+
+
+def champion(settings: Settings) -> int | None:
+    return Registry(settings).aliases().get("champion")
