@@ -57,6 +57,7 @@ READERS: Mapping[str, Reading] = {
     "training.data.dataset": Reading(PERSONALIZATION),
     "training.data.groups": Reading(PERSONALIZATION),
     "training.evaluation.replayed": Reading(PERSONALIZATION, "profiles, which take in what may serve"),
+    "training.retrain.cause": Reading(PERSONALIZATION),
     "training.segments.assign": Reading(PERSONALIZATION, "how far the events go"),
     "training.segments.people": Reading(
         PERSONALIZATION, "how far the events go, and whose profiles they concern"

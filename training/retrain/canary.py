@@ -101,7 +101,7 @@ def decision(work: Work) -> Done:
     entry = _entry(launcher_of(work.settings), key)
     if entry.state == "decided":
         return _over(entry)
-    readout = read_experiment_out(work.settings, key)
+    readout = read_experiment_out(work.settings, key, now=work.clock())
     said = as_json(readout)
     facts = {"readout": said["verdict"]}
     wish = Wish(
@@ -201,7 +201,7 @@ def _given_up(work: Work, launcher: Launcher, key: str, words: str) -> Done:
 def _units(work: Work, key: str) -> int:
     """The units that can be compared: twice those of the variant that has fewer."""
     try:
-        return 2 * min(read_experiment_out(work.settings, key).reading.counts.values())
+        return 2 * min(read_experiment_out(work.settings, key, now=work.clock()).reading.counts.values())
     except UsageError:  # nobody is in it yet
         return 0
 

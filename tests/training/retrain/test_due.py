@@ -12,7 +12,7 @@ from tailorbird.settings import Settings
 from tests.training.retrain.world import BY_GATES, go_on, with_champion
 from tests.training.toy import POPULAR_ONLY, RECIPE
 from training.retrain.cause import LEAST_EVENTS, population_stability
-from training.retrain.due import Causes, standing_of
+from training.retrain.due import Causes, _why, standing_of
 from training.retrain.ledger import STEPS, Ledger, Taken
 
 COUNTS = st.dictionaries(st.text(min_size=1, max_size=2), st.integers(1, 500), min_size=1, max_size=40)
@@ -51,17 +51,26 @@ def test_drift_is_the_index_of_its_buckets() -> None:
 def test_rounds_are_due_by_time_by_events_and_by_drift(own_toy: Settings) -> None:
     assert standing_of(own_toy, BY_GATES, Causes()).why == "there is no champion"
     with_champion(own_toy, POPULAR_ONLY)
-    assert standing_of(own_toy, BY_GATES, Causes(after_events=1)).why == ""
     go_on(own_toy)
     news = standing_of(own_toy, BY_GATES, Causes()).news
     assert news is not None
     assert news.events == 60 * 14 >= LEAST_EVENTS
     assert news.drift is not None
     assert 0 < news.drift < 0.25
-    assert standing_of(own_toy, BY_GATES, Causes(after_events=840)).why == "840 newer events"
-    assert standing_of(own_toy, BY_GATES, Causes(after_events=841)).why == ""
-    assert standing_of(own_toy, BY_GATES, Causes(on_drift=0.25)).why == ""
-    assert standing_of(own_toy, BY_GATES, Causes(on_drift=0.001)).why.startswith("drift 0.")
+    whys = [
+        _why(news, Causes(**given))
+        for given in (
+            {"after_events": 840},
+            {"after_events": 841},
+            {"on_drift": 0.25},
+            {"on_drift": 0.001},
+            {"after_events": 841, "on_drift": 0.001},
+            {"every": 1.0},
+        )
+    ]
+    assert whys[:3] == ["840 newer events", "", ""]
+    assert whys[3] == whys[4] == f"drift {news.drift:.3f}"
+    assert whys[5] == "by schedule"
     ledger = Ledger(own_toy.folder)
     number = ledger.begin(why="asked for", at=1_000.0).number
     assert standing_of(own_toy, BY_GATES, Causes(after_events=10**9)).why == "asked for"  # it goes on

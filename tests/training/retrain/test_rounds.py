@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 
 from registry.aliases import Aliases
-from registry.commands import moved_to
+from registry.promote import Order as Move
+from registry.promote import promote
 from registry.versions import Registry
 from tailorbird.experiments.running.ledger import Ledger as Experiments
 from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings
 from tests.proving import tries
-from tests.training.retrain.world import BY_CANARY, BY_GATES, QUICK, champion, go_on, visitors, with_champion
-from tests.training.toy import POPULAR_ONLY, trained
+from tests.training.retrain.world import BY_CANARY, BY_GATES, QUICK, Waiting, champion, go_on, with_champion
+from tests.training.toy import NOW, POPULAR_ONLY
+from training.data.training_set import training_set
+from training.fit.train import train
 from training.retrain.ledger import STEPS, Ledger, Taken
 from training.retrain.order import Order
 from training.retrain.rounds import LOCK_FILE, BusyError, is_held, run_round
@@ -65,32 +68,29 @@ def test_whatever_ends_the_process_a_round_is_made_once(
 ) -> None:
     with_champion(own_toy)
     go_on(own_toy)
-    for written in (False, True):
-        for step in STEPS:
+    ledger, waiting = Ledger(own_toy.folder), Waiting(own_toy)
+    for step in STEPS:
+        for written in (False, True):
             with monkeypatch.context() as patch:
                 fails_once(patch, step, written=written)
                 with pytest.raises(FaultError):
-                    run_round(own_toy, BY_CANARY, why="asked for", sleep=visitors(own_toy, time.time))
-            last = Ledger(own_toy.folder).rounds(last=1)[0]
-            assert (last.ended is not None) == (written and step == STEPS[-1])
-            if step == "decision" and not written:
-                break  # with what is done the round is over but for one line; the others below begin anew
-        if not written:
-            done = run_round(own_toy, BY_CANARY, why="asked for")
-            assert (done.outcome, done.facts["version"]) == ("promoted", 2), done
-            assert [each.step for each in done.taken] == list(STEPS)
-            go_on(own_toy, first=400, day=62, seed=6)
+                    run_round(own_toy, BY_CANARY, why="asked for", clock=waiting.clock, sleep=waiting.sleep)
+            done = ledger.rounds(last=1)[0]
+            assert (done.number, done.trouble) == (1, "FaultError: ")
+            assert len(done.taken) == STEPS.index(step) + written
+    assert (done.outcome, done.facts["version"], done.facts["champion"]) == ("promoted", 2, 1)
+    assert [each.step for each in done.taken] == list(STEPS)
     registry = Registry(own_toy)
-    assert registry.version("latest").version == champion(own_toy) == 3
-    assert len(Aliases(registry).history("champion")) == 3
-    assert [each.verdict for each in Experiments(own_toy.folder).entries()] == ["retrained"] * 2
+    assert registry.version("latest").version == champion(own_toy) == 2
+    assert len(Aliases(registry).history("champion")) == 2
+    assert [each.verdict for each in Experiments(own_toy.folder).entries()] == ["retrained"]
 
 
 def test_a_killed_process_leaves_a_round_that_goes_on(own_toy: Settings) -> None:
     with_champion(own_toy)
     go_on(own_toy)
     ledger = Ledger(own_toy.folder)
-    for at in ("features", "train", "challenger")[: tries(2, 3)]:
+    for at in ("train", "features", "challenger", "decision")[: tries(2, 4)]:
         process = _child(own_toy)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and process.poll() is None:
@@ -128,57 +128,63 @@ def test_two_are_never_at_it(own_toy: Settings) -> None:
 
 
 def test_canaries_that_fail_or_are_seen_by_nobody_or_are_lopsided_leave_the_champion(
-    own_toy: Settings,
+    compared: Settings,
 ) -> None:
-    with_champion(own_toy)
-    go_on(own_toy)
-    waiting = run_round(own_toy, Order(canary=QUICK, wait=False), why="asked for")
-    assert (waiting.step, waiting.ended) == ("canary", None)
-
     def interrupted(seconds: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_round(own_toy, BY_CANARY, why="asked for", sleep=interrupted)
-    assert Ledger(own_toy.folder).rounds(last=1)[0].trouble == "interrupted"
-    failing = run_round(own_toy, BY_CANARY, why="asked for", sleep=visitors(own_toy, time.time, failed=0.5))
-    assert failing.outcome == "rolled back"
-    assert "failed answers" in failing.words
-    go_on(own_toy, first=300, day=61, seed=7)
-    lopsided = run_round(
-        own_toy, BY_CANARY, why="asked for", sleep=visitors(own_toy, time.time, people=600, lost=0.5)
-    )
-    assert lopsided.outcome == "the readout objects", lopsided
-    go_on(own_toy, first=400, day=62, seed=8)
-    now = [time.time()]
+        run_round(compared, BY_CANARY, why="asked for", sleep=interrupted)
+    assert Ledger(compared.folder).rounds(last=1)[0].trouble == "interrupted"
 
-    def an_hour(seconds: float) -> None:
-        now[0] += 3600
+    def ended(waiting: Waiting) -> tuple[str, str]:
+        done = run_round(compared, BY_CANARY, why="asked for", clock=waiting.clock, sleep=waiting.sleep)
+        return done.outcome, done.words
 
-    unseen = run_round(own_toy, BY_CANARY, why="asked for", clock=lambda: now[0], sleep=an_hour)
-    assert unseen.outcome == "unseen"
-    assert "--without-canary" in unseen.words
-    assert champion(own_toy) == 1
-    assert not Experiments(own_toy.folder).entries(state="running")
+    outcome, words = ended(Waiting(compared, failed=0.5))
+    assert outcome == "rolled back"
+    assert "failed answers" in words
+    at_canary(compared)
+    assert ended(Waiting(compared, people=600, lost=0.5))[0] == "the readout objects"
+    at_canary(compared)
+    outcome, words = ended(Waiting(compared, people=0))
+    assert outcome == "unseen"
+    assert "--without-canary" in words
+    assert champion(compared) == 1
+    assert not Experiments(compared.folder).entries(state="running")
 
 
-def test_whoever_moves_the_champion_meanwhile_has_it(own_toy: Settings) -> None:
-    with_champion(own_toy)
-    go_on(own_toy)
+def test_whoever_moves_the_champion_meanwhile_has_it(compared: Settings) -> None:
     waiting = Order(canary=QUICK, wait=False)
-    assert run_round(own_toy, waiting, why="asked for").step == "canary"
-    registry = Registry(own_toy)
-    other = trained(own_toy, POPULAR_ONLY)
-    registry.client.delete_registered_model_alias(registry.name, "champion")
-    moved_to(own_toy, other, alias="champion", expected=0, reason="by hand")
-    assert run_round(own_toy, waiting, why="asked for").outcome == "overtaken"
-    assert champion(own_toy) == other.version == 3
-    assert not Experiments(own_toy.folder).entries(state="running")
+    assert run_round(compared, waiting, why="asked for").step == "canary"
+    roll = Move("champion", "ada", NOW, force=True, reason="by hand")
+    promote(Registry(compared), "3", order=roll)
+    assert run_round(compared, waiting, why="asked for").outcome == "overtaken"
+    assert champion(compared) == 3
+    assert not Experiments(compared.folder).entries(state="running")
 
 
-def test_a_round_that_goes_on_without_its_canary_ends_it(own_toy: Settings) -> None:
-    with_champion(own_toy)
-    go_on(own_toy)
-    assert run_round(own_toy, Order(canary=QUICK, wait=False), why="asked for").step == "canary"
-    assert run_round(own_toy, BY_GATES, why="asked for").outcome == "promoted"
-    assert not Experiments(own_toy.folder).entries(state="running")
+def test_a_round_that_goes_on_without_its_canary_ends_it(compared: Settings) -> None:
+    assert run_round(compared, Order(canary=QUICK, wait=False), why="asked for").step == "canary"
+    assert run_round(compared, BY_GATES, why="asked for").outcome == "promoted"
+    assert not Experiments(compared.folder).entries(state="running")
+    assert champion(compared) == 2
+
+
+@pytest.fixture
+def compared(own_toy: Settings) -> Settings:
+    """Champion is version 1; a round has come to the canary of version 2, and version 3 is there, too."""
+    with_champion(own_toy, POPULAR_ONLY)
+    for seed in (1, 2):
+        dataset = training_set(own_toy)
+        train(dataset, POPULAR_ONLY, settings=own_toy, seed=seed, now=NOW, again=True)
+    at_canary(own_toy)
+    return own_toy
+
+
+def at_canary(settings: Settings) -> None:
+    """A round whose steps before the canary are done."""
+    ledger = Ledger(settings.folder)
+    number = ledger.begin(why="asked for", at=time.time()).number
+    for step in STEPS[: STEPS.index("canary")]:
+        ledger.done(number, Taken(step, time.time(), 0.0, ""), facts={"version": 2, "champion": 1})

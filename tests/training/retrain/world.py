@@ -1,6 +1,6 @@
 """The toy workspace as it goes on: newer walks, and people who see a canary."""
 
-from collections.abc import Callable
+import time
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from tests.training.toy import RECIPE, append, trained, walks
 from training.retrain.canary import CONTROL, RETRAINED
 from training.retrain.order import CanaryRules, Order
 
-QUICK = CanaryRules(hours=1e-6, most_hours=1.0, units=100)
+QUICK = CanaryRules(hours=1e-6, most_hours=0.1, units=100)
 BY_GATES = Order(canary=None)
 BY_CANARY = Order(canary=QUICK)
 
@@ -82,16 +82,23 @@ def see(
     return key
 
 
-def visitors(settings: Settings, clock: Callable[[], float], **how: float) -> Callable[[float], None]:
-    """To wait with: people come while somebody waits, once."""
-    left = [True]
+class Waiting:
+    """A clock that whoever waits moves on, and people who come to see the canary meanwhile, once."""
 
-    def sleep(seconds: float) -> None:
-        if left:
-            left.clear()
-            see(settings, clock(), **how)  # type: ignore[arg-type]
+    def __init__(
+        self, settings: Settings, *, people: int = 300, failed: float = 0.0, lost: float = 0.0
+    ) -> None:
+        self._settings, self._people, self._failed, self._lost = settings, people, failed, lost
+        self._waited = 0.0
 
-    return sleep
+    def clock(self) -> float:
+        return time.time() + self._waited
+
+    def sleep(self, seconds: float) -> None:
+        if self._people:
+            see(self._settings, self.clock(), people=self._people, failed=self._failed, lost=self._lost)
+        self._people = 0
+        self._waited += 100.0
 
 
 def champion(settings: Settings) -> int | None:
