@@ -133,6 +133,9 @@ def _taught(
         profiles=plan.profiles,
         table_at=lambda at: ItemTable.build(plan.dataset.catalog, plan.dataset.events, at),
     )
-    if len(lessons) < LEAST_LESSONS:
+    blind = (
+        bool(known.ranker.heads) and lessons.shown is None
+    )  # its heads read what slates alone would teach anew
+    if blind or len(lessons) < LEAST_LESSONS:
         return known.ranker, {}
     return fit_ranker(known, lessons, seed=plan.seed, report=on_progress, goes_on=True)

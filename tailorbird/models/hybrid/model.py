@@ -107,7 +107,7 @@ class HybridModel:
     def with_ranker(self, ranker: Ranker) -> "HybridModel":
         """The same model with another ranker of the same inputs."""
         fresh = copy(self)
-        fresh.ranker = ranker
+        fresh.ranker, fresh._weighed = ranker, {(): ranker}
         fresh._item_part = RowCache(len(self.catalog), fresh._part_of)
         return fresh
 
