@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from registry.cases import NoCasesError, cases_of
 from registry.gates.finding import Finding
 from registry.gates.gates import Gates
+from registry.gates.off_policy import OFF_POLICY, off_policy_finding
 from registry.gates.quality import first_finding, gate_of, quality_finding
 from registry.pointers import RegistryError
 from registry.versions import Registered, Registry
@@ -22,7 +23,12 @@ def judge(
     registry: Registry, candidate: Registered, *, champion: Registered | None, gates: Gates
 ) -> list[Finding]:
     """Put ``candidate`` through every gate, beside the version that the alias points at now, if any."""
-    return [*serviceable(candidate, gates=gates), _quality(registry, candidate, champion, gates=gates)]
+    stored = candidate.tags.get(OFF_POLICY)
+    return [
+        *serviceable(candidate, gates=gates),
+        _quality(registry, candidate, champion, gates=gates),
+        *([off_policy_finding(stored, rules=gates.off_policy)] if stored else []),
+    ]
 
 
 def serviceable(version: Registered, *, gates: Gates) -> list[Finding]:

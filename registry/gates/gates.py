@@ -38,11 +38,19 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class OffPolicy:
+    """Which share of what our own answers earned a version may be sure to lose, where they can tell."""
+
+    margin: float
+
+
+@dataclass(frozen=True)
 class Gates:
     """Everything a version must fulfil; ``source`` names the file that has the last word."""
 
     smoke: Smoke
     quality: Quality
+    off_policy: OffPolicy
     source: Path = field(default=DEFAULT, compare=False)
 
 
@@ -75,6 +83,7 @@ def load_gates(path: Path) -> Gates:
     gates = Gates(
         smoke=_section(Smoke, values["smoke"], section="smoke", path=path),
         quality=_section(Quality, values["quality"], section="quality", path=path),
+        off_policy=_section(OffPolicy, values["off_policy"], section="off_policy", path=path),
         source=path,
     )
     _check(gates)
@@ -116,6 +125,12 @@ def _check(gates: Gates) -> None:
             f"one of {', '.join(METRICS)}, as {quality.metric.partition('@')[0]}@10 up to @{max(CUTS)}",
         ),
         ("quality.margin", quality.margin, 0 <= quality.margin < 1, "0 up to, not including, 1"),
+        (
+            "off_policy.margin",
+            gates.off_policy.margin,
+            0 <= gates.off_policy.margin < 1,
+            "0 up to, not including, 1",
+        ),
         ("quality.confidence", quality.confidence, 0.5 <= quality.confidence <= 0.9999, "0.5 to 0.9999"),
         ("quality.least_cases", quality.least_cases, quality.least_cases >= 2, "2 or more"),
     )

@@ -1,5 +1,6 @@
 """What the gates demand is data, and what they refuse is named: damage, an unsound answer, a worse figure, too few cases."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,8 @@ import pandas as pd
 import pytest
 
 from registry.gatekeeper import serviceable
-from registry.gates.gates import DEFAULT, Gates, Quality, Smoke, gates_of, load_gates
+from registry.gates.gates import DEFAULT, Gates, OffPolicy, Quality, Smoke, gates_of, load_gates
+from registry.gates.off_policy import off_policy_finding
 from registry.gates.quality import quality_finding
 from registry.gates.smoke import smoke_finding
 from registry.versions import Registry
@@ -171,5 +173,32 @@ def test_gates_that_mean_nothing_are_refused(tmp_path: Path, text: str, named: s
 
 
 def test_the_shipped_gates_hold_every_key() -> None:
-    assert Gates(GATES.smoke, GATES.quality) == GATES
+    assert Gates(GATES.smoke, GATES.quality, GATES.off_policy) == GATES
     assert GATES.quality == Quality("ndcg@10", 0.05, 0.95, 100)
+
+
+@pytest.mark.parametrize(
+    ("stored", "passed", "words"),
+    [
+        (
+            {"value": 0.5, "low": 0.4, "high": 0.6, "logged": 0.6, "slates": 900},
+            True,
+            "900 answers that earned 0.6",
+        ),
+        (
+            {"value": 0.5, "low": 0.4, "high": 0.53, "logged": 0.6, "slates": 900},
+            False,
+            "0.54 must be possible",
+        ),
+        (
+            {"refusal": "the log hardly ever shows what the arm would", "slates": 9},
+            True,
+            "cannot tell: the log hardly",
+        ),
+    ],
+)
+def test_our_own_answers_refuse_only_what_is_worse_for_sure(stored: dict, passed: bool, words: str) -> None:
+    found = off_policy_finding(json.dumps(stored), rules=OffPolicy(margin=0.1))
+    assert found.passed is passed
+    assert words in found.found
+    assert bool(found.remedy) is not passed

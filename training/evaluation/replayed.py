@@ -4,6 +4,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from tailorbird.errors import UsageError
 from tailorbird.events.valence import RatingScale
 from tailorbird.experiments.arm import Arm
 from tailorbird.experiments.declared import ARMS_FILE, read_arms
-from tailorbird.experiments.off_policy.slates import SlateLog
+from tailorbird.experiments.off_policy.slates import SlateLog, evaluate_slates
 from tailorbird.exposures.exposure import Exposure
 from tailorbird.exposures.learned import read_exposures, read_followed
 from tailorbird.exposures.outcomes import Shown, by_model
@@ -31,6 +32,8 @@ from tailorbird.slate.recommender import Recommender
 from tailorbird.slate.shelf import Shelf
 from tailorbird.streams.factory import open_events
 
+PLACES, MOST_ANSWERS = 3, 2_000
+"""Of a twin's off-policy value: places that count, and the newest answers that are read."""
 BEYOND = ("boost", "pin", "maxPerCategory", "maxPerBrand", "includeItemIds", "weights")
 """Wishes of a request that an exposure does not hold in a form that can be asked again."""
 
@@ -49,6 +52,52 @@ def slates_of_arm(
     kept: list[Exposure] = []
     for exposure in read_exposures(settings, most=most):
         why = _unusable(exposure, arm, places, learned_until=learned_until)
+    return slates_of(settings, _recommender(settings, arm), name=arm, places=places, most=most, worth=worth)
+
+
+def twin_off_policy(settings: Settings, twin: HybridModel, since: float) -> dict[str, Any]:
+    """What a model would have earned in the champion's place, by the answers after ``since`` (epoch seconds), as plain values.
+
+    Clicks per slate: ``value`` with its interval ``low`` to ``high`` (doubly robust), beside what the answers earned as they were,
+    ``logged``, of so many ``slates``; or a ``refusal``, which says why they cannot tell.
+    """
+    champion = next(iter(read_arms(settings.folder / ARMS_FILE)))
+    shelf = Shelf.of_past(twin.catalog, Catalog.read_with_history(settings.catalog_folder).history)
+    recommender = champion.slate.applied_to(recommender_of(twin, shelf=shelf))
+    try:
+        log = slates_of(
+            settings, recommender, places=PLACES, most=MOST_ANSWERS, worth={"click": 1.0}, since=since
+        )
+    except UsageError as error:
+        return {"refusal": error.what}
+    found = evaluate_slates(log)
+    if found.refusal or found.on_policy is None:
+        return {"refusal": found.refusal, "slates": found.rows}
+    robust = next(each for each in found.estimates if each.name == "dr")
+    low, high = robust.interval
+    figures = {"value": robust.value, "low": low, "high": high, "logged": found.on_policy.value}
+    return {**{name: round(float(value), 6) for name, value in figures.items()}, "slates": found.rows}
+
+
+def slates_of(
+    settings: Settings,
+    recommender: Recommender,
+    *,
+    places: int,
+    most: int,
+    worth: Mapping[str, float],
+    name: str = "",
+    since: float = 0.0,
+) -> SlateLog:
+    """The newest ``most`` answers after ``since``, but those of the arm ``name``, with the chances that ``recommender`` gives them.
+
+    Raises:
+        UsageError: nothing can be asked again.
+    """
+    left_out: Counter[str] = Counter()
+    kept: list[Exposure] = []
+    for exposure in read_exposures(settings, most=most):
+        why = "they are older" if exposure.instant <= since else _unusable(exposure, name, places)
         left_out[why] += 1
         if not why:
             kept.append(exposure)
@@ -61,6 +110,8 @@ def slates_of_arm(
             f"{len(rows)} answers of other arms can be asked again of {arm!r}",
             remedy=f"serve some to people first; an answer counts whose first {places} items a model ranked, and that is younger "
             "than what the arm's model learned from",
+            f"{len(rows)} answers of other arms can be asked again" + (f" of {name!r}" if name else ""),
+            remedy=f"serve some to people first; an answer counts whose first {places} items a model ranked",
         )
     return SlateLog(
         np.array([shown.exposures[row].propensities[:places] for row in rows], np.float64),

@@ -1,9 +1,10 @@
 """Fitting for a workspace: a twin that stops before the test part and is measured on it, and the model it becomes."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -61,9 +62,11 @@ def make_product(
     parent: HybridModel | None = None,
     on_progress: OnProgress | None = None,
     advance: Callable[[int], object] = lambda questions: None,
+    off_policy: Callable[[HybridModel, float], Mapping[str, Any]] = lambda twin, since: {},
 ) -> Product:
     """Fit a twin before the test part, measure it there, then extend it over everything.
 
+    ``off_policy`` says of the twin what it would have earned with answers that it has not learned from.
     With a ``parent`` twin and model go on from it (``plan.learned`` says until when it has learned).
     """
     clock, report, test = Clock(), on_progress or (lambda progress: None), plan.protocol.test
@@ -85,6 +88,7 @@ def make_product(
             validation=plan.protocol.validation,
             advance=advance,
         )
+        earned = off_policy(fitted.model, test.until)
     report(Progress("all events"))
     with clock.time("all events"):
         model = extended(fitted.model, plan.dataset, since=plan.learned)
@@ -97,6 +101,7 @@ def make_product(
         curves=fitted.curves,
         seconds=clock.seconds,
         figures=fitted.metrics,
+        off_policy=earned,
     )
 
 

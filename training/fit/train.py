@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 from registry.forgetting import LEARNED_AT
@@ -13,6 +14,7 @@ from tailorbird.recipes.recipe import Recipe
 from tailorbird.segments.pinned import PinnedSegments, pinned_version
 from tailorbird.settings import Settings
 from training.data.dataset import Dataset
+from training.evaluation.replayed import twin_off_policy
 from training.fit.plan import Plan, shown_to
 from training.fit.product import make_product
 from training.fit.steps import Steps
@@ -64,11 +66,12 @@ def train(
     again: bool = False,
     pinned: PinnedSegments | None = None,
     parent: Parent | None = None,
+    off_policy: bool = False,
     more_tags: Mapping[str, str] = NO_TAGS,
 ) -> Trained:
     """Fit ``recipe``, measure its twin, register the bundle with ``more_tags``; with ``again`` also where it exists already.
 
-    With a ``parent`` it goes on from that version instead of beginning from nothing.
+    With ``off_policy`` our own answers are asked what its twin would have earned. With a ``parent`` it goes on from that version instead of beginning from nothing.
     With ``pinned`` segments popularity is of them, and the ranker reads them where the recipe says so.
     """
     registry = Registry(settings)
@@ -98,6 +101,7 @@ def train(
                 parent=parent.model if parent else None,
                 on_progress=steps.show,
                 advance=steps.advance,
+                **({"off_policy": partial(twin_off_policy, settings)} if off_policy else {}),
             )
         registered = publish(
             product, dataset=plan.dataset, run=run, registry=registry, now=now, tags={**tags, **more_tags}

@@ -1,6 +1,7 @@
 """From a fitted model to a registered version: the bundle, the run's record, plots and card, the registry entry."""
 
 import datetime as dt
+import json
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.cases import CASES_FILE
+from registry.gates.off_policy import OFF_POLICY
 from registry.tracking.runs import Run, git_commit
 from registry.versions import Registered, Registry
 from tailorbird.bundle import Fallbacks, Origin, write_bundle
@@ -38,6 +40,8 @@ class Product:
     curves: Mapping[str, Sequence[float]]
     seconds: Mapping[str, float]
     figures: Mapping[str, float] = field(default_factory=dict)
+    off_policy: Mapping[str, Any] = field(default_factory=dict)
+    """What the twin would have earned with our own answers; empty where nobody asked."""
 
 
 def record(product: Product, *, dataset: Dataset, run: Run) -> str:
@@ -129,6 +133,7 @@ def publish(
                 "ndcg_at_10": f"{ndcg.mean:.4f} [{ndcg.low:.4f}, {ndcg.high:.4f}]",
                 "cases": str(len(product.measured.cases)),
                 "measured_before": instant(product.measured_before).isoformat(timespec="seconds"),
+                **({OFF_POLICY: json.dumps(dict(product.off_policy))} if product.off_policy else {}),
                 **tags,
             },
         )

@@ -48,6 +48,7 @@ def train(work: Work) -> Done:
         now=now,
         pinned=pinned,
         parent=parent,
+        off_policy=True,
         more_tags={ROUND: work.round.key},
     )
     version = trained.registered

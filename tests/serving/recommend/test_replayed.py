@@ -8,7 +8,8 @@ from tailorbird.errors import UsageError
 from tailorbird.experiments.arm import CHAMPION, Arm, SlateSettings
 from tailorbird.experiments.declared import ARMS_FILE
 from tailorbird.slate.exploration import Exploration
-from training.evaluation.replayed import slates_of_arm
+from training.evaluation import replayed
+from training.evaluation.replayed import slates_of_arm, twin_off_policy
 
 PATH = "/v1/recommendations"
 WORTH = {"click": 1.0}
@@ -85,3 +86,22 @@ def test_answers_that_the_arms_model_may_have_learned_from_are_left_out(make_wor
     world.point(world.register(learned_until=instants[-1], padding=1), "newer")
     with pytest.raises(UsageError, match="0 answers of other arms"):
         slates_of_arm(world.settings, "newer", places=2, most=100, worth=WORTH)
+def test_a_model_is_asked_of_answers_that_it_has_not_learned_from(
+    make_world, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        replayed, "PLACES", 1
+    )  # of a dozen items, one that could not be shown then weighs too much
+    world = served(make_world, Exploration(uniform=0.5), people=20)
+    (world.settings.folder / ARMS_FILE).write_text(
+        "[champion]\nmax_category_share = 1.0\n[champion.exploration]\nuniform = 0.5\n"
+    )
+    model = world.registry.version(CHAMPION).open().model
+    found = twin_off_policy(world.settings, model, 0.0)
+    assert found["slates"] == 80, found
+    assert "low" in found, found
+    assert found["low"] < found["logged"] < found["high"]  # it is the one that answered
+    instants = sorted(each.instant for each in world.stored())
+    assert twin_off_policy(world.settings, model, instants[39])["slates"] == 40
+    nothing = twin_off_policy(world.settings, model, instants[-1])
+    assert nothing == {"refusal": "0 answers of other arms can be asked again"}
