@@ -3,7 +3,8 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from registry.versions import Registry
 from tailorbird.errors import TailorbirdError
@@ -15,6 +16,7 @@ from training.retrain.ledger import Ledger, Round, Taken
 from training.retrain.order import Done, Order, Work
 
 LOCK_FILE = ".retraining.lock"
+TRIES, BETWEEN_SECONDS = 20, 0.05
 _STEPS: Mapping[str, Callable[[Work], Done | None]] = {
     "features": steps.features,
     "train": steps.train,
@@ -44,7 +46,7 @@ def run_round(
         TailorbirdError: a step cannot be done; the ledger says so, and the same call tries it again.
     """
     ledger = Ledger(settings.folder)
-    with alone_if_free(settings.folder / LOCK_FILE) as mine:
+    with _held(settings) as mine:
         if not mine:
             raise _busy(settings, ledger)
         found = ledger.begin(why=why, at=clock())
@@ -72,6 +74,18 @@ def is_held(settings: Settings) -> bool:
         return False
     with alone_if_free(settings.folder / LOCK_FILE) as mine:
         return not mine
+
+
+@contextmanager
+def _held(settings: Settings) -> Iterator[bool]:
+    """The lock; asked for a few times, as whoever looks whether it is held has it for that moment (:func:`is_held`)."""
+    for _ in range(TRIES):
+        with alone_if_free(settings.folder / LOCK_FILE) as mine:
+            if mine:
+                yield True
+                return
+        time.sleep(BETWEEN_SECONDS)
+    yield False
 
 
 def _step(work: Work, ledger: Ledger) -> Round | None:

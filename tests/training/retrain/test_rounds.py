@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ from training.data.training_set import training_set
 from training.fit.train import train
 from training.retrain.ledger import STEPS, Ledger, Taken
 from training.retrain.order import Order
-from training.retrain.rounds import LOCK_FILE, BusyError, is_held, run_round
+from training.retrain.rounds import LOCK_FILE, BusyError, _held, is_held, run_round
 
 pytestmark = pytest.mark.slow
 
@@ -92,21 +94,25 @@ def test_a_killed_process_leaves_a_round_that_goes_on(own_toy: Settings) -> None
     ledger = Ledger(own_toy.folder)
     for at in ("train", "features", "challenger", "decision")[: tries(2, 4)]:
         process = _child(own_toy)
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and process.poll() is None:
-            found = ledger.unfinished()
-            if found and is_held(own_toy) and STEPS.index(found.step) >= STEPS.index(at):
-                break
-            time.sleep(0.02)
-        with pytest.raises(BusyError, match=f"process {process.pid} of .* is at "):
-            run_round(own_toy, BY_GATES, why="asked for")
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            while not _came_to(own_toy, ledger, at):
+                assert process.poll() is None, f"it ended before {at}"
+                time.sleep(0.02)
+            with pytest.raises(BusyError, match=f"process {process.pid} of .* is at "):
+                run_round(own_toy, BY_GATES, why="asked for")
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         assert not is_held(own_toy)
         assert ledger.unfinished() is not None
     done = run_round(own_toy, BY_GATES, why="asked for")
     assert (done.number, done.outcome, done.facts["version"]) == (1, "promoted", 2), done
     assert champion(own_toy) == Registry(own_toy).version("latest").version == 2
+
+
+def _came_to(settings: Settings, ledger: Ledger, step: str) -> bool:
+    found = ledger.unfinished()
+    return found is not None and is_held(settings) and STEPS.index(found.step) >= STEPS.index(step)
 
 
 def _child(settings: Settings) -> "subprocess.Popen[bytes]":
@@ -125,6 +131,23 @@ def test_two_are_never_at_it(own_toy: Settings) -> None:
         pytest.raises(BusyError, match="process 7 of shop-1 is at features"),
     ):
         run_round(own_toy, BY_GATES, why="asked for")
+
+
+def test_whoever_only_looks_keeps_nobody_from_it(settings: Settings) -> None:
+    def look() -> None:
+        with alone(settings.folder / LOCK_FILE):
+            looking.set()
+            time.sleep(0.1)
+
+    looking = Event()
+    with ThreadPoolExecutor(1) as pool:
+        looked = pool.submit(look)
+        looking.wait()
+        assert is_held(settings)
+        with _held(settings) as mine:
+            assert mine
+        looked.result()
+    assert not is_held(settings)
 
 
 def test_canaries_that_fail_or_are_seen_by_nobody_or_are_lopsided_leave_the_champion(
