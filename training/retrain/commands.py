@@ -16,7 +16,7 @@ from training.retrain.order import REFUSED, CanaryRules, Order
 from training.retrain.rounds import is_held, run_round
 
 AGAIN_SECONDS = 300.0
-"""After how long a schedule tries again what could not be done."""
+"""After how long a schedule looks again at what could not be done, or waits for a canary."""
 _workspace = click.option("--workspace", help="Workspace; default TAILORBIRD_WORKSPACE or `shop`.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 
@@ -178,7 +178,10 @@ def _looked(settings: Settings, order: Order, causes: Causes, *, as_json: bool) 
         standing = standing_of(settings, order, causes)
         if not standing.why:
             return standing.seconds
-        _show(run_round(settings, order, why=standing.why), as_json=as_json)
+        done = run_round(settings, order, why=standing.why)
+        _show(done, as_json=as_json)
+        if done.ended is None:  # its canary runs
+            return min(every, AGAIN_SECONDS)
     except TailorbirdError as error:  # what is away comes back: a schedule does not end with it
         say(f"error: {error}")
         return min(every, AGAIN_SECONDS)
