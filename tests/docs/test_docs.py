@@ -49,6 +49,8 @@ def test_commands_in_the_pages_exist_with_their_options(page: Path) -> None:
         context = click.Context(tailorbird, resilient_parsing=False)
         name, command, rest = tailorbird.resolve_command(context, words)
         while isinstance(command, click.Group):
+            if command.invoke_without_command and (not rest or rest[0].startswith("-")):
+                break
             name, command, rest = command.resolve_command(context, rest)
         assert command is not None, words
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
