@@ -48,11 +48,9 @@ def slates_of_arm(
         RegistryError: its alias has no version.
     """
     recommender, learned_until = _recommender(settings, arm)
-    left_out: Counter[str] = Counter()
-    kept: list[Exposure] = []
-    for exposure in read_exposures(settings, most=most):
-        why = _unusable(exposure, arm, places, learned_until=learned_until)
-    return slates_of(settings, _recommender(settings, arm), name=arm, places=places, most=most, worth=worth)
+    return slates_of(
+        settings, recommender, name=arm, places=places, most=most, worth=worth, learned_until=learned_until
+    )
 
 
 def twin_off_policy(settings: Settings, twin: HybridModel, since: float) -> dict[str, Any]:
@@ -66,7 +64,7 @@ def twin_off_policy(settings: Settings, twin: HybridModel, since: float) -> dict
     recommender = champion.slate.applied_to(recommender_of(twin, shelf=shelf))
     try:
         log = slates_of(
-            settings, recommender, places=PLACES, most=MOST_ANSWERS, worth={"click": 1.0}, since=since
+            settings, recommender, places=PLACES, most=MOST_ANSWERS, worth={"click": 1.0}, learned_until=since
         )
     except UsageError as error:
         return {"refusal": error.what}
@@ -87,9 +85,9 @@ def slates_of(
     most: int,
     worth: Mapping[str, float],
     name: str = "",
-    since: float = 0.0,
+    learned_until: float = 0.0,
 ) -> SlateLog:
-    """The newest ``most`` answers after ``since``, but those of the arm ``name``, with the chances that ``recommender`` gives them.
+    """Of the newest ``most`` answers those after ``learned_until`` (epoch seconds) and not of the arm ``name``, with the chances that ``recommender`` gives them.
 
     Raises:
         UsageError: nothing can be asked again.
@@ -97,7 +95,7 @@ def slates_of(
     left_out: Counter[str] = Counter()
     kept: list[Exposure] = []
     for exposure in read_exposures(settings, most=most):
-        why = "they are older" if exposure.instant <= since else _unusable(exposure, name, places)
+        why = _unusable(exposure, name, places, learned_until=learned_until)
         left_out[why] += 1
         if not why:
             kept.append(exposure)
@@ -107,11 +105,9 @@ def slates_of(
     left_out["the profile of then cannot be made again"] += len(kept) - len(rows)
     if len(rows) < 2:
         raise UsageError(
-            f"{len(rows)} answers of other arms can be asked again of {arm!r}",
+            f"{len(rows)} answers of other arms can be asked again" + (f" of {name!r}" if name else ""),
             remedy=f"serve some to people first; an answer counts whose first {places} items a model ranked, and that is younger "
             "than what the arm's model learned from",
-            f"{len(rows)} answers of other arms can be asked again" + (f" of {name!r}" if name else ""),
-            remedy=f"serve some to people first; an answer counts whose first {places} items a model ranked",
         )
     return SlateLog(
         np.array([shown.exposures[row].propensities[:places] for row in rows], np.float64),

@@ -86,6 +86,8 @@ def test_answers_that_the_arms_model_may_have_learned_from_are_left_out(make_wor
     world.point(world.register(learned_until=instants[-1], padding=1), "newer")
     with pytest.raises(UsageError, match="0 answers of other arms"):
         slates_of_arm(world.settings, "newer", places=2, most=100, worth=WORTH)
+
+
 def test_a_model_is_asked_of_answers_that_it_has_not_learned_from(
     make_world, monkeypatch: pytest.MonkeyPatch
 ) -> None:
