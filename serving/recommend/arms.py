@@ -175,9 +175,10 @@ class ServedArms:
 
     def _joined_of(self, arm: str, table: Mapping[str, Standing]) -> Recommender | None:
         """What the arms of several variants make together, made once for a table; None where one of them cannot answer."""
-        if self._joined[0] is not table:
-            self._joined = (table, {})
-        made = self._joined[1]
+        joined = self._joined
+        if joined[0] is not table:
+            joined = self._joined = (table, {})
+        made = joined[1]  # another thread may be at another table
         if arm not in made:
             made[arm] = self._join(arm, table)
         return made[arm]

@@ -207,10 +207,10 @@ class Recommend:
         """Store the exposures that wait and stop the threads."""
         self._heartbeat.close()
         self._segments.close()
+        self._exposures.close()
         self._shadows.close()
         self._arms.close()
         self._traces.close()
-        self._exposures.close()
         self._shown.close()
         self._happened.close()
         self._book.close()

@@ -104,6 +104,8 @@ class Shadows:
     def _answer(self, asked: _Asked) -> None:
         for shadow in asked.shadows:
             served = self._arms.current(shadow.arm)
+            if served.stands_in and all(each.key != shadow.key for each in self._arms.assignment.entries):
+                continue  # it was stopped while the question waited
             try:
                 found = MISSING if served.stands_in else self._compared(served, asked.query)
             except Exception:
@@ -128,7 +130,10 @@ class Shadows:
             self._outcome("dropped", 1)
         try:
             self._tallies.add(self._sums, self._dropped)
-        except TailorbirdError as error:  # kept until it can be written: a few numbers an experiment
+        except (
+            TailorbirdError,
+            OSError,
+        ) as error:  # kept until it can be written: a few numbers an experiment
             log.warning("what shadows did waits: %s", error)
             return
         self._sums, self._dropped = {}, {}

@@ -41,13 +41,19 @@ class Caps:
         mosts = np.array([most for _, _, most, _ in self._kinds], np.int64)
         return (np.stack(codes) if codes else np.zeros((0, len(rows)), np.int64)), mosts
 
+    def fits(self, row: int) -> bool:
+        """Whether the item of a catalogue row would not be one too many; what has no category or brand never is."""
+        return all(
+            counts.get(int(of[row]), 0) < most for of, none, most, counts in self._kinds if of[row] != none
+        )
+
     def take(self, row: int) -> bool:
-        """Count the item of a catalogue row, unless it would be one too many; what has no category or brand never is."""
-        known = [(int(of[row]), most, counts) for of, none, most, counts in self._kinds if of[row] != none]
-        if any(counts.get(code, 0) >= most for code, most, counts in known):
+        """Count the item of a catalogue row, where it fits."""
+        if not self.fits(row):
             return False
-        for code, _, counts in known:
-            counts[code] = counts.get(code, 0) + 1
+        for of, none, _, counts in self._kinds:
+            if of[row] != none:
+                counts[int(of[row])] = counts.get(int(of[row]), 0) + 1
         return True
 
 

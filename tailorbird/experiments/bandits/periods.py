@@ -37,8 +37,12 @@ class Periods:
                 yield from (f"{period}/{cell}/{name}" for name in self.names)
 
     def sources(self, sources: Sources, some: range) -> Sources:
-        """The same streams with units of periods: slates by the renewal that drew them, deeds in each period that they may be a reward of."""
-        logins, came = sources.logins(), set[int]()
+        """The same streams with units of periods: slates by the renewal that drew them, deeds by the last draw of whoever did them.
+
+        What somebody does after another draw is a reward of that one alone, however long the window of the one before: two variants
+        of one person would share it, and look alike.
+        """
+        logins, came = sources.logins(), dict[int, float]()  # when each unit had its first slate of a period
 
         def shown(start: float, end: float) -> Iterator[pa.RecordBatch]:
             for batch in sources.shown(start, min(end, self.closed, self._drawn_until(some[-1]))):
@@ -58,14 +62,15 @@ class Periods:
         return float("inf") if last else float(self.begins[period + 1]) + LAG_SECONDS
 
     def _shown(
-        self, batch: pa.RecordBatch, some: range, logins: Mapping[str, str], came: set[int]
+        self, batch: pa.RecordBatch, some: range, logins: Mapping[str, str], came: dict[int, float]
     ) -> pa.RecordBatch:
         instants = batch["instant"].cast(pa.int64()).to_numpy() / _MICROSECONDS
         now = np.searchsorted(self.begins, instants, side="right") - 1
         units: list[str] = []
         told: list[str | None] = []
-        for unit, period, experiments, request in zip(
+        for unit, instant, period, experiments, request in zip(
             batch["unit_key"].to_pylist(),
+            instants.tolist(),
             now.tolist(),
             batch["experiments"].to_pylist(),
             batch["request"].to_pylist(),
@@ -78,7 +83,8 @@ class Periods:
                 continue
             told.append(orjson.dumps({self.key: f"{drawn[0]}/{drawn[1]}/{drawn[2]}"}).decode())
             units.append(f"{logins.get(unit, unit)}{_OF}{drawn[0]}")
-            came.add(hash(units[-1]))
+            name = hash(units[-1])
+            came[name] = min(instant, came.get(name, instant))
         return _with(batch, SHOWN_SCHEMA, unit_key=units, experiments=told)
 
     def _drawn(self, experiments: str | None, request: str | None) -> tuple[int, int, str] | None:
@@ -97,27 +103,33 @@ class Periods:
         return (period, cell, name) if abs(due - chance) <= _EQUAL else None
 
     def _done(
-        self, batch: pa.RecordBatch, some: range, logins: Mapping[str, str], came: set[int]
+        self, batch: pa.RecordBatch, some: range, logins: Mapping[str, str], came: dict[int, float]
     ) -> pa.RecordBatch:
-        """A deed once for each period whose units it may be a reward of: what its clock says may be wrong, its arrival is not."""
+        """A deed of somebody who came: what its clock says may be wrong, its arrival is not."""
         happened, arrived = (
             batch[name].cast(pa.int64()).to_numpy() / _MICROSECONDS
             for name in ("event_time", "received_time")
         )
-        earliest = np.minimum(happened, arrived) - self.window_seconds - LAG_SECONDS
+        done = np.minimum(happened, arrived)
+        earliest = done - self.window_seconds - LAG_SECONDS
         first = np.maximum(np.searchsorted(self.begins, earliest, side="right") - 1, some[0])
         last = np.minimum(np.searchsorted(self.begins, arrived, side="right") - 1, some[-1])
-        copies = np.maximum(last - first + 1, 0)
         rows, units = [], []
-        for row, (key, begin, count) in enumerate(
-            zip(batch["unit_key"].to_pylist(), first.tolist(), copies.tolist(), strict=True)
+        for row, (key, instant, begin, end) in enumerate(
+            zip(batch["unit_key"].to_pylist(), done.tolist(), first.tolist(), last.tolist(), strict=True)
         ):
-            person = logins.get(key, key)
-            for period in range(begin, begin + count):
+            person, found = logins.get(key, key), ""
+            for period in range(end, begin - 1, -1):
                 unit = f"{person}{_OF}{period}"
-                if hash(unit) in came:  # nobody else's deeds are carried
-                    rows.append(row)
-                    units.append(unit)
+                began = came.get(hash(unit))
+                if began is None:
+                    continue
+                found = unit
+                if began <= instant:
+                    break
+            if found:  # nobody else's deeds are carried
+                rows.append(row)
+                units.append(found)
         return _with(batch.take(pa.array(rows, pa.int64())), DONE_SCHEMA, unit_key=units)
 
 

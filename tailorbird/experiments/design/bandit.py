@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import prod
+from math import isfinite, prod
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,7 +17,7 @@ MOST_PARTS = 1_024
 """Cells times variants of one table of allocations."""
 _EQUAL = 1e-9
 
-Said = str | bool | float
+Said = str | bool | Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -100,7 +100,7 @@ def require_renewable(bandit: Bandit, *, unit: str, weights: Mapping[str, float]
 
 def _are_hours(values: tuple[Said, ...]) -> bool:
     whole = [each for each in values if isinstance(each, int | float) and not isinstance(each, bool)]
-    hours = [each for each in whole if each == int(each) and 0 <= each < 24]
+    hours = [each for each in whole if isfinite(each) and each == int(each) and 0 <= each < 24]
     return len(hours) == len(values) and hours == sorted(set(hours)) and hours[0] == 0
 
 

@@ -74,6 +74,11 @@ def require_credit(metric: DeclaredMetric) -> None:
             f"{metric.name} counts {metric.of.measure.value}: no pick of a slate can get the credit",
             remedy="decide an interleaving by a metric of events on items, such as clicks_per_slate",
         )
+    if metric.of.scenarios:
+        raise UsageError(
+            f"{metric.name} counts slates of {', '.join(metric.of.scenarios)} alone: an interleaving counts all that it drafted",
+            remedy="name the scenarios in the audience of the experiment, and a metric without them",
+        )
 
 
 def preferences(

@@ -6,7 +6,7 @@ So is what one ranking has left when the other has ended.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tailorbird.experiments.running.buckets import hashed, seed_of_salt
 
@@ -25,24 +25,49 @@ class Pick(NamedTuple):
     chance: float
 
 
+class Room(Protocol):
+    """What there is room for: what does not fit now fits no more on this slate."""
+
+    def fits(self, item: str) -> bool:
+        """Whether a team may pick it."""
+
+    def take(self, item: str) -> object:
+        """It was picked."""
+
+
+class _Endless:
+    def fits(self, item: str) -> bool:
+        return True
+
+    def take(self, item: str) -> None:
+        pass
+
+
 def coin_of(salt: str, recommendation_id: str) -> Coin:
     """The coin of one answer: the same in every process, another for every answer and experiment."""
     seed = seed_of_salt(f"{salt}/draft")
     return lambda round_: bool(hashed(f"{recommendation_id}/{round_}".encode(), seed) & 1)
 
 
-def draft(ours: Sequence[str], theirs: Sequence[str], *, coin: Coin) -> Iterator[Pick]:
-    """The items of both rankings, best first, each once.
+def draft(
+    ours: Sequence[str], theirs: Sequence[str], *, coin: Coin, room: Room | None = None
+) -> Iterator[Pick]:
+    """The items of both rankings, best first, each once; a team picks the best that is not taken and that there is ``room`` for.
 
     Every chance is exact: what stands above tells who picked it, but for what both would have picked, after which a new round begins.
     """
-    rankings, at, taken = (ours, theirs), [0, 0], set[str]()
+    rankings, at, taken, has = (ours, theirs), [0, 0], set[str](), room or _Endless()
 
     def best(team: int) -> str | None:
         ranking = rankings[team]
-        while at[team] < len(ranking) and ranking[at[team]] in taken:
+        while at[team] < len(ranking) and (ranking[at[team]] in taken or not has.fits(ranking[at[team]])):
             at[team] += 1
         return ranking[at[team]] if at[team] < len(ranking) else None
+
+    def picked(item: str, team: int, chance: float) -> Pick:
+        taken.add(item)
+        has.take(item)
+        return Pick(item, team, chance)
 
     round_ = 0
     while True:
@@ -51,11 +76,10 @@ def draft(ours: Sequence[str], theirs: Sequence[str], *, coin: Coin) -> Iterator
             both_or_rest = other if mine is None else mine
             if both_or_rest is None:
                 return
-            taken.add(both_or_rest)
-            yield Pick(both_or_rest, NOBODY, CERTAIN)
+            yield picked(both_or_rest, NOBODY, CERTAIN)
             continue
-        turns = ((other, THEIRS), (mine, OURS)) if coin(round_) else ((mine, OURS), (other, THEIRS))
+        first, second = (THEIRS, OURS) if coin(round_) else (OURS, THEIRS)
         round_ += 1
-        taken |= {mine, other}
-        for (item, team), chance in zip(turns, (EVEN, CERTAIN), strict=True):
-            yield Pick(item, team, chance)
+        yield picked(other if first == THEIRS else mine, first, EVEN)
+        if (answer := best(second)) is not None:  # what it would have picked may not fit any more
+            yield picked(answer, second, CERTAIN)

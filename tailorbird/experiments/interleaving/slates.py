@@ -1,15 +1,14 @@
 """One slate of two: drafted item by item, described as control's model sees it, pins and caps kept."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 
-from tailorbird.experiments.interleaving.drafting import NOBODY, Coin, Pick, draft
+from tailorbird.experiments.interleaving.drafting import CERTAIN, NOBODY, Coin, Pick, draft
 from tailorbird.slate.query import Candidates, Query, Ranking, Slate, SlateItem
 from tailorbird.slate.recommender import PAGE_LIMIT, Recommender
-from tailorbird.slate.wishes import Caps, arranged, boosted
+from tailorbird.slate.wishes import Caps, boosted
 
 
 def interleaved(
@@ -24,7 +23,7 @@ def interleaved(
 ) -> Slate | None:
     """The slate that both make, described by ``control``'s model, whose ``ranking`` was selected from.
 
-    None where one has nothing of its model, or caps leave places empty.
+    None where one has nothing of its model. What is pinned is nobody's, for it stands there whatever the draft says; caps hold pick by pick.
 
     Items that control's catalogue does not know cannot be told of and are left out. Lists fill what both models leave, as control's did.
     """
@@ -35,9 +34,7 @@ def interleaved(
     if not mine or not other:
         return None
     k = min(query.k, PAGE_LIMIT)
-    picks = _arranged(control, query, draft(list(mine), list(other), coin=coin), k=k)
-    if len(picks) < min(k, len(mine)):
-        return None
+    picks = _drafted(control, query, list(mine), list(other), coin=coin, k=k)
     found, scores = _found(control, query, ours, ranking, [pick.item for pick in picks])
     items = [
         (mine.get(pick.item) or other[pick.item])._replace(score=score)
@@ -63,15 +60,41 @@ def _by_model(slate: Slate) -> dict[str, SlateItem]:
     return {item.item_id: item for item in slate.items[: len(slate.found)]}
 
 
-def _arranged(control: Recommender, query: Query, drafted: Iterator[Pick], *, k: int) -> list[Pick]:
-    wishes = query.wishes
-    if not wishes.arranges:
-        return list(islice(drafted, k))
-    picks = list(drafted)
-    rows = control.catalog.rows([pick.item for pick in picks]).astype(np.int64)
-    caps = Caps(control.shelf, wishes)
-    places = arranged(rows, wishes.pins, control.shelf, caps, first=len(query.shown), k=k)
-    return [picks[place] for place in places.tolist()]
+class _Capped:
+    """The room that caps leave, counted from the pinned items on."""
+
+    def __init__(self, control: Recommender, query: Query) -> None:
+        self._caps, self._row_of = Caps(control.shelf, query.wishes), control.catalog.row_of
+
+    def fits(self, item: str) -> bool:
+        return self._caps.fits(self._row_of[item])
+
+    def take(self, item: str) -> bool:
+        return self._caps.take(self._row_of[item])
+
+
+def _drafted(
+    control: Recommender, query: Query, mine: list[str], other: list[str], *, coin: Coin, k: int
+) -> list[Pick]:
+    if not query.wishes.arranges:
+        return list(islice(draft(mine, other, coin=coin), k))
+    room = _Capped(control, query)
+    there, first = {*mine, *other}, len(query.shown)
+    places: dict[str, int] = {}
+    for pin in sorted(query.wishes.pins, key=lambda each: each.place):
+        if pin.item_id in there:
+            places.setdefault(pin.item_id, pin.place - 1 - first)
+    here = {item: place for item, place in places.items() if place < k}
+    for item in here:
+        room.take(item)
+    free = (
+        [each for each in mine if each not in places],
+        [each for each in other if each not in places],
+    )
+    picks = list(islice(draft(*free, coin=coin, room=room), max(0, k - len(here))))
+    for item, place in here.items():
+        picks.insert(max(0, min(place, len(picks))), Pick(item, NOBODY, CERTAIN))
+    return picks[:k]
 
 
 def _found(

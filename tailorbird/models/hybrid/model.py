@@ -326,8 +326,8 @@ class HybridModel:
         """The ranker of these weights, kept: scenarios and variants have a few."""
         if len(self._weighed) > MOST_WEIGHED:
             self._weighed = {(): self.ranker}
-        self._weighed[weights] = self.ranker.weighed(dict(weights))
-        return self._weighed[weights]
+        made = self._weighed[weights] = self.ranker.weighed(dict(weights))
+        return made
 
     def _part_of(self, rows: np.ndarray) -> np.ndarray:
         return self.ranker.item_part(self.item_features.rows(rows))

@@ -21,6 +21,8 @@ FEWEST = 30
 PENALTIES = (10.0, 100.0, 1_000.0, 10_000.0)
 """What a head pays for leaving the ranker's score, half of it times the squared weights of standardised features."""
 STEPS = 60
+MOST_SLATES = 20_000
+"""The newest so many teach heads: more weights than these have to find would cost minutes and say nothing new."""
 
 
 def with_heads(
@@ -31,6 +33,7 @@ def with_heads(
     A head's penalty is the one with the best likelihood of the ``newer`` slates, the largest where there are none. A figure
     ``head_gain.OUTCOME`` is the share of that loss, of a head that knows places alone, that it spares.
     """
+    shown = shown.where(np.arange(len(shown)) >= len(shown) - MOST_SLATES)
     lessons, others = _Rows.of(ranker, shown), None if newer is None else _Rows.of(ranker, newer)
     heads: dict[str, Head] = {}
     figures: dict[str, float] = {}

@@ -89,3 +89,42 @@ def test_the_coin_of_an_answer_is_its_own_and_fair():
     assert np.abs(np.corrcoef(tosses.T) - np.eye(8)).max() < 0.09
     others = np.array([coin_of("other", f"r{each}")(0) for each in range(2_000)])
     assert abs((others == tosses[:, 0]).mean() - 0.5) < 0.05
+
+
+class Kinds:
+    """So many items of a kind, which is an item's first letter."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.counts = most, Counter[str]()
+
+    def fits(self, item: str) -> bool:
+        return self.counts[item[0]] < self.most
+
+    def take(self, item: str) -> None:
+        self.counts[item[0]] += 1
+
+
+def test_a_team_whose_best_does_not_fit_any_more_picks_its_next():
+    ours, theirs = ["a1", "b1", "c1"], ["a2", "c2", "b2"]
+    for tosses in product((False, True), repeat=3):
+        picks = list(draft(ours, theirs, coin=lambda round_, tosses=tosses: tosses[round_], room=Kinds(1)))
+        assert sorted(pick.item[0] for pick in picks) == ["a", "b", "c"]
+        teams = [pick.team for pick in picks if pick.team != NOBODY]
+        assert abs(teams.count(OURS) - teams.count(THEIRS)) <= 1
+    first = list(draft(ours, theirs, coin=lambda round_: False, room=Kinds(1)))
+    assert [pick.item for pick in first][:2] == ["a1", "c2"]  # a2 fits no more, and they go on
+
+
+@given(
+    ours=RANKINGS,
+    theirs=RANKINGS,
+    tosses=st.lists(st.booleans(), min_size=20, max_size=20),
+    most=st.integers(1, 3),
+)
+def test_no_team_is_ahead_by_two_whatever_there_is_room_for(ours, theirs, tosses, most):
+    room = Kinds(most)
+    named = [[f"{'xyz'[sum(map(ord, str(item))) % 3]}{item}" for item in each] for each in (ours, theirs)]
+    picks = list(draft(*named, coin=lambda round_: tosses[round_ % 20], room=room))
+    assert max(Counter(pick.item[0] for pick in picks).values(), default=0) <= most
+    ahead = np.cumsum([{OURS: -1, THEIRS: 1, NOBODY: 0}[pick.team] for pick in picks])
+    assert np.abs(ahead).max(initial=0) <= 1

@@ -81,6 +81,9 @@ def test_pins_stand_where_they_are_pinned_and_caps_hold(world):
         assert ids(answer)[2] == "i10"
         brands = [int(item[1:]) % 2 for item in ids(answer)]
         assert max(brands.count(0), brands.count(1)) <= 2
+    for shown in world.stored():
+        assert shown.request[TEAMS][2] is None  # it stands there whatever the draft says
+        assert shown.propensities[2] == 1.0
 
 
 def test_other_experiments_change_both_rankings(world):

@@ -1,0 +1,27 @@
+"""A deed is a reward of the last draw before it, and of no other."""
+
+import numpy as np
+import pyarrow as pa
+
+from tailorbird.experiments.bandits.periods import _OF, Periods
+from tailorbird.experiments.measuring.workbench import DONE_SCHEMA
+
+BEGINS = np.array([1_000.0, 2_000.0, 3_000.0])
+
+
+def deeds(*instants: float, person: str = "user:ann") -> pa.RecordBatch:
+    rows = {name: [None] * len(instants) for name in DONE_SCHEMA.names}
+    rows["unit_key"] = [person] * len(instants)
+    rows["event_time"] = rows["received_time"] = [int(each * 1e6) for each in instants]
+    return pa.RecordBatch.from_arrays(
+        [pa.array(rows[each.name]).cast(each.type) for each in DONE_SCHEMA], schema=DONE_SCHEMA
+    )
+
+
+def test_a_deed_belongs_to_the_draw_that_its_person_saw_last() -> None:
+    periods = Periods("k", BEGINS, 9_000.0, 5_000.0, ["a", "b"], np.full((3, 1, 2), 0.5))
+    came = {hash(f"user:ann{_OF}0"): 1_100.0, hash(f"user:ann{_OF}1"): 2_500.0}
+    found = periods._done(deeds(1_050.0, 1_200.0, 2_400.0, 2_600.0, 3_500.0), range(3), {}, came)
+    # The first is before any draw; in the second period they come late; in the third they never come.
+    assert found["unit_key"].to_pylist() == [f"user:ann{_OF}{period}" for period in (0, 0, 0, 1, 1)]
+    assert periods._done(deeds(1_200.0, person="user:bob"), range(3), {}, came).num_rows == 0
