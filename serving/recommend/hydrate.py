@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from tailorbird.features.consents import PERSONALIZATION
+from tailorbird.features.consents import ANALYTICS, PERSONALIZATION
 from tailorbird.features.handovers import NOBODY
 from tailorbird.features.state import UserState
 
@@ -73,7 +73,11 @@ class Hydrator:
         whole = dict(zip(people, self._profiles.online_read(people), strict=True)) if people else {}
         for place, person in owners.items():
             device, links = states[place], whole[person].links
-            if device.user_key in links.keys and links.consents.refuses(PERSONALIZATION):
-                own = replace(device.links, consents=links.consents)
+            if device.user_key not in links.keys or device.links.consents.refuses(PERSONALIZATION):
+                continue
+            own = replace(device.links, consents=links.consents)
+            if links.consents.refuses(PERSONALIZATION):
                 allowed[place] = replace(device.emptied(), links=own)
+            elif links.consents.refuses(ANALYTICS):  # it is no unit of an experiment
+                allowed[place] = replace(device, links=own)
         return allowed

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from tailorbird.errors import UsageError
+from tailorbird.privacy import policy_file
+from tailorbird.privacy.policy import Policy
 from tailorbird.privacy.policy_file import PolicyFile
 from tailorbird.settings import Settings
 
@@ -37,7 +39,10 @@ def test_its_own_file_and_the_machines_are_followed(
     assert (followed().basis, followed().do_not_track) == ("public_task", True)
     own.unlink()
     clock[0] += 1.0
-    assert (followed().basis, followed().do_not_track) == ("public_task", False)
+    assert followed().do_not_track  # it may just be written anew
+    assert "nothing in it any more" in followed.trouble
+    clock[0] += 1.0
+    assert (followed().basis, followed().do_not_track, followed.trouble) == ("public_task", False, "")
 
 
 def test_a_file_that_is_wrong_or_gone_leaves_what_held_and_is_said(
@@ -53,10 +58,30 @@ def test_a_file_that_is_wrong_or_gone_leaves_what_held_and_is_said(
     (tmp_path / "machine.toml").unlink()
     clock[0] += 1.0
     assert followed() is before
+    clock[0] += 1.0
+    assert followed() is before
     assert "machine.toml, which is not there" in followed.trouble
     (tmp_path / "machine.toml").write_text("")
     clock[0] += 1.0
+    assert followed() is before
+    clock[0] += 1.0
     assert (followed().basis, followed.trouble) == ("", "")
+
+
+def test_what_could_not_be_read_is_read_at_the_next_look(
+    followed: PolicyFile, settings: Settings, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(settings: Settings) -> Policy:
+        raise OSError("input/output error")
+
+    (settings.folder / "privacy.toml").write_text("[signals]\ndo_not_track = true\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(policy_file, "read_policy", away)
+        clock[0] += 1.0
+        assert not followed().do_not_track
+        assert "input/output" in followed.trouble
+    clock[0] += 1.0
+    assert (followed().do_not_track, followed.trouble) == (True, "")
 
 
 def test_one_that_is_wrong_from_the_beginning_is_refused(settings: Settings) -> None:

@@ -19,6 +19,9 @@ from serving.triggers.refused import refused_by
 from tailorbird.audit.record import CONSENT, hash_of, log_of
 from tailorbird.events.schema import CONSENT as SAYS
 from tailorbird.events.schema import MOVE, Event
+from tailorbird.experiments.running.units import may_be_unit
+from tailorbird.features.functions import NOBODY
+from tailorbird.features.state import UserState
 from tailorbird.privacy.words import Said
 from tailorbird.streams.position import BEGINNING
 from tailorbird.streams.scan import scan
@@ -109,6 +112,21 @@ def test_a_device_that_asks_by_itself_is_answered_as_who_is_logged_in_allows(
     assert asks(world, **device)["fallback"] != "no_consent"
     names = [exposure.anonymous_id for exposure in world.stored()]
     assert [name is None for name in names] == [False, True, False, True, False, True, False]
+
+
+def test_a_device_is_no_unit_where_who_is_logged_in_refuses_analytics_alone(world: World, call: Call) -> None:
+    does(world, "m1", anonymousId="a7")
+    does(world, "in", kind="identify", userId="ann", anonymousId="a7")
+    key = world.key("anon:a7")
+
+    def known() -> UserState:
+        ((state,), _) = world.drawer._hydrator.fetch_profiles([key])
+        return state
+
+    assert may_be_unit(known(), {}, basis=world.door.policy.covers.of({}, NOBODY))
+    call("PUT", "/v1/users/ann/consent", json={"purposes": {"analytics": False, "personalization": True}})
+    assert not may_be_unit(known(), {}, basis=world.door.policy.covers.of({}, NOBODY))
+    assert known().total == 1  # it is answered personally all the same
 
 
 def test_what_a_page_says_stands_in_the_audit_log_before_it_is_stored(world: World) -> None:

@@ -221,5 +221,7 @@ def test_a_policy_that_changes_holds_for_what_comes_next(world: World) -> None:
     world.clock += 2
     assert asks(world, context={"country": "FR"}, **stranger)["fallback"] != "no_consent"
     policy.unlink()
-    world.clock += 2
-    assert asks(world, context={"country": "FR"}, **stranger)["fallback"] == "no_consent"
+    for _ in range(2):  # a file that is gone may just be written anew: it is when it still is a second later
+        world.clock += 2
+        last = asks(world, context={"country": "FR"}, **stranger)["fallback"]
+    assert last == "no_consent"
