@@ -112,7 +112,10 @@ def compact_regularly(
 
 
 def compact_alone(stream: Compactable) -> Compacted:
-    """As :func:`compact`, for who holds the archive's lock already."""
+    """As :func:`compact`, for who holds the archive's lock already.
+
+    What is stored meanwhile waits for the next time: where events never stop coming, this would not end either.
+    """
     moved = commits = joined = 0
     stream.finish_move()
     for part in stream.parts:
@@ -121,6 +124,8 @@ def compact_alone(stream: Compactable) -> Compacted:
             part.archive.append(rows)
             part.drop_through(int(rows["offset"][-1].as_py()))
             moved, commits = moved + len(rows), commits + 1
+            if len(rows) < FILE_ROWS:
+                break
         if merged := part.archive.merge():
             part.archive.sweep(keep_hours=SWEEP_HOURS)
         joined += merged

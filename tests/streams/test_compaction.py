@@ -111,6 +111,21 @@ def test_small_files_are_joined_and_the_big_ones_left(stream: SqliteStream, monk
     assert len({path for stretch in stretches for path in stretch.paths}) == len(stretches)
 
 
+def test_a_stream_to_which_something_is_always_added_is_compacted_to_where_it_was(
+    stream: SqliteStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archived, numbers = stream.archive.append, iter(range(100, 150))
+
+    def append(rows: pa.Table) -> None:
+        stream.append([event(next(numbers))])
+        archived(rows)
+
+    monkeypatch.setattr(stream.archive, "append", append)
+    stream.append([event(number) for number in range(100)])
+    assert compact(stream).records == 100
+    assert ids(stream) == [f"m{number}" for number in range(101)]
+
+
 def test_records_that_arrive_while_compacting_stay(stream: SqliteStream, tmp_path: Path) -> None:
     def write() -> None:
         with open_at(tmp_path) as other:

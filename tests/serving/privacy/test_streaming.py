@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,30 @@ ROOT = Path(__file__).resolve().parents[3]
 COLLECTORS, EVENTS_A_SECOND = 3, 500
 
 
+@pytest.fixture
+def begin() -> Iterator[Callable[[Settings], list["subprocess.Popen[bytes]"]]]:
+    """Begins the collectors; none of them outlives its test."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def begins(settings: Settings) -> list["subprocess.Popen[bytes]"]:
+        begun.extend(_begun(settings, f"c{number}") for number in range(COLLECTORS))
+        for collector in begun:
+            assert collector.stdout is not None
+            assert collector.stdout.readline() == b"begins\n"
+        return begun
+
+    yield begins
+    for collector in begun:
+        collector.kill()
+        collector.communicate()
+
+
 @pytest.mark.slow
-def test_erased_while_three_collectors_store_their_events(shop: Settings, tmp_path: Path) -> None:
+def test_erased_while_three_collectors_store_their_events(
+    shop: Settings, tmp_path: Path, begin: Callable[[Settings], list["subprocess.Popen[bytes]"]]
+) -> None:
     settings = copied(shop, tmp_path)
-    collectors = [_begun(settings, f"c{number}") for number in range(COLLECTORS)]
-    for collector in collectors:
-        assert collector.stdout is not None
-        assert collector.stdout.readline() == b"begins\n"
+    collectors = begin(settings)
     erasing = open_erasing(settings)
     with open_events(settings) as log:
         deadline = time.monotonic() + 60
