@@ -32,10 +32,13 @@ def read_shown(
     return Shown.of(kept, read_followed(settings, types=sorted(worth), purpose=purpose), worth=worth)
 
 
-def read_exposures(settings: Settings, *, most: int, purpose: str = PERSONALIZATION) -> list[Exposure]:
-    """The newest ``most`` slates that were ranked for people who may be known, oldest first; reading makes nothing."""
+def read_exposures(
+    settings: Settings, *, most: int, purpose: str = PERSONALIZATION, start: float | None = None
+) -> list[Exposure]:
+    """The newest ``most`` slates from ``start`` (epoch seconds) on that were ranked for people who may be known, oldest first; reading makes nothing."""
+    where = [] if start is None else [("instant", ">=", start)]
     kept: deque[Exposure] = deque(maxlen=most)
-    for batch in exposures_for(settings, purpose, columns=EXPOSURES.schema.names):
+    for batch in exposures_for(settings, purpose, columns=EXPOSURES.schema.names, where=where):
         rows = pa.Table.from_batches([batch]).drop_columns(["partition", "offset"])
         kept.extend(
             exposure
@@ -46,10 +49,11 @@ def read_exposures(settings: Settings, *, most: int, purpose: str = PERSONALIZAT
 
 
 def read_followed(
-    settings: Settings, *, types: Sequence[str], purpose: str = PERSONALIZATION
+    settings: Settings, *, types: Sequence[str], purpose: str = PERSONALIZATION, start: float | None = None
 ) -> Iterator[Followed]:
-    """The events that name an answer they followed."""
-    for batch in scan_for(settings, purpose, columns=_FOLLOWED, types=types):
+    """The events that name an answer they followed, where that was given at ``start`` (epoch seconds) or later."""
+    earliest = None if start is None else start - DAY  # clocks of devices go wrong
+    for batch in scan_for(settings, purpose, columns=_FOLLOWED, types=types, start=earliest):
         found = batch.filter(pc.and_(pc.is_valid(batch["recommendation_id"]), pc.is_valid(batch["item_id"])))
         received = found["received_time"].cast(pa.int64()).to_numpy() / 1e6
         named = (found[name].to_pylist() for name in _FOLLOWED[:-1])

@@ -1,6 +1,7 @@
 """Answers that were given, asked again of another arm: with which chance it would have shown what was shown."""
 
 import datetime as dt
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -12,10 +13,11 @@ from registry.follower import Follower
 from registry.pointers import RegistryError
 from tailorbird.bundle import open_bundle
 from tailorbird.catalog.catalog import Catalog, Users
-from tailorbird.errors import UsageError
+from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.valence import RatingScale
 from tailorbird.experiments.arm import Arm
 from tailorbird.experiments.declared import ARMS_FILE, read_arms
+from tailorbird.experiments.off_policy.evaluation import Evaluation
 from tailorbird.experiments.off_policy.slates import SlateLog, evaluate_slates
 from tailorbird.exposures.exposure import Exposure
 from tailorbird.exposures.learned import read_exposures, read_followed
@@ -59,21 +61,32 @@ def twin_off_policy(settings: Settings, twin: HybridModel, since: float) -> dict
     Clicks per slate: ``value`` with its interval ``low`` to ``high`` (doubly robust), beside what the answers earned as they were,
     ``logged``, of so many ``slates``; or a ``refusal``, which says why they cannot tell.
     """
-    champion = next(iter(read_arms(settings.folder / ARMS_FILE)))
-    shelf = Shelf.of_past(twin.catalog, Catalog.read_with_history(settings.catalog_folder).history)
-    recommender = champion.slate.applied_to(recommender_of(twin, shelf=shelf))
     try:
+        champion = next(iter(read_arms(settings.folder / ARMS_FILE)))
+        shelf = Shelf.of_past(twin.catalog, Catalog.read_with_history(settings.catalog_folder).history)
         log = slates_of(
-            settings, recommender, places=PLACES, most=MOST_ANSWERS, worth={"click": 1.0}, learned_until=since
+            settings,
+            champion.slate.applied_to(recommender_of(twin, shelf=shelf)),
+            places=PLACES,
+            most=MOST_ANSWERS,
+            worth={"click": 1.0},
+            learned_until=since,
+            start=since,
         )
-    except UsageError as error:
+    except TailorbirdError as error:  # a version is not lost with what only judges it
         return {"refusal": error.what}
-    found = evaluate_slates(log)
+    return figures_of(evaluate_slates(log))
+
+
+def figures_of(found: Evaluation) -> dict[str, Any]:
+    """What :func:`twin_off_policy` says of an evaluation."""
     if found.refusal or found.on_policy is None:
         return {"refusal": found.refusal, "slates": found.rows}
     robust = next(each for each in found.estimates if each.name == "dr")
     low, high = robust.interval
     figures = {"value": robust.value, "low": low, "high": high, "logged": found.on_policy.value}
+    if not all(map(math.isfinite, figures.values())):
+        return {"refusal": "a chance that was stored is no number", "slates": found.rows}
     return {**{name: round(float(value), 6) for name, value in figures.items()}, "slates": found.rows}
 
 
@@ -86,20 +99,23 @@ def slates_of(
     worth: Mapping[str, float],
     name: str = "",
     learned_until: float = 0.0,
+    start: float | None = None,
 ) -> SlateLog:
     """Of the newest ``most`` answers those after ``learned_until`` (epoch seconds) and not of the arm ``name``, with the chances that ``recommender`` gives them.
+
+    What is older than ``start`` (epoch seconds) is not read, so that no note counts it.
 
     Raises:
         UsageError: nothing can be asked again.
     """
     left_out: Counter[str] = Counter()
     kept: list[Exposure] = []
-    for exposure in read_exposures(settings, most=most):
+    for exposure in read_exposures(settings, most=most, start=start):
         why = _unusable(exposure, name, places, learned_until=learned_until)
         left_out[why] += 1
         if not why:
             kept.append(exposure)
-    shown = Shown.of(kept, read_followed(settings, types=sorted(worth)), worth=worth)
+    shown = Shown.of(kept, read_followed(settings, types=sorted(worth), start=start), worth=worth)
     chances = _chances(settings, recommender, shown.exposures, places)
     rows = [place for place, found in enumerate(chances) if found is not None]
     left_out["the profile of then cannot be made again"] += len(kept) - len(rows)

@@ -17,7 +17,7 @@ from tailorbird.experiments.deciding.readout import OwnReadout
 from tailorbird.experiments.deciding.shown import as_json
 from tailorbird.experiments.reading.verdict import Decision, judge
 from tailorbird.experiments.running.launching import Launcher
-from tailorbird.experiments.running.ledger import Entry
+from tailorbird.experiments.running.ledger import Entry, StateError
 from tailorbird.plumbing.terminal import progress
 from training.retrain.order import (
     CHAMPION,
@@ -61,6 +61,9 @@ def canary(work: Work) -> Done | None:
     """
     rules, launcher = work.order.canary, launcher_of(work.settings)
     key = f"retrain-{work.round.number}-{work.round.key[:6]}"
+    found = launcher.ledger.get(key)
+    if found is not None and _by_others(work, found):
+        return _over(found)
     if rules is None or work.before is None:
         _end(launcher, key)
         return Done(
@@ -75,9 +78,14 @@ def canary(work: Work) -> Done | None:
     with progress(f"canary {key}", total=round(rules.hours, 2)) as bar:
         while True:
             guard.look()
+            # Before the entry: whoever decides the canary moves the champion after it was stopped.
+            present = work.registry.aliases().get(CHAMPION)
             entry = _entry(launcher, key)
             if entry.state != "running":
                 return _over(entry)
+            if present != work.before:
+                _end(launcher, key)
+                return overtaken(work)
             now = work.clock()
             if now >= looked:
                 units = _units(work, key)
@@ -98,23 +106,36 @@ def decision(work: Work) -> Done:
     key = work.facts.get("experiment")
     if key is None:
         return _by_gates(work)
-    entry = _entry(launcher_of(work.settings), key)
-    if entry.state == "decided":
+    launcher = launcher_of(work.settings)
+    Guard(work.settings, launcher, clock=work.clock).look()
+    present = work.registry.aliases().get(CHAMPION)
+    entry = _entry(launcher, key)
+    if _by_others(work, entry):
         return _over(entry)
     readout = read_experiment_out(work.settings, key, now=work.clock())
     said = as_json(readout)
     facts = {"readout": said["verdict"]}
+    moved = present == work.version.version  # before a kill: what is left is to write it down
+    objects = not moved and _objects(readout)
+    if not objects and not moved and present != work.before:
+        _end(launcher, key)
+        return overtaken(work)
     wish = Wish(
-        None if (objects := _objects(readout)) else RETRAINED,
-        f"retraining, round {work.round.number}",
+        None if objects else RETRAINED,
+        _reason(work),
         who=whoami(),
         by=at_this_terminal(),
+        revision=entry.revision,
+        promote=not moved,
         expected=work.before,
     )
-    if not objects and work.registry.aliases().get(CHAMPION) not in (work.before, work.version.version):
-        return overtaken(work)
     try:
         decide(work.settings, key, wish, readout=said)
+    except StateError:
+        entry = _entry(launcher, key)
+        if _by_others(work, entry):  # while it was read out
+            return _over(entry)
+        raise
     except RefusedError as error:
         return Done(error.what, facts, REFUSED)
     except ConflictError:
@@ -131,7 +152,7 @@ def _by_gates(work: Work) -> Done:
     version, present = work.version, work.registry.aliases().get(CHAMPION)
     if present not in (work.before, version.version):
         return overtaken(work)
-    reason = f"retraining, round {work.round.number}: {work.facts.get('verdict') or 'through the gates'}"
+    reason = f"{_reason(work)}: {work.facts.get('verdict') or 'through the gates'}"
     if present != version.version:
         try:
             moved_to(work.settings, version, alias=CHAMPION, expected=work.before or 0, reason=reason)
@@ -173,6 +194,17 @@ def _entry(launcher: Launcher, key: str) -> Entry:
             remedy="`tailorbird retrain --without-canary` decides by the gates",
         )
     return entry
+
+
+def _reason(work: Work) -> str:
+    return f"retraining, round {work.round.number}"
+
+
+def _by_others(work: Work, entry: Entry) -> bool:
+    """Whether the canary is over, and not because this round has ended it, or began to decide it before a kill."""
+    last = entry.steps[-1]
+    ours = last.who == JOB or last.reason == f"decided: {_reason(work)}"
+    return entry.state == "decided" or (entry.state == "stopped" and not ours)
 
 
 def _over(entry: Entry) -> Done:

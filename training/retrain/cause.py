@@ -1,4 +1,4 @@
-"""Why to retrain: how much is new since the champion learned, and how far what people take has moved since."""
+"""Why to retrain: how much is new since a version learned, and how far what people take has moved since."""
 
 import datetime as dt
 from collections import Counter
@@ -10,14 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import rel_entr
 
-from registry.versions import Registered
 from tailorbird.events.schema import OWN_TYPES
 from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.purposes import scan_for
 from tailorbird.settings import Settings
 
 WINDOW_DAYS = 28.0
-"""Of what the champion learned, the newest so many days are what the newer events are held against."""
+"""Of what was learned, the newest so many days are what the newer events are held against."""
 BUCKETS = 10
 """Items by how much they were taken, a tenth of the events each; items that are new are one more."""
 LEAST_EVENTS = 500
@@ -27,16 +26,15 @@ _OWN = pa.array(sorted(OWN_TYPES))
 
 @dataclass(frozen=True)
 class News:
-    """What is there that the champion has not learned: events on items, and the drift; None where too few tell it."""
+    """What is newer than ``since``: events on items, and the drift; None where too few tell it."""
 
     events: int
     drift: float | None
     since: dt.datetime
 
 
-def news_of(settings: Settings, champion: Registered) -> News:
-    """Read the events since ``champion`` learned, and those of WINDOW_DAYS before."""
-    since = dt.datetime.fromisoformat(champion.tags["data_last"])
+def news_of(settings: Settings, since: dt.datetime) -> News:
+    """Read the events after ``since``, and those of WINDOW_DAYS before."""
     edge = since.timestamp()
     taken: Counter[str] = Counter()
     newer: Counter[str] = Counter()

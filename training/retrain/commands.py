@@ -27,7 +27,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the result a
 @click.option(
     "--after-events",
     type=click.IntRange(1),
-    help="Only where so many events are newer than what the champion learned from.",
+    help="Only where so many events are newer than what the champion and the last round learned from.",
 )
 @click.option(
     "--on-drift",
@@ -182,8 +182,9 @@ def _looked(settings: Settings, order: Order, causes: Causes, *, as_json: bool) 
         _show(done, as_json=as_json)
         if done.ended is None:  # its canary runs
             return min(every, AGAIN_SECONDS)
-    except TailorbirdError as error:  # what is away comes back: a schedule does not end with it
-        say(f"error: {error}")
+    except Exception as error:  # what is away comes back: a schedule ends with Ctrl-C alone
+        named = "" if isinstance(error, TailorbirdError) else f"{type(error).__name__}: "
+        say(f"error: {named}{error}")
         return min(every, AGAIN_SECONDS)
     return every - (time.monotonic() - began)
 

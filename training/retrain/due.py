@@ -1,14 +1,17 @@
 """Whether a round is due, and what it would do."""
 
+import datetime as dt
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from registry.versions import Registry
+from registry.pointers import RegistryError
+from registry.versions import Registered, Registry
 from tailorbird.settings import Settings
 from training.retrain.cause import LEAST_EVENTS, News, news_of
-from training.retrain.ledger import STEPS, Ledger
+from training.retrain.ledger import STEPS, Ledger, Round
 from training.retrain.order import CHAMPION, Order
 
 
@@ -57,10 +60,11 @@ def standing_of(
     if wait > 0 and not (causes.after_events or causes.on_drift):
         return Standing("", wait, (f"the next round begins in {wait:,.0f} seconds",), None, steps)
     pause = causes.every or 0.0
-    champion = Registry(settings).alias(CHAMPION)
+    registry = Registry(settings)
+    champion = registry.alias(CHAMPION)
     if champion is None:
         return Standing("there is no champion", pause, ("a first version is trained",), None, steps)
-    news = news_of(settings, champion)
+    news = news_of(settings, _learned(registry, champion, last))
     words = (
         f"champion is version {champion.version}; {news.events:,} events on items are newer than {news.since:%Y-%m-%d %H:%M}",
         f"drift: {news.drift:.3f}"
@@ -68,6 +72,15 @@ def standing_of(
         else f"drift: {LEAST_EVENTS:,} newer events would tell",
     )
     return Standing(_why(news, causes), pause, words, news, steps)
+
+
+def _learned(registry: Registry, champion: Registered, last: Round | None) -> dt.datetime:
+    """Until when the data went of the champion, or of the last round's version: what led to no champion is not learned again."""
+    learned = [champion]
+    if last is not None and "version" in last.facts:
+        with suppress(RegistryError):  # it may have been deleted since
+            learned.append(registry.version(last.facts["version"]))
+    return max(dt.datetime.fromisoformat(each.tags["data_last"]) for each in learned)
 
 
 def _why(news: News, causes: Causes) -> str:

@@ -1,5 +1,9 @@
 """``tailorbird ope --arm``: what another arm would have earned, asked of the answers that people got."""
 
+import sqlite3
+from contextlib import closing
+
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -7,9 +11,11 @@ from tailorbird import cli
 from tailorbird.errors import UsageError
 from tailorbird.experiments.arm import CHAMPION, Arm, SlateSettings
 from tailorbird.experiments.declared import ARMS_FILE
+from tailorbird.experiments.off_policy.slates import SlateLog, evaluate_slates
+from tailorbird.exposures.learned import DAY, read_exposures, read_followed
 from tailorbird.slate.exploration import Exploration
 from training.evaluation import replayed
-from training.evaluation.replayed import slates_of_arm, twin_off_policy
+from training.evaluation.replayed import figures_of, slates_of_arm, twin_off_policy
 
 PATH = "/v1/recommendations"
 WORTH = {"click": 1.0}
@@ -107,3 +113,29 @@ def test_a_model_is_asked_of_answers_that_it_has_not_learned_from(
     assert twin_off_policy(world.settings, model, instants[39])["slates"] == 40
     nothing = twin_off_policy(world.settings, model, instants[-1])
     assert nothing == {"refusal": "0 answers of other arms can be asked again"}
+    later = read_exposures(world.settings, most=100, start=instants[40])
+    assert [each.instant for each in later] == instants[40:]
+    followed = {each.recommendation_id for each in later}
+    clicks = {each[0] for each in read_followed(world.settings, types=["click"], start=instants[40])}
+    assert followed <= clicks
+    assert not list(read_followed(world.settings, types=["click"], start=instants[-1] + 2 * DAY))
+
+
+def test_what_cannot_be_read_refuses_no_version(make_world) -> None:
+    world = served(make_world, Exploration(uniform=0.5), people=1, answers=1)
+    model = world.registry.version(CHAMPION).open().model
+    (world.settings.folder / ARMS_FILE).write_text("[champion]\nmax_category_share = 7.0\n")
+    assert "max_category_share" in twin_off_policy(world.settings, model, 0.0)["refusal"]
+    (world.settings.folder / ARMS_FILE).unlink()
+    with closing(sqlite3.connect(world.settings.folder / "exposures.db")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    assert "exposures.db" in twin_off_policy(world.settings, model, 0.0)["refusal"]
+
+
+def test_figures_that_are_no_numbers_tell_nothing() -> None:
+    rewards = np.random.default_rng(0).random((200, 1))
+    propensities = np.ones((200, 1))
+    assert "value" in figures_of(evaluate_slates(SlateLog(propensities, np.ones((200, 1)), rewards)))
+    propensities[0] = np.nan
+    found = figures_of(evaluate_slates(SlateLog(propensities, np.ones((200, 1)), rewards)))
+    assert found == {"refusal": "a chance that was stored is no number", "slates": 200}

@@ -1,6 +1,8 @@
 """When a round is due: by time, by newer events, by drift, and what is said of it."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -10,8 +12,11 @@ from hypothesis import strategies as st
 
 from tailorbird.settings import Settings
 from tests.training.retrain.world import BY_GATES, go_on, with_champion
-from tests.training.toy import POPULAR_ONLY, RECIPE
+from tests.training.toy import NOW, POPULAR_ONLY, RECIPE
+from training.data.training_set import training_set
+from training.fit.train import train
 from training.retrain.cause import LEAST_EVENTS, population_stability
+from training.retrain.commands import AGAIN_SECONDS
 from training.retrain.due import Causes, _why, standing_of
 from training.retrain.ledger import STEPS, Ledger, Taken
 
@@ -78,6 +83,45 @@ def test_rounds_are_due_by_time_by_events_and_by_drift(own_toy: Settings) -> Non
     waits = standing_of(own_toy, BY_GATES, Causes(every=3_600.0), clock=lambda: 2_000.0)
     assert (waits.why, waits.seconds) == ("", 2_600.0)
     assert standing_of(own_toy, BY_GATES, Causes(every=3_600.0), clock=lambda: 4_601.0).why == "by schedule"
+
+
+@pytest.mark.slow
+def test_what_a_round_has_learned_in_vain_brings_no_other_about(own_toy: Settings) -> None:
+    with_champion(own_toy, POPULAR_ONLY)
+    go_on(own_toy)
+    assert standing_of(own_toy, BY_GATES, Causes(after_events=840)).why == "840 newer events"
+    train(training_set(own_toy), POPULAR_ONLY, settings=own_toy, seed=1, now=NOW)
+    ledger = Ledger(own_toy.folder)
+    number = ledger.begin(why="840 newer events", at=1_000.0).number
+    failed = Taken("challenger", 1_100.0, 1.0, "the gates refuse")
+    ledger.done(number, failed, facts={"version": 2, "champion": 1}, outcome="refused")
+    again = standing_of(own_toy, BY_GATES, Causes(after_events=1, on_drift=0.001))
+    assert again.news is not None
+    assert (again.why, again.news.events, again.news.drift) == ("", 0, None)
+    go_on(own_toy, first=300, day=70)
+    assert standing_of(own_toy, BY_GATES, Causes(after_events=840)).why == "840 newer events"
+
+
+def test_a_schedule_goes_on_whatever_fails_and_ends_with_ctrl_c(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slept(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            raise KeyboardInterrupt
+
+    waits: list[float] = []
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(settings.folder)
+    ledger.begin(why="asked for", at=1.0)
+    ledger.close()
+    with closing(sqlite3.connect(ledger.path)) as connection:
+        connection.execute("UPDATE rounds SET facts = '{'")
+        connection.commit()
+    monkeypatch.setattr("training.retrain.commands.time.sleep", slept)
+    done = run(settings, "--every", "1h")
+    assert waits == [AGAIN_SECONDS, AGAIN_SECONDS]
+    assert done.output.count("error: JSONDecodeError: ") == 2, done.output
 
 
 @pytest.mark.slow

@@ -12,18 +12,30 @@ from typing import Any
 import pytest
 
 from registry.aliases import Aliases
+from registry.launching import launcher_of
 from registry.promote import Order as Move
 from registry.promote import promote
 from registry.versions import Registry
+from tailorbird.experiments.deciding.own import read_experiment_out
+from tailorbird.experiments.deciding.readout import OwnReadout
 from tailorbird.experiments.running.ledger import Ledger as Experiments
 from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings
 from tests.proving import tries
-from tests.training.retrain.world import BY_CANARY, BY_GATES, QUICK, Waiting, champion, go_on, with_champion
+from tests.training.retrain.world import (
+    BY_CANARY,
+    BY_GATES,
+    QUICK,
+    Waiting,
+    champion,
+    go_on,
+    see,
+    with_champion,
+)
 from tests.training.toy import NOW, POPULAR_ONLY
 from training.data.training_set import training_set
 from training.fit.train import train
-from training.retrain.ledger import STEPS, Ledger, Taken
+from training.retrain.ledger import STEPS, Ledger, Round, Taken
 from training.retrain.order import Order
 from training.retrain.rounds import LOCK_FILE, BusyError, _held, is_held, run_round
 
@@ -32,6 +44,10 @@ pytestmark = pytest.mark.slow
 
 class FaultError(Exception):
     """The process ends here."""
+
+
+def fails(*arguments: Any, **more: Any) -> None:
+    raise FaultError
 
 
 def fails_once(monkeypatch: pytest.MonkeyPatch, step: str, *, written: bool) -> None:
@@ -72,6 +88,12 @@ def test_whatever_ends_the_process_a_round_is_made_once(
     go_on(own_toy)
     ledger, waiting = Ledger(own_toy.folder), Waiting(own_toy)
     for step in STEPS:
+        if step == "decision":  # the version is champion already, and the experiment not decided
+            with monkeypatch.context() as patch:
+                patch.setattr(Experiments, "decide", fails)
+                with pytest.raises(FaultError):
+                    run_round(own_toy, BY_CANARY, why="asked for", clock=waiting.clock, sleep=waiting.sleep)
+            assert champion(own_toy) == 2
         for written in (False, True):
             with monkeypatch.context() as patch:
                 fails_once(patch, step, written=written)
@@ -177,14 +199,69 @@ def test_canaries_that_fail_or_are_seen_by_nobody_or_are_lopsided_leave_the_cham
     assert not Experiments(compared.folder).entries(state="running")
 
 
-def test_whoever_moves_the_champion_meanwhile_has_it(compared: Settings) -> None:
-    waiting = Order(canary=QUICK, wait=False)
-    assert run_round(compared, waiting, why="asked for").step == "canary"
-    roll = Move("champion", "ada", NOW, force=True, reason="by hand")
-    promote(Registry(compared), "3", order=roll)
-    assert run_round(compared, waiting, why="asked for").outcome == "overtaken"
-    assert champion(compared) == 3
-    assert not Experiments(compared.folder).entries(state="running")
+def test_a_canary_that_the_guard_or_a_person_stopped_makes_no_champion(
+    compared: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(key: str) -> None:
+        launcher_of(compared).stop(key, who="ada", reason="it looks odd")
+
+    def ended(order: Order = BY_CANARY) -> tuple[str, int | None]:
+        return run_round(compared, order, why="asked for").outcome, champion(compared)
+
+    stop(at_decision(compared, monkeypatch))
+    assert ended() == ("decided by hand", 1)
+
+    at_canary(compared)
+    at_decision(compared, monkeypatch)
+    see(compared, time.time() + 1.0, people=600, failed=0.5)
+    assert ended() == ("rolled back", 1)
+
+    at_canary(compared)
+    key = at_decision(compared, monkeypatch)
+
+    def stopped_meanwhile(*arguments: Any, **more: Any) -> OwnReadout:
+        stop(key)
+        return read_experiment_out(*arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.retrain.canary.read_experiment_out", stopped_meanwhile)
+        assert ended() == ("decided by hand", 1)
+
+    at_canary(compared)
+    assert run_round(compared, Order(canary=QUICK, wait=False), why="asked for").step == "canary"
+    stop(Experiments(compared.folder).entries(state="running")[0].key)
+    assert ended(BY_GATES) == ("decided by hand", 1)
+
+
+def test_whoever_moves_the_champion_meanwhile_has_it(
+    compared: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by_hand(version: int) -> None:
+        order = Move("champion", "ada", NOW, force=True, reason="by hand")
+        promote(Registry(compared), str(version), order=order)
+
+    def overtaken_at(step: str, done: Round) -> bool:
+        left = Experiments(compared.folder).entries(state="running")
+        return (done.outcome, done.taken[-1].step, champion(compared), left) == ("overtaken", step, 3, [])
+
+    waiting = Waiting(compared)
+    moves = run_round(compared, BY_CANARY, why="asked for", clock=waiting.clock, sleep=lambda _: by_hand(3))
+    assert overtaken_at("canary", moves), moves
+
+    by_hand(1)
+    at_canary(compared)
+    at_decision(compared, monkeypatch)
+    by_hand(3)
+    decides = run_round(compared, BY_CANARY, why="asked for")
+    assert overtaken_at("decision", decides), decides
+
+    by_hand(1)
+    at_canary(compared)
+    leaves = Order(canary=QUICK, wait=False)
+    assert run_round(compared, leaves, why="asked for").step == "canary"
+    by_hand(3)
+    comes_back = run_round(compared, leaves, why="asked for")
+    assert overtaken_at("canary", comes_back), comes_back
 
 
 def test_a_round_that_goes_on_without_its_canary_ends_it(compared: Settings) -> None:
@@ -211,3 +288,13 @@ def at_canary(settings: Settings) -> None:
     number = ledger.begin(why="asked for", at=time.time()).number
     for step in STEPS[: STEPS.index("canary")]:
         ledger.done(number, Taken(step, time.time(), 0.0, ""), facts={"version": 2, "champion": 1})
+
+
+def at_decision(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The key of the canary, which enough have seen; the process ended before the decision."""
+    waiting = Waiting(settings)
+    with monkeypatch.context() as patch:
+        fails_once(patch, "canary", written=True)
+        with pytest.raises(FaultError):
+            run_round(settings, BY_CANARY, why="asked for", clock=waiting.clock, sleep=waiting.sleep)
+    return Experiments(settings.folder).entries(state="running")[0].key
