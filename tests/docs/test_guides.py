@@ -111,7 +111,9 @@ def test_the_multivariate_test_tells_the_factor_that_matters(platform: World, sh
     assert asyncio.run(come()) > 200
     stored(platform)
     found = as_json(read_experiment_out(shop, "teaser", now=time.time() + WEEK))
-    assert (found["decision"], found["variant"]) == ("ship", "personal.list"), found["verdict"]
+    # Who sees which layout is drawn anew each time: one time in twenty it seems to matter, as the level says.
+    assert found["decision"] == "ship", found["verdict"]
+    assert found["variant"] in ("personal.list", "personal.grid"), found["verdict"]
     assert found["verdict"].startswith("headline = personal is better on followed, by ")
     told = {tuple(each["levels"].values()): each for each in found["factors"]["effects"]}
     assert told["personal",]["adjustedPValue"] < 0.01
