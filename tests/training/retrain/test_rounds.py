@@ -27,6 +27,7 @@ from tests.training.retrain.world import (
     BY_GATES,
     QUICK,
     Waiting,
+    at_canary,
     champion,
     go_on,
     see,
@@ -244,9 +245,13 @@ def test_whoever_moves_the_champion_meanwhile_has_it(
         left = Experiments(compared.folder).entries(state="running")
         return (done.outcome, done.taken[-1].step, champion(compared), left) == ("overtaken", step, 3, [])
 
+    def moved(seconds: float) -> None:
+        waiting.sleep(seconds)
+        by_hand(3)
+
     waiting = Waiting(compared)
-    moves = run_round(compared, BY_CANARY, why="asked for", clock=waiting.clock, sleep=lambda _: by_hand(3))
-    assert overtaken_at("canary", moves), moves
+    waits = run_round(compared, BY_CANARY, why="asked for", clock=waiting.clock, sleep=moved)
+    assert overtaken_at("canary", waits), waits
 
     by_hand(1)
     at_canary(compared)
@@ -280,14 +285,6 @@ def compared(own_toy: Settings) -> Settings:
         train(dataset, POPULAR_ONLY, settings=own_toy, seed=seed, now=NOW, again=True)
     at_canary(own_toy)
     return own_toy
-
-
-def at_canary(settings: Settings) -> None:
-    """A round whose steps before the canary are done."""
-    ledger = Ledger(settings.folder)
-    number = ledger.begin(why="asked for", at=time.time()).number
-    for step in STEPS[: STEPS.index("canary")]:
-        ledger.done(number, Taken(step, time.time(), 0.0, ""), facts={"version": 2, "champion": 1})
 
 
 def at_decision(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
