@@ -12,8 +12,9 @@ from tailorbird.errors import UsageError
 from tailorbird.experiments.arm import CHAMPION
 from tailorbird.experiments.deciding.own import started
 from tailorbird.experiments.design.experiment import Variant
+from tailorbird.experiments.running.entries import Entry, StateError
 from tailorbird.experiments.running.launching import moves_lock
-from tailorbird.experiments.running.ledger import Entry, Ledger, StateError
+from tailorbird.experiments.running.ledger import Ledger
 from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings
 

@@ -22,7 +22,8 @@ from serving.notice import Notice
 from tailorbird.audit.log import AuditAwayError
 from tailorbird.audit.record import caller
 from tailorbird.errors import TailorbirdError
-from tailorbird.experiments.running.ledger import LedgerAwayError, StateError
+from tailorbird.experiments.running.entries import StateError
+from tailorbird.experiments.running.ledger import LedgerAwayError
 
 TURN_SECONDS = 60.0
 """How long a move waits for the one before it."""

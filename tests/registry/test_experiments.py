@@ -19,8 +19,9 @@ from registry.tracking.runs import Tracker
 from registry.versions import Registry
 from tailorbird.audit.record import EXPERIMENT, log_of
 from tailorbird.errors import UsageError
+from tailorbird.experiments.running.entries import StateError
 from tailorbird.experiments.running.launching import moves_lock
-from tailorbird.experiments.running.ledger import Ledger, StateError
+from tailorbird.experiments.running.ledger import Ledger
 from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings, load_settings
 from tests.experiments.deciding.shop import KEY, draft, happen, start

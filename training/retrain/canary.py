@@ -16,8 +16,8 @@ from tailorbird.experiments.deciding.own import read_experiment_out
 from tailorbird.experiments.deciding.readout import OwnReadout
 from tailorbird.experiments.deciding.shown import as_json
 from tailorbird.experiments.reading.verdict import Decision, judge
+from tailorbird.experiments.running.entries import Entry, StateError
 from tailorbird.experiments.running.launching import Launcher
-from tailorbird.experiments.running.ledger import Entry, StateError
 from tailorbird.plumbing.terminal import progress
 from training.retrain.order import (
     CHAMPION,

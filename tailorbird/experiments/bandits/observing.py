@@ -11,7 +11,7 @@ from tailorbird.experiments.bandits.policy import SUMS
 from tailorbird.experiments.measuring.metric import DeclaredMetric
 from tailorbird.experiments.measuring.table import PER, Asked, NobodyError, Sources, UnitTable, unit_table
 from tailorbird.experiments.running.assigning import allocations_now
-from tailorbird.experiments.running.ledger import Entry
+from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.renewals import Renewal
 
 MOST_CODES = 30_000

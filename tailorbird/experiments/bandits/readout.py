@@ -14,7 +14,7 @@ from tailorbird.experiments.reading.metric import Kind, Metric
 from tailorbird.experiments.reading.readout import read_out
 from tailorbird.experiments.reading.units import Units
 from tailorbird.experiments.running.assigning import allocations_now
-from tailorbird.experiments.running.ledger import Entry
+from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.renewals import Renewal
 
 _WEIGHT = " weight"

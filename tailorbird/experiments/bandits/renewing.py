@@ -8,8 +8,8 @@ from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.measuring.declared import chosen, read_metrics
 from tailorbird.experiments.measuring.metric import DeclaredMetric
 from tailorbird.experiments.measuring.streams import sources_of
+from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.launching import Launcher
-from tailorbird.experiments.running.ledger import Entry
 from tailorbird.experiments.running.renewals import Allocations, Renewal
 from tailorbird.settings import Settings
 
@@ -21,8 +21,12 @@ _HOUR_SECONDS = 3_600.0
 def is_due(entry: Entry, *, now: float) -> bool:
     """Whether its time has come since the last renewal, or the start."""
     bandit = entry.experiment.bandit
-    last = entry.renewal.at if entry.renewal else entry.started
-    return bandit is not None and now - last >= bandit.every_hours * _HOUR_SECONDS
+    return bandit is not None and now - last_renewed(entry) >= bandit.every_hours * _HOUR_SECONDS
+
+
+def last_renewed(entry: Entry) -> float:
+    """When it got the allocation that holds, epoch seconds."""
+    return entry.renewal.at if entry.renewal else entry.started
 
 
 def renew(settings: Settings, launcher: Launcher, entry: Entry, *, now: float, who: str = BANDIT) -> Renewal:

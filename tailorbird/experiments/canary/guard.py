@@ -1,20 +1,20 @@
-"""Watches what runs: ramps by schedule, renews bandits, stops a canary that is worse. One at a time for a workspace, whoever has its lock."""
+"""Watches what runs: stops a canary that is worse, ramps by schedule, renews bandits. One at a time for a workspace, whoever has its lock."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
 import pyarrow as pa
 
 from tailorbird.errors import TailorbirdError
-from tailorbird.experiments.bandits.renewing import in_words, is_due, renew
+from tailorbird.experiments.bandits.renewing import in_words, is_due, last_renewed, renew
 from tailorbird.experiments.canary.counting import UNFAILED, Counts, Shown
 from tailorbird.experiments.canary.judging import harms
 from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.measuring.streams import UNIT_COLUMNS
+from tailorbird.experiments.running.entries import Entry, StateError
 from tailorbird.experiments.running.launching import Launcher
-from tailorbird.experiments.running.ledger import Entry, StateError
 from tailorbird.features.consents import ANALYTICS
 from tailorbird.features.purposes import exposures_for, scan_for
 from tailorbird.plumbing.alone import alone_if_free
@@ -25,10 +25,28 @@ from tailorbird.streams.position import BEGINNING, Position
 log = logging.getLogger("ray.serve.tailorbird")
 LOCK_FILE = ".experiments.lock"
 EVERY_SECONDS = 30.0
+LONGEST_SECONDS = 300.0
+"""At most so long what could not be tended is left alone."""
 SCHEDULE, CANARY = "job:schedule", "job:canary"
 """Who, in the ledger and the audit log."""
 HOUR = 3_600.0
 _SHOWN = ("recommendation_id", "experiments", "fallback", "took_ms", "items")
+
+
+@dataclass(frozen=True)
+class Failing:
+    """What could not be tended: how often one after the other, and until when it is left alone."""
+
+    times: int = 0
+    until: float = 0.0
+
+    def again(self, now: float) -> "Failing":
+        """It failed once more: the first time it is tried at the next look, then after twice as long each time."""
+        seconds = min(EVERY_SECONDS * 2.0**self.times, LONGEST_SECONDS) if self.times else 0.0
+        return Failing(min(self.times + 1, 10), now + seconds)
+
+
+_NEVER = Failing()
 
 
 @dataclass
@@ -46,48 +64,75 @@ class Guard:
     def __init__(self, settings: Settings, launcher: Launcher, *, clock: Callable[[], float]) -> None:
         self._settings, self._launcher, self._clock = settings, launcher, clock
         self._watched: dict[str, Watched] = {}
+        self._failing: dict[tuple[str, str], Failing] = {}  # by experiment and what could not be done
 
     def look(self) -> list[str]:
-        """Ramp and stop what is due; what was done, a line each. Nothing where another process is at it."""
+        """Stop, ramp and renew what is due; what was done, a line each. Nothing where another process is at it.
+
+        Canaries come first, and of the bandits that are due one is renewed: the longest that a canary waits is one renewal.
+        """
         with alone_if_free(self._settings.folder / LOCK_FILE) as free:
             if not free:
                 return []
             running = self._launcher.ledger.entries(state="running")
-            self._watched = {
-                entry.key: self._watched[entry.key] for entry in running if entry.key in self._watched
-            }
-            return [done for entry in running if (done := self._tended(entry))]
+            keys = {entry.key for entry in running}
+            self._watched = {key: each for key, each in self._watched.items() if key in keys}
+            self._failing = {duty: each for duty, each in self._failing.items() if duty[0] in keys}
+            canaries = [entry for entry in running if entry.experiment.kind == "canary"]
+            done = [self._tended(entry, self._stopped) for entry in canaries]
+            done += [self._tended(entry, self._ramped) for entry in running if entry not in canaries]
+            if bandit := self._next_bandit(running):
+                done.append(self._tended(bandit, self._renewed))
+            return [each for each in done if each]
 
-    def _tended(self, entry: Entry) -> str:
+    def _tended(self, entry: Entry, tend: Callable[[Entry], str]) -> str:
+        """What was done for one experiment: whatever fails there is told, and keeps no other one waiting."""
+        duty = (entry.key, tend.__name__)
+        failing = self._failing.get(duty, _NEVER)
+        if self._clock() < failing.until:
+            return ""
         try:
-            found = self._stopped(entry) if entry.experiment.kind == "canary" else self._renewed(entry)
-            return found or self._ramped(entry)
+            done = tend(entry)
         except StateError as error:  # somebody moved it at this moment: look again next time
             log.info("experiment %s: %s", entry.key, error)
+            return ""
         except TailorbirdError as error:
             log.warning("experiment %s cannot be tended: %s", entry.key, error)
+        except Exception:
+            log.exception("experiment %s cannot be tended", entry.key)
+        else:
+            self._failing.pop(duty, None)
+            return done
+        self._failing[duty] = failing.again(self._clock())
         return ""
 
+    def _next_bandit(self, running: Sequence[Entry]) -> Entry | None:
+        """Of the bandits that are due and not left alone the one that failed least, then the one that waits longest."""
+
+        def failing(entry: Entry) -> Failing:
+            return self._failing.get((entry.key, self._renewed.__name__), _NEVER)
+
+        now = self._clock()
+        due = [entry for entry in running if is_due(entry, now=now) and failing(entry).until <= now]
+        return min(due, key=lambda entry: (failing(entry).times, last_renewed(entry)), default=None)
+
     def _stopped(self, entry: Entry) -> str:
-        """Stop a canary that is worse; "" where it is not known to be."""
+        """Stop a canary that is worse, or else take the step of its ramp."""
         # Not kept until it is whole: where a stream is away in between, nothing is counted twice.
         watched = self._watched.pop(entry.key, None) or Watched(Counts(variants_of(entry.experiment)))
         self._read(entry, watched)
         self._watched[entry.key] = watched
         found = harms(watched.counts, entry.experiment.tolerance)
         if not found:
-            return ""
+            return self._ramped(entry)
         units = watched.counts.units
         reason = f"goes back after {units[watched.counts.variants[1]]:,} canary units: {'; '.join(each.words for each in found)}"
         self._launcher.stop(entry.key, who=CANARY, revision=entry.revision, reason=reason)
         return f"{entry.key} {reason}"
 
     def _renewed(self, entry: Entry) -> str:
-        """Renew the allocation of a bandit where that is due."""
-        now = self._clock()
-        if not is_due(entry, now=now):
-            return ""
-        made = renew(self._settings, self._launcher, entry, now=now)
+        """Renew the allocation of a bandit."""
+        made = renew(self._settings, self._launcher, entry, now=self._clock())
         return f"{entry.key} {in_words(entry.experiment, made)}"
 
     def _ramped(self, entry: Entry) -> str:

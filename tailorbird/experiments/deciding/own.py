@@ -14,7 +14,8 @@ from tailorbird.experiments.interleaving.counting import preferences
 from tailorbird.experiments.interleaving.reading import PreferenceReadout, read_preferences
 from tailorbird.experiments.measuring.declared import read_metrics
 from tailorbird.experiments.measuring.streams import Withheld, sources_of
-from tailorbird.experiments.running.ledger import Entry, Ledger
+from tailorbird.experiments.running.entries import Entry
+from tailorbird.experiments.running.ledger import Ledger
 from tailorbird.settings import Settings
 
 FOLDER = "readouts"

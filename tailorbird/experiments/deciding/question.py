@@ -8,7 +8,7 @@ from tailorbird.experiments.measuring.declared import chosen
 from tailorbird.experiments.measuring.metric import DAY_SECONDS, DeclaredMetric
 from tailorbird.experiments.measuring.table import Asked
 from tailorbird.experiments.reading.readout import Design
-from tailorbird.experiments.running.ledger import Entry
+from tailorbird.experiments.running.entries import Entry
 
 GRACE_DAYS = 1.0
 """A test that is read, or was stopped, within a day after its planned end is read at it."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tailorbird.experiments.deciding.own import read_experiment_out, read_interleaving_out, started
-from tailorbird.experiments.running.ledger import Entry
+from tailorbird.experiments.running.entries import Entry
 from tailorbird.settings import Settings
 
 if TYPE_CHECKING:

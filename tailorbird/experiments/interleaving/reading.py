@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import betaln, ndtr, ndtri
 from scipy.stats import binomtest
 
 from tailorbird.errors import UsageError
@@ -32,8 +32,8 @@ class Preferred:
     """What units prefer.
 
     ``net``: of the slates that speak for one, those for the treatment less those for control, as a part of them all,
-    -1 to 1; its interval and p-value are of units (delta method; a slate is no unit). ``sign_p``: that as many units prefer either, by the
-    exact sign test. The ``always`` ones hold however often one looks.
+    -1 to 1; its interval and p-value are of units (delta method; a slate is no unit), and there are none where all units say the same.
+    ``sign_p``: that as many units prefer either, by the exact sign test. The ``always`` ones hold however often one looks.
     """
 
     units: int
@@ -48,8 +48,14 @@ class Preferred:
     always_interval: Interval | None
     always_p: float | None
     sign_p: float
+    always_sign_p: float
     draft_p: float
     """That both teams picked as often, as they do by design."""
+
+    @property
+    def unanimous(self) -> bool:
+        """Whether all units say the same, so that only their number tells how sure that is."""
+        return self.net.units > 1 and not self.net.variance > 0
 
     @property
     def per_slate(self) -> float:
@@ -73,12 +79,19 @@ class PreferenceReadout:
         return self.preferred.units
 
     @property
+    def decides_by(self) -> str:
+        """The name of the p-value of :class:`Preferred` that decides now."""
+        always = "always_" * self.question.looking
+        if self.preferred.unanimous:
+            return f"{always}sign_p"
+        return "always_p" if self.question.looking else "p_value"
+
+    @property
     def decides(self) -> tuple[Interval | None, float | None]:
-        """The interval and p-value that decide now."""
+        """The interval and p-value that decide now; where units are unanimous the sign test's, which has no interval of the net."""
         found = self.preferred
-        if self.question.looking:
-            return found.always_interval, found.always_p
-        return found.interval, found.p_value
+        p_value: float | None = getattr(found, self.decides_by)
+        return found.always_interval if self.question.looking else found.interval, p_value
 
 
 def preferred_of(counted: Preferences, *, confidence: float) -> Preferred:
@@ -103,6 +116,7 @@ def preferred_of(counted: Preferences, *, confidence: float) -> Preferred:
         always_interval=always_valid_interval(nothing, net, confidence=confidence)[0],
         always_p=always_valid_p_value(nothing, net, confidence=confidence),
         sign_p=float(binomtest(units_won, either).pvalue) if either else 1.0,
+        always_sign_p=_always_sign_p(units_won, units_lost),
         draft_p=_draft_p(counted),
     )
 
@@ -142,12 +156,15 @@ def verdict_of(readout: PreferenceReadout) -> Verdict:
     interval, p_value = readout.decides
     said = f"of the slates that tell, {found.won:,} of {found.won + found.lost:,} are for {treatment}"
     enough = FIRST_LOOK if question.looking else FEW_UNITS
-    if interval is None or p_value is None or found.net.units < enough:
+    if p_value is None or found.net.units < enough or (interval is None and not found.unanimous):
         return Verdict(
             Decision.CANNOT_TELL,
             f"cannot tell: {said}, of {found.net.units:,} units that prefer anything; {enough} are the least",
         )
-    between = f"{said} ({_share(interval[0])}{EN_DASH}{_share(interval[1])} %)"
+    if interval is None:
+        between = f"{said}, and all {found.net.units:,} units say the same (sign test, p = {p_value:.1g})"
+    else:
+        between = f"{said} ({_share(interval[0])}{EN_DASH}{_share(interval[1])} %)"
     if p_value < 1 - question.confidence:
         if found.net.mean > 0:
             return Verdict(
@@ -161,7 +178,7 @@ def verdict_of(readout: PreferenceReadout) -> Verdict:
             control,
         )
     least = question.minimum_effect
-    if -least < interval[0] and interval[1] < least:
+    if interval is not None and -least < interval[0] and interval[1] < least:
         return Verdict(
             Decision.KEEP,
             f"no preference worth {100 * least:g} %: {between}; keep {control}",
@@ -190,6 +207,11 @@ def _net(won: np.ndarray, lost: np.ndarray) -> Estimate:
     codes = np.zeros(len(won), np.int64)
     groups = aggregates(codes, {VALUE: won - lost, PER: won + lost}, variants=["net"])
     return estimates(groups)["net"]
+
+
+def _always_sign_p(won: int, lost: int) -> float:
+    """The sign test's p-value that holds at every look: the likelihood ratio of any share, all as likely, upside down (Ville 1939)."""
+    return float(np.exp(min(0.0, -(betaln(won + 1, lost + 1) + (won + lost) * np.log(2)))))
 
 
 def _draft_p(counted: Preferences) -> float:

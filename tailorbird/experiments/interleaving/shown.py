@@ -41,8 +41,9 @@ def as_json(readout: PreferenceReadout) -> dict[str, Any]:
         "alwaysValidInterval": _ends(found.always_interval),
         "alwaysValidPValue": found.always_p,
         "signPValue": found.sign_p,
+        "alwaysValidSignPValue": found.always_sign_p,
         "draftPValue": found.draft_p,
-        "decidesBy": "alwaysValidPValue" if question.looking else "pValue",
+        "decidesBy": _DECIDES_BY[readout.decides_by],
         "unitsNeeded": readout.units_needed,
         "daysMore": readout.days_more,
         "warnings": list(readout.notes),
@@ -90,3 +91,11 @@ def _between(ends: list[float] | None) -> str:
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else f"{value:{form}}"
+
+
+_DECIDES_BY = {
+    "p_value": "pValue",
+    "always_p": "alwaysValidPValue",
+    "sign_p": "signPValue",
+    "always_sign_p": "alwaysValidSignPValue",
+}

@@ -12,7 +12,7 @@ from tailorbird.experiments.design.bandit import SEGMENT
 from tailorbird.experiments.design.experiment import HELD, Audience, Variant, arm_name
 from tailorbird.experiments.interleaving.pairing import INTERLEAVED, Pair, pair_of
 from tailorbird.experiments.running.buckets import BUCKETS, PARTS, hashed, seed_of_layer, seed_of_salt
-from tailorbird.experiments.running.ledger import Entry
+from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.renewals import Allocations
 from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
 

@@ -9,7 +9,7 @@ import click
 from tailorbird.experiments.design.declared import experiment_of
 from tailorbird.experiments.running.assigning import Asker, Assignment
 from tailorbird.experiments.running.buckets import BUCKETS, Range
-from tailorbird.experiments.running.ledger import Entry
+from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.units import may_be_unit, person_unit
 from tailorbird.features.state import UserState
 from tailorbird.plumbing.terminal import emit

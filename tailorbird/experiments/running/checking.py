@@ -9,7 +9,7 @@ from typing import Literal
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.measuring.declared import chosen, read_metrics
-from tailorbird.experiments.running.ledger import Entry
+from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.slots import resized
 
 MOST_RUNNING = 100

@@ -21,7 +21,8 @@ from tailorbird.experiments.running.checking import (
     refusal,
     structural,
 )
-from tailorbird.experiments.running.ledger import DRAFT, Entry, Ledger, StateError, require_seen
+from tailorbird.experiments.running.entries import DRAFT, Entry, StateError, require_seen
+from tailorbird.experiments.running.ledger import Ledger
 from tailorbird.experiments.running.renewals import Renewal
 from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings

@@ -8,84 +8,34 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.experiments.design.declared import experiment_of
 from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.running.buckets import Range
+from tailorbird.experiments.running.entries import (
+    SCHEMA,
+    Entry,
+    State,
+    StateError,
+    entries_of,
+    entry_in,
+    entry_of,
+    stepped,
+)
 from tailorbird.experiments.running.renewals import SCHEMA as _RENEWALS
-from tailorbird.experiments.running.renewals import Renewal, last_renewal, put_renewal, renewals_of
-from tailorbird.experiments.running.slots import resized, share_of
+from tailorbird.experiments.running.renewals import Renewal, put_renewal, renewals_of
+from tailorbird.experiments.running.slots import resized
 from tailorbird.plumbing.alone import alone
 from tailorbird.plumbing.turns import take_turn
 
 LEDGER_FILE = "experiments.db"
-State = Literal["running", "stopped", "decided"]
-STATES: tuple[str, ...] = get_args(State)
-DRAFT = "draft"
-"""The state of what is declared and was never started."""
 WAIT_SECONDS = 20.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS experiments (
-    key TEXT PRIMARY KEY, state TEXT NOT NULL, revision INTEGER NOT NULL, layer TEXT NOT NULL, declared TEXT NOT NULL,
-    digest TEXT NOT NULL, buckets TEXT NOT NULL, started REAL NOT NULL, stopped REAL, decided REAL, verdict TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS steps (
-    number INTEGER PRIMARY KEY, key TEXT NOT NULL, at REAL NOT NULL, who TEXT NOT NULL, did TEXT NOT NULL, share REAL NOT NULL,
-    reason TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS steps_of ON steps (key, number);
-"""
 
 
 class LedgerAwayError(TailorbirdError):
     """The ledger cannot be read or written at present."""
-
-
-class StateError(UsageError):
-    """The experiment is not in the state that was believed: somebody was first, or it never could."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing that was done: ``did`` is start, ramp, stop or decide; ``share`` is what the experiment had afterwards."""
-
-    number: int
-    at: float
-    who: str
-    did: str
-    share: float
-    reason: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One experiment that was started: what was declared then, and how it stands. Instants are epoch seconds."""
-
-    experiment: Experiment
-    state: State
-    revision: int
-    buckets: tuple[Range, ...]
-    started: float
-    stopped: float | None
-    decided: float | None
-    verdict: str
-    declared: Mapping[str, Any] = field(repr=False, hash=False)
-    """The declaration as it was parsed."""
-    steps: tuple[Step, ...] = ()
-    renewal: Renewal | None = None
-    """Of a bandit the allocation that holds; None before the first renewal."""
-
-    @property
-    def key(self) -> str:
-        """Names the experiment."""
-        return self.experiment.key
-
-    @property
-    def share(self) -> float:
-        """The part of its layer that it holds."""
-        return share_of(self.buckets)
 
 
 class Ledger:
@@ -97,12 +47,12 @@ class Ledger:
     def entries(self, *, state: State | None = None) -> list[Entry]:
         """Everything that was ever started, or what is in one state, in the order it was started."""
         with self._reading() as connection:
-            return [] if connection is None else _entries(connection, state=state)
+            return [] if connection is None else entries_of(connection, state=state)
 
     def get(self, key: str) -> Entry | None:
         """One experiment; None where it was never started."""
         with self._reading() as connection:
-            return None if connection is None else _entry(connection, key)
+            return None if connection is None else entry_of(connection, key)
 
     def start(
         self,
@@ -121,14 +71,14 @@ class Ledger:
             UsageError: there is no room in its layer, or ``agree`` refuses.
         """
         with self._writing() as connection:
-            before = _entry(connection, experiment.key)
+            before = entry_of(connection, experiment.key)
             if before is not None:
                 first = before.steps[0]
                 raise StateError(
                     f"experiment {experiment.key!r} was started before, by {first.who}: it is {before.state}",
                     remedy="an experiment runs once: give a new one a key of its own",
                 )
-            running = _entries(connection, state="running")
+            running = entries_of(connection, state="running")
             if refused := agree(running):
                 raise refused
             held = resized(
@@ -145,49 +95,49 @@ class Ledger:
                     at,
                 ),
             )
-            return _stepped(connection, experiment.key, at=at, who=who, did="start", reason=reason)
+            return stepped(connection, experiment.key, at=at, who=who, did="start", reason=reason)
 
     def ramp(
         self, key: str, share: float, *, at: float, who: str, revision: int | None = None, reason: str = ""
     ) -> Entry:
         """Give a running experiment another share of its layer. Raises StateError, UsageError without room."""
         with self._writing() as connection:
-            entry = _moved(connection, key, states=("running",), revision=revision)
+            entry = entry_in(connection, key, states=("running",), revision=revision)
             layer = entry.experiment.layer
-            others = [each for each in _entries(connection, state="running") if each.key != key]
+            others = [each for each in entries_of(connection, state="running") if each.key != key]
             held = resized(entry.buckets, share, others=_held(others, layer), layer=layer)
             connection.execute(
                 "UPDATE experiments SET buckets = ?, revision = revision + 1 WHERE key = ?",
                 (json.dumps(held), key),
             )
-            return _stepped(connection, key, at=at, who=who, did="ramp", reason=reason)
+            return stepped(connection, key, at=at, who=who, did="ramp", reason=reason)
 
     def stop(self, key: str, *, at: float, who: str, revision: int | None = None, reason: str = "") -> Entry:
         """End a running experiment: the champion answers everybody, and its buckets are free. Raises StateError."""
         with self._writing() as connection:
-            _moved(connection, key, states=("running",), revision=revision)
+            entry_in(connection, key, states=("running",), revision=revision)
             connection.execute(
                 "UPDATE experiments SET state = 'stopped', stopped = ?, revision = revision + 1 WHERE key = ?",
                 (at, key),
             )
-            return _stepped(connection, key, at=at, who=who, did="stop", reason=reason)
+            return stepped(connection, key, at=at, who=who, did="stop", reason=reason)
 
     def decide(
         self, key: str, verdict: str, *, at: float, who: str, revision: int | None = None, reason: str = ""
     ) -> Entry:
         """Write down what a stopped experiment says. Raises StateError."""
         with self._writing() as connection:
-            _moved(connection, key, states=("stopped",), revision=revision)
+            entry_in(connection, key, states=("stopped",), revision=revision)
             connection.execute(
                 "UPDATE experiments SET state = 'decided', decided = ?, verdict = ?, revision = revision + 1 WHERE key = ?",
                 (at, verdict, key),
             )
-            return _stepped(connection, key, at=at, who=who, did="decide", reason=reason)
+            return stepped(connection, key, at=at, who=who, did="decide", reason=reason)
 
     def renew(self, key: str, renewal: Renewal) -> Entry:
         """Give a running bandit its next allocation. Raises StateError: it does not run, or somebody was first."""
         with self._writing() as connection:
-            entry = _moved(connection, key, states=("running",), revision=None)
+            entry = entry_in(connection, key, states=("running",), revision=None)
             last = entry.renewal.number if entry.renewal else 0
             if entry.experiment.bandit is None or renewal.number != last + 1:
                 raise StateError(
@@ -195,14 +145,14 @@ class Ledger:
                     remedy="look at it again: its next renewal is due later",
                 )
             put_renewal(connection, key, renewal)
-            found = _entry(connection, key)
+            found = entry_of(connection, key)
             assert found is not None
             return found
 
     def renewals(self, key: str) -> list[Renewal]:
         """All renewals of a bandit, in their order; none of what is no bandit."""
         with self._reading() as connection:
-            entry = None if connection is None else _entry(connection, key)
+            entry = None if connection is None else entry_of(connection, key)
             if connection is None or entry is None or entry.experiment.bandit is None:
                 return []
             return renewals_of(connection, key)
@@ -235,7 +185,7 @@ class Ledger:
         turn = alone(self.path.with_name(f".{self.path.name}.lock"))
         with turn, self._opened(remedy="free the disk, or end the program that holds the file") as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(_SCHEMA + _RENEWALS)
+            connection.executescript(SCHEMA + _RENEWALS)
             take_turn(connection, wait_seconds=WAIT_SECONDS)
             try:
                 yield connection
@@ -254,88 +204,6 @@ class Ledger:
                 yield connection
         except (OSError, sqlite3.Error) as error:
             raise LedgerAwayError(f"{self.path} cannot be used: {error}", remedy=remedy) from error
-
-
-_COLUMNS = "key, state, revision, declared, buckets, started, stopped, decided, verdict"
-
-
-def _entries(connection: sqlite3.Connection, *, state: State | None) -> list[Entry]:
-    where, given = ("WHERE state = ?", (state,)) if state else ("", ())
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM experiments {where} ORDER BY started, key",  # noqa: S608
-        given,
-    ).fetchall()
-    return [_read(connection, row) for row in rows]
-
-
-def _entry(connection: sqlite3.Connection, key: str) -> Entry | None:
-    row = connection.execute(f"SELECT {_COLUMNS} FROM experiments WHERE key = ?", (key,)).fetchone()  # noqa: S608
-    return None if row is None else _read(connection, row)
-
-
-def _read(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry:
-    key, state, revision, declared, buckets, started, stopped, decided, verdict = row
-    values = json.loads(declared)
-    steps = connection.execute(
-        "SELECT number, at, who, did, share, reason FROM steps WHERE key = ? ORDER BY number", (key,)
-    ).fetchall()
-    experiment = experiment_of(key, values, where=f"{LEDGER_FILE}, {key}")
-    return Entry(
-        experiment,
-        state,
-        revision,
-        tuple(Range(*each) for each in json.loads(buckets)),
-        started,
-        stopped,
-        decided,
-        verdict,
-        declared=values,
-        steps=tuple(Step(*each) for each in steps),
-        # A ledger from before there were bandits has no such table, and no bandit.
-        renewal=last_renewal(connection, key) if experiment.bandit is not None else None,
-    )
-
-
-def require_seen(entry: Entry, revision: int | None) -> None:
-    """Raise StateError where an experiment was moved since it was at ``revision``."""
-    if revision is not None and revision != entry.revision:
-        last = entry.steps[-1]
-        raise StateError(
-            f"experiment {entry.key!r} was changed since: {last.who} did {last.did} (revision {entry.revision}, not {revision})",
-            remedy="look at it again, then say what is still wanted",
-        )
-
-
-def _moved(connection: sqlite3.Connection, key: str, *, states: Sequence[str], revision: int | None) -> Entry:
-    """The experiment, where it is in one of ``states`` and as it was seen. Raises StateError."""
-    entry = _entry(connection, key)
-    if entry is None:
-        raise StateError(
-            f"experiment {key!r} was never started", remedy=f"`tailorbird experiment start {key}` does"
-        )
-    if entry.state not in states:
-        last = entry.steps[-1]
-        raise StateError(
-            f"experiment {key!r} is {entry.state}, not {' or '.join(states)}: {last.who} did {last.did} last",
-            remedy="`tailorbird experiment list` says how each stands",
-        )
-    require_seen(entry, revision)
-    return entry
-
-
-def _stepped(
-    connection: sqlite3.Connection, key: str, *, at: float, who: str, did: str, reason: str
-) -> Entry:
-    """Write down what was done; the experiment afterwards."""
-    entry = _entry(connection, key)
-    assert entry is not None
-    connection.execute(
-        "INSERT INTO steps (key, at, who, did, share, reason) VALUES (?, ?, ?, ?, ?, ?)",
-        (key, at, who, did, entry.share if entry.state == "running" else 0.0, reason),
-    )
-    found = _entry(connection, key)
-    assert found is not None
-    return found
 
 
 def _held(entries: Sequence[Entry], layer: str) -> list[Range]:

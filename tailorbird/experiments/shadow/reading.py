@@ -9,7 +9,7 @@ from scipy.special import stdtrit
 from tailorbird.errors import UsageError
 from tailorbird.experiments.design.experiment import Tolerance
 from tailorbird.experiments.reading.verdict import Decision, Verdict
-from tailorbird.experiments.running.ledger import Entry
+from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.shadow.comparing import Sums
 from tailorbird.experiments.shadow.tallies import Tally
 from tailorbird.experiments.statistics.frequentist import Interval

@@ -10,8 +10,8 @@ from tailorbird.experiments.canary.guard import Guard
 from tailorbird.experiments.design.declared import experiment_of
 from tailorbird.experiments.running.assigning import Asker, Assignment
 from tailorbird.experiments.running.checking import Known
+from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.launching import Launcher
-from tailorbird.experiments.running.ledger import Entry
 from tailorbird.exposures.exposure import TIME_DIGITS, new_recommendation_id
 from tailorbird.exposures.record import with_draws
 from tailorbird.settings import Settings

@@ -8,12 +8,22 @@ import pytest
 from click.testing import CliRunner
 
 from tailorbird.events.schema import Event
+from tailorbird.experiments.bandits.renewing import renew
 from tailorbird.experiments.canary import counting
 from tailorbird.experiments.canary.bench import KINDS, canary, goes_back_after
 from tailorbird.experiments.canary.counting import CLICKS, ERRORS, LATENCY, Counts, Shown
-from tailorbird.experiments.canary.guard import CANARY, LOCK_FILE, SCHEDULE, Guard
+from tailorbird.experiments.canary.guard import (
+    CANARY,
+    EVERY_SECONDS,
+    LOCK_FILE,
+    LONGEST_SECONDS,
+    SCHEDULE,
+    Guard,
+    Watched,
+)
 from tailorbird.experiments.design.declared import experiment_of
 from tailorbird.experiments.running.checking import Known
+from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.launching import Launcher
 from tailorbird.exposures.exposure import new_recommendation_id
 from tailorbird.plumbing.alone import alone
@@ -31,6 +41,15 @@ DECLARED = {
     "variants": {"control": {}, "next": {"version": "2"}},
 }
 
+BANDIT: dict[str, Any] = {
+    "hypothesis": "one headline is clicked more",
+    "kind": "bandit",
+    "bandit": {},
+    "share": 0.1,
+    "metrics": {"primary": "clicks_per_slate", "minimum_effect": 0.05},
+    "variants": {"usual": {}, "bold": {"payload": {"headline": "For you"}}},
+}
+
 
 class Watch:
     """A workspace with a canary, its guard, and a clock that is moved by hand."""
@@ -46,7 +65,15 @@ class Watch:
     def made_guard(self) -> Guard:
         return Guard(self.settings, self.launcher, clock=lambda: self.now)
 
-    def happen(self, units: int, *, failed: float = 0.01, clicked: float = 0.2, took_ms: float = 5.0) -> None:
+    def happen(
+        self,
+        units: int,
+        *,
+        failed: float = 0.01,
+        clicked: float = 0.2,
+        took_ms: float = 5.0,
+        key: str = "next",
+    ) -> None:
         """``units`` of each variant come and see a slate; the canary fails, is clicked and takes as told, control as usual."""
         rng = np.random.default_rng(self.shown)
         answers, clicks = [], []
@@ -60,7 +87,7 @@ class Watch:
                     recommendation_id=identity,
                     instant=self.now,
                     user_id=person,
-                    experiments={"next": "next" if is_canary else "control"},
+                    experiments={key: "next" if is_canary else "control"},
                     fallback="champion" if rng.random() < (failed if is_canary else 0.01) else "",
                     took_ms=float(rng.gamma(4, (took_ms if is_canary else 5.0) / 4)),
                 )
@@ -261,3 +288,54 @@ def test_a_ramp_of_a_holdout_is_left_alone(settings: Settings, caplog: pytest.Lo
     watch.now += 5 * HOUR
     assert watch.guard.look() == []
     assert not caplog.records
+
+
+def test_what_fails_keeps_no_canary_waiting_and_is_left_alone_for_a_while(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried: list[str] = []
+
+    def fails(settings: Settings, launcher: Launcher, entry: Entry, *, now: float) -> None:
+        tried.append(entry.key)
+        assert watch.entry().state == "stopped"  # the canary came first, though it was started last
+        raise ValueError("no number")
+
+    monkeypatch.setattr("tailorbird.experiments.canary.guard.renew", fails)
+    watch = Watch(settings)
+    ledger = watch.launcher.ledger
+    ledger.stop("next", at=NOW, who="ann")
+    for key in ("bold", "calm"):
+        ledger.start(experiment_of(key, BANDIT, where=key), BANDIT, at=NOW - 25 * HOUR, who="ann")
+    ledger.start(experiment_of("later", DECLARED, where="later"), DECLARED, at=NOW, who="ann")
+    monkeypatch.setattr(watch, "entry", lambda: ledger.get("later"))
+    watch.happen(450, failed=0.5, key="later")
+    assert len(watch.guard.look()) == 1
+    for _ in range(200):  # 100 minutes
+        watch.now += EVERY_SECONDS
+        assert watch.guard.look() == []
+    assert tried[:2] == ["bold", "calm"]  # one a look, whoever failed before comes later
+    for key in ("bold", "calm"):
+        assert 100 * 60 / LONGEST_SECONDS < tried.count(key) < 30
+    assert "experiment bold cannot be tended" in caplog.text
+    monkeypatch.setattr("tailorbird.experiments.canary.guard.renew", renew)
+    watch.now += LONGEST_SECONDS
+    assert ["renewal 1" in done for done in (*watch.guard.look(), *watch.guard.look())] == [True, True]
+
+
+def test_a_canary_that_fails_without_a_word_of_ours_keeps_no_other_one_waiting(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Guard, entry: Entry, watched: Watched) -> None:
+        if entry.key == "next":
+            raise OSError("disk is away")
+        read(self, entry, watched)
+
+    read = Guard._read
+    monkeypatch.setattr(Guard, "_read", broken)
+    watch = Watch(settings)
+    watch.launcher.ledger.start(experiment_of("later", DECLARED, where="later"), DECLARED, at=NOW, who="ann")
+    watch.happen(450, failed=0.5, key="later")
+    assert len(watch.guard.look()) == 1
+    monkeypatch.setattr(Guard, "_read", read)
+    watch.happen(450, failed=0.5)
+    assert len(watch.guard.look()) == 1  # once is no reason to wait

@@ -15,7 +15,13 @@ from tailorbird.experiments.deciding.question import Question
 from tailorbird.experiments.deciding.told import told_of
 from tailorbird.experiments.design.declared import experiment_of
 from tailorbird.experiments.interleaving.counting import Preferences, preferences
-from tailorbird.experiments.interleaving.reading import preferred_of, read_preferences, verdict_of
+from tailorbird.experiments.interleaving.reading import (
+    _always_sign_p,
+    preferred_of,
+    read_preferences,
+    verdict_of,
+)
+from tailorbird.experiments.interleaving.shown import as_json, page_of
 from tailorbird.experiments.measuring.declared import default_metrics, metrics_of
 from tailorbird.experiments.measuring.streams import sources_of
 from tailorbird.experiments.reading.verdict import Decision
@@ -220,6 +226,42 @@ def test_the_verdict_in_words(lean, units, days, decision, words):
     assert verdict.decision is decision
     assert words in verdict.words
     assert verdict.variant == {"ship": "newer", "keep": "usual"}.get(decision.value)
+
+
+def unanimous(units: int, *, won: float, lost: float) -> Preferences:
+    ones = np.ones(units)
+    return Preferences(np.linspace(START, START + DAY, units), 4 * ones, won * ones, lost * ones)
+
+
+@pytest.mark.parametrize(
+    ("units", "days", "won", "decision", "words"),
+    [
+        (40, 7.0, 2, Decision.SHIP, "all 40 units say the same (sign test, p = 2e-12); ship"),
+        (40, 7.0, 0, Decision.KEEP, "usual is preferred by clicks_per_slate"),
+        (120, 2.0, 2, Decision.SHIP, "all 120 units say the same"),
+        (40, 7.0, 1, Decision.CANNOT_TELL, "needs more units"),  # each won as much as it lost
+        (29, 7.0, 2, Decision.CANNOT_TELL, "30 are the least"),
+        (99, 2.0, 2, Decision.CANNOT_TELL, "100 are the least"),
+    ],
+)
+def test_where_all_units_say_the_same_the_sign_test_decides(units, days, won, decision, words):
+    found = read_preferences(question(days), unanimous(units, won=won, lost=2 - won))
+    verdict = verdict_of(found)
+    assert verdict.decision is decision
+    assert words in verdict.words
+    assert as_json(found)["decidesBy"] == ("signPValue" if days == 7.0 else "alwaysValidSignPValue")
+    assert json.loads(json.dumps(as_json(found)))["interval"] is None
+    assert page_of(found)
+
+
+def test_the_sign_test_that_looks_all_the_time_calls_few_that_are_alike():
+    rng = np.random.default_rng(4)
+    said = 0
+    for _ in range(400):
+        won = np.cumsum(rng.random(400) < 0.5)
+        said += any(_always_sign_p(int(up), at - int(up)) < 0.05 for at, up in enumerate(won, start=1))
+    assert said / 400 < 0.05
+    assert _always_sign_p(9, 0) == pytest.approx(10 / 2**9)
 
 
 def test_a_draft_that_is_off_locks_the_verdict(settings):

@@ -20,7 +20,7 @@ from tailorbird.experiments.running.assigning import (
 )
 from tailorbird.experiments.running.buckets import BUCKETS, Range, bucket, point
 from tailorbird.experiments.running.checking import overlaps, structural
-from tailorbird.experiments.running.ledger import Entry
+from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.slots import resized
 from tailorbird.experiments.scenarios import Scenario
 

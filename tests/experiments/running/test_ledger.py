@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tailorbird.errors import UsageError
 from tailorbird.experiments.design.declared import experiment_of
 from tailorbird.experiments.running.buckets import BUCKETS, Range
-from tailorbird.experiments.running.ledger import Ledger, StateError
+from tailorbird.experiments.running.entries import StateError
+from tailorbird.experiments.running.ledger import Ledger
 from tailorbird.experiments.running.slots import resized, size
 
 

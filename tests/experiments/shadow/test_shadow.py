@@ -16,7 +16,8 @@ from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.experiments.deciding.told import told_of
 from tailorbird.experiments.design.declared import experiment_of
 from tailorbird.experiments.reading.verdict import Decision
-from tailorbird.experiments.running.ledger import Entry, Ledger
+from tailorbird.experiments.running.entries import Entry
+from tailorbird.experiments.running.ledger import Ledger
 from tailorbird.experiments.shadow.comparing import MISSING, Sums, compared, kendall
 from tailorbird.experiments.shadow.reading import ratio, read_shadow, verdict_of
 from tailorbird.experiments.shadow.tallies import GROUPS, TALLIES_FILE, Tallies
