@@ -42,8 +42,14 @@ def run(dry_run: bool, workspace: str | None, as_json: bool) -> None:
 
     settings = load_settings(workspace=workspace)
     retaining = Retaining(settings)
-    ages = dict(retaining.retention.days)
-    if not ages:
+    ages, purposes = dict(retaining.retention.days), dict(retaining.retention.purposes)
+    if not retaining.retention and purposes:
+        raise UsageError(
+            f"workspace {settings.workspace!r} keeps everything for good: what is too old for {', '.join(purposes)} serves other "
+            "purposes still",
+            remedy=f"give every purpose an age in {settings.folder / POLICY_FILE}, or event types (docs/privacy.md)",
+        )
+    if not ages and not purposes:
         raise UsageError(
             f"workspace {settings.workspace!r} keeps everything for good",
             remedy=f"write ages under [retention] in {settings.folder / POLICY_FILE} (docs/privacy.md)",
@@ -55,7 +61,7 @@ def run(dry_run: bool, workspace: str | None, as_json: bool) -> None:
         )
     table([{"what": what, "count": count} for what, count in gone.items()])
     emit(
-        {"ages_days": ages, "dry_run": dry_run, "gone": gone}
+        {"ages_days": ages, "purposes_days": purposes, "dry_run": dry_run, "gone": gone}
         if as_json
         else {"gone": sum(gone.values()), "dry_run": dry_run},
         as_json=as_json,

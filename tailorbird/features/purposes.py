@@ -15,6 +15,8 @@ from tailorbird.features.handovers import ALWAYS, Turn
 from tailorbird.features.links import NO_LINKS, Links, LinkTimelines
 from tailorbird.features.records import EVENT_COLUMNS
 from tailorbird.features.standing import BY_WORD, COVERED, NEVER, standings_of
+from tailorbird.plumbing.clock import clock_at
+from tailorbird.privacy.policy import read_policy
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_exposures
 from tailorbird.streams.position import Position
@@ -28,20 +30,25 @@ _SAID = pa.array(sorted(SAID_TYPES))
 
 
 class Refusals:
-    """Which events may serve a purpose, by their own contexts and by all that people said.
+    """Which events may serve a purpose, by their age, their own contexts and all that people said.
 
     ``spans`` are per person key the stretches of time (epoch microseconds) of which no event may; ``given`` is from when on
-    each key's events may that no basis covers.
+    each key's events may that no basis covers; ``oldest`` is from when on anybody's may.
     """
 
     def __init__(
-        self, spans: Mapping[str, Sequence[Turn]], *, purpose: str, given: Mapping[str, int] | None = None
+        self,
+        spans: Mapping[str, Sequence[Turn]],
+        *,
+        purpose: str,
+        given: Mapping[str, int] | None = None,
+        oldest: int = ALWAYS[0],
     ) -> None:
         self._spans = {key: tuple(own) for key, own in spans.items() if own}
-        self._purpose, self._given = purpose, given or {}
+        self._purpose, self._given, self._oldest = purpose, given or {}, oldest
 
     @classmethod
-    def of(cls, said: pd.DataFrame, *, purpose: str) -> "Refusals":
+    def of(cls, said: pd.DataFrame, *, purpose: str, oldest: int = ALWAYS[0]) -> "Refusals":
         """From all that was ever said: rows of SAID_TYPES with EVENT_COLUMNS.
 
         A word under one key of a person is about all of them, in their own turns of a device.
@@ -66,6 +73,7 @@ class Refusals:
             {key: [turn for turn in own if turn.end > turn.start] for key, own in spans.items()},
             purpose=purpose,
             given={key: own.consents.since(purpose, covered=False) for key, own in links.items()},
+            oldest=oldest,
         )
 
     def kept_shown(self, batch: pa.RecordBatch) -> np.ndarray:
@@ -78,6 +86,8 @@ class Refusals:
     def kept(self, batch: pa.RecordBatch, *, instant: str = "event_time") -> np.ndarray:
         """(n,) bool: the rows (with NEEDED, but for ``instant``) that may serve; what people said always may."""
         standing = standings_of(batch["context"], self._purpose)
+        times = batch[instant].cast(pa.int64()).to_numpy()
+        standing[times < self._oldest] = NEVER
         allowed: np.ndarray = standing == COVERED
         concerned = pc.is_in(batch["user_key"], pa.array(list(self._spans), pa.string()))
         doubtful = ~allowed | concerned.to_numpy(zero_copy_only=False)
@@ -85,26 +95,29 @@ class Refusals:
         if not len(places):
             return allowed
         some = batch.take(pa.array(places))
-        times = some[instant].cast(pa.int64()).to_pylist()
         typed = "type" in batch.schema.names
         said = pc.is_in(some["type"], _SAID).to_pylist() if typed else [False] * len(places)
-        for place, key, time, word in zip(places, some["user_key"].to_pylist(), times, said, strict=True):
-            allowed[place] = word or self._serves(key, time, standing[place])
+        for place, key, at, word in zip(
+            places, some["user_key"].to_pylist(), times[places].tolist(), said, strict=True
+        ):
+            allowed[place] = word or self._serves(key, at, standing[place])
         return allowed
 
-    def _serves(self, key: str, time: int, standing: int) -> bool:
-        if standing == NEVER or (standing == BY_WORD and time < self._given.get(key, ALWAYS[1])):
+    def _serves(self, key: str, at: int, standing: int) -> bool:
+        if standing == NEVER or (standing == BY_WORD and at < self._given.get(key, ALWAYS[1])):
             return False
-        return not any(turn.start <= time < turn.end for turn in self._spans.get(key, ()))
+        return not any(turn.start <= at < turn.end for turn in self._spans.get(key, ()))
 
 
 def refusals_in(settings: Settings, *, purpose: str, through: Position | None = None) -> Refusals:
-    """Whose events may not serve a purpose, by the words up to ``through``."""
+    """Whose events may not serve a purpose, by the words up to ``through``, and which are too old for it."""
+    since = read_policy(settings).retention.useful_since(purpose, now=clock_at(settings.clock_at)())
+    oldest = ALWAYS[0] if since is None else round(since * 1e6)
     words = list(scan(settings, columns=EVENT_COLUMNS, types=[CONSENT], through=through))
     if not words:
-        return Refusals({}, purpose=purpose)
+        return Refusals({}, purpose=purpose, oldest=oldest)
     links = scan(settings, columns=EVENT_COLUMNS, types=sorted(SAID_TYPES - {CONSENT}), through=through)
-    return Refusals.of(pa.Table.from_batches([*words, *links]).to_pandas(), purpose=purpose)
+    return Refusals.of(pa.Table.from_batches([*words, *links]).to_pandas(), purpose=purpose, oldest=oldest)
 
 
 def scan_for(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tailorbird.errors import UsageError
 from tailorbird.features.consents import ADVERTISING, ANALYTICS, PURPOSES, RESTRICTION
 from tailorbird.privacy.minimise import NOTHING_DECLARED, Declared
-from tailorbird.privacy.retention import Ages, Retention
+from tailorbird.privacy.retention import Ages, AgesTable, Retention
 from tailorbird.privacy.rules import Basis, Rule
 from tailorbird.privacy.tcf import PURPOSES as TCF_PURPOSES
 from tailorbird.settings import Settings
@@ -74,7 +74,7 @@ class _File(BaseModel):
     tcf: dict[
         Purpose, Annotated[list[Annotated[int, Field(ge=1, le=TCF_PURPOSES)]], Field(min_length=1)]
     ] = {}
-    retention: Ages = {}
+    retention: AgesTable = Ages()
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,7 @@ def _policy(said: _File, path: Path) -> Policy:
         )
     purposes = frozenset(PURPOSES) | set(said.purposes.names)
     named = {"basis.purposes": set(basis.purposes) if basis else set(), "tcf": set(said.tcf)}
+    named["retention.purposes"] = set(said.retention.purposes)
     named |= {f"rules.{number}.purposes": set(rule.purposes) for number, rule in enumerate(said.rules)}
     for where, names in named.items():
         if unknown := sorted(names - purposes):
@@ -183,10 +184,16 @@ def _policy(said: _File, path: Path) -> Policy:
         basis.name if basis else "",
         tuple(basis.purposes) if basis else (),
         said.signals.do_not_track,
-        Retention(said.retention),
+        _retention(said.retention, purposes),
         tuple(
             Rule(frozenset(map(str.casefold, rule.country)), rule.age_below, frozenset(rule.purposes))
             for rule in said.rules
         ),
         {name: tuple(numbers) for name, numbers in said.tcf.items()},
     )
+
+
+def _retention(ages: Ages, purposes: frozenset[str]) -> Retention:
+    """What serves none of ``purposes`` any more may go: once each of them has an age."""
+    last_use = max(ages.purposes.values()) if ages.purposes.keys() == purposes else None
+    return Retention(ages.days, ages.purposes, last_use)

@@ -54,7 +54,7 @@ const belongs = (visitor, segment) => {
   return [line, card];
 };
 
-const deeds = { add_to_cart: "into the basket", purchase: "bought", view: "looked at", search: "searched", hide: "hidden", like: "liked", click: "clicked", other: "did" };
+const deeds = { add_to_cart: "into the basket", purchase: "bought", view: "looked at", search: "searched", hide: "hidden", like: "liked", click: "clicked", other: "came by" };
 let newest = 0;
 const deed = ({ type, itemId, at }, titles) => {
   const row = made("div", "deed");
@@ -71,7 +71,7 @@ export const knows = async (visitor) => {
   const answer = await fetch(`/api/profile?user=${encodeURIComponent(visitor)}`);
   if (!answer.ok) return;
   const { events, segment, windows: counted, categories, brands, price, lastEvents, hidden } = await answer.json();
-  document.querySelector("#who").textContent = events ? `${visitor}: ${events} events` : `${visitor}: nothing yet, look around.`;
+  document.querySelector("#who").textContent = events ? `${visitor}: ${events} event${events === 1 ? "" : "s"}` : `${visitor}: nothing yet, look around.`;
   const ids = [...new Set([...lastEvents.map(({ itemId }) => itemId), ...hidden])].filter(Boolean);
   const titles = ids.length ? await (await fetch(`/api/items?ids=${ids.map(encodeURIComponent).join(",")}`)).json() : {};
   document.querySelector("#knows").replaceChildren(

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from serving.privacy.retention_command import retention
 from tailorbird.audit.record import log_of
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
+from tailorbird.features.consents import ANALYTICS, PERSONALIZATION
+from tailorbird.features.purposes import exposures_for, scan_for
 from tailorbird.privacy.policy import read_policy
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream, open_events
@@ -152,6 +155,56 @@ def test_a_place_that_fails_for_hours_is_written_down_once(lived: World) -> None
     assert runs() == [due, later]
 
 
+def at(world: World, now: float) -> Settings:
+    return world.settings.model_copy(update={"clock_at": now})
+
+
+def used(world: World, purpose: str, *, now: float) -> dict[str, int]:
+    """Kinds of events that may serve ``purpose`` at an instant."""
+    found: Counter[str] = Counter()
+    for batch in scan_for(at(world, now), purpose, columns=["type"]):
+        found.update(batch["type"].to_pylist())
+    return {kind: count for kind, count in found.items() if kind in ("stumble", "wobble", "fumble")}
+
+
+def test_what_is_too_old_for_a_purpose_serves_it_no_more_and_is_kept_for_others(lived: World) -> None:
+    now = lived.clock + 100 * DAY
+    for kind, days_ago in {"stumble": 31, "wobble": 740, "fumble": 10}.items():
+        does(lived, kind, days_ago=days_ago, now=now)
+    says(lived, '[retention.purposes]\npersonalization = "30d"\nanalytics = "1y"\n')
+    assert used(lived, PERSONALIZATION, now=now) == {"fumble": 1}
+    assert used(lived, ANALYTICS, now=now) == {"fumble": 1, "stumble": 1}
+    assert Retaining(lived.settings, clock=lambda: now).due() == {}
+    shown = [
+        sum(len(batch) for batch in exposures_for(at(lived, now), purpose, columns=["user_key"]))
+        for purpose in (PERSONALIZATION, ANALYTICS)
+    ]
+    assert shown[0] < shown[1]
+    words = [
+        kind
+        for batch in scan_for(at(lived, now), PERSONALIZATION, columns=["type"])
+        for kind in batch["type"].to_pylist()
+        if kind == "identify"
+    ]
+    assert words, "what people said has no age"
+
+
+def test_what_serves_no_purpose_any_more_goes(lived: World) -> None:
+    now = lived.clock + 100 * DAY
+    for kind, days_ago in {"stumble": 31, "wobble": 740, "fumble": 400}.items():
+        does(lived, kind, days_ago=days_ago, now=now)
+    says(
+        lived,
+        '[retention]\nstumble = "30d"\n'
+        '[retention.purposes]\npersonalization = "30d"\nanalytics = "2y"\nadvertising = "1d"\n',
+    )
+    retaining = Retaining(lived.settings, clock=lambda: now)
+    assert retaining.due() == {"events: stumble": 1, "events: wobble": 1}
+    retaining.run(who="login:ann")
+    assert kinds(lived)["fumble"] == 1
+    assert {"stumble", "wobble"} & kinds(lived).keys() == set()
+
+
 def test_the_command_says_what_would_go_then_does_it(lived: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAILORBIRD_HOME", str(lived.settings.home))
     monkeypatch.setenv("TAILORBIRD_MLRUNS", str(lived.settings.mlruns))
@@ -179,6 +232,9 @@ def test_the_command_says_what_would_go_then_does_it(lived: World, monkeypatch: 
         ('consent = "90d"', "kept until its person is erased"),
         ('identify = "1y"', "kept until its person is erased"),
         ('"No Type" = "1y"', "is no event type"),
+        ('purposes = "1y"', "no table of ages by purpose"),
+        ('purposes.analytics = "1"', r"purposes\.analytics = '1' is none of 90d"),
+        ('purposes.resaerch = "1y"', "'resaerch' is no purpose"),
     ],
 )
 def test_an_age_that_cannot_be_meant_is_refused(settings: Settings, line: str, said: str) -> None:
