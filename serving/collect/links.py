@@ -12,16 +12,17 @@ from serving.http.problems import not_stored
 from serving.http.schemas import Linked
 from serving.writer import GroupWriter
 from tailorbird.audit.record import MERGE, PART, caller
+from tailorbird.catalog.keys import stable_key
 from tailorbird.errors import TailorbirdError
-from tailorbird.events.schema import IDENTIFY, UNLINK, Event
-from tailorbird.features.links import Links
+from tailorbird.events.schema import IDENTIFY, UNLINK, Event, user_key
+from tailorbird.features.links import NO_LINKS, Links
 
 log = logging.getLogger("ray.serve.tailorbird")
 TICK_SECONDS = 1e-6
 
 
 class LinkService:
-    """What ``POST`` and ``DELETE /v1/users/{id}/merge`` do. The same word twice changes nothing; ``noted`` writes down who said it."""
+    """What ``POST`` and ``DELETE /v1/users/{id}/merge`` do. The same word twice changes nothing; ``noted`` writes down who said it first."""
 
     def __init__(
         self,
@@ -48,11 +49,14 @@ class LinkService:
         )
         # The newest word counts: a clock that was set back must not make this one older than the last.
         named = self._named(event)
-        event = replace(event, event_time=max(now, self._newest(named) + TICK_SECONDS))
+        links = await asyncio.to_thread(self._links, named)
+        known = links.newest.get(named.anonymous_id or "")
+        event = replace(event, event_time=max(now, known.time / 1e6 + TICK_SECONDS if known else 0.0))
         try:
-            await asyncio.to_thread(
-                self._noted, who=caller(key), what=MERGE if joined else PART, person=named.user_key
-            )
+            if not (known and known.joined == joined and await asyncio.to_thread(self._stands, named)):
+                await asyncio.to_thread(
+                    self._noted, who=caller(key), what=MERGE if joined else PART, person=named.user_key
+                )
             written = await asyncio.wrap_future(self._writer.write([event]))
         except TailorbirdError as error:
             metrics.failures.labels("event_log").inc()
@@ -63,12 +67,20 @@ class LinkService:
             user_id=user_id, anonymous_id=anonymous_id, merged=joined, profile_delayed=not written.folded
         )
 
-    def _newest(self, event: Event) -> float:
-        """When the last word on this id was said, epoch seconds; 0 where none is known."""
+    def _links(self, event: Event) -> Links:
+        """What was said of the user's ids until now; nothing where that is not known."""
         try:
-            links = self._links_of(event.user_key)
+            return self._links_of(event.user_key)
         except TailorbirdError as error:
             log.warning("the last word on a link is not known, the clock decides alone: %s", error)
-            return 0.0
-        known = links.newest.get(event.anonymous_id or "")
-        return known.time / 1e6 if known else 0.0
+            return NO_LINKS
+
+    def _stands(self, event: Event) -> bool:
+        """Whether a word that was the last on a link changes nothing: nobody else has the device now."""
+        if event.type == UNLINK:
+            return True
+        device = user_key(user_id=None, anonymous_id=event.anonymous_id)
+        try:
+            return self._links_of(device).handovers.owner == stable_key(event.user_key)
+        except TailorbirdError:
+            return False

@@ -63,6 +63,7 @@ PAGES: Mapping[str, Needs | None] = {
     "/noop": FOR_RECOMMEND,
 }
 """What opens the pages that only FastAPI answers."""
+CONSENT_PATH = "/v1/users/{user_id}/consent"
 AnonymousId = Annotated[str, Query(alias="anonymousId", min_length=1, max_length=256)]
 NumResults = Annotated[int, Query(alias="numResults", ge=1, le=MAX_RESULTS)]
 Name = Annotated[str, Path(min_length=1, max_length=256)]
@@ -100,6 +101,7 @@ def build_pages(
             return {"ok": True}
 
     _describe_problems(app)
+    _follow_policy(app, consent)
     describe_keys(app)
     return app
 
@@ -120,6 +122,23 @@ def _describe_problems(app: FastAPI) -> None:
                         schema = content.get("application/json", {}).get("schema", {})
                         if schema.get("$ref", "").endswith("/Problem"):
                             answer["content"] = {MEDIA_TYPE.decode(): content["application/json"]}
+        return plain()
+
+    app.openapi = described  # type: ignore[method-assign]
+
+
+def _follow_policy(app: FastAPI, consent: ConsentRoute) -> None:
+    """Have the description list the purposes of now: its route of consents is made anew where the policy is another."""
+    plain, held = app.openapi, consent.policy()
+
+    def described() -> dict[str, Any]:
+        nonlocal held
+        if (policy := consent.policy()) is not held:
+            held = policy
+            routes = app.router.routes
+            routes[:] = [each for each in routes if getattr(each, "path", "") != CONSENT_PATH]
+            _consent(app, consent)
+            app.openapi_schema = None
         return plain()
 
     app.openapi = described  # type: ignore[method-assign]
@@ -292,7 +311,7 @@ def _consent(app: FastAPI, consent: ConsentRoute) -> None:
     told: Any = told_in(consent.policy())
 
     @app.put(
-        "/v1/users/{user_id}/consent",
+        CONSENT_PATH,
         tags=["people"],
         responses={
             200: {"model": Consented},

@@ -3,12 +3,15 @@
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import astuple
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from tailorbird.audit.entry import BEGINNING, Entry, Head, canonical, instant
+from tailorbird.audit.together import Together
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.disk import fsync
 from tailorbird.plumbing.turns import take_turn
@@ -16,13 +19,13 @@ from tailorbird.plumbing.turns import take_turn
 WAIT_SECONDS = 20.0
 PAGE = 5_000
 _COLUMNS = "number, at, who, what, whom, detail, previous, hash"
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (
+_SCHEMA = (
+    """CREATE TABLE entries (
     number INTEGER PRIMARY KEY, at TEXT NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL, whom TEXT NOT NULL,
-    detail TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL);
-CREATE TRIGGER IF NOT EXISTS unchanged BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'entries stay'); END;
-CREATE TRIGGER IF NOT EXISTS undeleted BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'entries stay'); END;
-"""
+    detail TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL)""",
+    "CREATE TRIGGER unchanged BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'entries stay'); END",
+    "CREATE TRIGGER undeleted BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'entries stay'); END",
+)
 """The triggers keep our own slips out; whoever can write the file can drop them, and is found by the chain."""
 
 
@@ -31,7 +34,7 @@ class AuditAwayError(TailorbirdError):
 
 
 class AuditLog:
-    """The audit log at ``path``, opened for each use: what is written down is rare."""
+    """The audit log at ``path``, opened for each use. Threads that write at once share a transaction, and its wait for the disk."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -39,36 +42,31 @@ class AuditLog:
     def append(
         self, *, at: float, who: str, what: str, whom: str = "", detail: Mapping[str, Any] | None = None
     ) -> Entry:
-        """Write an entry after the last one; it is on the disk when this returns.
+        """Write an entry after the last one; it is on the disk when this returns. Entries stand in the order of the calls.
 
         Raises:
             AuditAwayError: it could not be written.
         """
+        who, what, whom = (each.encode("utf-8", "backslashreplace").decode() for each in (who, what, whom))
+        following = partial(
+            Entry, at=instant(at), who=who, what=what, whom=whom, detail=canonical(detail or {})
+        )
+        return _together(self._path.absolute()).result(following, self._append)
+
+    def _append(self, following: Sequence[partial[Entry]]) -> list[Entry]:
+        """Entries one after the other, in one transaction."""
+        made = []
         try:
             with self._opened(make=True) as connection:
                 take_turn(connection, wait_seconds=WAIT_SECONDS)
+                _ensure_tables(connection)
                 last = _last(connection)
-                entry = Entry(
-                    number=last.number + 1,
-                    at=instant(at),
-                    who=who,
-                    what=what,
-                    whom=whom,
-                    detail=canonical(detail or {}),
-                    previous=last.hash,
-                ).sealed()
-                connection.execute(
+                for each in following:
+                    made.append(each(number=last.number + 1, previous=last.hash).sealed())
+                    last = Head(made[-1].number, made[-1].hash)
+                connection.executemany(
                     f"INSERT INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-                    (
-                        entry.number,
-                        entry.at,
-                        entry.who,
-                        entry.what,
-                        entry.whom,
-                        entry.detail,
-                        entry.previous,
-                        entry.hash,
-                    ),
+                    [astuple(each) for each in made],
                 )
                 connection.execute("COMMIT")
         except (OSError, sqlite3.Error) as error:
@@ -76,14 +74,14 @@ class AuditLog:
                 f"{self._path} cannot be written: {error}",
                 remedy="mend the file or the disk; what must be written down is not done until then",
             ) from error
-        return entry
+        return made
 
     def head(self) -> Head:
         """The newest entry; number 0 where there is none."""
         if not self._path.exists():
             return Head(0, BEGINNING)
         with self._reading() as connection:
-            return _last(connection)
+            return _last(connection) if _has_tables(connection) else Head(0, BEGINNING)
 
     def entries(self) -> Iterator[Entry]:
         """All entries as they stand, in the order of their numbers."""
@@ -91,7 +89,7 @@ class AuditLog:
             return
         after: int | None = None
         with self._reading() as connection:
-            while True:
+            while _has_tables(connection):
                 where, given = ("", ()) if after is None else ("WHERE number > ?", (after,))
                 rows = connection.execute(
                     f"SELECT {_COLUMNS} FROM entries {where} ORDER BY number LIMIT {PAGE}",  # noqa: S608
@@ -127,7 +125,7 @@ class AuditLog:
         try:
             with closing(_connected(new)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(_SCHEMA)
+                _ensure_tables(connection)
             with suppress(FileExistsError):
                 os.link(new, self._path)
         finally:
@@ -139,6 +137,23 @@ def _connected(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
     connection.execute("PRAGMA synchronous = FULL")
     return connection
+
+
+@cache
+def _together(path: Path) -> "Together[partial[Entry], Entry]":
+    """Those of this process who write to a log."""
+    return Together()
+
+
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchone() is not None
+
+
+def _ensure_tables(connection: sqlite3.Connection) -> None:
+    """Make them in a file that has none, such as one that was emptied."""
+    if not _has_tables(connection):
+        for statement in _SCHEMA:
+            connection.execute(statement)
 
 
 def _last(connection: sqlite3.Connection) -> Head:

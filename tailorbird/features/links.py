@@ -209,6 +209,14 @@ class LinkTimelines:
                 links = links.joined(word)
         return links
 
+    def devices(self, key: str) -> tuple[str, ...]:
+        """The person keys of every device that was ever linked to a user's key and not parted since, however many they are."""
+        newest: dict[str, Link] = {}
+        for _, _, word in self._by_key.get(key, ()):
+            for anonymous_id, link in word.newest.items():
+                newest[anonymous_id] = max(newest.get(anonymous_id, link), link)
+        return Links(newest).keys
+
     def since(self, keys: Sequence[str], purpose: str) -> np.ndarray | None:
         """(n, 2) int64 from when on each key's own events may serve a purpose, by all that was ever said under it.
 

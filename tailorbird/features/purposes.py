@@ -60,7 +60,8 @@ class Refusals:
             spans.setdefault(key, []).append(Turn(ALWAYS[0], _since(own.consents, purpose)))
             if key.startswith(ANONYMOUS):
                 continue
-            devices = {device: _turns(links.get(device, NO_LINKS), key) for device in own.keys}
+            # A profile remembers its newest devices alone; a refusal is about all of them.
+            devices = {device: _turns(links.get(device, NO_LINKS), key) for device in timelines.devices(key)}
             consents = own.consents
             for device, turns in devices.items():
                 consents = consents.joined(links.get(device, NO_LINKS).consents.within(turns))

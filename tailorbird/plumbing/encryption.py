@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from tailorbird.plumbing.addresses import is_loopback
-from tailorbird.plumbing.environment import postgres_hosts, ray_is_encrypted, s3_endpoints
+from tailorbird.plumbing.environment import postgres_hosts, ray_cluster, ray_is_encrypted, s3_endpoints
 from tailorbird.plumbing.postgres import is_postgres
 
 SYSTEM = "system"
@@ -50,7 +50,7 @@ def is_plain(address: str) -> bool:
 
 def plain_storage() -> list[str]:
     """Endpoints of object storage, as its clients' own variables name them, that lead beyond this machine without encryption."""
-    found = [each.lower() for each in s3_endpoints()]
+    found = [each.lower() if "://" in each else f"http://{each.lower()}" for each in s3_endpoints()]
     return [
         each for each in found if not each.startswith("https://") and not all(map(_is_here, _hosts(each)))
     ]
@@ -58,6 +58,8 @@ def plain_storage() -> list[str]:
 
 def is_plain_ray(address: str) -> bool:
     """Whether a Ray cluster's address leads beyond this machine while its processes speak no TLS."""
+    if address == "auto":
+        address = ray_cluster()
     if address in ("", "auto", "local") or ray_is_encrypted():
         return False
     return not all(map(_is_here, _hosts(address if "://" in address else f"ray://{address}")))

@@ -31,6 +31,11 @@ def postgres_hosts(*, named: bool) -> list[str]:
     return told.split(",") if told else []
 
 
+def ray_cluster() -> str:
+    """The cluster that ``auto`` joins, where Ray's own variable names one; empty where it looks on this machine."""
+    return os.environ.get("RAY_ADDRESS", "")
+
+
 def ray_is_encrypted() -> bool:
     """Whether Ray's processes speak TLS to each other."""
     return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")

@@ -4,6 +4,7 @@ import multiprocessing
 import sqlite3
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -140,6 +141,48 @@ def test_our_own_slips_change_nothing(log: AuditLog):
         for slip in ("UPDATE entries SET who = 'x'", "DELETE FROM entries"):
             with pytest.raises(sqlite3.IntegrityError, match="entries stay"):
                 connection.execute(slip)
+
+
+@pytest.mark.parametrize("left", [b"", None])
+def test_a_file_without_tables_is_given_them(tmp_path: Path, left: bytes | None):
+    """Somebody emptied it, or whoever made it ended in the middle."""
+    if left is None:
+        with closing(sqlite3.connect(tmp_path / "audit.db")) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("VACUUM")
+    else:
+        (tmp_path / "audit.db").write_bytes(left)
+    log = AuditLog(tmp_path / "audit.db")
+    assert (log.head(), list(log.entries())) == (Head(0, BEGINNING), [])
+    for number in range(2):
+        log.append(at=NOW, who="key:a", what="profile.read", detail={"n": number})
+    assert [each.number for each in log.entries()] == [1, 2]
+    assert found(log, log.head()) == []
+    test_our_own_slips_change_nothing(log)
+
+
+def test_threads_that_write_at_once_lose_nothing_and_no_order(tmp_path: Path):
+    def write(name: str) -> None:
+        for number in range(20):
+            log = AuditLog(tmp_path / "audit.db")
+            wrote = log.append(at=NOW, who=name, what="consent.change", detail={"n": number})
+            assert wrote.plain()["detail"] == {"n": number}
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, [f"key:{name}" for name in "abcdefgh"]))
+    log = AuditLog(tmp_path / "audit.db")
+    entries = list(log.entries())
+    assert found(log, log.head()) == []
+    assert [entry.number for entry in entries] == list(range(1, 161))
+    for name in "abcdefgh":
+        own = [entry.plain()["detail"]["n"] for entry in entries if entry.who == f"key:{name}"]
+        assert own == list(range(20))
+
+
+def test_what_no_text_can_hold_keeps_nobody_elses_entry_out(tmp_path: Path):
+    log = AuditLog(tmp_path / "audit.db")
+    assert log.append(at=NOW, who="key:a", what="trace.read", whom="\ud800").whom == "\\ud800"
+    assert found(log, log.head()) == []
 
 
 def append_many(path: str, who: str) -> None:

@@ -14,7 +14,7 @@ from tailorbird.events.schema import CONSENT, Event
 from tailorbird.exposures.profiles import fold_parts, joined_parts
 from tailorbird.features.consents import MOST_WORDS, NO_CONSENTS, Consents, Word
 from tailorbird.features.handovers import ALWAYS
-from tailorbird.features.links import Links
+from tailorbird.features.links import MOST_LINKS, Links
 from tailorbird.features.purposes import NEEDED, Refusals
 from tailorbird.features.records import frame_microseconds
 from tailorbird.features.replay import ReplayProfiles
@@ -219,6 +219,29 @@ def test_whoever_learns_is_given_no_deed_without_its_purpose(deeds: list[tuple[s
     assert set(frame_microseconds(mine["event_time"]) / 1e6) <= set(joined)
     # And nothing that may be used is lost.
     assert set(joined) <= set(frame_microseconds(done["event_time"]) / 1e6)
+
+
+def test_a_refusal_is_about_devices_that_no_profile_remembers_any_more() -> None:
+    """A person of so many devices that their first one is forgotten: what was done there was theirs, and they refuse it."""
+    many, events = 3 * MOST_LINKS, list[Event]()
+    for number in range(many):
+        device = {"anonymous_id": f"a{number}"}
+        events.append(event(f"v{number}", "view", "kettle", NOON + number, user_id=None, **device))
+        events.append(event(f"l{number}", "identify", None, NOON + number + 0.5, **device))
+    others = event("other", "view", "kettle", NOON, user_id=None, anonymous_id="of-somebody-else")
+    parted = event("p", "unlink", None, NOON + many, anonymous_id="a0")
+    refusal = word("c", False, NOON + many + 1)
+
+    def learned(*events: Event) -> set[str]:
+        told = frame([*events])
+        batch = pa.RecordBatch.from_pandas(told[list(NEEDED)], preserve_index=False)
+        batch = batch.set_column(1, "event_time", batch["event_time"].cast(pa.timestamp("us", tz="UTC")))
+        kept = told[Refusals.of(told, purpose="personalization").kept(batch)]
+        return set(kept.loc[kept["type"] == "view", "message_id"])
+
+    assert len(learned(*events, others)) == many + 1
+    assert learned(*events, others, refusal) == {"other"}
+    assert learned(*events, others, parted, refusal) == {"other", "v0"}
 
 
 def test_every_order_of_a_small_history_leads_to_the_same_profile() -> None:

@@ -133,12 +133,26 @@ def test_object_storage_beyond_this_machine_is_spoken_to_encrypted(
     for good in ("https://minio:9000", "http://127.0.0.1:9000"):
         monkeypatch.setenv(name, good)
         assert load_settings(storage="s3://shop/a").storage
-    monkeypatch.setenv(name, "HTTP://minio:9000")
-    assert load_settings().storage == ""
-    with pytest.raises(UsageError, match=r"minio:9000 as plain text.*PLAIN_ENGINES"):
-        load_settings(storage="s3://shop/a")
+    for bad in ("minio:9000", "HTTP://minio:9000"):
+        monkeypatch.setenv(name, bad)
+        assert load_settings().storage == ""
+        with pytest.raises(UsageError, match=r"minio:9000 as plain text.*PLAIN_ENGINES"):
+            load_settings(storage="s3://shop/a")
     [way] = plain_ways(load_settings(storage="s3://shop/a", plain_engines=True))
     assert "minio" in way
+
+
+def test_the_cluster_that_rays_own_variable_names_is_asked_where_auto_joins_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.11:6379")
+    for here in ("", "local", "127.0.0.1:6379"):
+        assert load_settings(ray_address=here).ray_address == here
+    with pytest.raises(UsageError, match="RAY_USE_TLS"):
+        load_settings(ray_address="auto")
+    for here in ("127.0.0.1:6379", "local", "auto"):
+        monkeypatch.setenv("RAY_ADDRESS", here)
+        assert load_settings(ray_address="auto").ray_address == "auto"
 
 
 @pytest.mark.parametrize("address", ["ray://head:10001", "10.0.0.11:6379"])

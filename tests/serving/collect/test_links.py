@@ -138,6 +138,25 @@ def test_who_joins_and_parts_ids_stands_in_the_audit_log(world):
     assert entries == [("local", "person.merge", ann), ("local", "person.part", ann)]
 
 
+def test_a_word_that_changes_nothing_is_not_written_down_again(world):
+    def said():
+        return [each.what.removeprefix("person.") for each in log_of(world.settings).entries()]
+
+    def joins(name):
+        world.clock += 60
+        assert world.post(f"/v1/users/{name}/merge", {"anonymousId": "a7"}).status_code == 202
+
+    joins("ann")
+    joins("ann")
+    assert said() == ["merge"]
+    joins("bob")  # now the device is his
+    joins("ann")
+    assert said() == ["merge"] * 3
+    for _ in range(2):
+        world.call("DELETE", f"{MERGE}?anonymousId=a7")
+    assert said() == ["merge"] * 3 + ["part"]
+
+
 def test_ids_are_not_joined_unwritten(world):
     (world.settings.folder / "audit.db").mkdir()
     refused = world.post(MERGE, {"anonymousId": "a7"})

@@ -200,6 +200,15 @@ def test_rules_and_tc_strings_decide_of_events_and_answers(make_world: Callable[
     assert word["proof"] == SOME
 
 
+def described(world: World) -> set[str]:
+    """The purposes that the description of the public port lists."""
+    page = world.call("GET", "/openapi.json").json()
+    operation = page["paths"]["/v1/users/{user_id}/consent"]["put"]
+    assert operation["responses"]["409"]["content"].keys() == {"application/problem+json"}
+    assert operation["security"]
+    return set(page["components"]["schemas"]["PurposesTold"]["properties"])
+
+
 def test_a_policy_that_changes_holds_for_what_comes_next(world: World) -> None:
     policy = world.settings.folder / "privacy.toml"
     stranger = {"userId": "stranger"}
@@ -207,12 +216,14 @@ def test_a_policy_that_changes_holds_for_what_comes_next(world: World) -> None:
     does(world, "m1", properties={"colour": "red"})
     assert asks(world, **stranger)["fallback"] == "no_consent"
     assert world.call("PUT", consent, json={"purposes": {"research": True}}).status_code == 422
+    assert "research" not in described(world)
     policy.write_text(f"{RULES}[texts]\nproperties = ['colour']\n[purposes]\nnames = ['research']\n")
     world.clock += 2
     does(world, "m2", context={"country": "FR"}, properties={"colour": "red"})
     assert world.profile("user:newcomer").total == 1
     assert asks(world, context={"country": "FR"}, **stranger)["fallback"] != "no_consent"
     assert world.call("PUT", consent, json={"purposes": {"research": True}}).status_code == 200
+    assert {"research", "personalization"} <= described(world)
     stored = {entry.record.message_id: entry.record for entry in world.log.read(world.before).entries}
     first, second = (stored[world.door.names.message(name)] for name in ("m1", "m2"))
     assert "colour" not in first.properties
