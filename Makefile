@@ -10,7 +10,7 @@ ARGS ?=
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 WORKSPACE := --workspace $(DATA)
 # Engines by name: `make demo EVENTS=kafka://... ONLINE=redis://... MLFLOW=postgresql://...`, with any target.
-ENGINES := EVENTS:EVENTS ONLINE:ONLINE MLFLOW:TRACKING_URI STUDIES:STUDIES STORAGE:STORAGE CATALOG:CATALOG
+ENGINES := EVENTS:EVENTS ONLINE:ONLINE MLFLOW:TRACKING_URI STUDIES:STUDIES STORAGE:STORAGE CATALOG:CATALOG PEOPLE:PEOPLE
 setting = $(if $(filter command,$(origin $(1))),$(eval export TAILORBIRD_$(2) := $(value $(1))))
 $(foreach engine,$(ENGINES),$(call setting,$(firstword $(subst :, ,$(engine))),$(lastword $(subst :, ,$(engine)))))
 

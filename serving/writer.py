@@ -115,6 +115,10 @@ class GroupWriter:
     @property
     def trouble(self) -> str:
         """Why nothing can be stored now; empty where it can."""
+        try:
+            self._refuses(frozenset())
+        except TailorbirdError as error:  # who was erased cannot be asked
+            return f"{error.what}: {error.remedy}"
         return trouble_of(self._log)
 
     def close(self) -> None:

@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         description="Database of a catalogue that machines share (postgresql://, needs `storage`); empty means this "
         "machine's own.",
     )
+    people: str = Field(
+        "",
+        description="Database of the people that machines share (postgresql://): the book that leads back from pseudonyms, and "
+        "who was erased; empty means this machine's own.",
+    )
     master_key: str = Field(
         "",
         repr=False,
@@ -216,14 +221,14 @@ class Settings(BaseSettings):
             raise ValueError(f"must be empty or begin with one of {', '.join(known)}")
         return address
 
-    @field_validator("studies", "catalog")
+    @field_validator("studies", "catalog", "people")
     @classmethod
     def _known_database(cls, address: str) -> str:
         if address and not is_postgres(address):
             raise ValueError(f"must be empty or begin with {POSTGRES[0]}")
         return address
 
-    @field_validator("tracking_uri", "studies", "catalog", "events", "online", "result_cache")
+    @field_validator("tracking_uri", "studies", "catalog", "people", "events", "online", "result_cache")
     @classmethod
     def _encrypted(cls, address: str, info: ValidationInfo) -> str:
         return encrypted(address, ca=info.data.get("tls_ca", ""), plain=info.data.get("plain_engines", False))

@@ -61,3 +61,18 @@ def mlflow_database(postgres: str, mlflow_template: str) -> Iterator[str]:
     """A database with MLflow's schema."""
     with new_database(postgres, like=mlflow_template) as address:
         yield address
+
+
+@contextmanager
+def database_away(address: str) -> Iterator[None]:
+    """Have a database answer nobody while the block runs, and end those who are in it."""
+    server, _, name = address.rpartition("/")
+    with closing(connect(f"{server}/postgres")) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+        )
+        try:
+            yield
+        finally:
+            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')

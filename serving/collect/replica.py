@@ -54,7 +54,7 @@ class Collect:
             self._log,
             fold=self._folder.fold,
             admit=self._door.events,
-            refuses=Suppressions(chosen.folder).refused,
+            refuses=Suppressions.of(chosen).refused,
         )
         self._consents = ConsentService(
             self._writer,

@@ -46,7 +46,7 @@ class ConsentKeeper:
 
     def __init__(self, settings: Settings, *, door: Door, clock: Callable[[], float] = time.time) -> None:
         self._settings, self._door, self._clock = settings, door, clock
-        self._suppressions = Suppressions(settings.folder)
+        self._suppressions = Suppressions.of(settings)
 
     def say(self, identifier: str, said: Said, *, anonymous: bool = False) -> Told:
         """Store what a person (a caller's id) allows and refuses now.

@@ -16,6 +16,7 @@ from tailorbird.privacy.keyring import open_keyring
 from tailorbird.privacy.places import People
 from tailorbird.privacy.receipt import ModelState, Receipt
 from tailorbird.privacy.shelf import ExportShelf
+from tailorbird.privacy.suppression import Suppressions
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 
@@ -30,6 +31,7 @@ def open_erasing(settings: Settings) -> Erasing:
         settings.folder,
         places_of(settings),
         open_events=lambda: open_events(settings),
+        suppressions=Suppressions.of(settings),
         of_models=lambda people: _models(settings, people),
         signing_key=lambda: open_keyring(settings).receipts,
         # The embedded engine looks at the list within the transaction that stores: nothing is on its way there.

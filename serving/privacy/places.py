@@ -36,6 +36,7 @@ HOLDS_NOBODY: Mapping[str, str] = {
     "quarantine/.lock": "locks",
     "bundles/*": "copies of bundles: items and weights",
     "privacy/suppressed.db*": "person keys on purpose: who is not to be stored any more",
+    "privacy/shared.json": "that machines share the people, and where",
     "privacy/erasures.db*": "person keys on purpose: receipts",
     "privacy/retention.json": "when what is too old went last",
     "secrets/master.key": "the master key",

@@ -6,13 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from tailorbird.features.consents import ANALYTICS, PERSONALIZATION
+from tailorbird.features.consents import ANALYTICS, PERSONALIZATION, Consents, Word
 from tailorbird.features.handovers import NOBODY
 from tailorbird.features.state import UserState
+from tailorbird.streams.stream import StreamAwayError
 
 log = logging.getLogger("ray.serve.tailorbird")
 PAUSE_SECONDS = 1.0
 """After a failure the store is left alone for this long, so that its trouble does not become every request's."""
+
+
+_REFUSED = Consents({PERSONALIZATION: (Word(0, 0, False),)})
 
 
 class Profiles(Protocol):
@@ -33,7 +37,7 @@ class Hydrator:
         on_failure: Callable[[], object] = lambda: None,
         owner_of: Callable[[int], str | None] = lambda number: None,
     ) -> None:
-        """``owner_of`` gives the person key of a user whom devices know by a number."""
+        """``owner_of`` gives the person key of a user whom devices know by a number, or raises StreamAwayError."""
         self._profiles, self._clock, self._on_failure = profiles, clock, on_failure
         self._owner_of = owner_of
         self._closed_until = 0.0
@@ -64,11 +68,14 @@ class Hydrator:
     def _as_owners_allow(self, states: Sequence[UserState]) -> list[UserState]:
         """The profiles, that of a device with the words of who is logged in on it, where they refuse to be known; nothing else of it then."""
         owners: dict[int, str] = {}
+        allowed = list(states)
         for place, state in enumerate(states):
             owner = state.links.handovers.owner
-            if owner != NOBODY and (person := self._owner_of(owner)) is not None:
-                owners[place] = person
-        allowed = list(states)
+            try:
+                if owner != NOBODY and (person := self._owner_of(owner)) is not None:
+                    owners[place] = person
+            except StreamAwayError:  # who it is cannot be told now, nor what they said
+                allowed[place] = replace(state.emptied(), links=replace(state.links, consents=_REFUSED))
         people = sorted(set(owners.values()))
         whole = dict(zip(people, self._profiles.online_read(people), strict=True)) if people else {}
         for place, person in owners.items():

@@ -1,6 +1,7 @@
 """One replica of the recommend application: its parts, made where it runs, and its routes."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ class Recommend:
         from serving.recommend.draw import SlateDrawer
         from serving.recommend.exposures import ExposureWriter, NoExposures
         from serving.recommend.facts import LiveFacts
+        from serving.recommend.forgotten import Forgotten
         from serving.recommend.hydrate import Hydrator
         from serving.recommend.named import Named
         from serving.recommend.served import beats_of
@@ -62,6 +64,7 @@ class Recommend:
         from tailorbird.privacy.book import Book
         from tailorbird.privacy.keyring import open_keyring
         from tailorbird.privacy.policy_file import PolicyFile
+        from tailorbird.privacy.suppression import Suppressions
         from tailorbird.segments.rules_file import RulesFile
         from tailorbird.streams.factory import open_events, open_exposures
         from tailorbird.triggers.declared import TriggersFile
@@ -73,6 +76,8 @@ class Recommend:
         chosen = Settings(**settings)
         policy = self._policy = PolicyFile(chosen, clock=time.monotonic)
         self._book = Book.of(chosen, open_keyring(chosen))
+        erased = Suppressions.of(chosen).everybody
+        self._forgotten = Forgotten(erased) if chosen.people else None
         features, clock = FeatureStoreRoom(chosen), clock_at(chosen.clock_at)
         features.online.on_damage = lambda rows: metrics.failures.labels("damaged_row").inc(rows)
         catalogue = CatalogFollower(chosen.catalog_folder)  # before anything of it is read
@@ -113,7 +118,7 @@ class Recommend:
             demographics=builder.demographics,
             segments=segments,
             segment_rules=rules,
-            cache=_result_cache(chosen, seconds=result_cache_seconds),
+            cache=_result_cache(chosen, seconds=result_cache_seconds, forgotten=self._forgotten or erased),
             covers=lambda: policy().covers,
             clock=clock,
         )
@@ -200,6 +205,7 @@ class Recommend:
             self._exposures.thread,
             self._heartbeat.thread,
             self._shadows.thread,
+            self._forgotten.thread if self._forgotten else None,
         )
         refuse_dead(dead(each for each in threads if each))
 
@@ -214,20 +220,22 @@ class Recommend:
         self._shown.close()
         self._happened.close()
         self._book.close()
+        if self._forgotten is not None:
+            self._forgotten.close()
 
 
-def _result_cache(settings: Settings, *, seconds: float) -> "ResultCache | None":
+def _result_cache(
+    settings: Settings, *, seconds: float, forgotten: Callable[[], frozenset[str]]
+) -> "ResultCache | None":
     """The result cache that the settings name."""
     from serving import metrics
     from serving.recommend.cache import RankingCache
     from serving.recommend.results import ResultCache
     from serving.recommend.shared_cache import SharedRankingCache
-    from tailorbird.privacy.suppression import Suppressions
 
     if seconds <= 0:
         return None
     if settings.result_cache == "memory":
-        forgotten = Suppressions(settings.folder).everybody
         return ResultCache(RankingCache(forgotten=forgotten), seconds=seconds)
     shared = SharedRankingCache(
         RedisAddress.parse(settings.result_cache, setting="result_cache"),

@@ -42,7 +42,7 @@ def plain_ways(settings: Settings) -> list[str]:
     """What travels unencrypted beyond this machine because a setting allows it, in words."""
     door = not is_loopback(settings.host) and not settings.tls_cert
     said = ["callers: TAILORBIRD_FORCE_PLAIN says that a proxy ends TLS"] if door else []
-    for name in ("events", "online", "result_cache", "tracking_uri", "studies", "catalog"):
+    for name in ("events", "online", "result_cache", "tracking_uri", "studies", "catalog", "people"):
         if is_plain(address := getattr(settings, name)):
             said.append(f"{name} {without_secret(address)}: {_VOUCHED}")
     if is_plain_ray(settings.ray_address):

@@ -167,7 +167,7 @@ def open_catalog(settings: Settings) -> CatalogStore:
         TailorbirdError: this machine has one of its own and the shared one holds something, too.
     """
     mirror = _followed(settings)
-    return CatalogStore(settings.catalog_folder, mirror=mirror, refuses=Suppressions(settings.folder).refused)
+    return CatalogStore(settings.catalog_folder, mirror=mirror, refuses=Suppressions.of(settings).refused)
 
 
 def bring_catalog(settings: Settings) -> None:

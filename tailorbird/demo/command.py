@@ -186,6 +186,7 @@ def _require_engines(settings: Settings) -> None:
         "studies": settings.studies,
         "storage": settings.storage,
         "catalogue": settings.catalog,
+        "people": settings.people,
     }
     asked = [section for section, address in elsewhere.items() if "://" in address]
     if not asked:

@@ -87,7 +87,7 @@ def upload(
     patches, refused = _patches(kept, what)
     quarantined = pd.concat([source_quarantine(source, table=what), bad, refused], ignore_index=True)
     with quarantine_lock(settings.quarantine_folder):
-        erased = Suppressions(settings.folder).everybody()
+        erased = Suppressions.of(settings).everybody()
         kept_rows = without_erased(quarantined, erased=erased, keys_of_id=door.keys_of_id)
         files = write_quarantine(
             [kept_rows], folder=settings.quarantine_folder, now=now, keyring=door.keyring

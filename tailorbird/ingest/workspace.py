@@ -153,7 +153,7 @@ def _ingest(
     bad_items = pd.concat([bad_items, broken.get("items", bad_items.head(0))], ignore_index=True)
     bad_users = pd.concat([bad_users, broken.get("users", bad_users.head(0))], ignore_index=True)
     write_patched(known or catalog, catalog, settings.catalog_folder, now=now)
-    suppressions = Suppressions(settings.folder)
+    suppressions = Suppressions.of(settings)
     refuses = suppressions.refused
     write_patched_users(known_users, users, settings.catalog_folder, refuses=refuses)
     publish()

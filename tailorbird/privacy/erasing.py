@@ -42,6 +42,7 @@ class Erasing:
         *,
         open_events: OpenEvents,
         of_models: OfModels,
+        suppressions: Suppressions,
         signing_key: Callable[[], bytes],
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
@@ -49,7 +50,7 @@ class Erasing:
     ) -> None:
         """``signing_key`` gives what receipts are signed with; ``settle_seconds`` is how long a record may be under way that was let in before its person was suppressed."""
         self.folder, self.places, self.ledger = folder, places, Ledger(folder)
-        self.suppressions = Suppressions(folder)
+        self.suppressions = suppressions
         self._open_events, self._of_models, self.signing_key = open_events, of_models, signing_key
         self._clock, self._sleep, self._settle_seconds = clock, sleep, settle_seconds
 

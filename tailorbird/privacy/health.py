@@ -3,14 +3,19 @@
 from collections.abc import Sequence
 
 from tailorbird.doctor.finding import Finding
+from tailorbird.plumbing.addresses import without_secret
 from tailorbird.privacy.keyring import keyring_file, open_keyring
 from tailorbird.privacy.master import given_from_outside
+from tailorbird.privacy.pages import book_file
 from tailorbird.privacy.policy import POLICY_FILE, read_policy
+from tailorbird.privacy.shared_pages import shared_pages
+from tailorbird.privacy.shared_people import require_shared_setting
 from tailorbird.settings import Settings
 
 
 def check_people(settings: Settings) -> Sequence[Finding]:
-    """Open the keyring; where there is none yet, nothing is made."""
+    """Open the keyring, and ask the database in which machines share people; where there are no keys yet, nothing is made."""
+    require_shared_setting(settings)
     path = keyring_file(settings)
     if not path.exists():
         says = "no keys yet: the first command that names a person makes them"
@@ -21,8 +26,31 @@ def check_people(settings: Settings) -> Sequence[Finding]:
             "opens, by a master key that only this machine has: another one would call everybody something else",
             "give all machines the same TAILORBIRD_MASTER_KEY: that of secrets/master.key",
         )
-        return [Finding("people", str(path), "warning", says, remedy, facts)]
-    return [Finding("people", str(path), "ok", f"opens; fingerprint {facts['fingerprint']}", facts=facts)]
+        return [Finding("people", str(path), "warning", says, remedy, facts), *_kept(settings)]
+    says = f"opens; fingerprint {facts['fingerprint']}"
+    return [Finding("people", str(path), "ok", says, facts=facts), *_kept(settings)]
+
+
+def _kept(settings: Settings) -> Sequence[Finding]:
+    """Where the book and the list of the erased are."""
+    if settings.people:
+        people, erased = shared_pages(settings, open_keyring(settings)).count()
+        says, facts = (
+            f"shared by machines: {people:,} people, {erased:,} erased",
+            {"people": people, "erased": erased},
+        )
+        return [Finding("people", without_secret(settings.people), "ok", says, facts=facts)]
+    if settings.events == "sqlite":
+        return []
+    return [
+        Finding(
+            "people",
+            str(book_file(settings)),
+            "warning",
+            "this machine's own: another one does not know whose id a pseudonym is, nor who was erased here",
+            "set TAILORBIRD_PEOPLE on every machine that shares the events",
+        )
+    ]
 
 
 def check_privacy(settings: Settings) -> Sequence[Finding]:

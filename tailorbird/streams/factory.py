@@ -56,7 +56,7 @@ def open_exposures(settings: Settings) -> "Stream[Exposure]":
 def open_stream(settings: Settings, codec: Codec[Record], *, durable: bool) -> Stream[Record]:
     """The stream of ``codec``'s records, named after them, in the workspace of ``settings``."""
     scheme, name = _known_scheme(settings), f"{codec.name}s"
-    refuses = Suppressions(settings.folder).refused
+    refuses = Suppressions.of(settings).refused
     if scheme == "kafka":
         address = KafkaAddress.parse(settings.events, password=settings.events_password)
         return KafkaStream(

@@ -24,6 +24,7 @@ def test_make_hands_engines_on_as_settings(tmp_path: Path) -> None:
         "STUDIES": ("STUDIES", "postgresql://me@db/optuna"),
         "STORAGE": ("STORAGE", "s3://bucket/prefix"),
         "CATALOG": ("CATALOG", "postgresql://me@db/catalog"),
+        "PEOPLE": ("PEOPLE", "postgresql://me@db/people"),
     }
     (tmp_path / "show.mk").write_text(SHOW)
     command = ["make", "--no-print-directory", "-f", str(tmp_path / "show.mk"), "show"]

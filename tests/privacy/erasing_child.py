@@ -9,6 +9,7 @@ from tailorbird.privacy.files import QuarantinePlace, SegmentsPlace
 from tailorbird.privacy.keyring import open_keyring
 from tailorbird.privacy.places import DeliveriesPlace, StreamPlace, UsersPlace
 from tailorbird.privacy.saying import events_in_words
+from tailorbird.privacy.suppression import Suppressions
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 
@@ -35,6 +36,7 @@ def open_small(settings: Settings, **more: Any) -> Erasing:
             DeliveriesPlace(settings.folder),
         ),
         open_events=lambda: open_events(settings),
+        suppressions=Suppressions.of(settings),
         of_models=lambda people: {},
         signing_key=lambda: open_keyring(settings).receipts,
         **more,

@@ -22,14 +22,16 @@ from tailorbird.events.rows import table_of_frame, user_keys
 from tailorbird.events.schema import SCHEMA, Event
 from tailorbird.exposures.exposure import new_recommendation_id
 from tailorbird.features.standing import COVERED, NEVER, standing_of
-from tailorbird.privacy.book import Book, book_file
+from tailorbird.privacy.book import Book
 from tailorbird.privacy.door import Door
 from tailorbird.privacy.keyring import open_keyring
 from tailorbird.privacy.minimise import SEALED, Declared, parted_context, parted_properties
+from tailorbird.privacy.pages import PagesFile, book_file
 from tailorbird.privacy.policy import POLICY_FILE, read_policy
 from tailorbird.privacy.pseudonyms import Pseudonyms
+from tailorbird.privacy.shared_pages import shared_pages
 from tailorbird.privacy.suppression import Suppressions
-from tailorbird.settings import Settings
+from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.database import Database
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.stream import StreamAwayError
@@ -51,6 +53,17 @@ SENT = Event(
     properties={"query": "gift for bobington", "results": 12, "again": False, "color": "red"},
 )
 RAW = ("annabella", "bobington", "shop.test")
+
+
+@pytest.fixture
+def settings(either: Settings) -> Settings:
+    return either
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Settings:
+    """People in files of this machine alone."""
+    return load_settings(home=tmp_path / "own", workspace="test")
 
 
 @pytest.fixture
@@ -98,11 +111,11 @@ def test_a_key_that_another_process_destroyed_is_not_used_from_memory(door: Door
     assert door.personal(before) == {}
 
 
-def test_a_destroyed_page_is_gone_from_the_file(door: Door, settings: Settings) -> None:
-    (stored,) = door.events([SENT])
-    door.book.destroy([stored.user_key])
-    door.close()
-    for path in book_file(settings).parent.glob("people.db*"):
+def test_a_destroyed_page_is_gone_from_the_file(own: Settings) -> None:
+    with closing(Door.of(own)) as door:
+        (stored,) = door.events([SENT])
+        door.book.destroy([stored.user_key])
+    for path in book_file(own).parent.glob("people.db*"):
         assert stored.user_key.encode() not in path.read_bytes()
 
 
@@ -155,9 +168,9 @@ def test_a_small_number_is_kept_also_where_the_id_is_the_same(door: Door) -> Non
 
 
 def test_who_is_erased_while_their_page_is_being_written_has_none_afterwards(settings: Settings) -> None:
-    suppressions = Suppressions(settings.folder)
+    suppressions = Suppressions.of(settings)
     keyring = open_keyring(settings)
-    with closing(Book(book_file(settings), keyring)) as eraser:
+    with closing(Book.of(settings, keyring)) as eraser:
 
         def looked_just_before(people: Collection[str]) -> AbstractSet[str]:
             found = suppressions.refused(people)
@@ -166,18 +179,19 @@ def test_who_is_erased_while_their_page_is_being_written_has_none_afterwards(set
                 eraser.destroy(people)
             return found
 
-        with closing(Book(book_file(settings), keyring, refused=looked_just_before)) as book:
+        pages = shared_pages(settings, keyring) if settings.people else PagesFile(book_file(settings))
+        with closing(Book(pages, keyring, refused=looked_just_before)) as book:
             assert book.ciphers({"user:x": "annabella@shop.test"}).keys() == {"user:x"}
             assert book.known(["user:x"]) == set()
 
 
 def test_a_key_that_lies_in_an_older_state_of_the_file_is_not_destroyed(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    own: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Database.purge, "__kwdefaults__", {"wait_seconds": 0.1})
     with (
-        closing(Book(book_file(settings), open_keyring(settings))) as book,
-        closing(sqlite3.connect(book_file(settings), isolation_level=None)) as reader,
+        closing(Book.of(own, open_keyring(own))) as book,
+        closing(sqlite3.connect(book_file(own), isolation_level=None)) as reader,
     ):
         book.ciphers({"user:person-under-test": "annabella@shop.test"})
         reader.execute("BEGIN")
@@ -186,7 +200,7 @@ def test_a_key_that_lies_in_an_older_state_of_the_file_is_not_destroyed(
             book.destroy(["user:person-under-test"])
         reader.execute("ROLLBACK")
         book.destroy(["user:person-under-test"])
-        for path in book_file(settings).parent.glob("people.db*"):
+        for path in book_file(own).parent.glob("people.db*"):
             assert b"person-under-test" not in path.read_bytes()
 
 
@@ -321,15 +335,23 @@ def test_users_are_found_by_the_number_their_devices_know_until_their_page_is_de
     settings: Settings,
 ) -> None:
     keyring = open_keyring(settings)
-    with closing(Book(book_file(settings), keyring)) as book:
+    with closing(Book.of(settings, keyring)) as book:
         book.ciphers({"user:x": "annabella@shop.test", "anon:y": "a7"})
         found = [book.user_of_number(stable_key(key)) for key in ("user:x", "anon:y", "user:z")]
         assert found == ["user:x", None, None]
-    with closing(sqlite3.connect(book_file(settings))) as older, older:
+        book.destroy(["user:x"])
+        assert book.user_of_number(stable_key("user:x")) is None
+
+
+def test_a_book_of_an_older_program_is_given_its_numbers(own: Settings) -> None:
+    keyring = open_keyring(own)
+    with closing(Book.of(own, keyring)) as book:
+        book.ciphers({"user:x": "annabella@shop.test"})
+    with closing(sqlite3.connect(book_file(own))) as older, older:
         older.execute("DROP TABLE numbers")
-    with closing(Book(book_file(settings), keyring)) as book:
+    with closing(Book.of(own, keyring)) as book:
         assert book.user_of_number(stable_key("user:x")) == "user:x"
         book.destroy(["user:x"])
         assert book.user_of_number(stable_key("user:x")) is None
-    for path in book_file(settings).parent.glob("people.db*"):
+    for path in book_file(own).parent.glob("people.db*"):
         assert b"user:x" not in path.read_bytes()

@@ -76,7 +76,7 @@ def test_refused_once_more_after_the_erasure_they_are_not_kept(
     settings: Settings, door: Door, tmp_path: Path
 ) -> None:
     mathilda, tablet = door.person("mathilda-vole"), door.person("tablet-of-voles", anonymous=True)
-    Suppressions(settings.folder).suppress({mathilda, tablet}, now=1.0)
+    Suppressions.of(settings).suppress({mathilda, tablet}, now=1.0)
     place = place_of(settings, door)
     place.erase([mathilda, tablet])
     ingested(tmp_path, HEADER + REFUSED + OTHERS + "m6,click,hubert-shrew,,ghost,2024-05-03T09:01:00Z\n")

@@ -205,7 +205,7 @@ class World:
             self.log,
             fold=self.folder.fold,
             admit=self.door.events,
-            refuses=Suppressions(settings.folder).refused,
+            refuses=Suppressions.of(settings).refused,
         )
         self.mover.start(partial(self.writer.write, yielding=True))
         collect = CollectService(
