@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,10 +127,13 @@ class Registry:
                 remedy="`tailorbird train` or `tailorbird tune` registers a version, `tailorbird promote` sets an alias",
             ) from None
 
-    def find(self, *, data: str, recipe: str, tags: Mapping[str, str]) -> Registered | None:
-        """The newest version made from this data and recipe with these tags; None where there is none."""
+    def find(
+        self, *, data: str, recipe: str, tags: Mapping[str, str], without: Collection[str] = ()
+    ) -> Registered | None:
+        """The newest version made from this data and recipe with these tags, and none named in ``without``; None where there is none."""
         wanted = {"data_digest": data, "recipe_digest": recipe, **tags}
-        return next(iter(self.tagged(wanted)), None)
+        found = self.tagged(wanted)
+        return next((each for each in found if each.tags.keys().isdisjoint(without)), None)
 
     def tagged(self, tags: Mapping[str, str]) -> list[Registered]:
         """All versions with these tags, the newest first."""

@@ -85,6 +85,11 @@ class Interactions:
         """(n,) float64 epoch seconds: from when on each event was known."""
         return self.times if self.received is None else np.maximum(self.times, self.received)
 
+    @property
+    def arrived(self) -> np.ndarray:
+        """(n,) float64 epoch seconds: when we heard of each, whatever the clock said by which it happened."""
+        return self.times if self.received is None else self.received
+
     def joined(self, other: "Interactions") -> "Interactions":
         """These rows and those of ``other``, which has the same users and items."""
         return Interactions.of(

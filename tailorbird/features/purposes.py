@@ -77,6 +77,15 @@ class Refusals:
             oldest=oldest,
         )
 
+    def apart(self, other: "Refusals") -> set[str]:
+        """The keys of people of whom ``other`` says something else."""
+        theirs = {*other._spans, *other._given}
+        return {
+            key
+            for key in {*self._spans, *self._given} | theirs
+            if self._spans.get(key) != other._spans.get(key) or self._given.get(key) != other._given.get(key)
+        }
+
     def kept_shown(self, batch: pa.RecordBatch) -> np.ndarray:
         """(n,) bool: the exposures (with NEEDED_SHOWN) that may serve; those that are nobody's always may."""
         nobody = pc.binary_join_element_wise(ANONYMOUS, batch["recommendation_id"], "")

@@ -54,10 +54,14 @@ READERS: Mapping[str, Reading] = {
     "tailorbird.features.purposes": Reading(besides="the door of readers itself"),
     "tailorbird.ingest.workspace": Reading(besides="stores events"),
     "tailorbird.privacy.door": Reading(besides="whether there are events"),
-    "training.data.dataset": Reading(PERSONALIZATION),
+    "training.data.dataset": Reading(PERSONALIZATION, "how far the events go"),
     "training.data.groups": Reading(PERSONALIZATION),
     "training.evaluation.replayed": Reading(PERSONALIZATION, "profiles, which take in what may serve"),
     "training.retrain.cause": Reading(PERSONALIZATION),
+    "training.retrain.parent": Reading(PERSONALIZATION),
+    "training.retrain.withdrawn": Reading(
+        besides="what people allowed until they refused it: to count it alone"
+    ),
     "training.segments.assign": Reading(PERSONALIZATION, "how far the events go"),
     "training.segments.people": Reading(
         PERSONALIZATION, "how far the events go, and whose profiles they concern"

@@ -24,6 +24,7 @@ from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
 from tailorbird.features.purposes import scan_for
 from tailorbird.settings import Settings
+from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import Position
 
 LEAST_EVENTS = 50
@@ -46,11 +47,18 @@ class Dataset:
     events: EventColumns
     interactions: Interactions
     contexts: PastContexts = NO_CONTEXTS
+    through: Position | None = None
+    """Up to where the stream of events was read; None where they are of none."""
 
     @cached_property
     def span(self) -> tuple[dt.datetime, dt.datetime]:
         """First and last event, UTC."""
         return instant(self.events.times.min() / 1e6), instant(self.events.times.max() / 1e6)
+
+    @cached_property
+    def arrived(self) -> dt.datetime:
+        """When the last of the events arrived, UTC."""
+        return instant(self.events.received.max() / 1e6)
 
     @cached_property
     def identity(self) -> DataIdentity:
@@ -89,6 +97,9 @@ def load_dataset(settings: Settings, *, through: Position | None = None) -> Data
             f"workspace {settings.workspace!r} has no catalogue in {settings.catalog_folder}",
             remedy=f"run `tailorbird ingest --workspace {settings.workspace} ...` first",
         )
+    if through is None:
+        with open_events(settings) as stream:
+            through = stream.end()
     catalog = Catalog.read_with_history(settings.catalog_folder)
     users = Users.read(settings.catalog_folder)
     events, contexts = read_events(settings, through=through)
@@ -106,6 +117,7 @@ def load_dataset(settings: Settings, *, through: Position | None = None) -> Data
         events,
         interactions,
         contexts,
+        through,
     )
 
 

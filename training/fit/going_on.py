@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from tailorbird.evaluation.protocols import Split
 from tailorbird.features.functions import demographics_of
 from tailorbird.features.items import ItemTable
@@ -34,7 +36,7 @@ def extended(
 
     The quick sources are fitted anew, the network goes on from its weights: what :func:`fit_hybrid` itself does with the
     part that its ranker learned from. The sources are changed in place, those given or the model's, which must not be used
-    afterwards then. With ``since`` the network learns only what happened later, as it knows the rest.
+    afterwards then. With ``since`` the network learns only what arrived later, as it knows the rest.
     """
     sources = model.retrievers if sources is None else sources
     for source in sources.values():
@@ -57,7 +59,7 @@ def extended(
 
 
 def go_on(plan: Plan, part: Split, parent: HybridModel, *, on_progress: OnProgress) -> FittedHybrid:
-    """``parent`` after it has learned the training part of ``part``, of which it knows what happened until ``plan.learned``.
+    """``parent`` after it has learned the training part of ``part``, of which it knows what had arrived by ``plan.learned``.
 
     The ranker learns out of time, as it does from nothing: from cases after ``plan.learned``, with candidates of sources that
     never saw them. Then the sources learn: the network what is newer, the others count everything.
@@ -66,7 +68,7 @@ def go_on(plan: Plan, part: Split, parent: HybridModel, *, on_progress: OnProgre
     on_progress(Progress(""))
     sources = _carried(parent, plan, on_progress=on_progress)
     on_progress(Progress("ranker"))
-    known = extended(parent, _until(plan.dataset, part, plan.learned), sources=sources, since=plan.learned)
+    known = extended(parent, _known(plan.dataset, part, plan.learned), sources=sources, since=plan.learned)
     ranker, curves = _taught(plan, part, known, on_progress=on_progress)
     on_progress(Progress("refit"))
     model = extended(known, _until(plan.dataset, part, part.until), since=plan.learned).with_ranker(ranker)
@@ -98,6 +100,17 @@ def _carried(parent: HybridModel, plan: Plan, *, on_progress: OnProgress) -> dic
             assert counted is not None, name
             sources[name] = counted
     return sources
+
+
+def _known(dataset: Dataset, part: Split, instant: float) -> Dataset:
+    """The data set as far as it had happened and arrived by an instant, of the training part."""
+    return replace(
+        dataset,
+        interactions=part.fit.where(part.fit.heard <= instant),
+        events=dataset.events.where(
+            np.maximum(dataset.events.times, dataset.events.received) <= round(instant * 1e6)
+        ),
+    )
 
 
 def _until(dataset: Dataset, part: Split, instant: float) -> Dataset:

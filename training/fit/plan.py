@@ -34,7 +34,7 @@ class Plan:
     shown: Shown | None = None
     """Slates with what followed, where the recipe learns from them."""
     learned: float | None = None
-    """Until when (epoch seconds) the model that goes on has learned; None where one is fitted from nothing."""
+    """By when (epoch seconds) all had arrived that the model that goes on has learned; None where one is fitted from nothing."""
 
     @classmethod
     def of(

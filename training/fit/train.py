@@ -28,7 +28,7 @@ NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Parent:
-    """A version that another goes on from: its model, and until when (epoch seconds) it has learned.
+    """A version that another goes on from: its model, and by when (epoch seconds) all had arrived that it has learned.
 
     ``read`` is the instant before which nothing of what it has learned was made (``registry.forgetting``).
     """
@@ -64,6 +64,7 @@ def train(
     seed: int,
     now: dt.datetime,
     again: bool = False,
+    anew: bool = True,
     pinned: PinnedSegments | None = None,
     parent: Parent | None = None,
     off_policy: bool = False,
@@ -71,6 +72,7 @@ def train(
 ) -> Trained:
     """Fit ``recipe``, measure its twin, register the bundle with ``more_tags``; with ``again`` also where it exists already.
 
+    With ``anew`` a version that went on from another is none that exists: it learned the same data otherwise.
     With ``off_policy`` our own answers are asked what its twin would have earned. With a ``parent`` it goes on from that version instead of beginning from nothing.
     With ``pinned`` segments popularity is of them, and the ranker reads them where the recipe says so.
     """
@@ -81,7 +83,8 @@ def train(
     shown = shown_to(settings, recipe)
     if shown is not None:
         tags["shown"] = shown.digest
-    made_before = registry.find(data=dataset.identity.digest, recipe=recipe.digest, tags=tags)
+    unlike = (GOES_ON,) if anew and parent is None else ()
+    made_before = registry.find(data=dataset.identity.digest, recipe=recipe.digest, tags=tags, without=unlike)
     if made_before is not None and not again:
         return Trained(made_before, fresh=False)
     plan = Plan.of(

@@ -22,6 +22,8 @@ from training.publish.card import model_card, opening
 from training.publish.plots import learning_curves, metric_by_segment, recall_by_source
 
 FALLBACK_LENGTH = 500
+ARRIVED, THROUGH = "data_arrived", "data_through"
+"""The tags of a version with the instant at which the last event of its data arrived, and up to where the stream was read."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ def publish(
                 "recipe": product.recipe.name,
                 "ndcg_at_10": f"{ndcg.mean:.4f} [{ndcg.low:.4f}, {ndcg.high:.4f}]",
                 "cases": str(len(product.measured.cases)),
+                ARRIVED: dataset.arrived.isoformat(),
+                **({THROUGH: dataset.through.to_text()} if dataset.through is not None else {}),
                 "measured_before": instant(product.measured_before).isoformat(timespec="seconds"),
                 **({OFF_POLICY: json.dumps(dict(product.off_policy))} if product.off_policy else {}),
                 **tags,

@@ -35,6 +35,8 @@ from training.retrain.order import (
 from training.retrain.steps import overtaken
 
 CONTROL, RETRAINED = "control", "retrained"
+_TOO_FEW = "too few saw it"
+_REMEDY = "`tailorbird retrain --without-canary` decides by the gates alone"
 _LATER_SHARE = 5.0
 """By how much the share grows after a third of the time."""
 _DECLARATION = """# Written by `tailorbird retrain`, round {number}.
@@ -61,9 +63,12 @@ def canary(work: Work) -> Done | None:
     """
     rules, launcher = work.order.canary, launcher_of(work.settings)
     key = f"retrain-{work.round.number}-{work.round.key[:6]}"
+    guard = Guard(work.settings, launcher, clock=work.clock)
+    if launcher.ledger.get(key) is not None:  # what it has seen until now counts, whatever becomes of it
+        guard.look()
     found = launcher.ledger.get(key)
-    if found is not None and _by_others(work, found):
-        return _over(found)
+    if found is not None and (over := _ended_before(work, found)):
+        return over
     if rules is None or work.before is None:
         _end(launcher, key)
         return Done(
@@ -73,7 +78,6 @@ def canary(work: Work) -> Done | None:
         _end(launcher, key)
         return overtaken(work)
     entry = _running(work, launcher, key, rules)
-    guard = Guard(work.settings, launcher, clock=work.clock)
     looked = entry.started + rules.hours * HOUR
     with progress(f"canary {key}", total=round(rules.hours, 2)) as bar:
         while True:
@@ -82,7 +86,7 @@ def canary(work: Work) -> Done | None:
             present = work.registry.aliases().get(CHAMPION)
             entry = _entry(launcher, key)
             if entry.state != "running":
-                return _over(entry)
+                return _over(work, entry)
             if present != work.before:
                 _end(launcher, key)
                 return overtaken(work)
@@ -111,7 +115,7 @@ def decision(work: Work) -> Done:
     present = work.registry.aliases().get(CHAMPION)
     entry = _entry(launcher, key)
     if _by_others(work, entry):
-        return _over(entry)
+        return _over(work, entry)
     readout = read_experiment_out(work.settings, key, now=work.clock())
     said = as_json(readout)
     facts = {"readout": said["verdict"]}
@@ -134,18 +138,19 @@ def decision(work: Work) -> Done:
     except StateError:
         entry = _entry(launcher, key)
         if _by_others(work, entry):  # while it was read out
-            return _over(entry)
+            return _over(work, entry)
         raise
     except RefusedError as error:
         return Done(error.what, facts, REFUSED)
     except ConflictError:
         return overtaken(work)
-    words = (
-        f"version {work.version.version} stays out"
-        if objects
-        else f"champion is version {work.version.version}"
-    )
+    words = _outcome_words(work, objects=objects)
     return Done(f"{words}: {said['verdict']}", facts, OBJECTED if objects else PROMOTED)
+
+
+def _outcome_words(work: Work, *, objects: bool) -> str:
+    version = work.version.version
+    return f"version {version} stays out" if objects else f"champion is version {version}"
 
 
 def _by_gates(work: Work) -> Done:
@@ -207,11 +212,26 @@ def _by_others(work: Work, entry: Entry) -> bool:
     return entry.state == "decided" or (entry.state == "stopped" and not ours)
 
 
-def _over(entry: Entry) -> Done:
-    """Somebody, or the guard, has ended the canary."""
+def _ended_before(work: Work, entry: Entry) -> Done | None:
+    """What became of a canary that is over when the step begins; None of one that runs, or that nobody asks after any more."""
+    if _by_others(work, entry):
+        return _over(work, entry)
+    if entry.state == "running" or work.order.canary is None:
+        return None
+    reason = entry.steps[-1].reason  # this round ended it, and was killed before it could say so
+    if reason.startswith(_TOO_FEW):
+        return Done(f"{reason}; {_REMEDY}", outcome=UNSEEN)
+    return Done("none: the gates decide")
+
+
+def _over(work: Work, entry: Entry) -> Done:
+    """Somebody, or the guard, has ended the canary; or this round itself did, and was killed before it could say so."""
     last = entry.steps[-1]
     if entry.state == "decided":
         won = entry.verdict == RETRAINED
+        if last.reason == _reason(work):
+            said = _outcome_words(work, objects=not won)
+            return Done(f"{said}, as was decided before", outcome=PROMOTED if won else OBJECTED)
         return Done(f"{last.who} decided: {entry.verdict}", outcome=PROMOTED if won else DECIDED)
     back = last.who == CANARY
     return Done(f"{last.who}: {last.reason or 'stopped'}", outcome=ROLLED_BACK if back else DECIDED)
@@ -225,9 +245,8 @@ def _end(launcher: Launcher, key: str) -> None:
 
 
 def _given_up(work: Work, launcher: Launcher, key: str, words: str) -> Done:
-    launcher.stop(key, who=JOB, reason=f"too few saw it: {words}")
-    remedy = "`tailorbird retrain --without-canary` decides by the gates alone"
-    return Done(f"too few saw it: {words}; {remedy}", outcome=UNSEEN)
+    launcher.stop(key, who=JOB, reason=f"{_TOO_FEW}: {words}")
+    return Done(f"{_TOO_FEW}: {words}; {_REMEDY}", outcome=UNSEEN)
 
 
 def _units(work: Work, key: str) -> int:

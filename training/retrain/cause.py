@@ -26,7 +26,7 @@ _OWN = pa.array(sorted(OWN_TYPES))
 
 @dataclass(frozen=True)
 class News:
-    """What is newer than ``since``: events on items, and the drift; None where too few tell it."""
+    """What arrived after ``since``: events on items, and the drift; None where too few tell it."""
 
     events: int
     drift: float | None
@@ -34,20 +34,20 @@ class News:
 
 
 def news_of(settings: Settings, since: dt.datetime) -> News:
-    """Read the events after ``since``, and those of WINDOW_DAYS before."""
+    """Read the events that arrived after ``since``, and those of WINDOW_DAYS before; what comes later than that is not asked."""
     edge = since.timestamp()
     taken: Counter[str] = Counter()
     newer: Counter[str] = Counter()
     window = scan_for(
         settings,
         PERSONALIZATION,
-        columns=["event_time", "type", "item_id"],
+        columns=["received_time", "type", "item_id"],
         start=edge - WINDOW_DAYS * 86_400.0,
     )
     for batch in window:
         speaks = pc.and_(pc.is_valid(batch["item_id"]), pc.invert(pc.is_in(batch["type"], _OWN)))
         batch = batch.filter(speaks)
-        later = pc.greater(batch["event_time"], pa.scalar(since, batch["event_time"].type))
+        later = pc.greater(batch["received_time"], pa.scalar(since, batch["received_time"].type))
         for counts, mask in ((newer, later), (taken, pc.invert(later))):
             counts.update(batch["item_id"].filter(mask).to_pylist())
     events = newer.total()

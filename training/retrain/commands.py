@@ -13,7 +13,7 @@ from tailorbird.settings import Settings, load_settings
 from training.retrain.due import Causes, Standing, standing_of
 from training.retrain.ledger import STEPS, Ledger, Round
 from training.retrain.order import REFUSED, CanaryRules, Order
-from training.retrain.rounds import is_held, run_round
+from training.retrain.rounds import NOBODY, is_held, run_round
 
 AGAIN_SECONDS = 300.0
 """After how long a schedule looks again at what could not be done, or waits for a canary."""
@@ -205,8 +205,9 @@ def _show(done: Round, *, as_json: bool) -> None:
 
 
 def _plain(found: Round, *, held: bool) -> dict[str, Any]:
-    waits = found.step == "canary" and not found.trouble
+    waits = found.holder == NOBODY
     state = found.outcome or ("running" if held else "waits" if waits else "stopped")
+    ended = f"{found.holder} ended in its midst" if state == "stopped" and found.holder else ""
     return {
         "round": found.number,
         "state": state,
@@ -215,7 +216,7 @@ def _plain(found: Round, *, held: bool) -> dict[str, Any]:
         "began": _instant(found.began),
         "ended": _instant(found.ended),
         "holder": found.holder if held and not found.outcome else None,
-        "trouble": found.trouble or None,
+        "trouble": found.trouble or ended or None,
         "words": found.words,
         "facts": dict(found.facts),
         "version": found.facts.get("version"),

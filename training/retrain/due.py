@@ -13,6 +13,7 @@ from tailorbird.settings import Settings
 from training.retrain.cause import LEAST_EVENTS, News, news_of
 from training.retrain.ledger import STEPS, Ledger, Round
 from training.retrain.order import CHAMPION, Order
+from training.retrain.parent import arrived_of
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,14 @@ def standing_of(
     settings: Settings, order: Order, causes: Causes, *, clock: Callable[[], float] = time.time
 ) -> Standing:
     """Look at the ledger, the champion and the events since. Raises TailorbirdError where one of them is away."""
+    steps = tuple(each for each in STEPS if each != "canary" or order.canary is not None)
     ledger = Ledger(settings.folder)
     last = next(iter(ledger.rounds(last=1)), None)
     ledger.close()
     if last is not None and last.ended is None:
         goes_on = f"round {last.number} goes on at {last.step}"
-        return Standing(last.why, 0.0, (goes_on,), None, STEPS[STEPS.index(last.step) :])
-    steps = tuple(each for each in STEPS if each != "canary" or order.canary is not None)
+        left = STEPS[STEPS.index(last.step) :]
+        return Standing(last.why, 0.0, (goes_on,), None, tuple(each for each in left if each in steps))
     wait = 0.0 if causes.every is None or last is None else last.began + causes.every - clock()
     if wait > 0 and not (causes.after_events or causes.on_drift):
         return Standing("", wait, (f"the next round begins in {wait:,.0f} seconds",), None, steps)
@@ -75,12 +77,12 @@ def standing_of(
 
 
 def _learned(registry: Registry, champion: Registered, last: Round | None) -> dt.datetime:
-    """Until when the data went of the champion, or of the last round's version: what led to no champion is not learned again."""
+    """When the last event arrived of the champion's data, or of the last round's version: what led to no champion is not learned again."""
     learned = [champion]
     if last is not None and "version" in last.facts:
         with suppress(RegistryError):  # it may have been deleted since
             learned.append(registry.version(last.facts["version"]))
-    return max(dt.datetime.fromisoformat(each.tags["data_last"]) for each in learned)
+    return max(map(arrived_of, learned))
 
 
 def _why(news: News, causes: Causes) -> str:

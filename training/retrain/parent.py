@@ -2,16 +2,25 @@
 
 import datetime as dt
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from registry.forgetting import reading_of
 from registry.versions import Registered, Registry
+from tailorbird.features.consents import PERSONALIZATION
+from tailorbird.features.purposes import scan_for
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.segments.pinned import PinnedSegments, pinned_version
+from tailorbird.settings import Settings
+from tailorbird.streams.position import Position
 from training.data.dataset import Dataset
 from training.fit.train import WENT_ON, Parent
 from training.forget.due import due
 from training.publish.code import model_code
+from training.publish.publish import ARRIVED, THROUGH
 from training.retrain.order import Order
+from training.retrain.withdrawn import withdrawn
 
 LEAST_NEWER = 200
 """Newer events that speak for an item below which nothing could be asked of what goes on: half of them are its test part."""
@@ -38,7 +47,13 @@ def parent_of(
         each.learned for each in due(registry.settings, registry) if each.version.version == champion.version
     ):
         return None, "the champion has learned from people who were erased since"
-    learned = dt.datetime.fromisoformat(champion.tags["data_last"]).timestamp()
+    reading = reading_of(registry, champion)
+    # Each version of a line was asked so before it went on: words that it heard are behind it.
+    if lost := withdrawn(registry.settings, reading.counted, through=through_of(champion)):
+        return None, f"people have refused since that {lost:,} events and slates of theirs are learned from"
+    learned = arrived_of(champion).timestamp()
+    if (late := late_since(registry.settings, champion)) >= LEAST_NEWER:
+        return None, f"{late:,} events of before were brought in since"
     newer = int((dataset.interactions.times > learned).sum())
     if newer < LEAST_NEWER:
         return (
@@ -51,4 +66,36 @@ def parent_of(
         isinstance(each, SequenceRetriever) for each in model.retrievers.values()
     ):
         return None, "the champion's bundle does not hold where its texts lie"
-    return Parent(champion, model, learned, reading_of(registry, champion).learned), ""
+    return Parent(champion, model, learned, reading.learned), ""
+
+
+def arrived_of(version: Registered) -> dt.datetime:
+    """When the last of the events had arrived that a version learned from; of versions that do not say when it happened."""
+    return dt.datetime.fromisoformat(version.tags.get(ARRIVED) or version.tags["data_last"])
+
+
+def through_of(version: Registered) -> Position | None:
+    """Up to where the stream was read for a version; None of one that does not say."""
+    said = version.tags.get(THROUGH)
+    return None if said is None else Position.from_text(said)
+
+
+def late_since(settings: Settings, version: Registered) -> int:
+    """Events on items that were stored after a version's data was read, as if they had arrived before: imported history is.
+
+    A network that goes on never learns them, as it takes up what arrived later.
+    """
+    through = through_of(version)
+    if through is None:
+        return 0
+    arrived, late = arrived_of(version), 0
+    later = scan_for(
+        settings,
+        PERSONALIZATION,
+        columns=["item_id", "received_time"],
+        after=through,
+    )
+    for batch in later:
+        before = pc.less_equal(batch["received_time"], pa.scalar(arrived, batch["received_time"].type))
+        late += pc.sum(pc.and_(before, pc.is_valid(batch["item_id"]))).as_py() or 0
+    return late

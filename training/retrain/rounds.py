@@ -16,6 +16,7 @@ from training.retrain.ledger import Ledger, Round, Taken
 from training.retrain.order import Done, Order, Work
 
 LOCK_FILE = ".retraining.lock"
+NOBODY = "nobody"
 TRIES, BETWEEN_SECONDS = 20, 0.05
 _STEPS: Mapping[str, Callable[[Work], Done | None]] = {
     "features": steps.features,
@@ -51,13 +52,14 @@ def run_round(
             raise _busy(settings, ledger)
         found = ledger.begin(why=why, at=clock())
         ledger.hold(found.number, holder=f"process {os.getpid()} of {socket.gethostname()}")
-        if found.step != next(iter(_STEPS)):
+        if found.holder:
             say(f"round {found.number} goes on at {found.step}")
         registry = Registry(settings)
         try:
             while found.ended is None:
                 after = _step(Work(settings, order, registry, found, clock, sleep), ledger)
-                if after is None:
+                if after is None:  # its canary runs, and nobody waits
+                    ledger.hold(found.number, holder=NOBODY)
                     break
                 found = after
         except BaseException as error:

@@ -1,5 +1,7 @@
 """The steps of a round until a challenger stands; each may be done again after a kill, and then finds what it has made."""
 
+from typing import Any
+
 from feature_repo.command import build_features
 from registry.cases import add_cases, cases_of
 from registry.gatekeeper import judge
@@ -14,9 +16,23 @@ from tailorbird.plumbing.terminal import progress, say
 from tailorbird.recipes.recipe import load_recipe
 from training.data.training_set import training_set
 from training.evaluation.evaluate import evaluate as ask
+from training.fit.train import GOES_ON
 from training.fit.train import train as train_anew
-from training.retrain.order import CHALLENGER, CHAMPION, OVERTAKEN, REFUSED, ROUND, UNCHANGED, Done, Work
+from training.retrain.ledger import Ledger
+from training.retrain.order import (
+    CHALLENGER,
+    CHAMPION,
+    OVERTAKEN,
+    REFUSED,
+    ROUND,
+    UNCHANGED,
+    UNSEEN,
+    Done,
+    Work,
+)
 from training.retrain.parent import parent_of
+
+_LOOKED_BACK = 100
 
 
 def features(work: Work) -> Done:
@@ -30,7 +46,7 @@ def train(work: Work) -> Done:
     champion = work.registry.alias(CHAMPION)
     before = {"champion": champion.version if champion else None}
     for made in work.registry.tagged({ROUND: work.round.key}):
-        return Done(f"version {made.version} was registered before", {"version": made.version, **before})
+        return Done(f"version {made.version} was registered before", {**_made(made), **before})
     now = work.now()  # before the data is read
     dataset = training_set(work.settings)
     recipe = champion.open().model.recipe if champion else load_recipe(work.order.recipe)
@@ -48,17 +64,33 @@ def train(work: Work) -> Done:
         now=now,
         pinned=pinned,
         parent=parent,
+        anew=work.order.full,
         off_policy=True,
         more_tags={ROUND: work.round.key},
     )
     version = trained.registered
-    if not trained.fresh:
-        old = f"version {version.version} learned from this very data before"
-        return Done(old, {"version": version.version, **before}, UNCHANGED)
-    return Done(
-        f"version {version.version} {words}",
-        {"version": version.version, "warm": parent is not None, **before},
-    )
+    if trained.fresh:
+        return Done(f"version {version.version} {words}", {**_made(version), **before})
+    old = f"version {version.version} learned from this very data before"
+    if work.order.canary is None and (unseen := _unseen(work, version)):
+        return Done(f"{old}, and round {unseen} did not decide about it", {**_made(version), **before})
+    return Done(old, {**_made(version), **before}, UNCHANGED)
+
+
+def _made(version: Registered) -> dict[str, Any]:
+    return {"version": version.version, "warm": GOES_ON in version.tags}
+
+
+def _unseen(work: Work, version: Registered) -> int | None:
+    """The round that gave a version up as too few had seen it, where none has decided about it since."""
+    ledger = Ledger(work.settings.folder)
+    try:
+        rounds = [each for each in ledger.rounds(last=_LOOKED_BACK) if each.outcome != UNCHANGED]
+    finally:
+        ledger.close()
+    about = (each for each in rounds if each.ended and each.facts.get("version") == version.version)
+    last = next(about, None)
+    return last.number if last is not None and last.outcome == UNSEEN else None
 
 
 def evaluate(work: Work) -> Done:

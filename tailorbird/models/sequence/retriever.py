@@ -89,7 +89,7 @@ class Sequence(Retriever):
     def refit(self, interactions: Interactions, *, since: float | None = None) -> Self:
         """Go on from the learned weights, for a few gentle epochs, over everything.
 
-        With ``since`` (epoch seconds) only over what happened later, each with the history before it: the rest is learned.
+        With ``since`` (epoch seconds) only over what arrived later, each with the history before it: the rest is learned.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed + 1)
@@ -252,8 +252,8 @@ class Sequence(Retriever):
 
 
 def with_history(interactions: Interactions, *, since: float, length: int) -> Interactions:
-    """What happened after ``since`` (epoch seconds), and of the same users the ``length`` events before it."""
-    new = interactions.times > since
+    """What arrived after ``since`` (epoch seconds), and of the same users the ``length`` events before it, and all after it."""
+    new = interactions.arrived > since
     first = np.full(interactions.user_count, np.iinfo(np.int64).max)
     rows = np.flatnonzero(new)
     np.minimum.at(first, interactions.users[rows], rows)

@@ -36,6 +36,8 @@ from tests.training.retrain.world import (
 from tests.training.toy import NOW, POPULAR_ONLY
 from training.data.training_set import training_set
 from training.fit.train import train
+from training.retrain.commands import _plain
+from training.retrain.due import Causes, standing_of
 from training.retrain.ledger import STEPS, Ledger, Round, Taken
 from training.retrain.order import Order
 from training.retrain.rounds import LOCK_FILE, BusyError, _held, is_held, run_round
@@ -274,6 +276,71 @@ def test_a_round_that_goes_on_without_its_canary_ends_it(compared: Settings) -> 
     assert run_round(compared, BY_GATES, why="asked for").outcome == "promoted"
     assert not Experiments(compared.folder).entries(state="running")
     assert champion(compared) == 2
+
+
+def test_a_canary_that_is_worse_makes_no_champion_though_nobody_waits_for_it(compared: Settings) -> None:
+    """Nobody looked after what people saw last, and the next call goes on without the canary."""
+    assert run_round(compared, Order(canary=QUICK, wait=False), why="asked for").step == "canary"
+    see(compared, time.time() + 1.0, people=600, failed=0.5)
+    done = run_round(compared, BY_GATES, why="asked for")
+    assert (done.outcome, champion(compared)) == ("rolled back", 1)
+
+
+def test_a_round_that_nobody_saw_is_decided_by_the_gates_where_nothing_is_newer(own_toy: Settings) -> None:
+    with_champion(own_toy)
+    go_on(own_toy)
+    waiting = Waiting(own_toy, people=0)
+    unseen = run_round(own_toy, BY_CANARY, why="asked for", clock=waiting.clock, sleep=waiting.sleep)
+    assert (unseen.outcome, unseen.facts["version"], champion(own_toy)) == ("unseen", 2, 1)
+    again = run_round(own_toy, BY_CANARY, why="by schedule")
+    assert (again.outcome, champion(own_toy)) == ("unchanged", 1)
+    decided = run_round(own_toy, BY_GATES, why="asked for")
+    assert (decided.outcome, decided.facts["version"], champion(own_toy)) == ("promoted", 2, 2)
+    assert "round 1 did not decide about it" in decided.taken[1].words
+    assert run_round(own_toy, BY_GATES, why="asked for").outcome == "unchanged"
+
+
+def test_what_a_round_itself_ended_before_a_kill_is_told_as_it_was(
+    compared: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(step: str, waiting: Waiting) -> None:
+        with monkeypatch.context() as patch:
+            fails_once(patch, step, written=False)
+            with pytest.raises(FaultError):
+                run_round(compared, BY_CANARY, why="asked for", clock=waiting.clock, sleep=waiting.sleep)
+
+    def outcome() -> tuple[str, int | None]:
+        done = run_round(compared, BY_CANARY, why="asked for")
+        return done.outcome, champion(compared)
+
+    killed("canary", Waiting(compared, people=0))
+    assert outcome() == ("unseen", 1)
+    at_canary(compared)
+    killed("decision", Waiting(compared, people=600, lost=0.5))
+    assert outcome() == ("the readout objects", 1)
+    at_canary(compared)
+    killed("decision", Waiting(compared))
+    assert outcome() == ("promoted", 2)
+    assert "champion is version 2" in Ledger(compared.folder).rounds(last=1)[0].words
+
+
+def test_a_round_that_goes_on_says_so_and_whether_it_waits_or_was_killed(
+    compared: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def listed() -> dict[str, Any]:
+        return _plain(Ledger(compared.folder).rounds(last=1)[0], held=False)
+
+    run_round(compared, Order(canary=QUICK, wait=False), why="asked for")
+    assert (listed()["state"], listed()["trouble"]) == ("waits", None)
+    assert standing_of(compared, BY_GATES, Causes()).steps == ("decision",)
+    ledger = Ledger(compared.folder)
+    ledger.hold(1, holder="process 7 of shop-1")
+    assert (listed()["state"], listed()["trouble"]) == ("stopped", "process 7 of shop-1 ended in its midst")
+    assert run_round(compared, BY_GATES, why="asked for").outcome == "promoted"
+    ledger.hold(ledger.begin(why="asked for", at=1.0).number, holder="process 8 of shop-1")
+    capsys.readouterr()
+    run_round(compared, BY_GATES, why="asked for")
+    assert "round 2 goes on at features" in "".join(capsys.readouterr())
 
 
 @pytest.fixture
