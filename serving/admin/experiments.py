@@ -15,6 +15,7 @@ from serving.http.problems import ProblemError
 from serving.http.schemas import Body, JsonObject
 from tailorbird.audit.record import caller
 from tailorbird.experiments.declared import NAME
+from tailorbird.experiments.running.assigning import allocations_now, salt_of
 from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.launching import LARGEST_FILE, Launcher, Standing
 
@@ -27,6 +28,9 @@ Revision = Annotated[
 ]
 
 
+_SPLIT = ("ab", "multivariate", "canary", "bandit")
+
+
 class StepOut(Body):
     """One thing that was done."""
 
@@ -35,6 +39,33 @@ class StepOut(Body):
     did: str
     share: float = Field(description="Of its layer, afterwards.")
     reason: str
+
+
+class AssignmentOut(Body):
+    """What splits units as the platform does now: an element of what `assigned` of the browser SDK takes."""
+
+    key: str
+    layer: str
+    salt: str = Field(description="Of a bandit the one of its last renewal.")
+    variants: list[str]
+    weights: list[float] = Field(description="Of a bandit the parts of its last renewal.")
+    buckets: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, entry: Entry) -> "AssignmentOut | None":
+        """Of a running experiment whose variants follow from the unit alone; None of others."""
+        said = entry.experiment
+        if entry.state != "running" or said.kind not in _SPLIT or said.unit == "request":
+            return None
+        (weights,) = allocations_now(entry)
+        return cls(
+            key=entry.key,
+            layer=said.layer,
+            salt=salt_of(entry),
+            variants=[each.name for each in said.variants],
+            weights=list(weights),
+            buckets=[(each.start, each.end) for each in entry.buckets],
+        )
 
 
 class ExperimentOut(Body):
@@ -57,6 +88,9 @@ class ExperimentOut(Body):
     decided: dt.datetime | None = None
     verdict: str = ""
     steps: list[StepOut] = Field(default=[])
+    assignment: AssignmentOut | None = Field(
+        default=None, description="While it runs and units alone decide: how they are split now."
+    )
     trouble: str = ""
 
     @classmethod
@@ -87,6 +121,7 @@ def _of_entry(entry: Entry) -> dict[str, Any]:
         "stopped": _instant(entry.stopped),
         "decided": _instant(entry.decided),
         "verdict": entry.verdict,
+        "assignment": AssignmentOut.of(entry),
         "steps": [
             StepOut(
                 at=dt.datetime.fromtimestamp(each.at, dt.UTC),

@@ -3,7 +3,11 @@
 export const BUCKETS = 10_000;
 const PARTS = 2 ** 32;
 
-/** An experiment as one may assign it without asking: `weights` add up to 1, `buckets` are what it holds of its layer. */
+/**
+ * An experiment as one may assign it without asking: `weights` add up to 1, `buckets` are what it holds of its layer.
+ * It is the `assignment` of GET /v1/experiments/{key}; of a bandit salt and weights change with every renewal, so read it anew or ask
+ * (`openExperiments`).
+ */
 export interface Declared {
   key: string;
   layer: string;

@@ -66,7 +66,7 @@ def allocations_of(
 ) -> list[list[float]]:
     """The part (cells, variants) that each variant gets; ``weights`` while too little was counted.
 
-    Every part is at least the floor, and a cell's parts add up to 1.
+    Every part is at least the floor, to a millionth, and a cell's parts add up to 1.
     """
     cells = Cells(bandit)
     if min(counted["units"]) < LEAST_UNITS:
@@ -122,7 +122,10 @@ def _spreads(sums: np.ndarray) -> np.ndarray:
 
 
 def _floored(shares: np.ndarray, floor: float) -> list[float]:
-    """Parts of at least ``floor`` that add up to 1 in millionths: what is rounded off goes to the largest."""
+    """Parts that add up to 1 in millionths, each at least ``floor`` rounded to these; what is rounded off goes to the largest.
+
+    Of three variants with a floor of 1/3 one gets .333334 and two .333333.
+    """
     parts = np.round(floor + (1 - len(shares) * floor) * shares, _DECIMALS)
     parts[parts.argmax()] += 1 - parts.sum()
     return [round(float(each), _DECIMALS) for each in parts]

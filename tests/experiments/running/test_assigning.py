@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tailorbird.experiments.running.assigning import (
 from tailorbird.experiments.running.buckets import BUCKETS, Range, bucket, point
 from tailorbird.experiments.running.checking import overlaps, structural
 from tailorbird.experiments.running.entries import Entry
+from tailorbird.experiments.running.renewals import Renewal
 from tailorbird.experiments.running.slots import resized
 from tailorbird.experiments.scenarios import Scenario
 
@@ -65,7 +67,18 @@ def test_the_vectors_of_experiments_hold(vector):
             buckets=tuple(Range(*one) for one in each["buckets"]),
         )
         for each in VECTORS["experiments"]
+        if "/" not in each["salt"]
     ]
+    (bandit,) = (each for each in VECTORS["experiments"] if "/" in each["salt"])
+    renewed = entry(
+        bandit["key"],
+        kind="bandit",
+        bandit={},
+        variants={name: {"payload": {name: 1}} for name in bandit["variants"]},
+    )
+    salt, number = bandit["salt"].split("/")
+    assert salt == bandit["key"]
+    running.append(replace(renewed, renewal=Renewal(int(number), 1.0, "ann", (tuple(bandit["weights"]),))))
     found = Assignment(running).assign(Asker(person=vector["unit"]))
     assert dict(found.variants) == vector["variants"]
 

@@ -14,8 +14,11 @@ from tailorbird.audit.log import AuditLog
 from tailorbird.audit.record import AUDIT_FILE
 from tailorbird.experiments.design.template import TEMPLATE
 from tailorbird.experiments.running.assigning import Asker
+from tailorbird.experiments.running.buckets import PARTS, point
 from tailorbird.experiments.running.followed import FollowedLedger
 from tailorbird.experiments.running.launching import Launcher
+from tailorbird.experiments.running.ledger import Ledger
+from tailorbird.experiments.running.renewals import Renewal
 from tests.serving.wrong_keys import put_keys
 
 HEAD = """
@@ -62,6 +65,49 @@ def test_an_experiment_is_declared_started_ramped_and_stopped(operator):
         each for each in AuditLog(operator.settings.folder / AUDIT_FILE).entries() if each.whom == "depth"
     ]
     assert [each.plain()["detail"]["did"] for each in written] == ["declare", "start", "ramp", "stop"]
+
+
+BANDIT = HEAD.replace("share = 0.2", 'kind = "bandit"') + (
+    "[bandit]\n[variants.usual]\n[variants.bold]\npayload = {headline = 'For you'}\n"
+)
+
+
+def test_a_page_that_splits_by_itself_gets_what_holds_now(operator):
+    def told(key: str) -> dict:
+        return operator.get(f"/v1/experiments/{key}")["assignment"]
+
+    declare(operator, "depth")
+    assert told("depth") is None
+    post(operator, "/depth:start", reason="go")
+    ledger = Ledger(operator.settings.folder)
+    (held,) = ledger.entries()[0].buckets
+    assert told("depth") == {
+        "key": "depth",
+        "layer": "depth",
+        "salt": "depth",
+        "variants": ["control", "few"],
+        "weights": [0.5, 0.5],
+        "buckets": [[held.start, held.end]],
+    }
+    declare(operator, "row", BANDIT)
+    post(operator, "/row:start", reason="go")
+    assert (told("row")["salt"], told("row")["weights"]) == ("row", [0.5, 0.5])
+    ledger.renew("row", Renewal(1, time.time(), "ann", ((0.2, 0.8),)))
+    found = told("row")
+    assert (found["salt"], found["weights"]) == ("row/1", [0.2, 0.8])
+    running, shares = FollowedLedger(operator.settings.folder)(), [0, 0]
+    for n in range(200):
+        unit = f"user:{n}"
+        place = int(point(found["salt"], unit) >= found["weights"][0] * PARTS)
+        assert running.assign(Asker(person=unit)).variants["row"] == found["variants"][place]
+        shares[place] += 1
+    assert shares[1] > 130
+    by_request = BANDIT.replace("[bandit]", "[bandit]\nfloor = 0.1").replace(
+        'kind = "bandit"', 'kind = "bandit"\nunit = "request"'
+    )
+    declare(operator, "each", by_request.replace("headline", "layout"))
+    post(operator, "/each:start", reason="go")
+    assert told("each") is None
 
 
 def test_of_two_who_start_or_ramp_at_once_one_is_told_that_another_was_first(operator):

@@ -1,6 +1,10 @@
 /** Salted hashing of units, equal to the platform's (tailorbird/experiments/running/buckets.py): MurmurHash3, x86, 32 bits. */
 export declare const BUCKETS = 10000;
-/** An experiment as one may assign it without asking: `weights` add up to 1, `buckets` are what it holds of its layer. */
+/**
+ * An experiment as one may assign it without asking: `weights` add up to 1, `buckets` are what it holds of its layer.
+ * It is the `assignment` of GET /v1/experiments/{key}; of a bandit salt and weights change with every renewal, so read it anew or ask
+ * (`openExperiments`).
+ */
 export interface Declared {
     key: string;
     layer: string;
