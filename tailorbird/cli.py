@@ -104,6 +104,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "tailorbird.experiments.off_policy.command:ope",
         "Say what a policy would have earned, from the log of another one.",
     ),
+    "backup": (
+        "tailorbird.backup.command:backup",
+        "Keep copies of a workspace that an erasure reaches, and put one back.",
+    ),
     "secrets": (
         "tailorbird.privacy.commands:secrets",
         "The keys that people's names and data are kept with: show, rotate.",

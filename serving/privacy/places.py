@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from feature_repo.layout import online_file
 from feature_repo.store import FeatureStoreRoom
 from registry.people import RunTables
+from tailorbird.backup.keys import BackupsPlace
 from tailorbird.privacy.book import BookPlace
 from tailorbird.privacy.door import Door
 from tailorbird.privacy.files import QuarantinePlace, ReportsPlace, SegmentsPlace
@@ -38,6 +39,7 @@ HOLDS_NOBODY: Mapping[str, str] = {
     "privacy/suppressed.db*": "person keys on purpose: who is not to be stored any more",
     "privacy/shared.json": "that machines share the people, and where",
     "privacy/erasures.db*": "person keys on purpose: receipts",
+    "privacy/backups.json": "where backups lie",
     "privacy/retention.json": "when what is too old went last",
     "secrets/master.key": "the master key",
     "secrets/keyring.json": "keys, wrapped",
@@ -226,4 +228,5 @@ def places_of(settings: Settings, *, door: Door | None = None) -> Sequence[Place
         ExportsPlace(settings.folder),
         RankingsPlace(settings),
         BookPlace(lambda: opened().book),
+        BackupsPlace(settings.folder),
     )

@@ -127,6 +127,14 @@ class Book:
         """Those of them who have a page."""
         return {page.person for page in self._pages.read(list(people))}
 
+    def everything(self) -> list[Page]:
+        """Every page, as the keyring wraps it: what a backup keeps beside what it seals."""
+        return self._pages.everything()
+
+    def take_in(self, pages: Sequence[Page]) -> None:
+        """Have pages of a backup, of people who have none here and are not suppressed."""
+        self._pages.write(pages, refused=self._refused)
+
     def destroy(self, people: Iterable[str]) -> int:
         """Take out the pages of people, and their keys with them, for good; how many had one."""
         self._numbered.clear()

@@ -42,6 +42,9 @@ class Pages(Protocol):
     def read(self, people: Sequence[str]) -> list[Page]:
         """The pages of those who have one. The first of a person counts; others open what was sealed before it."""
 
+    def everything(self) -> list[Page]:
+        """Every page there is, the first of a person before others."""
+
     def write(self, pages: Sequence[Page], *, refused: Refused) -> None:
         """Keep pages of people who have none. Of two who write at once the first counts.
 

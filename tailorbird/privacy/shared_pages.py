@@ -63,6 +63,15 @@ class SharedPages:
                 found += [Page(*row) for row in rows]
         return found
 
+    def everything(self) -> list[Page]:
+        """Every page of the workspace, whichever machine brought it."""
+        with self._asked() as connection:
+            rows = connection.execute(
+                "SELECT person, wrapped, sealed FROM tailorbird_people WHERE workspace = %s ORDER BY person, place",
+                (self._people.workspace,),
+            )
+            return [Page(*row) for row in rows]
+
     def write(self, pages: Sequence[Page], *, refused: Refused) -> None:
         """Keep pages of people who have none."""
         with self._asked() as connection, connection.transaction():

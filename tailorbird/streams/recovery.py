@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Iterator
 
+import pyarrow as pa
+
 from tailorbird.streams.archive import Archive
 from tailorbird.streams.codec import Codec, Record
 from tailorbird.streams.database import Database
@@ -47,6 +49,17 @@ def recover(database: Database, archive: Archive, codec: Codec[Record], *, throu
             database.path,
             moved,
         )
+
+
+def put_back(database: Database, archive: Archive, codec: Codec[Record], rows: pa.Table) -> None:
+    """Archive the records of a backup where they stood (with PLACE, sorted by offset, past everything there is), their keys taken."""
+    archive.append(rows)
+    keys = zip(rows[codec.key].to_pylist(), rows["offset"].to_pylist(), strict=True)
+    digests = sorted((codec.digest(key), offset) for key, offset in keys)
+    last = int(rows["offset"][-1].as_py())
+    with database.transaction() as connection:
+        connection.executemany("INSERT OR REPLACE INTO keys VALUES (?, ?)", digests)
+        connection.execute("UPDATE state SET last_offset = ?, compacted_offset = ?", (last, last))
 
 
 def _others(

@@ -19,7 +19,7 @@ from tailorbird.streams.archived import ArchivedRows
 from tailorbird.streams.codec import Codec, Row
 from tailorbird.streams.database import WAIT_SECONDS, Database
 from tailorbird.streams.position import BEGINNING, Position
-from tailorbird.streams.recovery import recover
+from tailorbird.streams.recovery import put_back, recover
 from tailorbird.streams.stream import Appended, Chunk, Condition, Entry, Loaded, Refuses, nobody
 from tailorbird.streams.tables import known, script, state
 
@@ -187,6 +187,11 @@ class SqliteStream(Generic[Record]):
             connection.execute(
                 "UPDATE state SET last_offset = max(last_offset, ?)", (max(0, through[_PARTITION]),)
             )
+
+    def put_back(self, rows: pa.Table) -> None:
+        """Store the records of a backup where they stood: rows with their places, past everything there is."""
+        with alone(self.archive_lock):
+            put_back(self._database, self.archive, self.codec, rows)
 
     def forget(self, user_key: str) -> int:
         """Delete every record of a person here and in the archive; how many they were. Their keys stay taken."""

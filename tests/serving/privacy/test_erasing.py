@@ -31,6 +31,7 @@ EVERYWHERE = {
     "exports": 0,
     "rankings": 0,
     "book of people": 3,
+    "backups": 0,
 }
 
 

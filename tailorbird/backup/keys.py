@@ -1,0 +1,198 @@
+"""The keys of people beside the backups: one copy for all of them, so that a key which is destroyed opens none of them.
+
+A backup without it is sealed for good. It is brought up to date with every backup, and an erasure reaches it as it does the book.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tailorbird.backup.known import known_backups
+from tailorbird.backup.sealed import NOBODY, Ciphers
+from tailorbird.errors import TailorbirdError
+from tailorbird.privacy.book import Book
+from tailorbird.privacy.keyring import Keyring
+from tailorbird.privacy.pages import Page, Refused
+from tailorbird.privacy.places import People, Row
+from tailorbird.privacy.sealing import new_key, seal, unseal
+from tailorbird.streams.database import Database
+
+KEYS_FOLDER, PEOPLE_FILE, KEYRING_FILE = "keys", "people.db", "keyring.json"
+_FORMAT = 1
+_SCRIPT = """
+CREATE TABLE people (
+    person TEXT NOT NULL, wrapped BLOB NOT NULL, sealed BLOB, turn INTEGER PRIMARY KEY
+);
+CREATE INDEX of_person ON people (person)
+"""
+"""``sealed`` is null where the key was made here, for somebody who has no page in the book: who only asked, for example."""
+_SELECT = "SELECT person, wrapped, sealed FROM people"
+_INSERT = "INSERT INTO people (person, wrapped, sealed) VALUES (?, ?, ?)"
+_DELETE = "DELETE FROM people WHERE person = ?"
+_SLICE = 500
+
+
+class KeyCopy:
+    """The copy in a folder of backups."""
+
+    def __init__(self, backups: Path) -> None:
+        self._database = Database(backups / KEYS_FOLDER / PEOPLE_FILE, name="keys of backups", durable=True)
+        self._database.create(_SCRIPT, version=_FORMAT)
+
+    @staticmethod
+    def there(backups: Path) -> bool:
+        """Whether the folder has one."""
+        return (backups / KEYS_FOLDER / PEOPLE_FILE).exists()
+
+    def follow(self, book: Book, *, suppressed: Collection[str] = ()) -> int:
+        """Hold the pages that the book holds now, and none of whoever is ``suppressed``; how many there are.
+
+        Others stay, so that a book which was lost does not take the backups along. The book is read in our turn to write: who is
+        erased meanwhile is taken out of here after us.
+        """
+        with self._database.transaction() as connection:
+            held = {Page(*row) for row in connection.execute(f"{_SELECT} WHERE sealed IS NOT NULL")}
+            pages = book.everything()
+            named = {page.person for page in pages}
+            new = [page for page in pages if page not in held]
+            lapsed = [(page.person, page.wrapped) for page in held - set(pages) if page.person in named]
+            gone = connection.executemany(
+                "DELETE FROM people WHERE person = ? AND wrapped = ?", lapsed
+            ).rowcount
+            gone += connection.executemany(_DELETE, [(person,) for person in suppressed]).rowcount
+            connection.executemany(_INSERT, new)
+        if gone > 0:
+            self._database.purge()
+        return len(pages)
+
+    def pages(self) -> list[Page]:
+        """Those of the book."""
+        return self._asked(f"{_SELECT} WHERE sealed IS NOT NULL ORDER BY turn", ())
+
+    def known(self, people: Collection[str]) -> set[str]:
+        """Those of some people who have a key here."""
+        return {person for person, _, _ in self._of(people)}
+
+    def destroy(self, people: Collection[str]) -> None:
+        """Take their keys away, the bytes too."""
+        with self._database.transaction() as connection:
+            connection.executemany(_DELETE, [(each,) for each in people])
+        self._database.purge()
+
+    def opened(self, keyring: Keyring, people: Collection[str]) -> dict[str, list[AESGCM]]:
+        """The ciphers of those of some people who have a key here, and of nobody."""
+        wrapping = AESGCM(keyring.people)
+        found: dict[str, list[AESGCM]] = {NOBODY: [keyring.quarantine]} if NOBODY in people else {}
+        for person, wrapped, _ in self._of(people):
+            key = unseal(wrapping, wrapped, purpose=f"key {person}")
+            found.setdefault(person, []).append(AESGCM(key))
+        return found
+
+    def made(self, keyring: Keyring, people: Collection[str], *, refused: Refused) -> dict[str, list[AESGCM]]:
+        """As :meth:`opened`; whoever has no key gets one, unless they are suppressed."""
+        found = self.opened(keyring, people)
+        if missing := sorted(set(people) - found.keys()):
+            wrapping = AESGCM(keyring.people)
+            with self._database.transaction() as connection:
+                # In our turn to write: who is suppressed after this look has the key destroyed in a turn after ours.
+                welcome = sorted(set(missing) - refused(missing))
+                keys = {person: seal(wrapping, new_key(), purpose=f"key {person}") for person in welcome}
+                connection.executemany(_INSERT, [(person, key, None) for person, key in keys.items()])
+            found |= self.opened(keyring, welcome)
+        return found
+
+    def close(self) -> None:
+        """Release the file; closing twice is fine."""
+        self._database.close()
+
+    def _of(self, people: Collection[str]) -> list[Page]:
+        wanted, found = sorted(people), list[Page]()
+        for start in range(0, len(wanted), _SLICE):
+            some = wanted[start : start + _SLICE]
+            marks = ",".join("?" * len(some))
+            found += self._asked(f"{_SELECT} WHERE person IN ({marks}) ORDER BY turn", some)
+        return found
+
+    def _asked(self, question: str, values: Sequence[str]) -> list[Page]:
+        def look(connection: sqlite3.Connection) -> list[Page]:
+            return [Page(*row) for row in connection.execute(question, values)]
+
+        return self._database.ask(look)
+
+
+def opening(backups: Path, keyring: Keyring) -> Ciphers:
+    """What opens the backups of a folder. Raises TailorbirdError where there are no keys beside them."""
+    if not KeyCopy.there(backups):
+        raise TailorbirdError(
+            f"there are no keys in {backups / KEYS_FOLDER}",
+            remedy="bring that folder back: the backups open with it alone",
+        )
+
+    def ciphers(people: Collection[str]) -> Mapping[str, Sequence[AESGCM]]:
+        with closing(KeyCopy(backups)) as keys:
+            return keys.opened(keyring, people)
+
+    return ciphers
+
+
+def sealing(backups: Path, keyring: Keyring, *, refused: Refused) -> Ciphers:
+    """What seals a new one; asked anew each time, so that a key which was destroyed seals nothing from memory."""
+
+    def ciphers(people: Collection[str]) -> Mapping[str, Sequence[AESGCM]]:
+        with closing(KeyCopy(backups)) as keys:
+            return keys.made(keyring, people, refused=refused)
+
+    return ciphers
+
+
+class BackupsPlace:
+    """Backups, as a place where people are kept: their keys, without which what was sealed opens nowhere."""
+
+    name = "backups"
+    words = "the person's key beside backups: what they hold of the person opens no more"
+    claims = ()
+
+    def __init__(self, workspace_folder: Path) -> None:
+        self._folder = workspace_folder
+
+    def count(self, people: People) -> Mapping[str, int]:
+        """Keys of each, one a folder of backups, of those that are there."""
+        found: Counter[str] = Counter()
+        for folder in known_backups(self._folder):
+            if KeyCopy.there(folder):
+                with closing(KeyCopy(folder)) as copy:
+                    found.update(copy.known(people))
+        return found
+
+    def erase(self, people: People) -> None:
+        """Destroy them. Raises TailorbirdError where a folder is not there now."""
+        self._require_all()
+        for folder in known_backups(self._folder):
+            with closing(KeyCopy(folder)) as copy:
+                copy.destroy(people)
+
+    def verify(self, people: People) -> Mapping[str, int]:
+        """Look again. Raises TailorbirdError where a folder is not there now."""
+        self._require_all()
+        return self.count(people)
+
+    def read(self, people: People) -> Iterator[Row]:
+        """That there are backups."""
+        for person, count in sorted(self.count(people).items()):
+            for _ in range(count):
+                yield {
+                    "key": person,
+                    "words": "backups hold what you did and were shown, sealed under your key",
+                }
+
+    def _require_all(self) -> None:
+        for folder in known_backups(self._folder):
+            if not KeyCopy.there(folder):
+                raise TailorbirdError(
+                    f"the backups in {folder} are not there",
+                    remedy=f"mount them; or, where they are gone for good, `tailorbird backup drop {folder}`",
+                )

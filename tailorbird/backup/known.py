@@ -1,0 +1,48 @@
+"""Where backups of a workspace lie: an erasure has to find the keys beside them."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from tailorbird.errors import TailorbirdError
+from tailorbird.plumbing.alone import alone
+from tailorbird.plumbing.disk import fsync
+from tailorbird.privacy.suppression import PRIVACY_FOLDER
+
+BACKUPS_FILE = "backups.json"
+
+
+def known_backups(workspace_folder: Path) -> list[Path]:
+    """The folders of backups, in the order in which they were first used. Raises TailorbirdError where the list is damaged."""
+    path = workspace_folder / PRIVACY_FOLDER / BACKUPS_FILE
+    try:
+        return [Path(each) for each in json.loads(path.read_text("utf-8"))["folders"]]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TailorbirdError(f"{path} cannot be read: {error}", remedy="bring it back") from error
+
+
+def note_backups(workspace_folder: Path, backups: Path) -> None:
+    """Know a folder of backups from now on; before a key is put there."""
+    _change(workspace_folder, lambda known: known if backups in known else [*known, backups])
+
+
+def drop_backups(workspace_folder: Path, backups: Path) -> bool:
+    """Know a folder no more, as it is gone for good; whether it was known."""
+    known = backups in known_backups(workspace_folder)
+    _change(workspace_folder, lambda known: [each for each in known if each != backups])
+    return known
+
+
+def _change(workspace_folder: Path, change: Callable[[list[Path]], list[Path]]) -> None:
+    path = workspace_folder / PRIVACY_FOLDER / BACKUPS_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with alone(path.with_name(".backups.lock")):
+        folders = [str(each) for each in change(known_backups(workspace_folder))]
+        staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        staged.write_text(json.dumps({"folders": folders}), "utf-8")
+        fsync(staged)
+        staged.replace(path)
+        fsync(path.parent)

@@ -1,0 +1,82 @@
+"""What a backup says of itself: when it was made, of what, how much there is, and the digest of every file."""
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.plumbing.disk import fsync
+
+MANIFEST_FILE = "manifest.json"
+FORMAT = 1
+_NAME = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``counts`` are records by what they are of; ``ends`` the last offset by stream and partition; ``files`` SHA-256 by name."""
+
+    workspace: str
+    made: float
+    program: str
+    fingerprint: str
+    counts: Mapping[str, int]
+    ends: Mapping[str, Mapping[str, int]]
+    files: Mapping[str, str]
+    format: int = FORMAT
+
+    def write(self, folder: Path) -> None:
+        """The last of a backup: what has none is no backup."""
+        path = folder / MANIFEST_FILE
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n", "utf-8")
+        fsync(path)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Of the backup in ``folder``. Raises UsageError where it is none, TailorbirdError where it is of a newer program."""
+        path = folder / MANIFEST_FILE
+        try:
+            said = json.loads(path.read_text("utf-8"))
+            found = cls(**said)
+        except (OSError, ValueError, TypeError) as error:
+            raise UsageError(
+                f"{folder} is no backup: {error}",
+                remedy="`tailorbird backup list FOLDER` names those there are",
+            ) from error
+        if found.format != FORMAT:
+            raise TailorbirdError(
+                f"{folder} has format {found.format}, this program knows {FORMAT}",
+                remedy="use the newer program",
+            )
+        return found
+
+    def wrong_files(self, folder: Path) -> list[str]:
+        """Files that are missing, were changed, or came later, by name."""
+        there = digests(folder)
+        return sorted(
+            name for name in there.keys() | self.files.keys() if there.get(name) != self.files.get(name)
+        )
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder but the manifest, by name."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST_FILE:
+            with path.open("rb") as handle:
+                found[name] = hashlib.file_digest(handle, "sha256").hexdigest()
+    return found
+
+
+def name_of(instant: float) -> str:
+    """What a backup of an instant (epoch seconds) is called; names sort by time."""
+    return dt.datetime.fromtimestamp(instant, dt.UTC).strftime(_NAME)
+
+
+def backups_in(folder: Path) -> list[Path]:
+    """The backups of a folder, the oldest first."""
+    return sorted(path.parent for path in folder.glob(f"*/{MANIFEST_FILE}"))

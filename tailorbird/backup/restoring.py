@@ -1,0 +1,173 @@
+"""Looking into a backup, and putting one back where no workspace is."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+
+from tailorbird.backup.files import copy
+from tailorbird.backup.keys import KEYRING_FILE, KEYS_FOLDER, KeyCopy, opening
+from tailorbird.backup.known import note_backups
+from tailorbird.backup.making import FILES, UNFINISHED, USERS
+from tailorbird.backup.manifest import Manifest, backups_in
+from tailorbird.backup.sealed import Ciphers, parts, read_sealed
+from tailorbird.backup.streams import STREAMS, Advance, append_restored, read_stream
+from tailorbird.catalog.catalog import Users
+from tailorbird.errors import UsageError
+from tailorbird.privacy.book import Book
+from tailorbird.privacy.keyring import Keyring, keyring_file, open_keyring
+from tailorbird.privacy.master import master_file, private_folder
+from tailorbird.settings import Settings
+from tailorbird.streams.factory import skip_offsets
+from tailorbird.streams.position import Position
+
+OF_PLACES = ("retraining.db",)
+"""Files that say how far somebody has read: in Kafka records get new places."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a backup gives back: ``readable`` records by what they are of, ``gone`` of people whose key is destroyed.
+
+    ``wrong`` files are not as they were written.
+    """
+
+    manifest: Manifest
+    readable: dict[str, int]
+    gone: dict[str, int]
+    wrong: list[str]
+
+
+def find_backup(folder: Path) -> Path:
+    """The backup that is meant: ``folder`` itself, or the newest of a folder of backups. Raises UsageError where there is none."""
+    if (folder / KEYS_FOLDER).is_dir():
+        found = backups_in(folder)
+        if not found:
+            raise UsageError(f"{folder} has no whole backup", remedy="`tailorbird backup make` makes one")
+        return found[-1]
+    return folder
+
+
+def look_into(backup: Path, keyring: Keyring, *, advance: Advance = lambda records: None) -> Looked:
+    """Read everything, and put it nowhere."""
+    manifest, readable, gone = Manifest.read(backup), {}, {}
+    wrong = manifest.wrong_files(backup)
+    if not wrong:
+        ciphers = opening(backup.parent, keyring)
+        for name in (*STREAMS, USERS):
+            readable[name] = gone[name] = 0
+            for path in parts(backup / name):
+                opened = read_sealed(path, name=name, ciphers=ciphers)
+                readable[name] += len(opened.lines)
+                gone[name] += opened.gone
+                advance(len(opened.lines) + opened.gone)
+    return Looked(manifest, readable, gone, wrong)
+
+
+def restore(
+    settings: Settings,
+    backup: Path,
+    *,
+    master_key: Path | None = None,
+    advance: Advance = lambda records: None,
+    stage: Callable[[str], object] = lambda words: None,
+) -> Looked:
+    """Make the workspace of ``settings`` from a backup; it is whole or not there. ``master_key``: a file, to be the workspace's own.
+
+    Raises:
+        UsageError: the workspace is there already, the key is not the one, or the backup is not as it was written.
+    """
+    manifest = Manifest.read(backup)
+    if settings.folder.exists():
+        raise UsageError(
+            f"workspace {settings.workspace!r} is there: {settings.folder}",
+            remedy="restore under another name (--workspace), or move the folder away",
+        )
+    if wrong := manifest.wrong_files(backup):
+        raise UsageError(
+            f"{backup} is not as it was written: {wrong[0]} ({len(wrong)} files)", remedy="use another backup"
+        )
+    # Whole or not there: in a home of its own beside, whose workspace is moved when it is done.
+    staging = settings.home / f".{settings.workspace}{UNFINISHED}"
+    shutil.rmtree(staging, ignore_errors=True)
+    staged = type(settings).model_validate({**settings.model_dump(), "home": staging})
+    try:
+        looked = _restored(staged, backup, manifest, master_key=master_key, advance=advance, stage=stage)
+        staged.folder.rename(settings.folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return looked
+
+
+def _restored(
+    settings: Settings,
+    backup: Path,
+    manifest: Manifest,
+    *,
+    master_key: Path | None,
+    advance: Advance,
+    stage: Callable[[str], object],
+) -> Looked:
+    keyring = _keyring(settings, backup, master_key)
+    if keyring.fingerprint != manifest.fingerprint:
+        raise UsageError(
+            f"the keys beside {backup} are not its own", remedy="bring back those that were there"
+        )
+    for source in sorted((backup / FILES).rglob("*")):
+        moved = settings.events != "sqlite" and source.name in OF_PLACES
+        if source.is_file() and not moved:
+            copy(source, settings.folder / source.relative_to(backup / FILES))
+    note_backups(settings.folder, backup.parent)
+    with closing(Book.of(settings, keyring)) as book, closing(KeyCopy(backup.parent)) as keys:
+        book.take_in(keys.pages())
+    ciphers, readable, gone = opening(backup.parent, keyring), {}, {}
+    for name, (_, open_it) in STREAMS.items():
+        stage(name)
+        readable[name] = gone[name] = 0
+        with open_it(settings) as stream:
+            for table, lost in read_stream(name, backup / name, ciphers=ciphers):
+                append_restored(stream, name, table)
+                readable[name] += len(table)
+                gone[name] += lost
+                advance(len(table) + lost)
+            ends = {int(partition): offset for partition, offset in manifest.ends[name].items()}
+            skip_offsets(stream, through=Position(ends))
+    stage("users")
+    readable[USERS], gone[USERS] = _restore_users(settings, backup, ciphers)
+    return Looked(manifest, readable, gone, [])
+
+
+def _keyring(settings: Settings, backup: Path, master_key: Path | None) -> Keyring:
+    kept = backup.parent / KEYS_FOLDER / KEYRING_FILE
+    if not kept.exists():
+        raise UsageError(
+            f"{kept} is not there",
+            remedy="backups open with the keys beside them alone: bring the folder back",
+        )
+    private_folder(settings)
+    copy(kept, keyring_file(settings))
+    if master_key is not None:
+        copy(master_key, master_file(settings))
+        master_file(settings).chmod(0o600)
+    return open_keyring(settings)
+
+
+def _restore_users(settings: Settings, backup: Path, ciphers: Ciphers) -> tuple[int, int]:
+    rows, gone = list[dict[str, Any]](), 0
+    for told, lost in _users(backup, ciphers):
+        rows += told
+        gone += lost
+    if rows and not settings.catalog:
+        Users.from_frame(pd.DataFrame(rows)).write(settings.catalog_folder)
+    return len(rows), gone
+
+
+def _users(backup: Path, ciphers: Ciphers) -> Iterator[tuple[list[dict[str, Any]], int]]:
+    for path in parts(backup / USERS):
+        opened = read_sealed(path, name=USERS, ciphers=ciphers)
+        yield [orjson.loads(line) for line in opened.lines], opened.gone
