@@ -40,6 +40,7 @@ class KeyCopy:
     """The copy in a folder of backups."""
 
     def __init__(self, backups: Path) -> None:
+        (backups / KEYS_FOLDER).mkdir(parents=True, exist_ok=True, mode=0o700)
         self._database = Database(backups / KEYS_FOLDER / PEOPLE_FILE, name="keys of backups", durable=True)
         self._database.create(_SCRIPT, version=_FORMAT)
 
