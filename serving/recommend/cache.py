@@ -11,7 +11,8 @@ from tailorbird.slate.query import Ranking
 class Key(NamedTuple):
     """What a ranking is for; small whatever the request, which is a digest here."""
 
-    arm: str
+    settings: bytes
+    """Of the slates, those that decide about rankings."""
     user: str
     model: str
     context: str

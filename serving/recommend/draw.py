@@ -1,4 +1,4 @@
-"""Draws slates for visits: one read of the profiles, then arm by arm; the champion, then its lists, stand in for what fails."""
+"""Draws slates for visits: one read of the profiles, then model by model; the champion, then its lists, stand in for what fails."""
 
 import logging
 import time
@@ -9,11 +9,10 @@ from serving import metrics
 from serving.recommend.arms import ServedArms
 from serving.recommend.hydrate import Hydrator
 from serving.recommend.interleave import drafted
-from serving.recommend.results import ResultCache
+from serving.recommend.results import Looked, ResultCache
 from serving.recommend.served import Served
 from serving.recommend.visit import Drawn, Visit
 from tailorbird.experiments.arm import CHAMPION
-from tailorbird.experiments.interleaving.pairing import Pair
 from tailorbird.experiments.running.assigning import NOT_ASSIGNED, Asker, Assigned, Assignment
 from tailorbird.experiments.running.units import may_be_unit, person_unit
 from tailorbird.features.consents import PERSONALIZATION
@@ -25,7 +24,7 @@ from tailorbird.privacy.rules import Basis
 from tailorbird.segments.belonging import PromotedSegments, Segments, no_segments
 from tailorbird.segments.rules import NO_SEGMENT_RULES, RulesNow, SegmentRules, no_segment_rules
 from tailorbird.slate.query import Query, Ranking, Slate
-from tailorbird.slate.recommender import Recommender
+from tailorbird.slate.recommender import Recommender, recommend_together
 
 log = logging.getLogger("ray.serve.tailorbird")
 Ask = Callable[[Recommender, Query], Slate]
@@ -96,52 +95,68 @@ class SlateDrawer:
     def draw(self, visits: Sequence[Visit]) -> list[Drawn]:
         """The slates of requests that wait together, in their order; each arm's on one version of its model."""
         visits, queries, profile_read = self._queries(visits)
-        groups: dict[str, list[int]] = {}
         drawn: dict[int, Drawn] = {}
-        for place, visit in enumerate(visits):
-            if self._is_nobody(queries[place]):
+        asked: list[tuple[Served, Visit, Query]] = []
+        of: list[
+            int
+        ] = []  # the place among the visits of each that is asked; of an interleaving there are two
+        arms: dict[str, Served] = {}
+        for place, (visit, query) in enumerate(zip(visits, queries, strict=True)):
+            if self._is_nobody(query):
                 drawn[place] = self._for_nobody(visit, Recommender.recommend)
-            else:
-                groups.setdefault(visit.arm, []).append(place)
-        for arm, places in groups.items():
-            asked = [(visits[place], queries[place]) for place in places]
-            pair = asked[0][0].pair  # of an arm all are, or none
-            made = (
-                [each for each, _ in self._group(self._arms.current(arm), asked, profile_read)]
-                if pair is None
-                else self._interleaved(pair, asked, profile_read)
-            )
-            drawn |= zip(places, made, strict=True)
+                continue
+            names: Sequence[str] = (visit.arm,)
+            if visit.pair is not None:
+                # What either explores would be no pick of its ranking.
+                names, visit, query = visit.pair.arms, visit.alone(), replace(query, draw_id="")
+            for name in names:
+                if name not in arms:
+                    arms[name] = self._arms.current(name)
+                asked.append((arms[name], visit, query))
+                of.append(place)
+        made: dict[int, list[tuple[Drawn, Ranking | None]]] = {}
+        for place, found in zip(of, self._made(asked, profile_read), strict=True):
+            made.setdefault(place, []).append(found)
+        for place, parts in made.items():
+            visit = visits[place]
+            (ours, ranking), *theirs = parts
+            drawn[place] = ours
+            if visit.pair is not None:
+                drawn[place] = drafted(visit.pair, visit, queries[place], ours, theirs[0][0], ranking=ranking)
         return [drawn[place] for place in range(len(visits))]
 
-    def _group(
-        self, served: Served, asked: Sequence[tuple[Visit, Query]], profile_read: bool
+    def _made(
+        self, asked: Sequence[tuple[Served, Visit, Query]], profile_read: bool
     ) -> list[tuple[Drawn, Ranking | None]]:
-        """The slates of one arm, with the rankings that they were selected from."""
-        recommender, cache = served.recommender, self._cache
-        queries = [query for _, query in asked]
-        if cache is None or recommender.stages is None:
-            ranked = recommender.recommend_and_rank(queries)
-        else:
-            arm = CHAMPION if served.stands_in else served.arm
-            requests = [_kept_as(visit, query) for visit, query in asked]
-            ranked = cache.recommend_and_rank(arm, recommender, queries, requests)
-        return [
-            (self._drawn(served, visit, query, slate, profile_read), ranking)
-            for (visit, query), (slate, ranking) in zip(asked, ranked, strict=True)
-        ]
+        """The slates, with the rankings that they were selected from; arms that share a model share its work."""
+        models: dict[tuple[int, int], list[int]] = {}
+        for place, (served, _, _) in enumerate(asked):
+            recommender = served.recommender
+            models.setdefault((id(recommender.stages), id(recommender.catalog)), []).append(place)
+        made: dict[int, tuple[Drawn, Ranking | None]] = {}
+        for places in models.values():
+            own = [asked[place] for place in places]
+            for place, (served, visit, query), (slate, ranking) in zip(
+                places, own, self._ranked(own), strict=True
+            ):
+                made[place] = self._drawn(served, visit, query, slate, profile_read), ranking
+        return [made[place] for place in range(len(asked))]
 
-    def _interleaved(
-        self, pair: Pair, asked: Sequence[tuple[Visit, Query]], profile_read: bool
-    ) -> list[Drawn]:
-        """The slates that two arms make together; control's alone, and not counted, where the two cannot."""
-        # What either explores would be no pick of its ranking.
-        plain = [(visit.alone(), replace(query, draw_id="")) for visit, query in asked]
-        both = [self._group(self._arms.current(arm), plain, profile_read) for arm in pair.arms]
-        return [
-            drafted(pair, visit, query, ours, theirs, ranking=ranking)
-            for (visit, query), (ours, ranking), (theirs, _) in zip(asked, *both, strict=True)
-        ]
+    def _ranked(self, asked: Sequence[tuple[Served, Visit, Query]]) -> list[tuple[Slate, Ranking | None]]:
+        """What one model makes of queries, from kept rankings where it can."""
+        if self._cache is None or asked[0][0].recommender.stages is None:
+            return recommend_together([(served.recommender, query) for served, _, query in asked])
+        return self._cache.recommend_together(
+            [
+                Looked(
+                    CHAMPION if served.stands_in else served.arm,
+                    served.recommender,
+                    query,
+                    _kept_as(visit, query),
+                )
+                for served, visit, query in asked
+            ]
+        )
 
     def draw_alone(self, visit: Visit, ask: Ask) -> Drawn:
         """The slate of a request that shares no work with others."""

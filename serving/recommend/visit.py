@@ -1,14 +1,16 @@
 """One request on its way: who asks, what for, by which arm, and the slate it gets."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from serving.http.schemas import Visitor
 from tailorbird.events.schema import user_key
 from tailorbird.experiments.arm import CHAMPION
 from tailorbird.experiments.interleaving.pairing import Pair
-from tailorbird.experiments.running.assigning import NOT_ASSIGNED, Assigned, Draw, Shadow
+from tailorbird.experiments.running.assigning import NOT_ASSIGNED, Assigned, Shadow
+from tailorbird.experiments.running.plans import Draw
 from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
 from tailorbird.slate.query import NO_WISHES, Query, Slate, Wishes
 from tailorbird.slate.recommender import Recommender
@@ -21,9 +23,11 @@ NO_CONSENT = "no_consent"
 """The fallback of an answer to somebody who refuses to be known."""
 
 
-@dataclass(frozen=True)
-class Visit:
-    """Who asks, what for, and when it came."""
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+class Visit(NamedTuple):
+    """Who asks, what for, and when it came; a tuple, for every request makes it anew when it takes part in experiments."""
 
     visitor: Visitor
     scenario: str
@@ -36,11 +40,11 @@ class Visit:
     size: int = 0
     """Bytes of the request."""
     arm: str = CHAMPION
-    experiments: Mapping[str, str] = field(default_factory=dict)
+    experiments: Mapping[str, str] = _NONE
     """Which variant it gets, by experiment."""
     pair: Pair | None = None
     """The arms that share its slate, where it is of an interleaving."""
-    draws: Mapping[str, Draw] = field(default_factory=dict)
+    draws: Mapping[str, Draw] = _NONE
     """By what chance, of bandits."""
     shadows: tuple[Shadow, ...] = ()
     """What is asked the same, and not shown."""
@@ -56,36 +60,30 @@ class Visit:
     def unnamed(self) -> "Visit":
         """The same visit of somebody who has no name."""
         nobody = self.visitor.model_copy(update={"user_id": None, "anonymous_id": None, "session_id": None})
-        return replace(self, visitor=nobody, key=b"")
+        return self._replace(visitor=nobody, key=b"")
 
     def of_nobody(self) -> "Visit":
         """The same visit of somebody who has no name; no experiment counts it."""
-        return replace(self.unnamed(), arm=CHAMPION, experiments={}, pair=None, draws={}, shadows=())
+        return self.unnamed()._replace(arm=CHAMPION, experiments=_NONE, pair=None, draws=_NONE, shadows=())
 
     def alone(self) -> "Visit":
         """The same visit answered by control's arm, where it would be of an interleaving, which does not count it then."""
         if self.pair is None:
             return self
         left = {key: name for key, name in self.experiments.items() if key != self.pair.key}
-        return replace(self, arm=self.pair.arms[0], experiments=left, pair=None)
+        return self._replace(arm=self.pair.arms[0], experiments=left, pair=None)
 
     def taking_part(self, assigned: Assigned) -> "Visit":
         """The same visit with the variants that it gets."""
         if assigned is NOT_ASSIGNED:
             return self
-        part = replace(
-            self,
-            arm=assigned.arm,
-            experiments=assigned.variants,
-            pair=assigned.pair,
-            draws=assigned.draws,
-            shadows=assigned.shadows,
-        )
-        if assigned.wishes == NO_SCENARIO or self.wish_over is None:
+        variants, arm, wishes, pair, draws, shadows = assigned
+        part = self._replace(arm=arm, experiments=variants, pair=pair, draws=draws, shadows=shadows)
+        if wishes is NO_SCENARIO or self.wish_over is None:
             return part
         # Other wishes are another request to the result cache, also where the champion stands in for the arm.
-        key = self.key + assigned.arm.encode() if self.key else b""
-        return replace(part, wishes=self.wish_over(assigned.wishes), key=key)
+        key = self.key + arm.encode() if self.key else b""
+        return part._replace(wishes=self.wish_over(wishes), key=key)
 
     @property
     def by_segment(self) -> bool:

@@ -91,6 +91,8 @@ class Consents:
 
     def serves(self, purpose: str, *, covered: bool) -> bool:
         """Whether what is done now may serve a purpose: by the newest word, without one by the basis."""
+        if not self.words:
+            return covered
         said = self.words.get(purpose)
         return not self.restricted and (said[-1].given if said else covered)
 

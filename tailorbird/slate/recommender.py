@@ -1,8 +1,9 @@
 """The recommender: retrieve ▸ filter ▸ score ▸ select, with an answer whatever happens."""
 
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from tailorbird.slate.filters import FILTERS, Filter, Known, Screen
 from tailorbird.slate.newcomers import NO_NEWCOMERS, Newcomers
 from tailorbird.slate.page import Drawer, filled, items_of, select_rows
 from tailorbird.slate.query import Candidates, Query, Ranking, Slate, SlateItem
+from tailorbird.slate.ranking import Wanted, candidates_of, ranked, ranked_together, tried, tried_together
 from tailorbird.slate.shelf import Shelf
 from tailorbird.slate.stages import Stages
 from tailorbird.slate.wishes import Caps, boosted
@@ -65,6 +67,14 @@ class Recommender:
         """The outcomes whose weights may order answers."""
         return () if self.stages is None else self.stages.heads
 
+    @cached_property
+    def ranks_by(self) -> bytes:
+        """(16,) names what of its settings decides about rankings: of two with one version, those that have it alike rank alike."""
+        own = [repr(each) for each in self.filters if each not in FILTERS]
+        return blake2b(
+            repr((self.policy.depth, self.policy.keep_seen, own)).encode(), digest_size=16
+        ).digest()
+
     def exploring(self, exploration: Exploration) -> "Recommender":
         """The same, a share of the places of its slates drawn by chance; of what is new by what is known of it now."""
         warmed()
@@ -87,17 +97,7 @@ class Recommender:
         self, queries: Sequence[Query], *, known: Sequence[Ranking | None] | None = None
     ) -> list[tuple[Slate, Ranking | None]]:
         """The same, each slate with its ranking (None where the model failed); ``known`` ones are not made again."""
-        held: list[Ranking | None] = list(known) if known is not None else [None] * len(queries)
-        screens = [self.screen(query) for query in queries]
-        open_ = [place for place, ranking in enumerate(held) if ranking is None]
-        fresh = self._rankings([queries[place] for place in open_], [screens[place] for place in open_])
-        failures = dict.fromkeys(range(len(queries)), "")
-        for place, (ranking, failure) in zip(open_, fresh, strict=True):
-            held[place], failures[place] = ranking, failure
-        return [
-            (self.page(query, ranking, screen=screen, failure=failures[place]), ranking)
-            for place, (query, ranking, screen) in enumerate(zip(queries, held, screens, strict=True))
-        ]
+        return recommend_together([(self, query) for query in queries], known=known)
 
     def screen(self, query: Query) -> Screen:
         """What may be shown for this query, over the whole catalogue."""
@@ -108,33 +108,25 @@ class Recommender:
             filters=self.filters,
         )
 
+    def wanted(self, query: Query, screen: Screen) -> Wanted:
+        """What is ranked for this query."""
+        depth = max(self.policy.depth, min(query.k, PAGE_LIMIT))
+        return Wanted(query, screen, min(depth, screen.size))
+
     def candidates(self, queries: Sequence[Query], screens: Sequence[Screen]) -> list[Candidates]:
         """Retrieve what may be shown: what the ranker puts in order, in a request as while it learns."""
-        return self._stages().retrieve(
-            queries,
-            depths=[
-                min(max(self.policy.depth, min(query.k, PAGE_LIMIT)), screen.size)
-                for query, screen in zip(queries, screens, strict=True)
-            ],
-            allowed=[screen.allowed for screen in screens],
-        )
+        return candidates_of(self._stages(), self._wanted(queries, screens))
 
     def rank(self, queries: Sequence[Query], screens: Sequence[Screen]) -> list[Ranking]:
         """Retrieve, filter and score; raises what the model raises."""
-        kept = self.candidates(queries, screens)
-        return [
-            _ranked(candidates, *scored, at=query.now)
-            for query, candidates, scored in zip(
-                queries, kept, self._stages().score(queries, kept), strict=True
-            )
-        ]
+        return ranked_together(self._stages(), self._wanted(queries, screens))
 
     def rerank(self, query: Query, item_ids: Sequence[str]) -> Slate:
         """Put given items in the best order for this user; unknown ids come last, in the order given."""
         rows = self.catalog.rows(dict.fromkeys(item_ids)).astype(np.int64)
         unknown = [item_id for item_id, row in zip(dict.fromkeys(item_ids), rows, strict=True) if row < 0]
         known = rows[rows >= 0]
-        ranking, failure = self._tried(lambda: self._admitted(query, known))
+        ranking, failure = tried(lambda: self._admitted(query, known))
         if ranking is None:
             places = {row: place for place, row in enumerate(self.chain.everyone.tolist())}
             known = np.asarray(sorted(known.tolist(), key=lambda row: places.get(row, len(places))), np.int64)
@@ -167,7 +159,7 @@ class Recommender:
     def similar(self, query: Query) -> Slate:
         """Answer with the neighbours of ``query.item_id``, for nobody in particular."""
         screen = self.screen(query)
-        ranking, failure = self._tried(lambda: self._neighbours(query, screen))
+        ranking, failure = tried(lambda: self._neighbours(query, screen))
         alike = replace(self, policy=replace(self.policy, max_category_share=1.0, exploration=NO_EXPLORATION))
         return alike.page(query, ranking, screen=screen, failure=failure)
 
@@ -271,19 +263,8 @@ class Recommender:
             scores=np.concatenate([ranking.scores, scores.astype(np.float32)]),
         )
 
-    def _rankings(
-        self, queries: Sequence[Query], screens: Sequence[Screen]
-    ) -> list[tuple[Ranking | None, str]]:
-        """Rank together; when that fails one by one, so that one query's trouble is not another's."""
-        if len(queries) > 1:
-            try:
-                return [(ranking, "") for ranking in self.rank(queries, screens)]
-            except Exception as error:
-                del error  # each query meets it again, by itself
-        return [
-            self._tried(lambda query=query, screen=screen: self.rank([query], [screen])[0])  # type: ignore[misc]
-            for query, screen in zip(queries, screens, strict=True)
-        ]
+    def _wanted(self, queries: Sequence[Query], screens: Sequence[Screen]) -> list[Wanted]:
+        return [self.wanted(query, screen) for query, screen in zip(queries, screens, strict=True)]
 
     def _neighbours(self, query: Query, screen: Screen) -> Ranking:
         row = self.catalog.row_of[query.item_id or ""]
@@ -295,23 +276,34 @@ class Recommender:
     def _admitted(self, query: Query, rows: np.ndarray) -> Ranking:
         stages = self._stages()
         candidates = stages.admit(query, rows)
-        return _ranked(candidates, *stages.score([query], [candidates])[0], at=query.now)
+        return ranked(candidates, *stages.score([query], [candidates])[0], at=query.now)
 
     def _stages(self) -> Stages:
         if self.stages is None:
             raise LookupError(self.trouble)
         return self.stages
 
-    def _tried(self, work: Callable[[], Ranking]) -> tuple[Ranking | None, str]:
-        """Run the model; what it raises becomes a reason, because an answer is due in any case."""
-        try:
-            return work(), ""
-        except LookupError as error:
-            return None, str(error)
-        except Exception:
-            return None, traceback.format_exc()
 
+def recommend_together(
+    asked: Sequence[tuple[Recommender, Query]], *, known: Sequence[Ranking | None] | None = None
+) -> list[tuple[Slate, Ranking | None]]:
+    """The slates of queries to recommenders of one model, each under its recommender's settings, with their rankings.
 
-def _ranked(candidates: Candidates, scores: np.ndarray, user_vector: np.ndarray, *, at: float) -> Ranking:
-    order = np.argsort(-scores, kind="stable")  # equal scores keep the order of the sources' turns
-    return Ranking(candidates.where(order), scores[order], user_vector, scored_at=at)
+    What the settings leave alike is done once for all: equal to asking each by itself. A ranking is None where the model
+    failed; ``known`` ones are not made again.
+    """
+    held: list[Ranking | None] = list(known) if known is not None else [None] * len(asked)
+    screens = [recommender.screen(query) for recommender, query in asked]
+    open_ = [place for place, ranking in enumerate(held) if ranking is None]
+    failures = dict.fromkeys(open_, "")
+    if open_:
+        wanted = [asked[place][0].wanted(asked[place][1], screens[place]) for place in open_]
+        fresh = tried_together(asked[0][0]._stages, wanted)
+        for place, (ranking, failure) in zip(open_, fresh, strict=True):
+            held[place], failures[place] = ranking, failure
+    return [
+        (recommender.page(query, ranking, screen=screen, failure=failures.get(place, "")), ranking)
+        for place, ((recommender, query), ranking, screen) in enumerate(
+            zip(asked, held, screens, strict=True)
+        )
+    ]

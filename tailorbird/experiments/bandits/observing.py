@@ -10,8 +10,8 @@ from tailorbird.experiments.bandits.periods import Periods
 from tailorbird.experiments.bandits.policy import SUMS
 from tailorbird.experiments.measuring.metric import DeclaredMetric
 from tailorbird.experiments.measuring.table import PER, Asked, NobodyError, Sources, UnitTable, unit_table
-from tailorbird.experiments.running.assigning import allocations_now
 from tailorbird.experiments.running.entries import Entry
+from tailorbird.experiments.running.plans import allocations_now
 from tailorbird.experiments.running.renewals import Renewal
 
 MOST_CODES = 30_000

@@ -13,8 +13,8 @@ from tailorbird.experiments.measuring.table import Sources
 from tailorbird.experiments.reading.metric import Kind, Metric
 from tailorbird.experiments.reading.readout import read_out
 from tailorbird.experiments.reading.units import Units
-from tailorbird.experiments.running.assigning import allocations_now
 from tailorbird.experiments.running.entries import Entry
+from tailorbird.experiments.running.plans import allocations_now
 from tailorbird.experiments.running.renewals import Renewal
 
 _WEIGHT = " weight"

@@ -17,8 +17,8 @@ from tailorbird.experiments.measuring.streams import sources_of
 from tailorbird.experiments.measuring.table import Asked, UnitTable, unit_table
 from tailorbird.experiments.measuring.workbench import SHOWN_SCHEMA
 from tailorbird.experiments.reading.metric import Metric
-from tailorbird.experiments.running.assigning import is_one_of
 from tailorbird.experiments.running.checking import Finding
+from tailorbird.experiments.running.plans import is_one_of
 from tailorbird.experiments.statistics.power import days_needed, units_needed
 from tailorbird.settings import Settings
 

@@ -26,8 +26,9 @@ def may_be_unit(
     state: UserState, context: Mapping[str, Any], *, basis: Collection[str] = USUAL_BASIS
 ) -> bool:
     """Whether a person may be measured: by their words on personalization and analytics, by the request's own, by the ``basis``."""
-    return all(
-        (standing := standing_of(context, purpose, basis=basis)) != NEVER
-        and state.links.consents.serves(purpose, covered=standing == COVERED)
-        for purpose in (PERSONALIZATION, ANALYTICS)
-    )
+    consents = state.links.consents
+    for purpose in (PERSONALIZATION, ANALYTICS):
+        standing = standing_of(context, purpose, basis=basis)
+        if standing == NEVER or not consents.serves(purpose, covered=standing == COVERED):
+            return False
+    return True

@@ -18,9 +18,10 @@ from tailorbird.experiments.deciding.shown import as_json
 from tailorbird.experiments.design.declared import experiment_of
 from tailorbird.experiments.measuring.declared import chosen, default_metrics
 from tailorbird.experiments.measuring.streams import sources_of
-from tailorbird.experiments.running.assigning import Asker, Assignment, allocations_now
+from tailorbird.experiments.running.assigning import Asker, Assignment
 from tailorbird.experiments.running.entries import StateError
 from tailorbird.experiments.running.ledger import Ledger
+from tailorbird.experiments.running.plans import allocations_now
 from tailorbird.experiments.running.renewals import Renewal
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events, open_exposures

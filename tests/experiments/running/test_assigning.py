@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from tailorbird.experiments.running.assigning import (
     Shadow,
     composed,
 )
-from tailorbird.experiments.running.buckets import BUCKETS, Range, bucket, point
+from tailorbird.experiments.running.buckets import BUCKETS, PARTS, Range, bucket, point
 from tailorbird.experiments.running.checking import overlaps, structural
 from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.renewals import Renewal
@@ -81,6 +82,27 @@ def test_the_vectors_of_experiments_hold(vector):
     running.append(replace(renewed, renewal=Renewal(int(number), 1.0, "ann", (tuple(bandit["weights"]),))))
     found = Assignment(running).assign(Asker(person=vector["unit"]))
     assert dict(found.variants) == vector["variants"]
+
+
+@given(
+    st.text(max_size=40),
+    st.lists(st.lists(st.integers(1, 9), min_size=2, max_size=5), min_size=1, max_size=6),
+    st.integers(0, BUCKETS - 1),
+)
+def test_all_layers_at_once_are_as_one_after_the_other(unit, weights, cut):
+    """Several layers, each of two experiments that hold its two ends, against one bucket and one point at a time."""
+    running, expected = [], {}
+    for n, each in enumerate(weights):
+        shares = [one / sum(each) for one in each]
+        said = {f"v{m}": {"weight": share, "payload": {f"p{n}": m}} for m, share in enumerate(shares)}
+        ends = (Range(0, cut), Range(cut, BUCKETS)) if cut else (Range(0, 0), Range(0, BUCKETS))
+        for side, held in zip("ab", ends, strict=True):
+            key = f"{side}-{n}"
+            running.append(entry(key, layer=f"layer-{n}", variants=said, buckets=(held,), salt=f"s-{n}"))
+            if held.start <= bucket(f"layer-{n}", unit) < held.end:
+                reached = np.cumsum(np.array(shares) * PARTS)[:-1] <= point(f"s-{n}", unit)
+                expected[key] = f"v{int(reached.sum())}"
+    assert dict(Assignment(running).assign(Asker(person=unit)).variants) == (expected if unit else {})
 
 
 def test_nothing_runs_and_nobody_takes_part():

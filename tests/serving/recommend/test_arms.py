@@ -143,8 +143,10 @@ class WatchingStages(HybridStages):
     """The real stages, which note whom they were asked for."""
 
     asked: ClassVar[list[str]] = []
+    calls: ClassVar[list[int]] = []
 
     def retrieve(self, queries, *, depths, allowed):
+        self.calls.append(len(queries))
         self.asked.extend(query.state.user_key for query in queries)
         return super().retrieve(queries, depths=depths, allowed=allowed)
 

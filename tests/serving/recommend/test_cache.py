@@ -150,7 +150,7 @@ def test_a_large_request_takes_no_more_of_the_cache_than_a_small_one(world):
 
 
 def key(n):
-    return Key("champion", f"user:u{n}", "1", "", b"digest")
+    return Key(b"settings", f"user:u{n}", "1", "", b"digest")
 
 
 def put(cache, n, *, now, seconds=10.0):

@@ -17,7 +17,7 @@ from tests.redis_server import RedisServer
 from tests.serving.recommend.test_arms import WatchingStages, watching
 from tests.slate import toy
 
-KEY = Key("champion", "user:ann", "7", "mobile//1", b"request")
+KEY = Key(b"settings", "user:ann", "7", "mobile//1", b"request")
 RANKING = Ranking(
     Candidates(
         np.array([3, 0, 2]),
