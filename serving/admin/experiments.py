@@ -15,9 +15,9 @@ from serving.http.problems import ProblemError
 from serving.http.schemas import Body, JsonObject
 from tailorbird.audit.record import caller
 from tailorbird.experiments.declared import NAME
-from tailorbird.experiments.running.assigning import allocations_now, salt_of
 from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.launching import LARGEST_FILE, Launcher, Standing
+from tailorbird.experiments.running.plans import allocations_now, salt_of
 
 Described = dict[int | str, dict[str, Any]]
 Key = Annotated[str, Path(pattern=NAME)]
