@@ -16,6 +16,8 @@ from tailorbird.experiments.running.renewals import Renewal
 
 MOST_CODES = 30_000
 """Periods times contexts times variants that are measured in one pass over the streams."""
+MOST_PERIODS = 48
+"""Periods of one pass: who came in them is in memory."""
 _HOUR_SECONDS = 3_600.0
 
 
@@ -59,29 +61,36 @@ def observed(
     *,
     now: float,
     memory_mb: int,
+    since: int = 0,
 ) -> Observed:
-    """All units whose window has passed at ``now``, of all periods until now; nothing where nobody came."""
+    """All units whose window has passed at ``now``, of all periods until now; nothing where nobody came.
+
+    With ``since`` the periods begin with that of the renewal of this number, the first of ``renewals``.
+    """
     bandit = entry.experiment.bandit
     assert bandit is not None
+    assert since == (renewals[0].number if since else 0)
     windowed = [
         replace(each, window_days=bandit.window_hours / 24, before_days=0.0, description="")
         for each in metrics
     ]
     names = [entry.experiment.control, *(each.name for each in entry.experiment.treatments)]
     order = [each.name for each in entry.experiment.variants]
-    held = [replace(entry, renewal=each) for each in (None, *renewals)]
+    start: tuple[None, ...] = () if since else (None,)
+    held = [replace(entry, renewal=each) for each in (*start, *renewals)]
     chances = np.array([allocations_now(each) for each in held])[..., [order.index(name) for name in names]]
     periods = Periods(
         entry.key,
-        begins=np.array([entry.started, *(each.at for each in renewals)]),
+        begins=np.array([entry.started if each.renewal is None else each.renewal.at for each in held]),
         closed=now if entry.stopped is None else min(now, entry.stopped),
         window_seconds=bandit.window_hours * _HOUR_SECONDS,
         names=names,
         chances=chances,
+        since=since,
     )
     sources = replace(sources, logins=cache(sources.logins))
     parts = []
-    at_once = max(1, MOST_CODES // chances[0].size)
+    at_once = max(1, min(MOST_PERIODS, MOST_CODES // chances[0].size))
     for first in range(0, len(held), at_once):
         some = range(first, min(first + at_once, len(held)))
         asked = Asked(

@@ -7,6 +7,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from tailorbird.events.contract import CLOCK_SKEW_SECONDS
 from tailorbird.experiments.measuring.table import Sources
 from tailorbird.experiments.measuring.workbench import DONE_SCHEMA, SHOWN_SCHEMA
 from tailorbird.exposures.record import BANDITS
@@ -21,7 +22,10 @@ _MICROSECONDS = 1e6
 
 @dataclass(frozen=True)
 class Periods:
-    """When each begins (periods,), until when anybody was drawn, and by which ``chances`` (periods, cells, variants); epoch seconds."""
+    """When each begins (periods,), until when anybody was drawn, and by which ``chances`` (periods, cells, variants); epoch seconds.
+
+    The first of them is that of renewal ``since``; whoever was drawn before is nobody here.
+    """
 
     key: str
     begins: np.ndarray
@@ -29,6 +33,7 @@ class Periods:
     window_seconds: float
     names: Sequence[str]
     chances: np.ndarray
+    since: int = 0
 
     def codes(self, some: range) -> Iterator[str]:
         """What a slate of the periods ``some`` is told to be: period, cell and variant, in this order."""
@@ -40,26 +45,26 @@ class Periods:
         """The same streams with units of periods: slates by the renewal that drew them, deeds by the last draw of whoever did them.
 
         What somebody does after another draw is a reward of that one alone, however long the window of the one before: two variants
-        of one person would share it, and look alike.
+        of one person would share it, and look alike. So slates are read until the windows of ``some`` have passed.
         """
         logins, came = sources.logins(), dict[int, float]()  # when each unit had its first slate of a period
+        over = self.ends(some[-1])
 
         def shown(start: float, end: float) -> Iterator[pa.RecordBatch]:
-            for batch in sources.shown(start, min(end, self.closed, self._drawn_until(some[-1]))):
+            for batch in sources.shown(start, min(end, self.closed, over)):
                 yield self._shown(batch, some, logins, came)
 
-        return replace(
-            sources,
-            logins=dict,
-            shown=shown,
-            done=lambda start, end, types: (
-                self._done(batch, some, logins, came) for batch in sources.done(start, end, types)
-            ),
-        )
+        def done(start: float, end: float, types: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+            for batch in sources.done(start, min(end, over + CLOCK_SKEW_SECONDS), types):
+                yield self._done(batch, some, logins, came)
 
-    def _drawn_until(self, period: int) -> float:
-        last = period + 1 == len(self.begins)
-        return float("inf") if last else float(self.begins[period + 1]) + LAG_SECONDS
+        return replace(sources, logins=dict, shown=shown, done=done)
+
+    def ends(self, period: int) -> float:
+        """When the window of everybody who was drawn in a period has passed; never, of the one that runs."""
+        if period + 1 == len(self.begins):
+            return float("inf")
+        return float(self.begins[period + 1]) + LAG_SECONDS + self.window_seconds
 
     def _shown(
         self, batch: pa.RecordBatch, some: range, logins: Mapping[str, str], came: dict[int, float]
@@ -77,14 +82,14 @@ class Periods:
             strict=True,
         ):
             drawn = self._drawn(experiments, request)
+            units.append(f"{logins.get(unit, unit)}{_OF}{period if drawn is None else drawn[0]}")
             if drawn is None or drawn[0] not in some:
                 told.append(None)
-                units.append(f"{logins.get(unit, unit)}{_OF}{period}")
-                continue
-            told.append(orjson.dumps({self.key: f"{drawn[0]}/{drawn[1]}/{drawn[2]}"}).decode())
-            units.append(f"{logins.get(unit, unit)}{_OF}{drawn[0]}")
-            name = hash(units[-1])
-            came[name] = min(instant, came.get(name, instant))
+            else:
+                told.append(orjson.dumps({self.key: f"{drawn[0]}/{drawn[1]}/{drawn[2]}"}).decode())
+            if drawn is not None and drawn[0] >= some[0]:
+                name = hash(units[-1])
+                came[name] = min(instant, came.get(name, instant))
         return _with(batch, SHOWN_SCHEMA, unit_key=units, experiments=told)
 
     def _drawn(self, experiments: str | None, request: str | None) -> tuple[int, int, str] | None:
@@ -95,7 +100,8 @@ class Periods:
         draw = orjson.loads(request).get(BANDITS, {}).get(self.key)
         if name not in self.names or draw is None:
             return None
-        period, cell, chance = draw
+        number, cell, chance = draw
+        period = number - self.since
         if not (0 <= period < len(self.chances) and 0 <= cell < self.chances.shape[1]):
             return None
         # What was drawn by another chance than the ledger has was drawn by another ledger.
@@ -113,21 +119,21 @@ class Periods:
         done = np.minimum(happened, arrived)
         earliest = done - self.window_seconds - LAG_SECONDS
         first = np.maximum(np.searchsorted(self.begins, earliest, side="right") - 1, some[0])
-        last = np.minimum(np.searchsorted(self.begins, arrived, side="right") - 1, some[-1])
+        last = np.searchsorted(self.begins, arrived, side="right") - 1
         rows, units = [], []
         for row, (key, instant, begin, end) in enumerate(
             zip(batch["unit_key"].to_pylist(), done.tolist(), first.tolist(), last.tolist(), strict=True)
         ):
-            person, found = logins.get(key, key), ""
+            person, found, of = logins.get(key, key), "", -1
             for period in range(end, begin - 1, -1):
                 unit = f"{person}{_OF}{period}"
                 began = came.get(hash(unit))
                 if began is None:
                     continue
-                found = unit
+                found, of = unit, period
                 if began <= instant:
                     break
-            if found:  # nobody else's deeds are carried
+            if of in some:  # nobody else's deeds are carried
                 rows.append(row)
                 units.append(found)
         return _with(batch.take(pa.array(rows, pa.int64())), DONE_SCHEMA, unit_key=units)

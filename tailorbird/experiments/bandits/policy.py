@@ -21,6 +21,7 @@ DRAWN_SEED = 20_231
 """Of the frozen draws by which chances are counted: the same figures give the same chances."""
 _DECIMALS = 6
 _RIDGE = 1e-6
+_TURNS, _ENOUGH = 500, 1e-9
 _SUPPOSED = 10.0
 """Denominators by which a variant's spread is drawn to that of all: ten slates without a click do not say that there never is one."""
 
@@ -28,24 +29,39 @@ Counted = Mapping[str, Any]
 """What a renewal stands on, as JSON has it: enough to compute its allocations again."""
 
 
-def counted_of(bandit: Bandit, sums: np.ndarray) -> dict[str, Any]:
-    """What a policy needs of the ``sums`` (periods, cells, variants, SUMS).
+def counted_of(bandit: Bandit, sums: np.ndarray, before: Counted | None = None) -> dict[str, Any]:
+    """What a policy needs of the ``sums`` (periods, cells, variants, SUMS), beside what was counted ``before`` of earlier periods.
 
-    Thompson: ``precision`` (V, V) and ``weighted`` (V,), the normal equations of the variants' means with an effect of its own for
-    each period, so that a good day is no variant's merit. LinUCB: value and denominator by cell and variant, and the spread.
+    It is as large after a thousand periods as after one. An effect of its own for each period is taken out, so that a good day is no
+    variant's merit. Thompson: ``precision`` (V, V) and ``weighted`` (V,), the normal equations of the variants' means beside these
+    effects. LinUCB: value, without the effects, and denominator by cell and variant, and the spread.
     """
     flat = sums.sum(axis=(0, 1))  # (variants, SUMS)
-    spread = _spreads(sums)
+    given: Counted = before or {}
+
+    def known(name: str, fresh: np.ndarray) -> np.ndarray:
+        return fresh + np.array(given[name]) if name in given else fresh
+
+    squares, weight = _left(sums)
+    squares, weight = known("squares", squares), known("weight", weight)
+    spread = _spreads(squares, weight)
+    units, value, per = (
+        known(name, flat[:, which]) for name, which in (("units", UNITS), ("total", VALUE), ("weight", PER))
+    )
     counted: dict[str, Any] = {
-        "periods": len(sums),
-        "units": [int(each) for each in flat[:, UNITS]],
-        "means": [float(value / per) if per else None for value, per in flat[:, [VALUE, PER]]],
+        "periods": len(sums) + given.get("periods", 0),
+        "units": [int(each) for each in units],
+        "means": [float(one / of) if of else None for one, of in zip(value, per, strict=True)],
+        "total": value.tolist(),
+        "squares": squares.tolist(),
+        "weight": weight.tolist(),
     }
     if bandit.policy == "linucb":
-        cells = sums.sum(axis=0)
+        cells = known("per", sums[..., PER].sum(axis=0))
+        plain = _without_periods(Cells(bandit).features, sums, given)
         return counted | {
-            "value": cells[..., VALUE].tolist(),
-            "per": cells[..., PER].tolist(),
+            "value": plain.tolist(),
+            "per": cells.tolist(),
             "spread": float(np.sqrt(spread.mean())),
         }
     precision, weighted = np.zeros((len(flat), len(flat))), np.zeros(len(flat))
@@ -58,7 +74,10 @@ def counted_of(bandit: Bandit, sums: np.ndarray) -> dict[str, Any]:
             means = np.divide(period[:, VALUE], period[:, PER], out=np.zeros(len(flat)), where=there)
             precision += np.diag(weights) - np.outer(weights, weights) / weights.sum()
             weighted += weights * (means - weights @ means / weights.sum())
-    return counted | {"precision": precision.tolist(), "weighted": weighted.tolist()}
+    return counted | {
+        "precision": known("precision", precision).tolist(),
+        "weighted": known("weighted", weighted).tolist(),
+    }
 
 
 def allocations_of(
@@ -101,8 +120,7 @@ def _hopeful(bandit: Bandit, counted: Counted, cells: Cells, sign: float) -> np.
     value, per = np.array(counted["value"]), np.array(counted["per"])  # (cells, variants)
     bounds = np.empty_like(value)
     for at in range(value.shape[1]):
-        gram = np.eye(features.shape[1]) + (features * per[:, at, None]).T @ features
-        inverse = np.linalg.inv(gram)
+        inverse = _inverse(features, per[:, at])
         coefficients = inverse @ (features.T @ (sign * value[:, at]))
         reach = np.sqrt(np.einsum("cf,fg,cg->c", features, inverse, features))
         bounds[:, at] = features @ coefficients + bandit.width * counted["spread"] * reach
@@ -110,12 +128,52 @@ def _hopeful(bandit: Bandit, counted: Counted, cells: Cells, sign: float) -> np.
     return shares
 
 
-def _spreads(sums: np.ndarray) -> np.ndarray:
-    """(variants,) the variance of a mean times its denominator, within cells and periods; drawn a little to that of all."""
+def _without_periods(features: np.ndarray, sums: np.ndarray, before: Counted) -> np.ndarray:
+    """(cells, variants) values without the effect of their period: least squares of effects and of each variant's model, by turns.
+
+    The first period is the one that others are held against; those counted ``before`` are without theirs already.
+    """
+    value, per = sums[..., VALUE], sums[..., PER]  # (periods, cells, variants)
+    known = np.array(before["value"]) if before else np.zeros(sums.shape[1:3])
+    of_known = np.array(before["per"]) if before else np.zeros(sums.shape[1:3])
+    total, of_period = per.sum(axis=0) + of_known, per.sum(axis=(1, 2))
+    inverses = [_inverse(features, column) for column in total.T]
+    effects = np.zeros(len(sums))
+    came = np.flatnonzero(of_period)
+    moved = came if of_known.any() else came[1:]
+    for _ in range(_TURNS if len(moved) else 0):
+        plain = known + value.sum(axis=0) - np.tensordot(effects, per, 1)
+        expected = np.stack(
+            [
+                features @ (inverse @ (features.T @ column))
+                for inverse, column in zip(inverses, plain.T, strict=True)
+            ],
+            axis=1,
+        )  # (cells, variants)
+        last = effects.copy()
+        effects[moved] = (value - per * expected).sum(axis=(1, 2))[moved] / of_period[moved]
+        if np.abs(effects - last).max() <= _ENOUGH * np.abs(effects).max():
+            break
+    found: np.ndarray = known + value.sum(axis=0) - np.tensordot(effects, per, 1)
+    return found
+
+
+def _inverse(features: np.ndarray, per: np.ndarray) -> np.ndarray:
+    """(features, features) of one variant's ridge regression, whose cells have denominators ``per`` (cells,)."""
+    inverse: np.ndarray = np.linalg.inv(np.eye(features.shape[1]) + (features * per[:, None]).T @ features)
+    return inverse
+
+
+def _left(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(variants,) squares that are left within cells and periods, and the denominators that they are of."""
     per = sums[..., PER]
     ratio = np.divide(sums[..., VALUE], per, out=np.zeros_like(per), where=per > 0)
     left = sums[..., VALUE_VALUE] - 2 * ratio * sums[..., VALUE_PER] + ratio**2 * sums[..., PER_PER]
-    squares, weight = np.maximum(left, 0).sum(axis=(0, 1)), per.sum(axis=(0, 1))
+    return np.maximum(left, 0).sum(axis=(0, 1)), per.sum(axis=(0, 1))
+
+
+def _spreads(squares: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(variants,) the variance of a mean times its denominator; drawn a little to that of all."""
     common = squares.sum() / weight.sum() if weight.sum() > 0 else 0.0
     spread: np.ndarray = (squares + _SUPPOSED * common) / (weight + _SUPPOSED)
     return spread

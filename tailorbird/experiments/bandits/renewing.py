@@ -3,6 +3,7 @@
 import numpy as np
 
 from tailorbird.experiments.bandits.observing import observed
+from tailorbird.experiments.bandits.periods import LAG_SECONDS
 from tailorbird.experiments.bandits.policy import Counted, allocations_of, counted_of
 from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.measuring.declared import chosen, read_metrics
@@ -10,11 +11,13 @@ from tailorbird.experiments.measuring.metric import DeclaredMetric
 from tailorbird.experiments.measuring.streams import sources_of
 from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.launching import Launcher
-from tailorbird.experiments.running.renewals import Allocations, Renewal
+from tailorbird.experiments.running.renewals import Allocations, Folded, Renewal
 from tailorbird.settings import Settings
 
 BANDIT = "job:bandit"
 """Who, in the ledger and the audit log."""
+LATE_SECONDS = 86_400.0
+"""So long after the last window of a period deeds may still arrive that were done in it."""
 _HOUR_SECONDS = 3_600.0
 
 
@@ -38,20 +41,26 @@ def renew(settings: Settings, launcher: Launcher, entry: Entry, *, now: float, w
     """
     experiment = entry.experiment
     (metric,) = chosen(read_metrics(settings.folder), [experiment.metrics.primary])
-    counted = count(settings, launcher, entry, metric, now=now)
+    counted, folded = count(settings, launcher, entry, metric, now=now)
     number = entry.renewal.number + 1 if entry.renewal else 1
     made = Renewal(number, now, who, allocations(experiment, counted, metric=metric), counted)
-    launcher.renew(entry.key, made)
+    launcher.renew(entry.key, made, folded)
     return made
 
 
 def count(
     settings: Settings, launcher: Launcher, entry: Entry, metric: DeclaredMetric, *, now: float
-) -> Counted:
-    """What its policy needs of the rewards that are complete, and whether less is better."""
+) -> tuple[Counted, Folded | None]:
+    """What its policy needs of the rewards that are complete, and of that what is counted for good.
+
+    A period is folded once the windows of all who were drawn in it have been over for LATE_SECONDS: it is not read again, so that the
+    hundredth renewal reads and keeps no more than the tenth.
+    """
     experiment = entry.experiment
     assert experiment.bandit is not None
-    renewals = launcher.ledger.renewals(entry.key)
+    before = launcher.ledger.folded(entry.key)
+    since = before.periods if before else 0
+    renewals = launcher.ledger.renewals(entry.key, since=since)
     found = observed(
         entry,
         renewals,
@@ -59,14 +68,21 @@ def count(
         sources_of(settings, unit=experiment.unit),
         now=now,
         memory_mb=settings.readout_memory_mb,
+        since=since,
     )
+    later = [each.at for each in renewals if each.number > since]  # each begins the period after
     sums = found.sums(
         metric.name,
-        periods=len(renewals) + 1,
+        periods=len(later) + 1,
         cells=experiment.bandit.cells,
         variants=len(experiment.variants),
     )
-    return counted_of(experiment.bandit, _as_declared(experiment, sums))
+    sums = _as_declared(experiment, sums)
+    window = experiment.bandit.window_hours * _HOUR_SECONDS
+    over = sum(at + LAG_SECONDS + window + LATE_SECONDS <= now for at in later)
+    known = before.counted if before else None
+    folded = Folded(since + over, counted_of(experiment.bandit, sums[:over], known)) if over else before
+    return counted_of(experiment.bandit, sums[over:], folded.counted if folded else None), folded
 
 
 def allocations(experiment: Experiment, counted: Counted, *, metric: DeclaredMetric) -> Allocations:

@@ -23,7 +23,7 @@ from tailorbird.experiments.running.checking import (
 )
 from tailorbird.experiments.running.entries import DRAFT, Entry, StateError, require_seen
 from tailorbird.experiments.running.ledger import Ledger
-from tailorbird.experiments.running.renewals import Renewal
+from tailorbird.experiments.running.renewals import Folded, Renewal
 from tailorbird.plumbing.alone import alone
 from tailorbird.settings import Settings
 
@@ -198,11 +198,11 @@ class Launcher:
         return entry
 
     @_in_turn
-    def renew(self, key: str, renewal: Renewal) -> Entry:
+    def renew(self, key: str, renewal: Renewal, folded: Folded | None = None) -> Entry:
         """Give a running bandit its next allocation. Raises StateError: it does not run, or somebody was first."""
         self._running(key, None)
         self._record(renewal.who, key, did="renew", number=renewal.number, parts=renewal.allocations[:1])
-        entry = self.ledger.renew(key, renewal)
+        entry = self.ledger.renew(key, renewal, folded)
         self._announce()
         return entry
 

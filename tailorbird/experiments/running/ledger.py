@@ -25,7 +25,14 @@ from tailorbird.experiments.running.entries import (
     stepped,
 )
 from tailorbird.experiments.running.renewals import SCHEMA as _RENEWALS
-from tailorbird.experiments.running.renewals import Renewal, put_renewal, renewals_of
+from tailorbird.experiments.running.renewals import (
+    Folded,
+    Renewal,
+    folded_of,
+    put_folded,
+    put_renewal,
+    renewals_of,
+)
 from tailorbird.experiments.running.slots import resized
 from tailorbird.plumbing.alone import alone
 from tailorbird.plumbing.turns import take_turn
@@ -134,8 +141,8 @@ class Ledger:
             )
             return stepped(connection, key, at=at, who=who, did="decide", reason=reason)
 
-    def renew(self, key: str, renewal: Renewal) -> Entry:
-        """Give a running bandit its next allocation. Raises StateError: it does not run, or somebody was first."""
+    def renew(self, key: str, renewal: Renewal, folded: Folded | None = None) -> Entry:
+        """Give a running bandit its next allocation, and keep what is ``folded``. Raises StateError: it does not run, or somebody was first."""
         with self._writing() as connection:
             entry = entry_in(connection, key, states=("running",), revision=None)
             last = entry.renewal.number if entry.renewal else 0
@@ -145,17 +152,24 @@ class Ledger:
                     remedy="look at it again: its next renewal is due later",
                 )
             put_renewal(connection, key, renewal)
+            if folded is not None:
+                put_folded(connection, key, folded)
             found = entry_of(connection, key)
             assert found is not None
             return found
 
-    def renewals(self, key: str) -> list[Renewal]:
-        """All renewals of a bandit, in their order; none of what is no bandit."""
+    def folded(self, key: str) -> Folded | None:
+        """What is counted for good of a bandit; None where nothing is."""
+        with self._reading() as connection:
+            return None if connection is None else folded_of(connection, key)
+
+    def renewals(self, key: str, *, since: int = 0) -> list[Renewal]:
+        """All renewals of a bandit from number ``since`` on, in their order; none of what is no bandit."""
         with self._reading() as connection:
             entry = None if connection is None else entry_of(connection, key)
             if connection is None or entry is None or entry.experiment.bandit is None:
                 return []
-            return renewals_of(connection, key)
+            return renewals_of(connection, key, since=since)
 
     def stamp(self) -> object:
         """Changes with every write."""

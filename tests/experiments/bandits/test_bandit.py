@@ -1,5 +1,6 @@
 """A bandit of a workspace: renewed from what its units did, drawn by what the ledger says, read by inverse chances."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,9 @@ import numpy as np
 import pytest
 
 from tailorbird.errors import UsageError
-from tailorbird.experiments.bandits import observing
-from tailorbird.experiments.bandits.observing import observed
-from tailorbird.experiments.bandits.policy import PER, VALUE
+from tailorbird.experiments.bandits import observing, renewing
+from tailorbird.experiments.bandits.observing import Observed, observed
+from tailorbird.experiments.bandits.policy import PER, VALUE, counted_of
 from tailorbird.experiments.bandits.renewing import BANDIT, allocations, renew
 from tailorbird.experiments.deciding.own import read_experiment_out
 from tailorbird.experiments.deciding.page import page_of
@@ -22,7 +23,7 @@ from tailorbird.experiments.running.assigning import Asker, Assignment
 from tailorbird.experiments.running.entries import StateError
 from tailorbird.experiments.running.ledger import Ledger
 from tailorbird.experiments.running.plans import allocations_now
-from tailorbird.experiments.running.renewals import Renewal
+from tailorbird.experiments.running.renewals import COUNTS_KEPT, Renewal
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events, open_exposures
 from tests.experiments.bandits.shop import BY_DEVICE, DECLARED, HOUR, KEY, Shop
@@ -258,3 +259,82 @@ def test_a_reward_belongs_to_the_period_of_its_slate_however_many_are_measured_a
     assert clicks.tolist() == np.bincount(slate_in, minlength=4).tolist()
     monkeypatch.setattr(observing, "MOST_CODES", 1)
     assert np.array_equal(measured(), together)
+
+
+@pytest.mark.parametrize("changes", [{}, BY_DEVICE], ids=["thompson", "linucb"])
+def test_a_renewal_reads_and_keeps_no_more_after_many_periods(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    rows: list[int] = []
+
+    def watched(*given: Any, **more: Any) -> Observed:
+        found = observed(*given, **more)
+        rows.append(len(found))
+        return found
+
+    monkeypatch.setattr(renewing, "observed", watched)
+    shop, ledger = Shop(settings, **changes), Ledger(settings.folder)
+    kept = []
+    for _ in range(8):
+        shop.happen(200, chances=BETTER, opposite=bool(changes))
+        shop.pass_day()
+        folded = ledger.folded(KEY)
+        kept.append((folded.periods if folded else 0, len(json.dumps(folded.counted)) if folded else 0))
+    assert rows == [200, 400] + [600] * 6
+    assert [periods for periods, _ in kept] == [0, 0, 1, 2, 3, 4, 5, 6]
+    sizes = [size for _, size in kept[3:]]
+    assert max(sizes) < 1.2 * min(sizes)
+    last = ledger.renewals(KEY)[-1]
+    assert (sum(last.counted["units"]), last.counted["periods"]) == (1_600, 8)
+    whole = observed(
+        replace(shop.entry, renewal=None),
+        ledger.renewals(KEY)[:-1],
+        [default_metrics()["clicks_per_slate"]],
+        sources_of(settings, unit=shop.entry.experiment.unit),
+        now=shop.now,
+        memory_mb=500,
+    )
+    assert len(whole) == 1_600
+    bandit = shop.entry.experiment.bandit
+    assert bandit is not None
+    sums = whole.sums("clicks_per_slate", periods=8, cells=bandit.cells, variants=2)
+    anew = counted_of(bandit, sums)
+    assert anew["total"] == last.counted["total"]
+    assert allocations(
+        shop.entry.experiment, anew, metric=default_metrics()["clicks_per_slate"]
+    ) == pytest.approx(np.array(last.allocations), abs=0.02)
+
+
+def test_old_lines_keep_how_many_units_there_were(settings: Settings) -> None:
+    shop = Shop(settings)
+    ledger = shop.launcher.ledger
+    counted = {"periods": 3, "units": [4, 5], "value": [[1.0] * 100]}
+    for number in range(1, COUNTS_KEPT + 3):
+        ledger.renew(KEY, Renewal(number, float(number), "ann", ((0.5, 0.5),), counted))
+    lines = ledger.renewals(KEY)
+    assert [dict(each.counted) for each in lines[:2]] == [{"periods": 3, "units": [4, 5]}] * 2
+    assert all(each.counted == counted for each in lines[2:])
+    assert [each.number for each in ledger.renewals(KEY, since=30)] == [30, 31, 32]
+
+
+def test_whoever_comes_again_is_rewarded_once_however_few_periods_are_measured_at_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The click of an hour later is the second draw's, which the pass over the first period does not measure."""
+    shop = Shop(settings)
+    shop.happen(100, chances={"usual": 0.0, "bold": 0.0})
+    shop.now += 16 * HOUR
+    shop.launcher.ledger.renew(KEY, Renewal(1, shop.now, "ann", ((0.5, 0.5),)))
+    shop.came = 0
+    shop.happen(100, chances={"usual": 1.0, "bold": 1.0})
+    monkeypatch.setattr(observing, "MOST_PERIODS", 1)
+    found = observed(
+        shop.entry,
+        shop.launcher.ledger.renewals(KEY),
+        [default_metrics()["clicks_per_slate"]],
+        sources_of(settings, unit="person"),
+        now=shop.now + 48 * HOUR,
+        memory_mb=500,
+    )
+    sums = found.sums("clicks_per_slate", periods=2, cells=1, variants=2)
+    assert sums[..., VALUE].sum(axis=(1, 2)).tolist() == [0.0, 100.0]

@@ -24,4 +24,8 @@ def test_a_deed_belongs_to_the_draw_that_its_person_saw_last() -> None:
     found = periods._done(deeds(1_050.0, 1_200.0, 2_400.0, 2_600.0, 3_500.0), range(3), {}, came)
     # The first is before any draw; in the second period they come late; in the third they never come.
     assert found["unit_key"].to_pylist() == [f"user:ann{_OF}{period}" for period in (0, 0, 0, 1, 1)]
+    first = periods._done(deeds(1_200.0, 2_600.0), range(1), {}, came)
+    assert first["unit_key"].to_pylist() == [
+        f"user:ann{_OF}0"
+    ]  # the other is of a draw that another pass measures
     assert periods._done(deeds(1_200.0, person="user:bob"), range(3), {}, came).num_rows == 0

@@ -53,6 +53,36 @@ def test_a_good_day_is_no_variants_merit() -> None:
     assert found == pytest.approx([0.5, 0.5], abs=0.02)
 
 
+def test_a_good_day_is_no_variants_merit_in_any_context_either() -> None:
+    """Both variants are alike in three contexts; b had most of the day on which ten in a hundred more clicked."""
+    hits = [[[90, 10], [180, 20], [45, 5]], [[20, 180], [30, 270], [10, 90]]]
+    units = [[[900, 100], [900, 100], [450, 50]], [[100, 900], [100, 900], [50, 450]]]
+    bandit = Bandit("linucb", context=DEVICES)
+    counted = counted_of(bandit, sums_of(hits, units))
+    means = np.array(counted["value"]) / np.array(counted["per"])
+    assert means == pytest.approx(np.array([[0.1, 0.1], [0.2, 0.2], [0.1, 0.1]]), abs=0.003)
+
+
+@pytest.mark.parametrize("bandit", [Bandit(), Bandit("linucb", context=DEVICES)], ids=["thompson", "linucb"])
+def test_what_is_folded_is_as_if_it_were_counted_now(bandit: Bandit) -> None:
+    rng = np.random.default_rng(5)
+    units = rng.integers(200, 400, (40, bandit.cells, 2)).astype(float)
+    rates = np.array([0.2, 0.24]) * rng.uniform(0.7, 1.3, (40, 1, 1))
+    sums = sums_of(rng.binomial(units.astype(int), rates), units)
+    folded, sizes = None, []
+    for at in range(38):
+        folded = json.loads(json.dumps(counted_of(bandit, sums[at : at + 1], folded)))
+        sizes.append(len(json.dumps(folded)))
+    found, whole = counted_of(bandit, sums[38:], folded), counted_of(bandit, sums)
+    assert found.keys() == whole.keys()
+    assert max(sizes) < 1.2 * sizes[1]
+    for name in ("periods", "units", "total", "weight"):
+        assert found[name] == pytest.approx(whole[name])
+    close = {"thompson": ("precision", "weighted"), "linucb": ("per", "value")}[bandit.policy]
+    for name in close:
+        assert np.array(found[name]) == pytest.approx(np.array(whole[name]), rel=0.05)
+
+
 def test_linucb_gives_each_context_its_own_best() -> None:
     sums = sums_of([[[100, 200], [200, 100], [50, 50]]], [[[1_000, 1_000]] * 2 + [[500, 500]]])
     found = parts(Bandit("linucb", context=DEVICES), sums)
