@@ -1,11 +1,16 @@
 """Applies what a request or its scenario wishes to a ranking: items boosted and pinned, a most per category and brand."""
 
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from tailorbird.slate.query import Boost, Pin, Ranking, Wishes
 from tailorbird.slate.shelf import Shelf
+
+Thing = TypeVar("Thing", bound=Hashable)
+"""What stands at a place: a place in a ranking, a pick."""
 
 
 def boosted(ranking: Ranking, boosts: tuple[Boost, ...], shelf: Shelf, *, now: float) -> Ranking:
@@ -65,11 +70,12 @@ def arranged(
     ``first`` is the number of places on earlier pages. What is one too many waits for the next page; an item that is pinned
     twice stands at its first place.
     """
-    fixed: dict[int, int] = {}
-    for pin in sorted(pins, key=lambda each: each.place):
-        (found,) = np.nonzero(rows == shelf.catalog.row_of.get(pin.item_id, -1))
-        if len(found):
-            fixed.setdefault(int(found[0]), pin.place - 1 - first)
+
+    def place_of(item_id: str) -> int | None:
+        (found,) = np.nonzero(rows == shelf.catalog.row_of.get(item_id, -1))
+        return int(found[0]) if len(found) else None
+
+    fixed = pinned_places(pins, place_of, first=first)
     here = {place: at for place, at in fixed.items() if at < k}
     for place in here:
         caps.take(int(rows[place]))
@@ -80,6 +86,26 @@ def arranged(
             break
         if place not in fixed and caps.take(row):
             order.append(place)
-    for place, at in here.items():
-        order.insert(max(0, min(at, len(order))), place)
-    return np.asarray(order[:k], np.int64)
+    return np.asarray(with_pinned(order, here)[:k], np.int64)
+
+
+def pinned_places(
+    pins: Iterable[Pin], find: Callable[[str], Thing | None], *, first: int
+) -> dict[Thing, int]:
+    """At which place of a page, from 0 on, each pinned thing stands that ``find`` knows by its item; the first of several.
+
+    ``first`` is the number of places on earlier pages.
+    """
+    places: dict[Thing, int] = {}
+    for pin in sorted(pins, key=lambda each: each.place):
+        if (found := find(pin.item_id)) is not None:
+            places.setdefault(found, pin.place - 1 - first)
+    return places
+
+
+def with_pinned(free: Sequence[Thing], here: Mapping[Thing, int]) -> list[Thing]:
+    """The free things with those ``here`` at their places, or at the end where there are too few before them."""
+    order = list(free)
+    for thing, place in here.items():
+        order.insert(max(0, min(place, len(order))), thing)
+    return order

@@ -28,7 +28,7 @@ BETTER = (0.05, 0.1, 0.2)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the shop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def interleaving(size: int, slates: int, repeats: int, trials: int, seed: int, as_json: bool) -> None:
-    r"""Show the people of a simulated shop two rankings of which one is better, as an A/B test and interleaved, ten places each.
+    r"""Show the people of a simulated shop two rankings of which one is better, as an A/B test and interleaved, drafted by teams and optimised, ten places each.
 
     Says what either needs to tell them apart in four of five tests at 5 %, tries interleavings of so many units, and of two rankings
     that are as good.
@@ -38,33 +38,56 @@ def interleaving(size: int, slates: int, repeats: int, trials: int, seed: int, a
         tailorbird bench interleaving
         tailorbird bench interleaving --size 200 --repeats 5 --trials 100 --json
     """
+    import numpy as np
+
     from tailorbird.experiments.interleaving import simulation
     from tailorbird.simulator.shop import Shop
 
-    found = []
-    with progress("Answering", total=len(BETTER) + 1) as bar:
+    found, ms, unfair = [], [], 0
+    with progress("Answering", total=2 * len(BETTER) + 2) as bar:
         shop = Shop.make(size, seed)
-        for better in BETTER:
-            shown = simulation.slates_of(shop, slates=slates, better=better, seed=seed)
-            found.append(simulation.sensitivity_of(shown, repeats=repeats, trials=trials, seed=seed))
+
+        def shown(better: float) -> tuple[simulation.Slates, simulation.Mixed]:
+            nonlocal unfair
+            slates_ = simulation.slates_of(shop, slates=slates, better=better, seed=seed)
+            mixed = simulation.Mixed.of(slates_)
+            ms.append(mixed.ms)
+            unfair += mixed.unfair
             bar.advance()
-        alike = simulation.slates_of(shop, slates=slates, better=0.0, seed=seed)
-        called = simulation.false_positives(alike, units=size, repeats=repeats, trials=trials, seed=seed)
+            return slates_, mixed
+
+        for better in BETTER:
+            found.append(simulation.sensitivity_of(*shown(better), repeats=repeats, trials=trials, seed=seed))
+            bar.advance()
+        called = simulation.false_positives(
+            *shown(0.0), units=size, repeats=repeats, trials=trials, seed=seed
+        )
         bar.advance()
     rows: list[dict[str, object]] = [
         {
             "error_less_by": better,
             "lift_of_clicks": round(each.lift, 4),
-            "net": round(each.net, 4),
             "ab_units": each.ab_units,
-            "interleaved_units": each.interleaved_units,
-            "times": round(each.times, 1),
-            "found": each.found,
-            "wrong": each.wrong,
+            "by": name,
+            "net": round(way.net, 4),
+            "units": way.units,
+            "times": round(each.times(way), 1),
+            "found": way.found,
+            "wrong": way.wrong,
         }
         for better, each in zip(BETTER, found, strict=True)
+        for name, way in (("team draft", each.drafted), ("optimised", each.optimised))
     ]
     if not as_json:
         table(rows)
         rows = []
-    emit({"slates": slates, "alike_called": called} | ({"rankings": rows} if rows else {}), as_json=as_json)
+    took = np.concatenate(ms)
+    facts: dict[str, object] = {
+        "slates": slates,
+        "alike_called": called[0],
+        "alike_called_optimised": called[1],
+        "optimising_ms": round(float(np.median(took)), 2),
+        "optimising_ms_p99": round(float(np.quantile(took, 0.99)), 2),
+        "unfair": unfair,
+    }
+    emit(facts | ({"rankings": rows} if rows else {}), as_json=as_json)

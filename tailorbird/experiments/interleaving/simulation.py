@@ -1,6 +1,7 @@
 """Two rankings before the people of a simulated shop: how many units an A/B test of them needs, and how many an interleaving."""
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from scipy.special import ndtri
 
 from tailorbird.experiments.interleaving.counting import Preferences
 from tailorbird.experiments.interleaving.drafting import NOBODY, OURS, draft
+from tailorbird.experiments.interleaving.optimised import Mixture, mixture_of
 from tailorbird.experiments.interleaving.reading import preferred_of
 from tailorbird.experiments.statistics.frequentist import LEVEL
 from tailorbird.experiments.statistics.power import POWER, units_needed
@@ -37,24 +39,31 @@ class Slates:
 
 
 @dataclass(frozen=True)
-class Sensitivity:
-    """What telling the two apart takes, for a power of 80 % at 5 %.
+class Interleaved:
+    """What telling the two apart takes by one way of interleaving, for a power of 80 % at 5 %.
 
-    ``lift``: of clicks per slate; ``net``: of slates that tell. ``found``: of interleavings with ``interleaved_units`` units, how many say
-    that the better one is better; ``wrong`` how many say that the other is.
+    ``net``: of what tells. ``found``: of interleavings with so many ``units``, how many say that the better one is better; ``wrong`` how
+    many say that the other is.
     """
 
-    lift: float
     net: float
-    ab_units: int
-    interleaved_units: int
+    units: int
     found: float
     wrong: float
 
-    @property
-    def times(self) -> float:
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The same for an A/B test, ``lift`` of clicks per slate, and for each way of interleaving."""
+
+    lift: float
+    ab_units: int
+    drafted: Interleaved
+    optimised: Interleaved
+
+    def times(self, way: Interleaved) -> float:
         """How many times the units the A/B test needs."""
-        return self.ab_units / self.interleaved_units
+        return self.ab_units / way.units
 
 
 def slates_of(shop: Shop, *, slates: int, better: float, seed: int) -> Slates:
@@ -80,7 +89,7 @@ def slates_of(shop: Shop, *, slates: int, better: float, seed: int) -> Slates:
     return Slates(np.repeat(np.arange(len(shop.users.users)), slates), items, chances)
 
 
-def sensitivity_of(slates: Slates, *, repeats: int, trials: int, seed: int) -> Sensitivity:
+def sensitivity_of(slates: Slates, mixed: "Mixed", *, repeats: int, trials: int, seed: int) -> Sensitivity:
     """Let people answer ``repeats`` times to each test, work out the units that it needs, and try interleavings of so many ``trials`` times."""
     rng = np.random.default_rng([seed, 2])
     clicks = np.stack([_clicks(slates, which, rng, repeats) for which in (0, 1)])  # (2, repeats, units)
@@ -89,28 +98,40 @@ def sensitivity_of(slates: Slates, *, repeats: int, trials: int, seed: int) -> S
     ab_units = units_needed(
         float(mean[1] - mean[0]), control_variance=float(control), treatment_variance=float(treatment)
     )
-    won, lost = (
-        np.stack(each) for each in zip(*_drafted(slates, rng, repeats), strict=True)
-    )  # (repeats, units)
+    drafted, optimised = (
+        _interleaved(answers, trials=trials, rng=rng)
+        for answers in (_drafted(slates, rng, repeats), _optimised(mixed, rng, repeats))
+    )
+    return Sensitivity(float(mean[1] / mean[0] - 1), ab_units, drafted, optimised)
+
+
+def _interleaved(answers: "Answers", *, trials: int, rng: np.random.Generator) -> Interleaved:
+    won, lost = (np.stack(each) for each in zip(*answers, strict=True))  # (repeats, units)
     lead, tells = won - lost, won + lost
     net = float(lead.sum() / tells.sum())
     variance = float(np.var(lead - net * tells) / tells.mean() ** 2)
     reach = float(ndtri((1 + LEVEL) / 2) + ndtri(POWER))
     units = math.ceil(variance * (reach / net) ** 2)
     found, wrong = _tried(won.ravel(), lost.ravel(), units=units, better=net > 0, trials=trials, rng=rng)
-    return Sensitivity(float(mean[1] / mean[0] - 1), net, ab_units, units, found, wrong)
+    return Interleaved(net, units, found, wrong)
 
 
-def false_positives(slates: Slates, *, units: int, repeats: int, trials: int, seed: int) -> float:
-    """Of ``trials`` interleavings of ``units`` units, of rankings that are as good, how many prefer one at 5 %.
+def false_positives(
+    slates: Slates, mixed: "Mixed", *, units: int, repeats: int, trials: int, seed: int
+) -> tuple[float, float]:
+    """Of ``trials`` interleavings of ``units`` units, of rankings that are as good, how many prefer one at 5 %: drafted, and optimised.
 
     Which of the two is the treatment is drawn unit by unit: neither is better then, whatever chance made of their errors.
     """
     rng = np.random.default_rng([seed, 3])
-    won, lost = (np.concatenate(each) for each in zip(*_drafted(slates, rng, repeats), strict=True))
-    turned = rng.random(len(won)) < 0.5
-    won, lost = np.where(turned, lost, won), np.where(turned, won, lost)
-    return sum(_tried(won, lost, units=units, better=True, trials=trials, rng=rng))
+
+    def called(answers: "Answers") -> float:
+        won, lost = (np.concatenate(each) for each in zip(*answers, strict=True))
+        turned = rng.random(len(won)) < 0.5
+        won, lost = np.where(turned, lost, won), np.where(turned, won, lost)
+        return sum(_tried(won, lost, units=units, better=True, trials=trials, rng=rng))
+
+    return called(_drafted(slates, rng, repeats)), called(_optimised(mixed, rng, repeats))
 
 
 def _tried(
@@ -144,10 +165,11 @@ def _clicked(chances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.logical_and.accumulate(looks, axis=1) & (rng.random(chances.shape) < chances)
 
 
-def _drafted(
-    slates: Slates, rng: np.random.Generator, repeats: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(units,) slates that the second ranking won and lost, drafted and answered anew each time."""
+Answers = Iterator[tuple[np.ndarray, np.ndarray]]
+"""(units,) what the second ranking won and lost, drawn and answered anew each time: slates of a draft, credits of a mixture."""
+
+
+def _drafted(slates: Slates, rng: np.random.Generator, repeats: int) -> Answers:
     ids = slates.items.astype(str)
     known = [
         dict(zip(items.ravel().tolist(), chances.ravel().tolist(), strict=True))
@@ -166,4 +188,61 @@ def _drafted(
         yield (
             np.bincount(slates.units, lead > 0, count),
             np.bincount(slates.units, lead < 0, count),
+        )
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Of each request (n,) the slates of its mixture (n, s): their ``chances``, and for each place the chance of a click and its ``credits`` (n, s, k).
+
+    ``ms`` (n,) is how long it took to make one; ``unfair`` of them had no fair chances and are left out.
+    """
+
+    units: np.ndarray
+    chances: np.ndarray
+    clicks: np.ndarray
+    credits: np.ndarray
+    ms: np.ndarray
+    unfair: int
+
+    @classmethod
+    def of(cls, slates: Slates) -> "Mixed":
+        """Optimise each."""
+        made: list[Mixture | None] = []
+        ms = []
+        for ours, theirs in slates.items[:, :, :PLACES].astype(str):
+            began = time.perf_counter()
+            made.append(mixture_of(ours.tolist(), theirs.tolist(), places=PLACES))
+            ms.append(1_000 * (time.perf_counter() - began))
+        rows = [row for row, each in enumerate(made) if each is not None]
+        most = max(len(made[row].chances) for row in rows)  # type: ignore[union-attr]
+        chances = np.zeros((len(rows), most))
+        clicks, credits_ = np.zeros((len(rows), most, PLACES)), np.zeros((len(rows), most, PLACES))
+        for place, row in enumerate(rows):
+            each = made[row]
+            assert each is not None
+            known = dict(
+                zip(
+                    slates.items[row].ravel().astype(str).tolist(),
+                    slates.chances[row].ravel().tolist(),
+                    strict=True,
+                )
+            )
+            of_item = np.array([known[item] for item in each.items])
+            chances[place, : len(each.chances)] = each.chances
+            clicks[place, : len(each.chances)] = of_item[each.slates]
+            credits_[place, : len(each.chances)] = each.credits
+        return cls(slates.units[rows], chances, clicks, credits_, np.array(ms), len(made) - len(rows))
+
+
+def _optimised(mixed: Mixed, rng: np.random.Generator, repeats: int) -> Answers:
+    count, rows = int(mixed.units[-1]) + 1, np.arange(len(mixed.units))
+    until = mixed.chances.cumsum(axis=1)
+    for _ in range(repeats):
+        drawn = (rng.random(len(rows))[:, None] > until[:, :-1]).sum(axis=1)
+        clicked = _clicked(mixed.clicks[rows, drawn], rng)
+        lead = (mixed.credits[rows, drawn] * clicked).sum(axis=1)
+        yield (
+            np.bincount(mixed.units, np.maximum(lead, 0), count),
+            np.bincount(mixed.units, np.maximum(-lead, 0), count),
         )

@@ -8,7 +8,7 @@ import numpy as np
 from tailorbird.experiments.interleaving.drafting import CERTAIN, NOBODY, Coin, Pick, draft
 from tailorbird.slate.query import Candidates, Query, Ranking, Slate, SlateItem
 from tailorbird.slate.recommender import PAGE_LIMIT, Recommender
-from tailorbird.slate.wishes import Caps, boosted
+from tailorbird.slate.wishes import Caps, boosted, pinned_places, with_pinned
 
 
 def interleaved(
@@ -79,11 +79,10 @@ def _drafted(
     if not query.wishes.arranges:
         return list(islice(draft(mine, other, coin=coin), k))
     room = _Capped(control, query)
-    there, first = {*mine, *other}, len(query.shown)
-    places: dict[str, int] = {}
-    for pin in sorted(query.wishes.pins, key=lambda each: each.place):
-        if pin.item_id in there:
-            places.setdefault(pin.item_id, pin.place - 1 - first)
+    there = {*mine, *other}
+    places = pinned_places(
+        query.wishes.pins, lambda item: item if item in there else None, first=len(query.shown)
+    )
     here = {item: place for item, place in places.items() if place < k}
     for item in here:
         room.take(item)
@@ -92,9 +91,7 @@ def _drafted(
         [each for each in other if each not in places],
     )
     picks = list(islice(draft(*free, coin=coin, room=room), max(0, k - len(here))))
-    for item, place in here.items():
-        picks.insert(max(0, min(place, len(picks))), Pick(item, NOBODY, CERTAIN))
-    return picks[:k]
+    return with_pinned(picks, {Pick(item, NOBODY, CERTAIN): place for item, place in here.items()})[:k]
 
 
 def _found(

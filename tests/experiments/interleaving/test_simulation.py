@@ -20,9 +20,12 @@ def test_interleaving_needs_a_fraction_of_the_units():
     ]
     found = json.loads(CliRunner().invoke(interleaving, given, catch_exceptions=False).stdout)
     assert found["alike_called"] < 0.12
-    *_, largest = found["rankings"]
-    assert largest["lift_of_clicks"] > 0.05
-    assert largest["net"] > 0.1
-    assert largest["times"] > 2.5
-    assert 0.6 < largest["found"] < 0.95
-    assert largest["wrong"] < 0.02
+    assert found["alike_called_optimised"] < 0.12
+    assert found["unfair"] == 0
+    for way, better in zip(("team draft", "optimised"), (2.5, 3.5), strict=True):
+        *_, largest = (each for each in found["rankings"] if each["by"] == way)
+        assert largest["lift_of_clicks"] > 0.05
+        assert largest["net"] > 0.1
+        assert largest["times"] > better
+        assert 0.55 < largest["found"] < 0.95
+        assert largest["wrong"] < 0.02
