@@ -21,7 +21,9 @@ def test_interleaving_needs_a_fraction_of_the_units():
     found = json.loads(CliRunner().invoke(interleaving, given, catch_exceptions=False).stdout)
     assert found["alike_called"] < 0.12
     assert found["alike_called_optimised"] < 0.12
-    assert found["unfair"] == 0
+    assert found["unfair"] <= 0.002 * 16 * tries(
+        150, 1_000
+    )  # of four comparisons of four slates of each person
     for way, better in zip(("team draft", "optimised"), (2.5, 3.5), strict=True):
         *_, largest = (each for each in found["rankings"] if each["by"] == way)
         assert largest["lift_of_clicks"] > 0.05
