@@ -10,9 +10,11 @@ from feature_repo.store import FeatureStoreRoom, item_row
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
 from tailorbird.events.valence import RatingScale
+from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.counters import ItemCounters
 from tailorbird.features.facts import ItemFacts
 from tailorbird.features.items import StaticItems
+from tailorbird.features.purposes import taken_back_in
 from tailorbird.features.records import EVENT_COLUMNS
 from tailorbird.features.replay import ReplayProfiles, Timelines
 from tailorbird.streams.position import BEGINNING, Position
@@ -40,7 +42,8 @@ def fill(
     parts = max(1, -(-log.lag(BEGINNING) // EVENTS_AT_ONCE))
     events = 0
     for part in range(parts):
-        timelines = Timelines.of(_frames(room, part, of=parts, through=end), facts)
+        frames = _frames(room, part, of=parts, through=end)
+        timelines = Timelines.of(frames, facts, taken_back=taken_back_in(settings, PERSONALIZATION))
         records = timelines.records
         for start in range(0, len(records), EVENTS_AT_ONCE // 4):
             some = records.take(slice(start, start + EVENTS_AT_ONCE // 4))

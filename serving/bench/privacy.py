@@ -43,6 +43,7 @@ from tailorbird.streams.factory import open_events, open_exposures
 
 BLOCK = 40
 """Requests of a block; blocks of both kinds take turns, so that a busy machine slows both alike."""
+PARTS = ("recommendations", "events")
 BATCH = 100
 """Events of a request, as a busy page or a server sends them."""
 POLICY = '[basis]\nname = "contract"\npurposes = ["personalization", "analytics"]\n'
@@ -53,8 +54,9 @@ POLICY = '[basis]\nname = "contract"\npurposes = ["personalization", "analytics"
 @click.option("--items", default=10_000, show_default=True, type=click.IntRange(200), help="Items.")
 @click.option("--users", default=2_000, show_default=True, type=click.IntRange(100), help="People who ask.")
 @click.option("--blocks", default=50, show_default=True, type=click.IntRange(3), help="Of each kind.")
+@click.option("--part", type=click.Choice(PARTS), multiple=True, help="Only this; by default both.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def privacy(out: Path, items: int, users: int, blocks: int, as_json: bool) -> None:
+def privacy(out: Path, items: int, users: int, blocks: int, part: Sequence[str], as_json: bool) -> None:
     r"""Answer requests and store events with and without keys, pseudonyms and consent, by turns; medians of the blocks.
 
     Without: people come under the names that are stored, nobody has said a word, no key is asked for. With: callers' own ids, a
@@ -64,6 +66,7 @@ def privacy(out: Path, items: int, users: int, blocks: int, as_json: bool) -> No
     Examples:
         tailorbird bench privacy --out build/bench
         tailorbird bench privacy --out build/bench --items 1000 --users 200 --blocks 5
+        tailorbird bench privacy --out build/bench --part events --items 200 --blocks 120
     """
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tailorbird-bench-") as scratch:
@@ -73,16 +76,19 @@ def privacy(out: Path, items: int, users: int, blocks: int, as_json: bool) -> No
         settings.folder.mkdir(parents=True)
         (settings.folder / POLICY_FILE).write_text(POLICY, "utf-8")
         callers = make_world(settings, items=items, users=users, seed=7, on_step=Steps())
-        result: dict[str, Any] = measured(settings, callers, blocks=blocks)
+        result: dict[str, Any] = measured(settings, callers, blocks=blocks, parts=part or PARTS)
     result |= {**machine(), "items": items, "users": users, "blocks": blocks, "batch": BATCH}
     (out / "privacy.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     say(f"wrote {out / 'privacy.json'}")
     shown = ("recommendation_cost", "event_cost", "recommendation_us", "event_us")
-    emit(result if as_json else {name: result[name] for name in shown}, as_json=as_json)
+    emit(result if as_json else {name: result[name] for name in shown if name in result}, as_json=as_json)
 
 
-def measured(settings: Settings, callers: Sequence[str], *, blocks: int) -> dict[str, Any]:
+def measured(
+    settings: Settings, callers: Sequence[str], *, blocks: int, parts: Sequence[str] = PARTS
+) -> dict[str, Any]:
     """Microseconds a recommendation and an event without, and what share is added with; medians."""
+    found: dict[str, Any] = {}
     silent, said = callers[::2], callers[1::2]
     now = time.time()
     with closing(Door.of(settings)) as door, open_events(settings) as log:
@@ -90,15 +96,21 @@ def measured(settings: Settings, callers: Sequence[str], *, blocks: int) -> dict
         ProfileUpdater(settings, room=FeatureStoreRoom(settings), log=log).catch_up(log)
         tokens = [add_key(settings, Wish("bench", (RECOMMEND, COLLECT)), now=now)[1] for _ in range(20)]
         access, scope = Access.of(settings), _scope(tokens[-1])
-        answered = asyncio.run(
-            _answered(settings, door, access, scope, silent=silent, said=said, blocks=blocks)
-        )
-        stored = _stored(door, log, access, scope, callers, blocks=blocks)
+        if "recommendations" in parts:
+            answered = asyncio.run(
+                _answered(settings, door, access, scope, silent=silent, said=said, blocks=blocks)
+            )
+            found |= _medians("recommendation", answered)
+        if "events" in parts:
+            found |= _medians("event", _stored(door, log, access, scope, callers, blocks=blocks))
+    return found
+
+
+def _medians(name: str, pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """Microseconds without, and what share is added with."""
     return {
-        "recommendation_us": statistics.median(without for without, _ in answered),
-        "recommendation_cost": statistics.median(held / without - 1 for without, held in answered),
-        "event_us": statistics.median(without for without, _ in stored),
-        "event_cost": statistics.median(held / without - 1 for without, held in stored),
+        f"{name}_us": statistics.median(without for without, _ in pairs),
+        f"{name}_cost": statistics.median(held / without - 1 for without, held in pairs),
     }
 
 

@@ -33,7 +33,8 @@ class Refusals:
     """Which events may serve a purpose, by their age, their own contexts and all that people said.
 
     ``spans`` are per person key the stretches of time (epoch microseconds) of which no event may; ``given`` is from when on
-    each key's events may that no basis covers; ``oldest`` is from when on anybody's may.
+    each key's events may that no basis covers; ``oldest`` is from when on anybody's may. Of what was before ``taken_back`` no basis
+    covers anything any more.
     """
 
     def __init__(
@@ -43,12 +44,16 @@ class Refusals:
         purpose: str,
         given: Mapping[str, int] | None = None,
         oldest: int = ALWAYS[0],
+        taken_back: int = ALWAYS[0],
     ) -> None:
         self._spans = {key: tuple(own) for key, own in spans.items() if own}
-        self._purpose, self._given, self._oldest = purpose, given or {}, oldest
+        self._purpose, self._given = purpose, given or {}
+        self._oldest, self._taken_back = oldest, taken_back
 
     @classmethod
-    def of(cls, said: pd.DataFrame, *, purpose: str, oldest: int = ALWAYS[0]) -> "Refusals":
+    def of(
+        cls, said: pd.DataFrame, *, purpose: str, oldest: int = ALWAYS[0], taken_back: int = ALWAYS[0]
+    ) -> "Refusals":
         """From all that was ever said: rows of SAID_TYPES with EVENT_COLUMNS.
 
         A word under one key of a person is about all of them, in their own turns of a device.
@@ -75,6 +80,7 @@ class Refusals:
             purpose=purpose,
             given={key: own.consents.since(purpose, covered=False) for key, own in links.items()},
             oldest=oldest,
+            taken_back=taken_back,
         )
 
     def apart(self, other: "Refusals") -> set[str]:
@@ -95,8 +101,8 @@ class Refusals:
 
     def kept(self, batch: pa.RecordBatch, *, instant: str = "event_time") -> np.ndarray:
         """(n,) bool: the rows (with NEEDED, but for ``instant``) that may serve; what people said always may."""
-        standing = standings_of(batch["context"], self._purpose)
         times = batch[instant].cast(pa.int64()).to_numpy()
+        standing = standings_of(batch["context"], self._purpose, taken_back=times < self._taken_back)
         standing[times < self._oldest] = NEVER
         allowed: np.ndarray = standing == COVERED
         concerned = pc.is_in(batch["user_key"], pa.array(list(self._spans), pa.string()))
@@ -120,14 +126,21 @@ class Refusals:
 
 
 def refusals_in(settings: Settings, *, purpose: str, through: Position | None = None) -> Refusals:
-    """Whose events may not serve a purpose, by the words up to ``through``, and which are too old for it."""
-    since = read_policy(settings).retention.useful_since(purpose, now=clock_at(settings.clock_at)())
-    oldest = ALWAYS[0] if since is None else round(since * 1e6)
+    """Whose events may not serve a purpose, by the words up to ``through``; which are too old for it, or under a basis that was taken back."""
+    policy = read_policy(settings)
+    since = policy.retention.useful_since(purpose, now=clock_at(settings.clock_at)())
+    oldest, taken_back = _micros(since), _micros(policy.taken_back.get(purpose))
     words = list(scan(settings, columns=EVENT_COLUMNS, types=[CONSENT], through=through))
     if not words:
-        return Refusals({}, purpose=purpose, oldest=oldest)
+        return Refusals({}, purpose=purpose, oldest=oldest, taken_back=taken_back)
     links = scan(settings, columns=EVENT_COLUMNS, types=sorted(SAID_TYPES - {CONSENT}), through=through)
-    return Refusals.of(pa.Table.from_batches([*words, *links]).to_pandas(), purpose=purpose, oldest=oldest)
+    said = pa.Table.from_batches([*words, *links]).to_pandas()
+    return Refusals.of(said, purpose=purpose, oldest=oldest, taken_back=taken_back)
+
+
+def taken_back_in(settings: Settings, purpose: str) -> int:
+    """Before which instant (epoch microseconds) no basis covers a purpose any more, by the policy of now."""
+    return _micros(read_policy(settings).taken_back.get(purpose))
 
 
 def scan_for(
@@ -163,6 +176,10 @@ def exposures_for(
         for batch in stream.scan(columns=list(dict.fromkeys([*columns, *NEEDED_SHOWN])), **asked):
             kept = batch.filter(pa.array(refusals.kept_shown(batch)))
             yield kept.select(["partition", "offset", *columns])
+
+
+def _micros(instant: float | None) -> int:
+    return ALWAYS[0] if instant is None else round(instant * 1e6)
 
 
 def _since(consents: Consents, purpose: str) -> int:

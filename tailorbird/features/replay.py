@@ -12,6 +12,7 @@ from tailorbird.events.valence import FIVE_STARS, RatingScale
 from tailorbird.features.adding import add_records
 from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.facts import ItemFacts
+from tailorbird.features.handovers import ALWAYS
 from tailorbird.features.keysets import NOTHING, lasting_sets
 from tailorbird.features.links import NO_LINKS, LinkTimelines
 from tailorbird.features.merge import with_linked
@@ -44,8 +45,13 @@ class Timelines:
         self.indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
     @classmethod
-    def of(cls, frames: Iterable[pd.DataFrame], facts: ItemFacts) -> "Timelines":
-        """Pack frames of a log (columns of SCHEMA and ``user_key``), one after the other: memory holds the records only."""
+    def of(
+        cls, frames: Iterable[pd.DataFrame], facts: ItemFacts, *, taken_back: int = ALWAYS[0]
+    ) -> "Timelines":
+        """Pack frames of a log (columns of SCHEMA and ``user_key``), one after the other: memory holds the records only.
+
+        Of what was before ``taken_back`` (epoch microseconds) no basis covers anything any more.
+        """
         code_of: dict[str, int] = {}
         parts, codes = [records_of([], facts)], [np.zeros(0, np.int64)]
         standings = [np.zeros(0, np.int8)]
@@ -56,8 +62,9 @@ class Timelines:
             local, names = pd.factorize(frame["user_key"])
             known = np.array([code_of.setdefault(str(name), len(code_of)) for name in names], np.int64)
             codes.append(known[local])
-            standings.append(standings_of(_contexts(frame), PERSONALIZATION))
             parts.append(records_of_frame(frame, facts))
+            ended = parts[-1].packed["time"] < taken_back
+            standings.append(standings_of(_contexts(frame), PERSONALIZATION, taken_back=ended))
         said = [links for links in said if len(links)]
         links = LinkTimelines(pd.concat(said) if said else pd.DataFrame({"type": []}))
         records, owners = Records.concatenated(parts), np.concatenate(codes)

@@ -27,14 +27,19 @@ COVERED: Standing = 1
 
 
 def standing_of(
-    context: Mapping[str, object], purpose: str, *, basis: Collection[str] = USUAL_BASIS
+    context: Mapping[str, object],
+    purpose: str,
+    *,
+    basis: Collection[str] = USUAL_BASIS,
+    taken_back: bool = False,
 ) -> Standing:
     """How an event with this context stands to a purpose, before any word of the person.
 
-    ``basis`` are the purposes covered where the context does not say.
+    ``basis`` are the purposes covered where the context does not say. One that was ``taken_back`` covers nothing, whatever the
+    context notes.
     """
     if _SPEAKING.isdisjoint(context):  # as nearly all do, in every request
-        return COVERED if purpose in basis else BY_WORD
+        return COVERED if purpose in basis and not taken_back else BY_WORD
     for said in (context.get(SAID), context.get(GIVEN)):
         own = said.get(purpose) if isinstance(said, Mapping) else None
         if isinstance(own, bool):
@@ -43,23 +48,34 @@ def standing_of(
         return NEVER
     if given is True and purpose in USUAL_BASIS:
         return COVERED
+    if taken_back:
+        return BY_WORD
     if BASIS in context:
         noted_then = context[BASIS]
         return COVERED if isinstance(noted_then, list) and purpose in noted_then else BY_WORD
     return COVERED if purpose in basis else BY_WORD
 
 
-def standings_of(contexts: "pd.Series | pa.Array | pa.ChunkedArray", purpose: str) -> np.ndarray:
-    """(n,) int8: :func:`standing_of` of contexts as a log keeps them, JSON objects or None."""
+def standings_of(
+    contexts: "pd.Series | pa.Array | pa.ChunkedArray",
+    purpose: str,
+    *,
+    taken_back: np.ndarray | None = None,
+) -> np.ndarray:
+    """(n,) int8: :func:`standing_of` of contexts as a log keeps them, JSON objects or None; ``taken_back`` (n,) bool, if any."""
     arrow = isinstance(contexts, pa.Array | pa.ChunkedArray)
     column = contexts.cast(pa.string()) if arrow else pa.array(contexts, pa.string())
-    found = np.full(len(column), standing_of({}, purpose), np.int8)
+    ended = np.zeros(len(column), bool) if taken_back is None else taken_back
+    by_default = [standing_of({}, purpose, taken_back=each) for each in (False, True)]
+    found = np.array(by_default, np.int8)[ended.astype(int)]
     spoken = pc.match_substring_regex(column, f'"({SAID}|{GIVEN}|{BASIS})"')
     places = np.flatnonzero(pc.fill_null(spoken, False).to_numpy(zero_copy_only=False))
     if len(places):
-        texts = column.take(pa.array(places)).to_pylist()
-        known = {text: standing_of(_object(text), purpose) for text in set(texts)}
-        found[places] = [known[text] for text in texts]
+        said = list(zip(column.take(pa.array(places)).to_pylist(), ended[places].tolist(), strict=True))
+        known = {
+            (text, each): standing_of(_object(text), purpose, taken_back=each) for text, each in set(said)
+        }
+        found[places] = [known[each] for each in said]
     return found
 
 

@@ -64,6 +64,11 @@ class _Held(NamedTuple):
     noted: list[str] | None
     clean: CleanContexts
 
+    @property
+    def as_it_came(self) -> bool:
+        """Whether nothing is noted of an event that has no text."""
+        return self.noted is None and not self.covers.rules
+
     @classmethod
     def of(cls, policy: Policy) -> "_Held":
         covers = policy.covers
@@ -117,13 +122,16 @@ class Door:
         Raises:
             StreamAwayError: the book cannot be written.
         """
-        named = [self.named(event) for event in events]
-        people: dict[str, str] = {}
-        for raw, event in zip(events, named, strict=True):
-            people.update(_people(raw, event))
-        ciphers = self.book.ciphers(people)
+        named = self._named(events)
+        ciphers = self.book.ciphers(_people(events, named))
         held = self._holding()
-        return [self._kept(raw, event, ciphers, held) for raw, event in zip(events, named, strict=True)]
+        kept, plain, is_clean = self._kept, held.as_it_came, held.clean.holds
+        return [
+            event
+            if plain and not event.properties and (not event.context or is_clean(event.context))
+            else kept(raw, event, ciphers, held)
+            for raw, event in zip(events, named, strict=True)
+        ]
 
     def frame(
         self,
@@ -220,22 +228,30 @@ class Door:
 
     def named(self, event: Event) -> Event:
         """The event under pseudonyms, with nothing else changed."""
+        (found,) = self._named([event])
+        return found
+
+    def _named(self, events: Sequence[Event]) -> list[Event]:
         names = self.names
-        return Event(  # dataclasses.replace would take three times as long, for each event
-            names.message(event.message_id),
-            event.type,
-            event.event_time,
-            event.received_time,
-            names.user(event.user_id) if event.user_id else None,
-            names.anonymous(event.anonymous_id) if event.anonymous_id else None,
-            names.session(event.session_id) if event.session_id else None,
-            event.item_id,
-            names.recommendation(event.recommendation_id) if event.recommendation_id else None,
-            event.position,
-            event.value,
-            event.context,
-            event.properties,
-        )
+        message, user, session = names.message, names.user, names.session
+        return [
+            Event(  # dataclasses.replace would take three times as long, for each event
+                message(event.message_id),
+                event.type,
+                event.event_time,
+                event.received_time,
+                user(event.user_id) if event.user_id else None,
+                names.anonymous(event.anonymous_id) if event.anonymous_id else None,
+                session(event.session_id) if event.session_id else None,
+                event.item_id,
+                names.recommendation(event.recommendation_id) if event.recommendation_id else None,
+                event.position,
+                event.value,
+                event.context,
+                event.properties,
+            )
+            for event in events
+        ]
 
     def _holding(self) -> "_Held":
         """What follows from the policy that holds now."""
@@ -337,11 +353,15 @@ def _require_no_events(settings: Settings) -> None:
     )
 
 
-def _people(raw: Event, named: Event) -> Iterable[tuple[str, str]]:
-    if raw.user_id and named.user_id:
-        yield f"user:{named.user_id}", raw.user_id
-    if raw.anonymous_id and named.anonymous_id:
-        yield f"anon:{named.anonymous_id}", raw.anonymous_id
+def _people(events: Sequence[Event], named: Sequence[Event]) -> dict[str, str]:
+    """The callers' own ids of all whom events name, by person key."""
+    people = {}
+    for raw, event in zip(events, named, strict=True):
+        if user := raw.user_id:
+            people[f"{USER}{event.user_id}"] = user
+        if visitor := raw.anonymous_id:
+            people[f"{ANONYMOUS}{event.anonymous_id}"] = visitor
+    return people
 
 
 def _of_consent(event: Event) -> Declared:

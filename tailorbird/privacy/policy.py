@@ -1,5 +1,6 @@
 """A workspace's ``privacy.toml``: what is done with texts that may be personal, and which are declared not to be."""
 
+import datetime as dt
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,6 +76,7 @@ class _File(BaseModel):
         Purpose, Annotated[list[Annotated[int, Field(ge=1, le=TCF_PURPOSES)]], Field(min_length=1)]
     ] = {}
     retention: AgesTable = Ages()
+    taken_back: dict[Purpose, dt.datetime | dt.date] = {}
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ class Policy:
     may have a word. ``basis`` is the legal basis of what is stored of people who have none, "" where it is not declared.
     ``do_not_track``: a browser's ``DNT: 1`` turns off what ``Sec-GPC: 1`` does, and analytics.
     ``retention``: how long what is kept. ``rules`` narrow the basis by country and age. ``tcf``: which numbers of a TC string
-    make which purpose.
+    make which purpose. ``taken_back``: before which instant (epoch seconds) no basis covers a purpose any more, of those whose
+    basis was taken back.
     """
 
     personal: Texts = "seal"
@@ -97,6 +100,7 @@ class Policy:
     retention: Retention = field(default_factory=Retention)
     rules: tuple[Rule, ...] = ()
     tcf: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    taken_back: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def warning(self) -> str:
@@ -169,7 +173,7 @@ def _policy(said: _File, path: Path) -> Policy:
         )
     purposes = frozenset(PURPOSES) | set(said.purposes.names)
     named = {"basis.purposes": set(basis.purposes) if basis else set(), "tcf": set(said.tcf)}
-    named["retention.purposes"] = set(said.retention.purposes)
+    named |= {"retention.purposes": set(said.retention.purposes), "taken_back": set(said.taken_back)}
     named |= {f"rules.{number}.purposes": set(rule.purposes) for number, rule in enumerate(said.rules)}
     for where, names in named.items():
         if unknown := sorted(names - purposes):
@@ -190,7 +194,14 @@ def _policy(said: _File, path: Path) -> Policy:
             for rule in said.rules
         ),
         {name: tuple(numbers) for name, numbers in said.tcf.items()},
+        {name: _instant(when) for name, when in said.taken_back.items()},
     )
+
+
+def _instant(when: dt.datetime | dt.date) -> float:
+    """Epoch seconds; a day is its beginning, and UTC where it is not said."""
+    told = when if isinstance(when, dt.datetime) else dt.datetime.combine(when, dt.time())
+    return (told if told.tzinfo else told.replace(tzinfo=dt.UTC)).timestamp()
 
 
 def _retention(ages: Ages, purposes: frozenset[str]) -> Retention:

@@ -27,24 +27,20 @@ class Pseudonyms:
     def __init__(self, key: bytes) -> None:
         # HMAC with what depends on the key alone made once: a message takes less than half the time of hmac.digest.
         block = (key if len(key) <= _BLOCK else sha256(key).digest()).ljust(_BLOCK, b"\0")
-        self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
+        self._inner = bytes(byte ^ 0x36 for byte in block)
         self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
         # The same people come again and again; a message comes once.
-        self.user: Callable[[str], str] = lru_cache(_REMEMBERED)(lambda name: self._of("user", name))
-        self.anonymous: Callable[[str], str] = lru_cache(_REMEMBERED)(
-            lambda name: self._of("anonymous", name)
-        )
-        self.session: Callable[[str], str] = lru_cache(_REMEMBERED)(lambda name: self._of("session", name))
-
-    def message(self, message_id: str) -> str:
-        """The name of a message."""
-        return self._of("message", message_id)
+        self.user: Callable[[str], str] = lru_cache(_REMEMBERED)(self._of("user"))
+        self.anonymous: Callable[[str], str] = lru_cache(_REMEMBERED)(self._of("anonymous"))
+        self.session: Callable[[str], str] = lru_cache(_REMEMBERED)(self._of("session"))
+        self.message: Callable[[str], str] = self._of("message")
+        self._recommendation = self._of("recommendation")
 
     def recommendation(self, recommendation_id: str) -> str:
         """The id itself where it has the form of those that we give; a name for anything else that a caller sends."""
         if _is_our_recommendation(recommendation_id):
             return recommendation_id
-        return self._of("recommendation", recommendation_id)
+        return self._recommendation(recommendation_id)
 
     def person(self, identifier: str, *, anonymous: bool = False) -> str:
         """The person key (``user:…``, ``anon:…``) of a caller's id."""
@@ -58,8 +54,14 @@ class Pseudonyms:
         names = pd.Series([name(str(each)) for each in distinct] + [None], dtype=object)
         return pd.Series(names.to_numpy()[codes], index=values.index, dtype=object)
 
-    def _of(self, kind: str, name: str) -> str:
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(f"{kind}\0{name}".encode("utf-8", "surrogatepass"))
-        outer.update(inner.digest())
-        return b2a_base64(outer.digest()[:_BYTES], newline=False).translate(_URL_SAFE)[:22].decode()
+    def _of(self, kind: str) -> Callable[[str], str]:
+        """What gives ids of a kind their names."""
+        inner_of_kind, outer_of_all = sha256(self._inner + f"{kind}\0".encode()).copy, self._outer.copy
+
+        def of(name: str) -> str:
+            inner, outer = inner_of_kind(), outer_of_all()
+            inner.update(name.encode("utf-8", "surrogatepass"))
+            outer.update(inner.digest())
+            return b2a_base64(outer.digest()[:_BYTES], newline=False).translate(_URL_SAFE)[:22].decode()
+
+        return of

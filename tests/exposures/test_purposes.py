@@ -1,5 +1,6 @@
 """Exposures are read for a purpose: of people who let it, and those that are nobody's."""
 
+import datetime as dt
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from tailorbird.errors import UsageError
 from tailorbird.events.schema import CONSENT, Event
 from tailorbird.exposures.exposure import Exposure
 from tailorbird.features.purposes import exposures_for
@@ -86,6 +88,21 @@ def test_a_refusal_takes_out_what_was_shown_before_and_a_consent_lets_in_what_is
         stream.append([word("c3", True, NOON + 2.9)])
     assert read(workspace) == ["r3", "r4", "r5"]
     assert read(workspace, "personalization") == ["r1", "r2", "r4", "r5"]
+
+
+def test_what_came_under_a_basis_that_was_taken_back_serves_by_a_word_alone(workspace: Settings) -> None:
+    instant = dt.datetime.fromtimestamp(NOON + 4.5, dt.UTC).isoformat()
+    (workspace.folder / "privacy.toml").write_text(f"[taken_back]\nanalytics = {instant}\n")
+    assert read(workspace) == ["r5"]
+    assert read(workspace, "personalization") == ["r1", "r2", "r4", "r5"]
+    with open_events(workspace) as stream:
+        stream.append([word("c1", True, NOON + 2.5)])
+    assert read(workspace) == ["r3", "r5"]
+    (workspace.folder / "privacy.toml").write_text("[taken_back]\nanalytics = 2020-01-01\n")
+    assert read(workspace) == ["r1", "r3", "r4", "r5"]
+    (workspace.folder / "privacy.toml").write_text("[taken_back]\nfun = 2020-01-01\n")
+    with pytest.raises(UsageError, match="taken_back"):
+        read(workspace)
 
 
 def test_reading_makes_nothing(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,8 @@ from tailorbird.features.handovers import ALWAYS
 from tailorbird.features.links import MOST_LINKS, Links
 from tailorbird.features.purposes import NEEDED, Refusals
 from tailorbird.features.records import frame_microseconds
-from tailorbird.features.replay import ReplayProfiles
+from tailorbird.features.replay import ReplayProfiles, Timelines
+from tailorbird.features.standing import BASIS
 from tailorbird.features.state import UserState
 from tests.features.test_state import assert_same
 from tests.features.toy import CATALOG, FACTS, NOON, event, frame
@@ -242,6 +244,37 @@ def test_a_refusal_is_about_devices_that_no_profile_remembers_any_more() -> None
     assert len(learned(*events, others)) == many + 1
     assert learned(*events, others, refusal) == {"other"}
     assert learned(*events, others, parted, refusal) == {"other", "v0"}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(DEEDS, max_size=14), st.integers(0, 14))
+def test_a_basis_that_was_taken_back_is_as_if_it_had_never_been(
+    deeds: list[tuple[str, str, str]], day: int
+) -> None:
+    events, cut = history_of(deeds), NOON + day
+    if not events:
+        return
+    never = [
+        replace(each, context={**each.context, BASIS: []})
+        if each.event_time < cut and each.type != CONSENT
+        else each
+        for each in events
+    ]
+    micros = round(cut * 1e6)
+    kept = []
+    for told, ends in ((frame(events), micros), (frame(never), ALWAYS[0])):
+        batch = pa.RecordBatch.from_pandas(told[list(NEEDED)], preserve_index=False)
+        batch = batch.set_column(1, "event_time", batch["event_time"].cast(pa.timestamp("us", tz="UTC")))
+        refusals = Refusals.of(told, purpose="personalization", taken_back=ends)
+        kept.append(refusals.kept(batch).tolist())
+    assert kept[0] == kept[1]
+    profiles = [
+        ReplayProfiles(Timelines.of([told], FACTS, taken_back=ends), FACTS, length=LENGTH).states_at(
+            ["user:ann"], np.array([LATER])
+        )[0]
+        for told, ends in ((frame(events), micros), (frame(never), ALWAYS[0]))
+    ]
+    assert_same(*profiles)
 
 
 def test_every_order_of_a_small_history_leads_to_the_same_profile() -> None:

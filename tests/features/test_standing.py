@@ -1,5 +1,6 @@
 """What an event's context says of its purposes is the same one by one and in columns, and what nobody can read serves nothing."""
 
+import numpy as np
 import orjson
 import pandas as pd
 import pyarrow as pa
@@ -44,12 +45,22 @@ def test_the_words_of_an_event_count_before_its_basis(
     assert standing_of(context, "advertising") == advertising
 
 
-@given(st.lists(st.none() | CONTEXT), st.sampled_from([*PURPOSES, "research"]))
-def test_columns_say_what_each_says(contexts: list[dict[str, object] | None], purpose: str) -> None:
-    texts = [None if each is None else orjson.dumps(each).decode() for each in contexts]
-    expected = [standing_of(each or {}, purpose) for each in contexts]
+@given(st.lists(st.tuples(st.none() | CONTEXT, st.booleans())), st.sampled_from([*PURPOSES, "research"]))
+def test_columns_say_what_each_says(said: list[tuple[dict[str, object] | None, bool]], purpose: str) -> None:
+    texts = [None if each is None else orjson.dumps(each).decode() for each, _ in said]
+    expected = [standing_of(each or {}, purpose) for each, _ in said]
     assert standings_of(pd.Series(texts, dtype=object), purpose).tolist() == expected
     assert standings_of(pa.array(texts, pa.string()), purpose).tolist() == expected
+    ended = np.array([each for _, each in said], bool)
+    expected = [standing_of(each or {}, purpose, taken_back=gone) for each, gone in said]
+    assert standings_of(pa.array(texts, pa.string()), purpose, taken_back=ended).tolist() == expected
+
+
+def test_a_basis_that_was_taken_back_covers_nothing_and_words_stay_words() -> None:
+    for context in ({}, {"basis": ["analytics"]}, {"basis": []}):
+        assert standing_of(context, "analytics", taken_back=True) == BY_WORD
+    assert standing_of({"consent": True}, "analytics", taken_back=True) == COVERED
+    assert standing_of({"purposes": {"analytics": False}}, "analytics", taken_back=True) == NEVER
 
 
 def test_what_nobody_can_read_serves_nothing_without_a_word() -> None:

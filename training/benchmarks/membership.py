@@ -1,6 +1,6 @@
 """Whether models forget: an attack that tells who was in the training data from who never was, before and after forgetting."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import click
@@ -11,8 +11,11 @@ from scipy.stats import norm
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.interactions import Histories
 from tailorbird.events.rows import user_keys
+from tailorbird.events.schema import Event
 from tailorbird.features.contexts import PastContexts
+from tailorbird.features.facts import ItemFacts
 from tailorbird.features.replay import ReplayProfiles
+from tailorbird.features.state import UserState
 from tailorbird.models.hybrid.fit import fit_hybrid
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.plumbing.terminal import emit, progress, table
@@ -26,6 +29,7 @@ LENGTH = 12
 BESIDE = 200
 """Items drawn at random that an item of a history is compared with."""
 BEFORE, FORGOTTEN, RETRAINED = "before", "forgotten", "retrained"
+RANKER = "ranker"
 OWN, RATIO = "own items", "ratio to a reference"
 
 
@@ -68,7 +72,8 @@ def membership(size: int, planted: int, recipe: str, seed: int, as_json: bool) -
     r"""Attack the membership of people in a model, before they are erased and after the model forgot.
 
     Two groups have planted histories of the same kind; the model learns from one of them. The attacker knows a history and
-    asks each source how high it puts the next item, and how much higher than a reference that learned from others. .5 is guessing.
+    asks each source, and the ranker over all of them, how high it puts the next item, and how much higher than a reference that
+    learned from others. .5 is guessing.
 
     \b
     Examples:
@@ -125,7 +130,7 @@ def measure_membership(
     beside = rng.choice(len(shop.catalog), BESIDE)
     stages = (BEFORE, FORGOTTEN, RETRAINED)
     found: dict[tuple[str, str], dict[str, Auc]] = {}
-    for source in models[BEFORE].source_names:
+    for source in (*models[BEFORE].source_names, RANKER):
         if source == "content":  # it reads what items say
             continue
         known = {
@@ -143,15 +148,38 @@ def measure_membership(
 
 def _places(model: HybridModel, source: str, items: np.ndarray, beside: np.ndarray) -> np.ndarray:
     """(p,) how high a source puts each next item of histories ``items`` (p, LENGTH) among ``beside``, the mean over a history."""
-    retriever, places = model.retrievers[source], np.zeros(len(items))
+    places = np.zeros(len(items))
+    facts = ItemFacts.of(model.catalog)
     for person, history in enumerate(items):
-        asked = retriever.ask(
-            [Histories.of([history[:at]], now=model.items_at) for at in range(1, len(history))]
-        )
-        for each, target in zip(asked, history[1:], strict=True):
-            scores = each.score(np.append(target, beside).astype(np.int64))
-            places[person] += np.mean(scores[0] > scores[1:]) + 0.5 * np.mean(scores[0] == scores[1:])
-    return places / (items.shape[1] - 1)
+        asked = [np.append(target, beside).astype(np.int64) for target in history[1:]]
+        if source == RANKER:
+            scored = _ranked(model, history, asked, facts)
+        else:
+            known = [Histories.of([history[:at]], now=model.items_at) for at in range(1, len(history))]
+            found = model.retrievers[source].ask(known)
+            scored = [each.score(rows) for each, rows in zip(found, asked, strict=True)]
+        places[person] = np.mean([_place(scores) for scores in scored])
+    return places
+
+
+def _ranked(
+    model: HybridModel, history: np.ndarray, asked: Sequence[np.ndarray], facts: ItemFacts
+) -> list[np.ndarray]:
+    """For each step of a history the scores of the rows that are asked, by the ranker over all sources: what an answer goes by."""
+    state, found = UserState.empty("user:attacked"), []
+    names = model.catalog.item_ids
+    for at, rows in enumerate(asked):
+        now = model.items_at + 60.0 * at
+        item = str(names[history[at]])
+        state = state.fold([Event(f"attack-{at}", "click", now, now, item_id=item)], facts)
+        signals = model.signals(model.history_of(state, now=now), rows)
+        found.append(model.score(signals, state, now=now)[0])
+    return found
+
+
+def _place(scores: np.ndarray) -> float:
+    """Which part of the others the first stands above; ties are half."""
+    return float(np.mean(scores[0] > scores[1:]) + 0.5 * np.mean(scores[0] == scores[1:]))
 
 
 def _events(items: np.ndarray, shop: Shop, rng: np.random.Generator, like: pd.DataFrame) -> pd.DataFrame:
