@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import signal
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ from tailorbird.settings import Settings, load_settings
 from tests.registry.bundles import NOW, bare_versions
 from tests.registry.racers import race, run_alone
 from tests.registry.server import mlflow_server
+
+_FRESH = count()
+"""Names of aliases that no example had before."""
 
 
 def decided(
@@ -226,7 +230,7 @@ def test_an_open_decision_on_a_server_stops_others_until_it_is_abandoned(
 @given(moves=st.lists(st.integers(0, 3), min_size=1, max_size=8))
 def test_rollback_undoes_moves_like_a_stack(registry: Registry, aliases: Aliases, moves: list[int]) -> None:
     """0 means roll back, 1 to 3 promote; a plain list is the model of what must happen."""
-    alias = f"a{id(moves)}-{len(moves)}"
+    alias = f"a{next(_FRESH)}"
     stack: list[int] = []
     for move in moves:
         current = stack[-1] if stack else None
