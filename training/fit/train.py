@@ -9,6 +9,8 @@ from types import MappingProxyType
 from registry.forgetting import LEARNED_AT
 from registry.tracking.runs import Tracker
 from registry.versions import Registered, Registry
+from tailorbird.features.consents import PERSONALIZATION
+from tailorbird.features.purposes import taken_back_in
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.segments.pinned import PinnedSegments, pinned_version
@@ -23,6 +25,8 @@ from training.publish.publish import publish
 
 GOES_ON, WENT_ON = "goes_on_from", "went_on"
 """The tags of a version that goes on from another: from which, and how many in a row do by now."""
+TAKEN_BACK = "taken_back"
+"""The tag with the instant (epoch microseconds) before which no basis covered anything that was learned."""
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -87,6 +91,7 @@ def train(
     made_before = registry.find(data=dataset.identity.digest, recipe=recipe.digest, tags=tags, without=unlike)
     if made_before is not None and not again:
         return Trained(made_before, fresh=False)
+    published = {**tags, **more_tags, TAKEN_BACK: str(taken_back_in(settings, PERSONALIZATION))}
     plan = Plan.of(
         dataset,
         recipe,
@@ -107,6 +112,6 @@ def train(
                 **({"off_policy": partial(twin_off_policy, settings)} if off_policy else {}),
             )
         registered = publish(
-            product, dataset=plan.dataset, run=run, registry=registry, now=now, tags={**tags, **more_tags}
+            product, dataset=plan.dataset, run=run, registry=registry, now=now, tags=published
         )
     return Trained(registered, fresh=True)

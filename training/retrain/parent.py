@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from registry.forgetting import reading_of
 from registry.versions import Registered, Registry
 from tailorbird.features.consents import PERSONALIZATION
+from tailorbird.features.handovers import ALWAYS
 from tailorbird.features.purposes import scan_for
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
@@ -15,7 +16,7 @@ from tailorbird.segments.pinned import PinnedSegments, pinned_version
 from tailorbird.settings import Settings
 from tailorbird.streams.position import Position
 from training.data.dataset import Dataset
-from training.fit.train import WENT_ON, Parent
+from training.fit.train import TAKEN_BACK, WENT_ON, Parent
 from training.forget.due import due
 from training.publish.code import model_code
 from training.publish.publish import ARRIVED, THROUGH
@@ -49,8 +50,14 @@ def parent_of(
         return None, "the champion has learned from people who were erased since"
     reading = reading_of(registry, champion)
     # Each version of a line was asked so before it went on: words that it heard are behind it.
-    if lost := withdrawn(registry.settings, reading.counted, through=through_of(champion)):
-        return None, f"people have refused since that {lost:,} events and slates of theirs are learned from"
+    lost = withdrawn(
+        registry.settings,
+        reading.counted,
+        through=through_of(champion),
+        taken_back=int(champion.tags.get(TAKEN_BACK, ALWAYS[0])),
+    )
+    if lost:
+        return None, f"{lost:,} events and slates that it learned from may not be learned from any more"
     learned = arrived_of(champion).timestamp()
     if (late := late_since(registry.settings, champion)) >= LEAST_NEWER:
         return None, f"{late:,} events of before were brought in since"

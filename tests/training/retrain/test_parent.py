@@ -6,6 +6,7 @@ import pytest
 from registry.versions import Registry
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.schema import CONSENT, Event
+from tailorbird.features.purposes import taken_back_in
 from tailorbird.models.sequence.retriever import with_history
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events, open_exposures
@@ -52,9 +53,7 @@ def test_a_line_ends_where_people_refuse_what_it_has_learned(own_toy: Settings) 
     refuse(own_toy, "u201")  # came after the champion's data
     assert why_not(own_toy) == ""
     refuse(own_toy, "u1")
-    assert (
-        why_not(own_toy) == "people have refused since that 14 events and slates of theirs are learned from"
-    )
+    assert why_not(own_toy) == "14 events and slates that it learned from may not be learned from any more"
 
 
 def test_what_was_refused_before_or_is_restricted_or_was_a_slate_alone(own_toy: Settings) -> None:
@@ -70,6 +69,19 @@ def test_what_was_refused_before_or_is_restricted_or_was_a_slate_alone(own_toy: 
         stream.append([exposure(1, user_id="shown", instant=read - 60.0)])
     refuse(own_toy, "shown")
     assert withdrawn(own_toy, read) == 15
+
+
+def test_a_basis_that_was_taken_back_ends_the_line_too(own_toy: Settings) -> None:
+    read = NOW.timestamp()
+    assert withdrawn(own_toy, read) == 0
+    (own_toy.folder / "privacy.toml").write_text("[taken_back]\npersonalization = 2026-04-30\n")
+    events = 120 * 14
+    assert withdrawn(own_toy, read) == events
+    by_then = taken_back_in(own_toy, "personalization")
+    assert withdrawn(own_toy, read, taken_back=by_then) == 0
+    refuse(own_toy, "u1")  # had said yes to nothing
+    assert withdrawn(own_toy, read, taken_back=by_then) == 0
+    assert withdrawn(own_toy, read) == events
 
 
 @pytest.mark.slow
