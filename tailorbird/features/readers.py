@@ -53,6 +53,7 @@ READERS: Mapping[str, Reading] = {
     "tailorbird.exposures.learned": Reading(PERSONALIZATION),
     "tailorbird.features.purposes": Reading(besides="the door of readers itself"),
     "tailorbird.ingest.workspace": Reading(besides="stores events"),
+    "tailorbird.backup.streams": Reading(besides="what is there: to be kept, and given back"),
     "tailorbird.privacy.door": Reading(besides="whether there are events"),
     "training.data.dataset": Reading(PERSONALIZATION, "how far the events go"),
     "training.data.groups": Reading(PERSONALIZATION),
