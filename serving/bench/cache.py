@@ -21,7 +21,7 @@ from serving.bench.load import Load, press, tool
 from serving.bench.machine import machine
 from serving.bench.measure import ANSWERS, CONNECTIONS, WARM_SECONDS, replica_pids, wait_until_quiet
 from serving.bench.redis import Server
-from serving.bench.world import make_world
+from serving.bench.world import shown_world
 from serving.cluster import free_ports
 from serving.command import running
 from tailorbird.plumbing.served import base_url
@@ -117,14 +117,7 @@ def cache(out: Path, items: int, users: int, rounds: int, seconds: float, seed: 
         settings = load_settings(
             home=home / "home", mlruns=home / "mlruns", workspace="bench", port=free_ports(1)[0], replicas=2
         )
-        with progress("Making the world") as step:
-            people = make_world(
-                settings,
-                items=items,
-                users=users,
-                seed=seed,
-                on_step=lambda name: step.update(description=name),
-            )
+        people = shown_world(settings, items=items, users=users, seed=seed)
         requests = Requests(people, seed=seed)
         found: list[Figures] = []
         with _redis(home) as server:

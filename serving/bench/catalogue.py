@@ -16,7 +16,7 @@ import orjson
 from serving.bench.callers import Ask, Callers, Line
 from serving.bench.machine import machine
 from serving.bench.paced import Paced, send_by_the_clock
-from serving.bench.world import make_world
+from serving.bench.world import shown_world
 from serving.cluster import free_ports
 from serving.command import addresses, running
 from tailorbird.catalog.catalog import Catalog
@@ -92,14 +92,7 @@ def catalogue(
         settings = load_settings(
             home=home / "home", mlruns=home / "mlruns", workspace="bench", port=free_ports(1)[0]
         )
-        with progress("Making the world") as step:
-            people = make_world(
-                settings,
-                items=items,
-                users=users,
-                seed=seed,
-                on_step=lambda name: step.update(description=name),
-            )
+        people = shown_world(settings, items=items, users=users, seed=seed)
         filters = filter_figures(settings)
         with running(settings, result_cache_seconds=0.0):
             bodies = [orjson.dumps({"userId": person, "numResults": ANSWERS}) for person in people]

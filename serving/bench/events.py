@@ -15,7 +15,7 @@ import orjson
 
 from serving.bench.callers import Ask, Callers, Line
 from serving.bench.machine import machine
-from serving.bench.world import make_world
+from serving.bench.world import shown_world
 from serving.cluster import free_ports
 from serving.command import running
 from tailorbird.plumbing.served import base_url
@@ -96,14 +96,7 @@ def events(
         settings = load_settings(
             home=home / "home", mlruns=home / "mlruns", workspace="bench", port=free_ports(1)[0]
         )
-        with progress("Making the world") as step:
-            people = make_world(
-                settings,
-                items=items,
-                users=users,
-                seed=seed,
-                on_step=lambda name: step.update(description=name),
-            )
+        people = shown_world(settings, items=items, users=users, seed=seed)
         with running(settings):
             with progress("Sending events"):
                 figures = press_events(settings, people, items=items, callers=callers, seconds=seconds)

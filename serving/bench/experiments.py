@@ -2,28 +2,19 @@
 
 import json
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from feature_repo.store import FeatureStoreRoom
-from registry.follower import Follower
+from serving.bench.inside import Inside
 from serving.bench.machine import Steps, machine
 from serving.bench.turns import in_turns
 from serving.bench.world import make_world
-from serving.recommend.arms import ServedArms
-from serving.recommend.builder import RecommenderBuilder
-from serving.recommend.draw import SlateDrawer
 from serving.recommend.exposures import NoExposures
-from serving.recommend.hydrate import Hydrator
-from serving.recommend.named import Named
-from serving.recommend.service import RecommendService
-from tailorbird.experiments.running.assigning import NOTHING_RUNS, Assignment
+from tailorbird.experiments.running.assigning import Assignment
 from tailorbird.experiments.running.bench import running
 from tailorbird.plumbing.terminal import emit, say
-from tailorbird.privacy.policy_file import PolicyFile
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_exposures
 
@@ -79,34 +70,12 @@ def experiments(out: Path, count: int, items: int, users: int, pairs: int, seed:
 def _answering(
     settings: Settings, people: Sequence[str], assignment: Assignment, *, pairs: int, seed: int
 ) -> dict[str, object]:
-    features, stream = FeatureStoreRoom(settings), open_exposures(settings)
-    builder, silent = RecommenderBuilder(settings, live_items=features.live_items.over), NoExposures(stream)
-    opened: list[ServedArms] = []
-
-    def service(found: Assignment) -> RecommendService:
-        arms = ServedArms(
-            Follower(settings),
-            builder,
-            running=lambda: found,
-            budget_bytes=10**10,
-            poll_seconds=3_600.0,
-            refresh_seconds=3_600.0,
-        )
-        arms.check()
-        opened.append(arms)
-        drawer = SlateDrawer(arms, Hydrator(features), demographics=builder.demographics)
-        return RecommendService(
-            arms,
-            drawer,
-            silent,
-            workspace=settings.workspace,
-            workspace_key=settings.workspace_key,
-            named=Named.of(settings, policy=PolicyFile(settings, clock=time.monotonic)),
-        )
-
-    figures = in_turns(service(assignment), service(NOTHING_RUNS), people, pairs=pairs, seed=seed)
+    stream = open_exposures(settings)
+    silent = NoExposures(stream)
+    having, without = Inside(settings, running=lambda: assignment), Inside(settings)
+    figures = in_turns(having.service(silent), without.service(silent), people, pairs=pairs, seed=seed)
     silent.close()
     stream.close()
-    for arms in opened:
-        arms.close()
+    having.close()
+    without.close()
     return figures

@@ -12,32 +12,22 @@ from pathlib import Path
 import click
 import numpy as np
 
-from feature_repo.store import FeatureStoreRoom
-from registry.follower import Follower
+from serving.bench.inside import Inside
 from serving.bench.machine import machine
-from serving.bench.world import make_world
-from serving.http.front import Request
-from serving.recommend.arms import ServedArms
-from serving.recommend.builder import RecommenderBuilder
-from serving.recommend.draw import SlateDrawer
-from serving.recommend.exposures import ExposureWriter, Make, NoExposures
-from serving.recommend.hydrate import Hydrator, Profiles
-from serving.recommend.named import Named
-from serving.recommend.service import RecommendService
+from serving.bench.turns import ask
+from serving.bench.world import shown_world
+from serving.recommend.exposures import Make, NoExposures
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.exposures.exposure import SAMPLE_SHARE, Exposure
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.features.state import UserState
 from tailorbird.plumbing.terminal import emit, progress, say
-from tailorbird.privacy.policy_file import PolicyFile
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import compact_stream, open_exposures
 from tailorbird.streams.position import BEGINNING
 from tailorbird.streams.scan import read_log
 from tailorbird.streams.stream import Stream
 
-ANSWERS = 20
-TOGETHER = 16
 ROUNDS = 8
 FINDS = 200
 FLUSHED = 48
@@ -71,14 +61,7 @@ def exposures(out: Path, items: int, users: int, answers: int, seed: int, as_jso
     with tempfile.TemporaryDirectory(prefix="tailorbird-bench-") as scratch:
         home = Path(scratch)
         settings = load_settings(home=home / "home", mlruns=home / "mlruns", workspace="bench")
-        with progress("Making the world") as step:
-            people = make_world(
-                settings,
-                items=items,
-                users=users,
-                seed=seed,
-                on_step=lambda name: step.update(description=name),
-            )
+        people = shown_world(settings, items=items, users=users, seed=seed)
         result = {**_measured(settings, people, answers=answers, seed=seed), **machine()}
     result |= {"items": items, "users": users, "answers": answers, "seed": seed}
     (out / "results.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
@@ -98,14 +81,15 @@ def _costs(settings: Settings, asked: Sequence[str]) -> dict[str, object]:
     """The processor's time of answers to live profiles, and of what is done for their exposures."""
     stream = open_exposures(load_settings(home=settings.home, workspace="timed"))
     held = _Held(stream)
-    service = _service(settings, held, FeatureStoreRoom(settings))
+    inside = Inside(settings)
+    service = inside.service(held)
     answering, storing = [], []
     with progress("Timing", total=ROUNDS) as bar:
         for part in np.array_split(np.asarray(asked, object), ROUNDS):
             spent, stored = 0.0, 0.0
             for start in range(0, len(part), FLUSHED):  # in turns, as in a replica
                 started = time.thread_time()
-                asyncio.run(_ask(service, part[start : start + FLUSHED].tolist()))
+                asyncio.run(ask(service, part[start : start + FLUSHED].tolist()))
                 between = time.thread_time()
                 stream.append([make() for make in held.answers])
                 held.answers.clear()
@@ -114,6 +98,7 @@ def _costs(settings: Settings, asked: Sequence[str]) -> dict[str, object]:
             storing.append(stored / len(part))
             bar.advance()
     held.close()
+    inside.close()
     stream.close()
     shares = [store / answer for store, answer in zip(storing[1:], answering[1:], strict=True)]
     return {
@@ -128,14 +113,16 @@ def _sizes(settings: Settings, asked: Sequence[str], rng: np.random.Generator) -
     """Bytes of the archive an answer, and how long one takes to be found before and after it is archived."""
     stream = open_exposures(settings)
     held = _Held(stream)
-    service = _service(settings, held, _Moments(settings, rng))
+    inside = Inside(settings)
+    service = inside.service(held, profiles=_Moments(settings, rng))
     with progress("Answering", total=ROUNDS) as bar:
         for part in np.array_split(np.asarray(asked, object), ROUNDS):
-            asyncio.run(_ask(service, part.tolist()))
+            asyncio.run(ask(service, part.tolist()))
             stream.append([make() for make in held.answers])
             held.answers.clear()
             bar.advance()
     held.close()
+    inside.close()
     ids = [entry.record.recommendation_id for entry in stream.read(BEGINNING, limit=len(asked)).entries]
     looked = [ids[place] for place in rng.integers(0, len(ids), FINDS)]
     live = _finding(stream, looked)
@@ -175,34 +162,6 @@ class _Moments:
     def online_read(self, user_keys: Sequence[str]) -> list[UserState]:
         """The profiles as they once were."""
         return self._profiles.states_at(user_keys, self._rng.uniform(*self._span, len(user_keys)))
-
-
-def _service(settings: Settings, writer: ExposureWriter, profiles: Profiles) -> RecommendService:
-    features = FeatureStoreRoom(settings)
-    builder = RecommenderBuilder(settings, live_items=features.live_items.over)
-    arms = ServedArms(
-        Follower(settings), builder, budget_bytes=10**10, poll_seconds=3_600.0, refresh_seconds=3_600.0
-    )
-    arms.check()
-    drawer = SlateDrawer(arms, Hydrator(profiles), demographics=builder.demographics)
-    return RecommendService(
-        arms,
-        drawer,
-        writer,
-        workspace=settings.workspace,
-        workspace_key=settings.workspace_key,
-        named=Named.of(settings, policy=PolicyFile(settings, clock=time.monotonic)),
-    )
-
-
-async def _ask(service: RecommendService, people: Sequence[str]) -> None:
-    """Ask for everybody, so many at a time as a replica answers together."""
-    for start in range(0, len(people), TOGETHER):
-        bodies = [
-            json.dumps({"userId": person, "numResults": ANSWERS}).encode()
-            for person in people[start : start + TOGETHER]
-        ]
-        await asyncio.gather(*(service.recommend(Request(body)) for body in bodies))
 
 
 def _finding(stream: Stream[Exposure], ids: Sequence[str]) -> float:

@@ -19,7 +19,7 @@ from serving.bench.broker import BrokerProcess, kill_broker_under_load
 from serving.bench.callers import Ask, Callers, longest_gap
 from serving.bench.machine import machine
 from serving.bench.tally import Tally, compare
-from serving.bench.world import make_world
+from serving.bench.world import shown_world
 from serving.cluster import Started, free_ports
 from serving.command import addresses, running
 from tailorbird.errors import TailorbirdError, UsageError
@@ -102,10 +102,7 @@ def faults(
         settings = load_settings(
             home=home / "home", mlruns=home / "mlruns", workspace="bench", port=free_ports(1)[0]
         )
-        with progress("Making the world") as step:
-            people = make_world(
-                settings, items=500, users=200, seed=seed, on_step=lambda name: step.update(description=name)
-            )
+        people = shown_world(settings, items=500, users=200, seed=seed)
         outcomes = []
         wanted = [part for part in PARTS if part in parts or not parts]
         broken = None

@@ -21,7 +21,7 @@ from serving.bench.door import Door
 from serving.bench.machine import machine as this_machine
 from serving.bench.network import Machine, Network
 from serving.bench.tally import Tally, compare
-from serving.bench.world import make_world
+from serving.bench.world import shown_world
 from serving.cluster import haproxy
 from tailorbird.access.changes import Wish, add_key
 from tailorbird.access.keys import ADMIN, COLLECT, RECOMMEND
@@ -106,13 +106,10 @@ def machines(out: Path, count: int, losses: int, seed: int, as_json: bool) -> No
             port=PORT,
             master_key_file=str(master),
         )
-        with progress("Making the world") as step:
-            people = make_world(
-                settings, items=500, users=200, seed=seed, on_step=lambda name: step.update(description=name)
-            )
-            bring_catalog(settings)  # which makes it everybody's
-            # Who listens beyond loopback starts with keys alone; callers get theirs later, which machines hear of.
-            add_key(settings, Wish("operator", (ADMIN,)), now=time.time())
+        people = shown_world(settings, items=500, users=200, seed=seed)
+        bring_catalog(settings)  # which makes it everybody's
+        # Who listens beyond loopback starts with keys alone; callers get theirs later, which machines hear of.
+        add_key(settings, Wish("operator", (ADMIN,)), now=time.time())
         network = stack.enter_context(
             Network(count, ports=engine_ports(settings), haproxy=haproxy(), folder=folder)
         )

@@ -17,7 +17,7 @@ from serving.bench.callers import Ask, Callers, longest_gap
 from serving.bench.faults import CALLERS, PAUSE_SECONDS
 from serving.bench.machine import machine
 from serving.bench.tally import Tally, compare
-from serving.bench.world import make_world
+from serving.bench.world import shown_world
 from serving.cluster import free_ports
 from serving.command import running
 from tailorbird.errors import TailorbirdError
@@ -142,14 +142,7 @@ def redis(out: Path, times: int, seed: int, as_json: bool) -> None:
                 port=port,
                 online=f"redis://127.0.0.1:{own}/0",
             )
-            with progress("Making the world") as step:
-                people = make_world(
-                    settings,
-                    items=500,
-                    users=200,
-                    seed=seed,
-                    on_step=lambda name: step.update(description=name),
-                )
+            people = shown_world(settings, items=500, users=200, seed=seed)
             with running(settings), progress("Troubling", total=2 * times) as bar:
                 outcomes = [
                     trouble_under_load(

@@ -10,26 +10,18 @@ from pathlib import Path
 import click
 import numpy as np
 
-from feature_repo.store import FeatureStoreRoom
-from registry.follower import Follower
+from serving.bench.inside import Inside
 from serving.bench.machine import machine
 from serving.bench.turns import in_turns
-from serving.bench.world import make_world
-from serving.recommend.arms import ServedArms
-from serving.recommend.builder import RecommenderBuilder
-from serving.recommend.draw import SlateDrawer
+from serving.bench.world import shown_world
 from serving.recommend.exposures import NoExposures
-from serving.recommend.hydrate import Hydrator
-from serving.recommend.named import Named
-from serving.recommend.service import RecommendService
 from tailorbird.features.functions import Demographics
 from tailorbird.features.records import RECORD
 from tailorbird.features.state import UserState
 from tailorbird.features.sums import TYPE_CODE
 from tailorbird.features.table import USER_FEATURES
-from tailorbird.plumbing.terminal import emit, progress, say
-from tailorbird.privacy.policy_file import PolicyFile
-from tailorbird.segments.belonging import PromotedSegments, Segments, no_segments
+from tailorbird.plumbing.terminal import emit, say
+from tailorbird.segments.belonging import PromotedSegments
 from tailorbird.segments.model import Segment, SegmentModel, weights_of
 from tailorbird.segments.pinned import Pin, PinnedSegments, segment_vector
 from tailorbird.segments.signs import PRICES, SIGNS
@@ -80,14 +72,7 @@ def segments(
     with tempfile.TemporaryDirectory(prefix="tailorbird-bench-") as scratch:
         home = Path(scratch)
         settings = load_settings(home=home / "home", mlruns=home / "mlruns", workspace="bench")
-        with progress("Making the world") as step:
-            people = make_world(
-                settings,
-                items=items,
-                users=users,
-                seed=seed,
-                on_step=lambda name: step.update(description=name),
-            )
+        people = shown_world(settings, items=items, users=users, seed=seed)
         result |= _answering(settings, people, promoted, pairs=pairs, seed=seed)
     result |= {**machine(), "segments": GROUPS}
     result |= {"items": items, "users": users, "seed": seed}
@@ -179,28 +164,13 @@ def _answering(
     settings: Settings, people: Sequence[str], promoted: PromotedSegments, *, pairs: int, seed: int
 ) -> dict[str, object]:
     """The processor's time of answers with segments and without, turn by turn."""
-    features = FeatureStoreRoom(settings)
-    builder = RecommenderBuilder(settings, live_items=features.live_items.over)
-    arms = ServedArms(
-        Follower(settings), builder, budget_bytes=10**10, poll_seconds=3_600.0, refresh_seconds=3_600.0
-    )
-    arms.check()
+    inside = Inside(settings)
     stream = open_exposures(settings)
     silent = NoExposures(stream)
 
-    def service(segments: Segments) -> RecommendService:
-        drawer = SlateDrawer(arms, Hydrator(features), demographics=builder.demographics, segments=segments)
-        return RecommendService(
-            arms,
-            drawer,
-            silent,
-            workspace=settings.workspace,
-            workspace_key=settings.workspace_key,
-            named=Named.of(settings, policy=PolicyFile(settings, clock=time.monotonic)),
-        )
-
-    figures = in_turns(service(lambda: promoted), service(no_segments), people, pairs=pairs, seed=seed)
+    having, without = inside.service(silent, segments=lambda: promoted), inside.service(silent)
+    figures = in_turns(having, without, people, pairs=pairs, seed=seed)
     silent.close()
     stream.close()
-    arms.close()
+    inside.close()
     return figures

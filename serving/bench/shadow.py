@@ -5,7 +5,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +14,20 @@ import faiss
 import numpy as np
 import torch
 
-from feature_repo.store import FeatureStoreRoom
-from registry.follower import Follower
+from serving.bench.inside import Inside
 from serving.bench.machine import machine
-from serving.bench.world import make_world
+from serving.bench.world import shown_world
 from serving.http.front import Request
 from serving.lasting import give_way_often
-from serving.recommend.arms import ServedArms
-from serving.recommend.builder import RecommenderBuilder
-from serving.recommend.draw import SlateDrawer
 from serving.recommend.exposures import ExposureWriter
-from serving.recommend.hydrate import Hydrator
-from serving.recommend.named import Named
 from serving.recommend.service import RecommendService
 from serving.recommend.shadows import Shadows
-from serving.recommend.visit import Drawn
 from tailorbird.experiments.deciding.told import told_of
 from tailorbird.experiments.design.declared import experiment_of
 from tailorbird.experiments.running.followed import FollowedLedger
 from tailorbird.experiments.running.ledger import Ledger
 from tailorbird.experiments.shadow.tallies import Tallies
 from tailorbird.plumbing.terminal import emit, progress, say
-from tailorbird.privacy.policy_file import PolicyFile
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_exposures
 
@@ -93,14 +85,7 @@ def shadow(
     with tempfile.TemporaryDirectory(prefix="tailorbird-bench-") as scratch:
         home = Path(scratch)
         settings = load_settings(home=home / "home", mlruns=home / "mlruns", workspace="bench")
-        with progress("Making the world") as step:
-            people = make_world(
-                settings,
-                items=items,
-                users=users,
-                seed=seed,
-                on_step=lambda name: step.update(description=name),
-            )
+        people = shown_world(settings, items=items, users=users, seed=seed)
         result = _measured(settings, people, rate=rate, rounds=rounds, seconds=seconds, seed=seed)
     result |= {
         "items": items,
@@ -123,36 +108,15 @@ def _measured(
     faiss.omp_set_num_threads(1)
     rng = np.random.default_rng(seed)
     Ledger(settings.folder).start(experiment_of(KEY, SAID, where=KEY), SAID, at=time.time(), who="bench")
-    features = FeatureStoreRoom(settings)
-    builder = RecommenderBuilder(settings, live_items=features.live_items.over)
-    arms = ServedArms(
-        Follower(settings),
-        builder,
-        running=FollowedLedger(settings.folder),
-        budget_bytes=10**10,
-        poll_seconds=3_600.0,
-        refresh_seconds=3_600.0,
-    )
-    arms.check()
+    inside = Inside(settings, running=FollowedLedger(settings.folder))
     stream = open_exposures(settings)
     writer = ExposureWriter(stream)
-    shadows = Shadows(arms, Tallies(settings.folder))
-
-    def service(answered: Callable[[Drawn], object]) -> RecommendService:
-        return RecommendService(
-            arms,
-            SlateDrawer(arms, Hydrator(features), demographics=builder.demographics),
-            writer,
-            workspace=settings.workspace,
-            workspace_key=settings.workspace_key,
-            named=Named.of(settings, policy=PolicyFile(settings, clock=time.monotonic)),
-            answered=answered,
-        )
+    shadows = Shadows(inside.arms, Tallies(settings.folder))
 
     kinds = {
-        WITHOUT: service(lambda drawn: None),
-        AGAIN: service(lambda drawn: None),
-        WITH: service(shadows.offer),
+        WITHOUT: inside.service(writer),
+        AGAIN: inside.service(writer),
+        WITH: inside.service(writer, answered=shadows.offer),
     }
     found: dict[str, list[np.ndarray]] = {name: [] for name in kinds}
 
@@ -169,7 +133,7 @@ def _measured(
                 bar.advance()
     shadows.close()
     told = told_of(settings, KEY).shown
-    for each in (arms, writer, stream):
+    for each in (inside, writer, stream):
         each.close()
     return {
         **{

@@ -32,7 +32,7 @@ def in_turns(
             asked = [people[place] for place in rng.integers(0, len(people), BLOCK)]
             for with_more in (True, False) if pair % 2 else (False, True):
                 started = time.thread_time()
-                asyncio.run(_ask(more if with_more else bare, asked))
+                asyncio.run(ask(more if with_more else bare, asked))
                 if pair >= 0:
                     spent[with_more].append(time.thread_time() - started)
             if pair >= 0:
@@ -48,7 +48,7 @@ def in_turns(
     }
 
 
-async def _ask(service: RecommendService, people: Sequence[str]) -> None:
+async def ask(service: RecommendService, people: Sequence[str]) -> None:
     """Ask for everybody, TOGETHER at a time."""
     for start in range(0, len(people), TOGETHER):
         bodies = [

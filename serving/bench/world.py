@@ -25,6 +25,7 @@ from tailorbird.events.schema import SCHEMA
 from tailorbird.experiments.declared import ARMS_FILE
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.models.hybrid.fit import Progress, fit_hybrid
+from tailorbird.plumbing.terminal import progress
 from tailorbird.privacy.door import Door
 from tailorbird.recipes.recipe import Recipe, load_recipe
 from tailorbird.settings import Settings
@@ -99,6 +100,18 @@ def make_world(
     )
     promote_folder(settings, folder)
     return callers
+
+
+def shown_world(settings: Settings, *, items: int, users: int, seed: int) -> list[str]:
+    """The same, while whoever waits sees its steps."""
+    with progress("Making the world") as step:
+        return make_world(
+            settings,
+            items=items,
+            users=users,
+            seed=seed,
+            on_step=lambda name: step.update(description=name),
+        )
 
 
 def promote_folder(settings: Settings, folder: Path) -> str:

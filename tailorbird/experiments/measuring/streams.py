@@ -58,7 +58,8 @@ def shown_in(
     with open_exposures(settings) as stream:
         where = [("instant", ">=", start), ("instant", "<", end)]
         for batch in stream.scan(columns=_SHOWN, where=where):
-            kept = batch.filter(pa.array(refusals.kept_shown(batch)))
+            allowed = refusals.kept_shown(batch)
+            kept = batch if allowed.all() else batch.filter(pa.array(allowed))
             withheld.slates += len(batch) - len(kept)
             yield _with_unit(kept, unit=unit, schema=SHOWN_SCHEMA)
 
