@@ -222,6 +222,21 @@ class Loop:
         return Shown.of(self.exposures, followed, worth=self.way.recipe.exposures.worth)
 
 
+def lived(
+    world: ClosedShop, ways: Sequence[Way], *, seed: int, learning_days: int, every: int
+) -> dict[str, list[DayFigures]]:
+    """The days of each way in the same shop, by its name; all begin with the same model."""
+    found: dict[str, list[DayFigures]] = {}
+    first = None
+    for way in ways:
+        loop = Loop(world, way, seed=seed, first=first)
+        found[way.name] = []
+        for day in loop.run(learning_days=learning_days, every=every):
+            first = first or loop.model
+            found[way.name].append(day)
+    return found
+
+
 def fit_model(
     world: ClosedShop,
     frame: pd.DataFrame,

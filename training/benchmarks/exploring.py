@@ -13,7 +13,7 @@ from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.recipes.recipe import load_recipe
 from tailorbird.slate.exploration import NO_EXPLORATION, Exploration
 from training.benchmarks.closed_shop import DAY, ClosedShop
-from training.benchmarks.closing import DayFigures, Loop, Way
+from training.benchmarks.closing import DayFigures, Loop, Way, lived
 from training.benchmarks.loop import CHANGES, EXPLORATION, Compared
 from training.benchmarks.planted import numbers
 
@@ -74,18 +74,15 @@ def measure(size: int, *, seed: int, days: int, every: int) -> dict[str, Followe
     recipe = load_recipe("quick").override({**CHANGES, "ranker.learn_from": "both"})
     oracle = list(Loop(world, Way("oracle")).run(learning_days=0))
     good = good_newcomers(world, oracle)
-    found, first_model = {}, None
-    for name, exploration in EXPLORATIONS.items():
-        loop = Loop(world, Way(name, recipe, exploration), seed=seed, first=first_model)
-        lived = []
-        for day in loop.run(learning_days=days - 1, every=every):
-            first_model = first_model or loop.model
-            lived.append(day)
-        found[name] = Followed(
-            sum(day.expected for day in lived) / max(sum(day.slates for day in lived), 1),
-            tuple(days_until(lived, item, first=first, share=share) for item, (first, share) in good.items()),
+    ways = [Way(name, recipe, exploration) for name, exploration in EXPLORATIONS.items()]
+    found = lived(world, ways, seed=seed, learning_days=days - 1, every=every)
+    return {
+        name: Followed(
+            sum(day.expected for day in own) / max(sum(day.slates for day in own), 1),
+            tuple(days_until(own, item, first=first, share=share) for item, (first, share) in good.items()),
         )
-    return found
+        for name, own in found.items()
+    }
 
 
 @click.command()

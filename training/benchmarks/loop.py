@@ -13,7 +13,7 @@ from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.recipes.recipe import load_recipe
 from tailorbird.slate.exploration import Exploration
 from training.benchmarks.closed_shop import ClosedShop
-from training.benchmarks.closing import Loop, Way
+from training.benchmarks.closing import Way, lived
 from training.benchmarks.planted import numbers
 
 MEASURED_DAYS = 2
@@ -65,16 +65,8 @@ def ways() -> list[Way]:
 def measure_loops(size: int, *, seed: int, days: int, every: int) -> dict[str, list[float]]:
     """Clicks per slate by way and day, all chance of clicking averaged out: of the days of learning, then of those measured."""
     world = ClosedShop.make(size, seed=seed, days=days + MEASURED_DAYS)
-    found: dict[str, list[float]] = {}
-    first = None
-    for way in ways():
-        loop = Loop(world, way, seed=seed, first=first)
-        daily = []
-        for day in loop.run(learning_days=days, every=every):
-            first = first or loop.model  # all begin with the same
-            daily.append(day.expected / max(day.slates, 1))
-        found[way.name] = daily
-    return found
+    found = lived(world, ways(), seed=seed, learning_days=days, every=every)
+    return {name: [day.expected / max(day.slates, 1) for day in own] for name, own in found.items()}
 
 
 @click.command()
