@@ -26,6 +26,7 @@ from serving.bench.measure import ANSWERS, CONNECTIONS, figures, measure, presse
 from serving.bench.privacy import privacy
 from serving.bench.readout import readout
 from serving.bench.redis import redis
+from serving.bench.sealing import sealing
 from serving.bench.segments import segments
 from serving.bench.shadow import shadow
 from serving.bench.sizes import sizes
@@ -74,6 +75,7 @@ bench.add_command(privacy)
 bench.add_command(erasure)
 bench.add_command(readout)
 bench.add_command(shadow)
+bench.add_command(sealing)
 
 
 @bench.command("serving")

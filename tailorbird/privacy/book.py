@@ -7,13 +7,14 @@ keyring: with the page the person's sealed texts are lost wherever copies of the
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tailorbird.privacy.keyring import Keyring
 from tailorbird.privacy.pages import Page, Pages, PagesFile, Refused, book_file
 from tailorbird.privacy.places import Row
-from tailorbird.privacy.sealing import SealError, new_key, seal, unseal
+from tailorbird.privacy.sealing import Key, SealError, new_key, seal, unseal
 from tailorbird.privacy.shared_pages import shared_pages
 from tailorbird.privacy.suppression import Suppressions
 from tailorbird.settings import Settings
@@ -41,14 +42,23 @@ class BookPlace:
 
     def read(self, people: Collection[str]) -> Iterator[Row]:
         """The callers' ids."""
-        for key, identifier in self._book().callers_ids(people).items():
-            yield {
-                "key": key,
-                "id": identifier,
-                "words": f"you are {identifier!r}, and {key} to the platform",
-            }
+        known = self._book().callers_ids(people)
+        for key in sorted(self._book().known(people)):
+            words = (
+                f"you are {known[key]!r}, and {key} to the platform"
+                if key in known
+                else f"you are {key} here"
+            )
+            yield {"key": key, "id": known.get(key), "words": words}
 
     verify = count
+
+
+class _Held(NamedTuple):
+    """A person's key, and whether their page has the caller's id."""
+
+    key: Key
+    met: bool
 
 
 class Book:
@@ -59,7 +69,7 @@ class Book:
     ) -> None:
         self._pages, self._refused = pages, refused
         self._wrapping = AESGCM(keyring.people)
-        self._known: OrderedDict[str, AESGCM] = OrderedDict()
+        self._known: OrderedDict[str, _Held] = OrderedDict()
         self._numbered: dict[int, str] = {}
         self._guard = threading.Lock()
         self._turn = -1
@@ -81,35 +91,54 @@ class Book:
         Raises:
             StreamAwayError: the pages cannot be read or written.
         """
+        return {person: held.key.cipher for person, held in self._held(people).items()}
+
+    def keys(self, people: Collection[str]) -> dict[str, Key]:
+        """Each person's own key, by person key; who is new gets a page without the caller's id, which follows once it is known.
+
+        Raises:
+            StreamAwayError: the pages cannot be read or written.
+        """
+        return {person: held.key for person, held in self._held(dict.fromkeys(people)).items()}
+
+    def keys_named(self, wanted: Collection[tuple[str, bytes]]) -> dict[tuple[str, bytes], Key]:
+        """The keys of people, by person key and the key's name, that are not destroyed.
+
+        Raises:
+            StreamAwayError: the pages cannot be read.
+        """
         turn = self._forget_destroyed()
+        found: dict[tuple[str, bytes], Key] = {}
         with self._guard:
-            found = {person: self._known[person] for person in people if person in self._known}
-        missing = [person for person in people if person not in found]
+            for person, name in wanted:
+                held = self._known.get(person)
+                if held is not None and held.key.name == name:
+                    found[person, name] = held.key
+        missing = sorted({person for person, name in wanted if (person, name) not in found})
         if missing:
-            found |= self._read(missing)
-            new = {person: people[person] for person in missing if person not in found}
-            refused = self._refused(list(new)) if new else frozenset()
-            if welcome := {person: each for person, each in new.items() if person not in refused}:
-                found |= self._written(welcome)
-            self._remember({person: found[person] for person in missing if person in found}, turn=turn)
-            # Nothing of theirs is stored; what is sealed until the log refuses it opens for nobody.
-            found |= {person: AESGCM(new_key()) for person in new if person not in found}
+            pages = self._pages.read(missing)
+            found |= {
+                asked: key
+                for page in pages
+                if (asked := (page.person, (key := self._key(page)).name)) in wanted
+            }
+            self._remember({page.person: self._of(page) for page in _counting(pages)}, turn=turn)
         return found
 
     def callers_ids(self, people: Iterable[str]) -> dict[str, str]:
         """The callers' own ids of those who have a page, by person key."""
         return {
-            page.person: unseal(self._cipher(page), page.sealed, purpose=f"id {page.person}").decode(
+            page.person: unseal(self._key(page).cipher, page.sealed, purpose=f"id {page.person}").decode(
                 "utf-8", "surrogatepass"
             )
-            for page in _counting(self._pages.read(list(people)))
+            for page in _counting(each for each in self._pages.read(list(people)) if each.sealed)
         }
 
     def opened(self, person: str, sealed: bytes) -> bytes | None:
         """What :func:`tailorbird.privacy.door.Door` sealed for a person; None where their key is destroyed."""
         for page in self._pages.read([person]):
             try:
-                return unseal(self._cipher(page), sealed, purpose=f"event {person}")
+                return unseal(self._key(page).cipher, sealed, purpose=f"event {person}")
             except SealError:
                 continue
         return None
@@ -144,24 +173,63 @@ class Book:
         """Release the pages; closing twice is fine."""
         self._pages.close()
 
-    def _read(self, people: Sequence[str]) -> dict[str, AESGCM]:
-        return {page.person: self._cipher(page) for page in _counting(self._pages.read(people))}
+    def _held(self, people: Mapping[str, str | None]) -> dict[str, "_Held"]:
+        """Each person's key; ``people`` gives the caller's id of each, as far as it is known."""
+        turn = self._forget_destroyed()
+        with self._guard:
+            found = {
+                person: held
+                for person, identifier in people.items()
+                if (held := self._known.get(person)) is not None and (held.met or identifier is None)
+            }
+        missing = [person for person in people if person not in found]
+        if missing:
+            read = _counting(self._pages.read(missing))
+            found |= {page.person: self._of(page) for page in read}
+            self._meet([page for page in read if not page.sealed], people, found)
+            new = {person: people[person] for person in missing if person not in found}
+            refused = self._refused(list(new)) if new else frozenset()
+            if welcome := {person: each for person, each in new.items() if person not in refused}:
+                found |= self._written(welcome)
+            self._remember({person: found[person] for person in missing if person in found}, turn=turn)
+            # Nothing of theirs is stored; what is sealed until the log refuses it opens for nobody.
+            found |= {person: _Held(Key.of(new_key()), met=True) for person in new if person not in found}
+        return found
 
-    def _written(self, people: Mapping[str, str]) -> dict[str, AESGCM]:
+    def _meet(
+        self, pages: Sequence[Page], people: Mapping[str, str | None], found: dict[str, "_Held"]
+    ) -> None:
+        """Write the caller's ids that ``people`` gives into pages that have none."""
+        filled = [
+            page._replace(sealed=_of_id(identifier, page.person, found[page.person].key))
+            for page in pages
+            if (identifier := people[page.person]) is not None
+        ]
+        if filled:
+            self._pages.fill(filled)
+            found |= {page.person: self._of(page) for page in filled}
+
+    def _written(self, people: Mapping[str, str | None]) -> dict[str, "_Held"]:
         """Give people a page each, and none to who is suppressed; of two who do so at once the first counts, for both."""
         pages = []
         for person, identifier in people.items():
-            key = new_key()
-            wrapped = seal(self._wrapping, key, purpose=f"key {person}")
-            sealed = seal(AESGCM(key), identifier.encode("utf-8", "surrogatepass"), purpose=f"id {person}")
+            secret = new_key()
+            wrapped = seal(self._wrapping, secret, purpose=f"key {person}")
+            sealed = b"" if identifier is None else _of_id(identifier, person, Key.of(secret))
             pages.append(Page(person, wrapped, sealed))
         self._pages.write(pages, refused=self._refused)
-        return self._read(list(people))
+        read = _counting(self._pages.read(list(people)))
+        found = {page.person: self._of(page) for page in read}
+        self._meet([page for page in read if not page.sealed], people, found)
+        return found
 
-    def _cipher(self, page: Page) -> AESGCM:
-        return AESGCM(unseal(self._wrapping, page.wrapped, purpose=f"key {page.person}"))
+    def _of(self, page: Page) -> "_Held":
+        return _Held(self._key(page), met=bool(page.sealed))
 
-    def _remember(self, found: Mapping[str, AESGCM], *, turn: int) -> None:
+    def _key(self, page: Page) -> Key:
+        return Key.of(unseal(self._wrapping, page.wrapped, purpose=f"key {page.person}"))
+
+    def _remember(self, found: Mapping[str, "_Held"], *, turn: int) -> None:
         """Keep what was read after ``turn``, unless another thread has heard of keys that were destroyed since."""
         with self._guard:
             if turn == self._turn:
@@ -178,6 +246,11 @@ class Book:
                 self._numbered.clear()
                 self._turn = turn
         return turn
+
+
+def _of_id(identifier: str, person: str, key: Key) -> bytes:
+    """A caller's id as it stands on a page."""
+    return seal(key.cipher, identifier.encode("utf-8", "surrogatepass"), purpose=f"id {person}")
 
 
 def _counting(pages: Iterable[Page]) -> list[Page]:

@@ -23,6 +23,8 @@ AT_ONCE = 5_000
 ROUNDS = 5
 """How often what was written meanwhile is erased again before a person is told of it."""
 ROUND_SECONDS = 0.5
+KEY_PLACES = frozenset({"book of people", "backups"})
+"""Where people's keys are: without them nobody sees what another machine let in a moment before."""
 
 OfModels = Callable[[Mapping[str, People]], Mapping[str, Sequence[ModelState]]]
 """Of people, by any name, with all keys of each: what each version in use learned of them, by that name."""
@@ -32,7 +34,8 @@ OpenEvents = Callable[[], AbstractContextManager[Stream[Event]]]
 class Erasing:
     """Erasures of one workspace. Any process may run it: one at a time works, and finishes what another left.
 
-    The order of ``places`` matters: whatever is made anew from a place comes after it, so the events are first.
+    The order of ``places`` matters: whatever is made anew from a place comes after it, so the events are first. KEY_PLACES are
+    erased once nothing is left in the others, nor on its way to them.
     """
 
     def __init__(
@@ -86,13 +89,14 @@ class Erasing:
     def _finish(self, receipts: Sequence[Receipt]) -> int:
         receipts = self._begun(receipts)
         troubles: list[str] = []
-        for place in self.places:
-            try:
-                receipts = self._erased(place, receipts)
-            except TailorbirdError as error:
-                troubles.append(f"{place.name}: {error}")
-                log.warning("erasing in %s waits: %s", place.name, error)
-        troubles += self._verified(receipts) if not troubles else []
+        for places in self._parted():
+            for place in places:
+                try:
+                    receipts = self._erased(place, receipts)
+                except TailorbirdError as error:
+                    troubles.append(f"{place.name}: {error}")
+                    log.warning("erasing in %s waits: %s", place.name, error)
+            troubles += self._verified(receipts, places) if not troubles else []
         if troubles:
             problem = "; ".join(troubles)
             self.ledger.keep([replace(each, problem=problem) for each in receipts])
@@ -103,6 +107,10 @@ class Erasing:
         )
         log.info("%d people erased", len(receipts))
         return len(receipts)
+
+    def _parted(self) -> tuple[list[Place], list[Place]]:
+        keys = [place for place in self.places if place.name in KEY_PLACES]
+        return [place for place in self.places if place not in keys], keys
 
     def _begun(self, receipts: Sequence[Receipt]) -> list[Receipt]:
         """Each with all keys of its person, none of which is stored any more, and with what the models know."""
@@ -141,8 +149,8 @@ class Erasing:
         self.ledger.keep(list(ended.values()))
         return [ended.get(each.id, each) for each in receipts]
 
-    def _verified(self, receipts: Sequence[Receipt]) -> list[str]:
-        """Look into every place again until nothing is left; what is, in words."""
+    def _verified(self, receipts: Sequence[Receipt], places: Sequence[Place]) -> list[str]:
+        """Look into places again until nothing is left; what is, in words."""
         people = {key for each in receipts for key in each.people}
         since = self.suppressions.since(people)
         # Who was let in a moment before may still be on the way to the stream.
@@ -152,7 +160,7 @@ class Erasing:
             if (wait := settled - self._clock()) > 0:
                 self._sleep(wait)
             left = {}
-            for place in self.places:
+            for place in places:
                 count = sum(place.verify(people).values())
                 if count:
                     left[place.name] = count

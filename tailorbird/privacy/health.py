@@ -47,7 +47,8 @@ def _kept(settings: Settings) -> Sequence[Finding]:
             "people",
             str(book_file(settings)),
             "warning",
-            "this machine's own: another one does not know whose id a pseudonym is, nor who was erased here",
+            "this machine's own: another one does not know whose id a pseudonym is, nor who was erased here; records in "
+            "Kafka lie open within their retention",
             "set TAILORBIRD_PEOPLE on every machine that shares the events",
         )
     ]

@@ -26,7 +26,7 @@ Refused = Callable[[Collection[str]], AbstractSet[str]]
 
 
 class Page(NamedTuple):
-    """A person, their own key as the keyring wraps it, and the caller's id as that key seals it."""
+    """A person, their own key as the keyring wraps it, and the caller's id as that key seals it (empty where nobody told it yet)."""
 
     person: str
     wrapped: bytes
@@ -50,6 +50,9 @@ class Pages(Protocol):
 
         ``refused`` is asked in our turn to write: who is suppressed after that has the page destroyed in a turn after ours.
         """
+
+    def fill(self, pages: Sequence[Page]) -> None:
+        """Give pages that have no caller's id the one that is ``sealed`` here; one that was destroyed, or has one, stays."""
 
     def destroy(self, people: Sequence[str]) -> int:
         """Take out the pages of people for good; how many of them had one."""
@@ -100,6 +103,14 @@ class PagesFile:
             connection.executemany("INSERT INTO people VALUES (?, ?, ?) ON CONFLICT DO NOTHING", welcome)
             numbers = _numbers(page.person for page in welcome)
             connection.executemany("INSERT INTO numbers VALUES (?, ?) ON CONFLICT DO NOTHING", numbers)
+
+    def fill(self, pages: Sequence[Page]) -> None:
+        """Write callers' ids into pages without one."""
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "UPDATE people SET sealed = ? WHERE person = ? AND wrapped = ? AND sealed = x''",
+                [(page.sealed, page.person, page.wrapped) for page in pages],
+            )
 
     def destroy(self, people: Sequence[str]) -> int:
         """Take out pages, and every older state of the file in which they stand."""

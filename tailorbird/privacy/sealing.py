@@ -1,16 +1,33 @@
 """Authenticated encryption of small things: AES-256-GCM, a fresh nonce each, bound to what the thing is for."""
 
+import hashlib
 import os
+from dataclasses import dataclass
+from typing import Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+KEY_NAME_BYTES = 8
 
 
 class SealError(ValueError):
     """The key is another one, or the sealed bytes were changed."""
+
+
+@dataclass(frozen=True, repr=False)
+class Key:
+    """A key that seals: its cipher, and a ``name`` (8 bytes) that tells it from others and says nothing of it."""
+
+    cipher: AESGCM
+    name: bytes
+
+    @classmethod
+    def of(cls, secret: bytes) -> Self:
+        """The key of 256 bits in ``secret``."""
+        return cls(AESGCM(secret), hashlib.sha256(b"tailorbird key" + secret).digest()[:KEY_NAME_BYTES])
 
 
 def new_key() -> bytes:

@@ -86,6 +86,14 @@ class SharedPages:
                     (self._people.workspace, *_columns(some)),
                 )
 
+    def fill(self, pages: Sequence[Page]) -> None:
+        """Write callers' ids into pages without one."""
+        with self._asked() as connection, connection.transaction(), connection.cursor() as cursor:
+            cursor.executemany(
+                "UPDATE tailorbird_people SET sealed = %s WHERE workspace = %s AND person = %s AND wrapped = %s AND sealed = ''",
+                [(page.sealed, self._people.workspace, page.person, page.wrapped) for page in pages],
+            )
+
     def destroy(self, people: Sequence[str]) -> int:
         """Take out pages, those of other machines too."""
         with self._asked() as connection, connection.transaction():

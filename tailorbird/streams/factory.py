@@ -1,6 +1,8 @@
 """Opens the streams of a workspace with the engine that its settings name: the only place that knows engines."""
 
 import threading
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -15,6 +17,7 @@ from tailorbird.streams.compaction import NOTHING, Compactable, Compacted, compa
 from tailorbird.streams.database import OlderFormatError
 from tailorbird.streams.expiry import Which, expire
 from tailorbird.streams.kafka.address import KafkaAddress
+from tailorbird.streams.kafka.seals import Seals
 from tailorbird.streams.kafka.stream import KafkaStream
 from tailorbird.streams.position import Position
 from tailorbird.streams.sqlite import SqliteStream
@@ -23,6 +26,7 @@ from tailorbird.streams.upgrade import upgrade_events
 
 if TYPE_CHECKING:
     from tailorbird.exposures.exposure import Exposure
+    from tailorbird.privacy.book import Book
 
 ENGINES = ("sqlite", "kafka://host:port")
 
@@ -59,10 +63,12 @@ def open_stream(settings: Settings, codec: Codec[Record], *, durable: bool) -> S
     refuses = Suppressions.of(settings).refused
     if scheme == "kafka":
         address = KafkaAddress.parse(settings.events, password=settings.events_password)
+        topic = address.topic(settings.workspace, name)
         return KafkaStream(
             address,
-            address.topic(settings.workspace, name),
+            topic,
             codec,
+            seals=Seals(topic, _book_of(settings)) if settings.people else None,
             mirror=settings.folder / f"{name}.kafka.db",
             archive=settings.archive_folder / name,
             refuses=refuses,
@@ -100,6 +106,25 @@ def compact_while_serving(settings: Settings, *, stop: threading.Event) -> None:
     """Keep the live parts of both streams small until ``stop``; of all processes that do, one works at a time."""
     with open_events(settings) as events, open_exposures(settings) as exposures:
         compact_regularly([each for each in (events, exposures) if _is_compactable(each)], stop=stop)
+
+
+def _book_of(settings: Settings) -> "Callable[[], Book]":
+    """The book of people, opened once somebody's record is met; keys are not made for it."""
+
+    @cache
+    def opened() -> "Book":
+        from tailorbird.privacy.book import Book  # which knows the catalogue, which knows streams
+        from tailorbird.privacy.keyring import keyring_file, open_keyring
+        from tailorbird.privacy.master import given_from_outside
+
+        if not keyring_file(settings).exists() and not given_from_outside(settings):
+            raise UsageError(
+                f"records of workspace {settings.workspace} are kept under people's own keys, and this machine has no master key",
+                remedy="give it that of the machines which share the people (TAILORBIRD_MASTER_KEY)",
+            )
+        return Book.of(settings, open_keyring(settings))
+
+    return opened
 
 
 def _is_compactable(stream: object) -> TypeGuard[Compactable]:

@@ -224,3 +224,14 @@ def test_the_doctor_says_where_people_are_kept(machines: Machines, tmp_path: Pat
     alone = one.model_copy(update={"people": ""})
     (broken,) = examine(alone, seconds=30, sections=["people"])
     assert (broken.state, broken.remedy.startswith("set it")) == ("broken", True)
+
+
+def test_the_doctor_warns_where_records_in_kafka_lie_open(machines: Machines) -> None:
+    one, two = (each.model_copy(update={"events": "kafka://127.0.0.1:1/"}) for each in machines)
+    alone = two.model_copy(update={"people": ""})
+    for settings in (one, alone):
+        open_keyring(settings)
+    found = {each.says: each for each in examine(alone, seconds=30, sections=["people"])}
+    (open_there,) = [each for says, each in found.items() if "Kafka lie open within their retention" in says]
+    assert (open_there.state, open_there.remedy.startswith("set TAILORBIRD_PEOPLE")) == ("warning", True)
+    assert not any("lie open" in each.says for each in examine(one, seconds=30, sections=["people"]))

@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 
 import tailorbird.streams
+from tailorbird.privacy.book import Book
+from tailorbird.privacy.keyring import Keyring
+from tailorbird.privacy.pages import PagesFile
 from tailorbird.streams.compaction import compact
+from tailorbird.streams.kafka.address import KafkaAddress
+from tailorbird.streams.kafka.seals import Seals
 from tailorbird.streams.kafka.stream import KafkaStream
 from tailorbird.streams.sqlite import SqliteStream
 from tailorbird.streams.stream import Stream
@@ -17,6 +22,8 @@ from tests.streams.brokers import Broker, open_at
 from tests.streams.laws import StreamLaws
 from tests.streams.records import Kind
 from tests.streams.toy import HolesStream
+
+KEYRING = Keyring(b"p" * 32, b"k" * 32, b"r" * 32)
 
 
 class TestSqliteStream(StreamLaws):
@@ -43,6 +50,20 @@ class TestKafkaStream(StreamLaws):
 
 
 class TestArchivedKafkaStream(TestKafkaStream):
+    def settle(self, stream: Stream[Any]) -> None:
+        compact(stream)
+
+
+class TestSealedKafkaStream(TestKafkaStream):
+    """Each record under its person's own key."""
+
+    def open(self, folder: Path, kind: Kind, **options: Any) -> Stream[Any]:
+        book = Book(PagesFile(folder / "people.db"), KEYRING)
+        topic = KafkaAddress.parse(self.url).topic("test", kind.codec.name)
+        return open_at(self.url, folder, kind.codec, seals=Seals(topic, lambda: book), **options)
+
+
+class TestArchivedSealedKafkaStream(TestSealedKafkaStream):
     def settle(self, stream: Stream[Any]) -> None:
         compact(stream)
 

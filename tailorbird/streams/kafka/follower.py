@@ -11,10 +11,12 @@ from tailorbird.plumbing.alone import alone_if_free
 from tailorbird.streams.kafka.mirror import Found, Mark, Mirror
 from tailorbird.streams.kafka.part import MirrorPart
 from tailorbird.streams.kafka.partitions import partition_of
+from tailorbird.streams.kafka.seals import Opened, Seals, envelope_of, is_sealed
 from tailorbird.streams.kafka.topic import Described, DroppedError, Message, Topic
 from tailorbird.streams.kafka.trouble import log
 from tailorbird.streams.kafka.wire import PoisonError, Wire
 from tailorbird.streams.position import Position
+from tailorbird.streams.stream import StreamAwayError
 
 Record = TypeVar("Record")
 
@@ -28,8 +30,10 @@ class Follower(Generic[Record]):
         mirror: Mirror[Record],
         parts: Sequence[MirrorPart[Record]],
         wire: Wire[Record],
+        seals: Seals | None,
     ) -> None:
         self._topic, self._mirror, self._parts, self._wire = topic, mirror, parts, wire
+        self._seals = seals
         self._archive = parts[0].archive
         self._described: Described | None = None
         self._preparing = threading.Lock()
@@ -130,8 +134,11 @@ class Follower(Generic[Record]):
         before = {part: start - 1 for part, start in starts.items()}
         try:
             for page in self._topic.pages(starts, {part: through[part] for part in starts}):
+                opened = self._opened([each for some in page.messages.values() for each in some])
                 found = {
-                    part: [own.get((part, message.offset)) or self._found(message) for message in some]
+                    part: [
+                        own.get((part, message.offset)) or self._found(message, opened) for message in some
+                    ]
                     for part, some in page.messages.items()
                 }
                 self._mirror.absorb(found, page.reached, after=before)
@@ -141,7 +148,21 @@ class Follower(Generic[Record]):
                 raise
             self._follow(through, own)
 
-    def _found(self, message: Message) -> Found:
+    def _opened(self, messages: Sequence[Message]) -> Opened:
+        """What the sealed ones of some messages hold; without keys of people there must be none."""
+        if self._seals is not None:
+            opened = self._seals.opened(messages)
+            if destroyed := list(opened.values()).count(None):
+                log.info("topic %s: %d records of people who were erased", self._topic.name, destroyed)
+            return opened
+        if any(is_sealed(each.value) for each in messages):
+            raise StreamAwayError(
+                f"topic {self._topic.name} holds records that are sealed under people's own keys, which this machine does not share",
+                remedy="set TAILORBIRD_PEOPLE and the master key as on the machines that write them",
+            )
+        return {}
+
+    def _found(self, message: Message, opened: Opened) -> Found:
         """What a message says."""
         offset, value = message.offset, message.value
         try:
@@ -150,9 +171,19 @@ class Follower(Generic[Record]):
                 raise PoisonError("its key belongs to another partition")
             if value is None:
                 return Found(offset, forgets=person)
+            envelope = envelope_of(value)
+            if envelope is not None:
+                if (message.partition, offset) not in opened:
+                    raise PoisonError("it does not open with its person's key")
+                plain = opened[message.partition, offset]
+                if plain is None:
+                    return Found(offset, taken=envelope.digest)
+                value = plain
             row = self._wire.decode(value)
             if self._wire.person_of(row) != person:
                 raise PoisonError("its key is not its person")
+            if envelope is not None and self._wire.digest_of(row) != envelope.digest:
+                raise PoisonError("its digest is not that of its key")
             return Found(offset, row)
         except (PoisonError, UnicodeError) as error:
             fault = str(error) if isinstance(error, PoisonError) else "its key is no text"

@@ -20,12 +20,16 @@ _SLICE = 5_000
 
 
 class Found(NamedTuple):
-    """What stands at an offset: a ``row``, a person whom it ``forgets``, or neither, because of a ``fault``."""
+    """What stands at an offset: a ``row``, a person whom it ``forgets``, or neither, because of a ``fault``.
+
+    A record that opens nowhere any more, as its person's key is destroyed, is the digest of a key that is ``taken``.
+    """
 
     offset: int
     row: Row | None = None
     forgets: str = ""
     fault: str = ""
+    taken: bytes = b""
 
 
 class Mark(NamedTuple):
@@ -216,10 +220,10 @@ class Mirror(Generic[Record]):
         """Insert the first record of each new key; the newest offset of each partition that got one."""
         digest, key_at = self.codec.digest, self.codec.key_at
         rows = [
-            (digest(str(each.row[key_at])), part, each.offset, each.row)
+            (each.taken if each.row is None else digest(str(each.row[key_at])), part, each.offset, each.row)
             for part, some in fresh.items()
             for each in some
-            if each.row is not None
+            if each.row is not None or each.taken
         ]
         taken = _places(connection, [row[0] for row in rows])
         keys, records = [], []
@@ -229,7 +233,7 @@ class Mirror(Generic[Record]):
                 continue
             last[part] = offset
             keys.append((name, part, offset))
-            if offset > marks[part].compacted:
+            if row is not None and offset > marks[part].compacted:
                 records.append((_place(part, offset), *row))
         # Sorted keys touch the index page by page; in bulk that is several times faster.
         connection.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?, ?)", sorted(keys))

@@ -18,6 +18,7 @@ from tailorbird.streams.kafka.follower import Follower
 from tailorbird.streams.kafka.mirror import Found, Mirror
 from tailorbird.streams.kafka.part import MirrorPart
 from tailorbird.streams.kafka.partitions import partition_of
+from tailorbird.streams.kafka.seals import OVERHEAD, Plain, Seals
 from tailorbird.streams.kafka.sender import Outgoing, Sender
 from tailorbird.streams.kafka.topic import Topic
 from tailorbird.streams.kafka.wire import Wire
@@ -55,9 +56,11 @@ class KafkaStream(Generic[Record]):
         mirror: Path,
         archive: Path | ObjectPath,
         refuses: Refuses = nobody,
+        seals: Seals | None = None,
     ) -> None:
+        """With ``seals`` each record lies in the topic under its person's own key, but those of nobody; without, plainly."""
         self.path, self.codec, self._address, self._refuses = Path(mirror), codec, address, refuses
-        self._wire = Wire(codec)
+        self._wire, self._seals = Wire(codec), seals
         self._mirror = Mirror(self.path, codec, partitions=address.partitions)
         self._topic, self.identity = (
             Topic(topic, address),
@@ -67,7 +70,7 @@ class KafkaStream(Generic[Record]):
             MirrorPart(self._mirror, partition, archive=archive, source=topic)
             for partition in range(address.partitions)
         ]
-        self._follower = Follower(self._topic, self._mirror, self._parts, self._wire)
+        self._follower = Follower(self._topic, self._mirror, self._parts, self._wire, seals)
         self._sender = Sender(self._topic)
         self._appending = threading.Lock()
         self._doubtful = self._closed = False
@@ -254,7 +257,7 @@ class KafkaStream(Generic[Record]):
             known = self._mirror.places(rows)
             after = {partition: mark.followed for partition, mark in self._mirror.marks().items()}
             fresh = {digest: row for digest, row in rows.items() if digest not in known}
-            messages = [self._outgoing(row, most_bytes) for row in fresh.values()]
+            messages = self._outgoing(fresh, most_bytes)
             self._doubtful = True
             sent = self._sender.send(messages)
             stored: dict[bytes, tuple[int, int]] = {}
@@ -274,10 +277,25 @@ class KafkaStream(Generic[Record]):
             if first.get(digest, {}).get(partition) == offset
         }, fallen
 
-    def _outgoing(self, row: Row, most_bytes: int) -> Outgoing:
-        value = self._wire.encode(row, most_bytes=most_bytes)
-        person = self._wire.person_of(row)
-        return Outgoing(partition_of(person, self._address.partitions), person.encode(), value)
+    def _outgoing(self, rows: Mapping[bytes, Row], most_bytes: int) -> list[Outgoing]:
+        """The messages of rows, by the digests of their keys."""
+        if self._seals is not None:
+            most_bytes -= OVERHEAD
+        values = {digest: self._wire.encode(row, most_bytes=most_bytes) for digest, row in rows.items()}
+        people = {digest: self._wire.person_of(row) for digest, row in rows.items()}
+        if self._seals is not None:
+            plain = [
+                Plain(people[digest], digest, values[digest])
+                for digest, row in rows.items()
+                if not self._wire.is_nobodys(row)
+            ]
+            sealed = self._seals.sealed(plain)
+            values |= {each.digest: value for each, value in zip(plain, sealed, strict=True)}
+        partitions = self._address.partitions
+        return [
+            Outgoing(partition_of(person, partitions), person.encode(), values[digest])
+            for digest, person in people.items()
+        ]
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

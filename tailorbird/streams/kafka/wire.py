@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import orjson
 
 from tailorbird.errors import UsageError
+from tailorbird.events.schema import ANONYMOUS
 from tailorbird.streams.codec import Codec, Row
 
 Record = TypeVar("Record")
@@ -29,6 +30,14 @@ class Wire(Generic[Record]):
     def person_of(self, row: Row) -> str:
         """The person that a row belongs to."""
         return str(row[self._person_at])
+
+    def is_nobodys(self, row: Row) -> bool:
+        """Whether it is of nobody in particular: it is its own person then."""
+        return self.person_of(row) == f"{ANONYMOUS}{row[self._codec.key_at]}"
+
+    def digest_of(self, row: Row) -> bytes:
+        """What stays of the row's key for good."""
+        return self._codec.digest(str(row[self._codec.key_at]))
 
     def encode(self, row: Row, *, most_bytes: int) -> bytes:
         """The value of a message. Raises UsageError where no message can hold the row."""
