@@ -5,8 +5,10 @@ keyring: with the page the person's sealed texts are lost wherever copies of the
 """
 
 import threading
+import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -76,14 +78,21 @@ class Book:
 
     @classmethod
     def of(cls, settings: Settings, keyring: Keyring) -> "Book":
-        """The workspace's book, or the one that its machines share.
+        """The workspace's book, or the one that its machines share, which a process has once.
 
         Raises:
             UsageError: the people of the shared one are named by other keys.
         """
         suppressions = Suppressions.of(settings)
-        pages = shared_pages(settings, keyring) if settings.people else PagesFile(book_file(settings))
-        return cls(pages, keyring, refused=suppressions.refused)
+        if not settings.people:
+            return cls(PagesFile(book_file(settings)), keyring, refused=suppressions.refused)
+        with _opening:
+            asked = (settings.people, settings.folder, keyring.fingerprint)
+            found = _shared.get(asked)
+            if found is None:
+                pages = shared_pages(settings, keyring)
+                found = _shared[asked] = cls(pages, keyring, refused=suppressions.refused)
+            return found
 
     def ciphers(self, people: Mapping[str, str]) -> dict[str, AESGCM]:
         """Each person's own cipher, by person key; who is new gets a page with the caller's id that ``people`` gives.
@@ -246,6 +255,10 @@ class Book:
                 self._numbered.clear()
                 self._turn = turn
         return turn
+
+
+_shared: "weakref.WeakValueDictionary[tuple[str, Path, str], Book]" = weakref.WeakValueDictionary()
+_opening = threading.Lock()
 
 
 def _of_id(identifier: str, person: str, key: Key) -> bytes:
