@@ -1,5 +1,6 @@
 """A workspace in which people have lived: every place of it holds something of them."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,12 +161,16 @@ def _read(path: Path) -> Iterator[bytes]:
     if content[:4] == b"PAR1":
         yield str(pq.read_table(path).to_pylist()).encode()
     elif content[:16] == b"SQLite format 3\0":
-        connection = sqlite3.connect(path)
-        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for name in tables:
-            for row in connection.execute(f'SELECT * FROM "{name}"'):
-                yield from (each if isinstance(each, bytes) else str(each).encode() for each in row)
-        connection.close()
+        with tempfile.TemporaryDirectory() as scratch:  # whoever opens one that was killed changes its files
+            for each in (path, path.with_name(f"{path.name}-wal")):
+                if each.exists():
+                    shutil.copy(each, scratch)
+            connection = sqlite3.connect(Path(scratch) / path.name)
+            named = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            for (name,) in named.fetchall():
+                for row in connection.execute(f'SELECT * FROM "{name}"'):
+                    yield from (each if isinstance(each, bytes) else str(each).encode() for each in row)
+            connection.close()
     elif content[:2] == b"\x1f\x8b":
         yield gzip.decompress(content)
     elif content[:4] == b"\x28\xb5\x2f\xfd":
