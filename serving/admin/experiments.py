@@ -55,7 +55,7 @@ class AssignmentOut(Body):
     def of(cls, entry: Entry) -> "AssignmentOut | None":
         """Of a running experiment whose variants follow from the unit alone; None of others."""
         said = entry.experiment
-        if entry.state != "running" or said.kind not in _SPLIT or said.unit == "request":
+        if entry.state != "running" or said.kind not in _SPLIT or said.unit == "request" or said.audience:
             return None
         (weights,) = allocations_now(entry)
         return cls(

@@ -7,6 +7,8 @@ from tailorbird.privacy.mentions import SHORT
 from tailorbird.privacy.minimise import Declared, parted_context
 
 _REMEMBERED = 4_096
+_MOST_MARKS, _LONGEST = 32, 128
+"""Of a context that is remembered, its names and the characters of a text: larger ones seldom come again, and fill the memory."""
 
 
 class CleanContexts:
@@ -28,6 +30,10 @@ class CleanContexts:
             return False
         if not self._is_clean(context):
             return False
+        if len(marks) > _MOST_MARKS or any(
+            isinstance(each, str) and len(each) > _LONGEST for _, each in marks
+        ):
+            return True
         if len(self._known) >= _REMEMBERED:
             self._known = {}
         self._known[marks] = None

@@ -56,6 +56,13 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(known._known) <= 10
 
 
+@pytest.mark.parametrize("context", [{f"a{n}": n for n in range(1_300)}, {"campaign": "spring" * 2_000}])
+def test_a_large_context_is_looked_at_anew(context: dict[str, object]) -> None:
+    known = CleanContexts(DECLARED)
+    assert [known.holds(context), known.holds(context)] == [True, True]
+    assert not known._known
+
+
 @given(key=st.binary(min_size=1, max_size=100), name=st.text(st.characters(codec=None)))
 def test_a_name_is_the_hmac_of_the_id(key: bytes, name: str) -> None:
     said = f"message\0{name}".encode("utf-8", "surrogatepass")

@@ -79,11 +79,18 @@ class Guard:
             self._watched = {key: each for key, each in self._watched.items() if key in keys}
             self._failing = {duty: each for duty, each in self._failing.items() if duty[0] in keys}
             canaries = [entry for entry in running if entry.experiment.kind == "canary"]
-            done = [self._tended(entry, self._stopped) for entry in canaries]
+            done = [self._watch(entry) for entry in canaries]
             done += [self._tended(entry, self._ramped) for entry in running if entry not in canaries]
             if bandit := self._next_bandit(running):
                 done.append(self._tended(bandit, self._renewed))
             return [each for each in done if each]
+
+    def _watch(self, entry: Entry) -> str:
+        """Stop a canary, or else take the step of its ramp: a duty of its own, that may fail alone; none where it was not judged."""
+        stopped = self._tended(entry, self._stopped)
+        if stopped or (entry.key, self._stopped.__name__) in self._failing:
+            return stopped
+        return self._tended(entry, self._ramped)
 
     def _tended(self, entry: Entry, tend: Callable[[Entry], str]) -> str:
         """What was done for one experiment: whatever fails there is told, and keeps no other one waiting."""
@@ -117,14 +124,14 @@ class Guard:
         return min(due, key=lambda entry: (failing(entry).times, last_renewed(entry)), default=None)
 
     def _stopped(self, entry: Entry) -> str:
-        """Stop a canary that is worse, or else take the step of its ramp."""
+        """Stop a canary that is worse."""
         # Not kept until it is whole: where a stream is away in between, nothing is counted twice.
         watched = self._watched.pop(entry.key, None) or Watched(Counts(variants_of(entry.experiment)))
         self._read(entry, watched)
         self._watched[entry.key] = watched
         found = harms(watched.counts, entry.experiment.tolerance)
         if not found:
-            return self._ramped(entry)
+            return ""
         units = watched.counts.units
         reason = f"goes back after {units[watched.counts.variants[1]]:,} canary units: {'; '.join(each.words for each in found)}"
         self._launcher.stop(entry.key, who=CANARY, revision=entry.revision, reason=reason)

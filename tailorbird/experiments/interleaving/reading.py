@@ -1,7 +1,7 @@
 """Which of two rankings people prefer: slates that speak for one, by unit, tested over units."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import betaln, ndtr, ndtri
@@ -205,8 +205,10 @@ def _net(won: np.ndarray, lost: np.ndarray) -> Estimate:
     if not len(won):
         return Estimate(np.nan, np.nan, 0)
     codes = np.zeros(len(won), np.int64)
-    groups = aggregates(codes, {VALUE: won - lost, PER: won + lost}, variants=["net"])
-    return estimates(groups)["net"]
+    value, per = won - lost, won + lost
+    net = estimates(aggregates(codes, {VALUE: value, PER: per}, variants=["net"]))["net"]
+    same = (value * per[0] == value[0] * per).all()  # whole numbers, of which the variance may keep a rest
+    return replace(net, variance=0.0) if same else net
 
 
 def _always_sign_p(won: int, lost: int) -> float:

@@ -290,6 +290,40 @@ def test_a_ramp_of_a_holdout_is_left_alone(settings: Settings, caplog: pytest.Lo
     assert not caplog.records
 
 
+def test_a_ramp_without_room_delays_no_stop(settings: Settings) -> None:
+    watch = Watch(settings)
+    others = {**DECLARED, "kind": "ab", "layer": "next", "share": 0.8, "ramp": []}
+    watch.launcher.ledger.start(experiment_of("big", others, where="big"), others, at=NOW, who="ann")
+    watch.now += 2 * HOUR
+    for _ in range(20):
+        watch.now += EVERY_SECONDS
+        assert watch.guard.look() == []
+    assert watch.entry().share == 0.1
+    watch.happen(450, failed=0.5)
+    watch.now += EVERY_SECONDS
+    assert len(watch.guard.look()) == 1
+    assert watch.entry().state == "stopped"
+
+
+def test_a_canary_that_cannot_be_stopped_is_not_ramped(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*given: Any, **more: Any) -> None:
+        raise OSError("disk is away")
+
+    watch = Watch(settings)
+    watch.happen(450, failed=0.5)
+    watch.now += 2 * HOUR
+    with monkeypatch.context() as changed:
+        changed.setattr(watch.launcher, "stop", away)
+        for _ in range(8):
+            assert watch.guard.look() == []
+            watch.now += EVERY_SECONDS
+    assert (watch.entry().state, watch.entry().share) == ("running", 0.1)
+    watch.now += LONGEST_SECONDS
+    assert len(watch.guard.look()) == 1
+
+
 def test_what_fails_keeps_no_canary_waiting_and_is_left_alone_for_a_while(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

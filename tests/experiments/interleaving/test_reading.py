@@ -254,6 +254,17 @@ def test_where_all_units_say_the_same_the_sign_test_decides(units, days, won, de
     assert page_of(found)
 
 
+def test_units_of_many_and_of_few_slates_say_the_same_to_the_last_bit():
+    """The rest of a variance that is none would make an interval of no width, and a p-value of nothing."""
+    rng = np.random.default_rng(0)
+    for share in (1.0, 0.8, 0.6):
+        slates = 10.0 * rng.integers(1, 400, 30)
+        won = np.round(share * slates)
+        found = read_preferences(question(), Preferences(slates, slates, won, slates - won))
+        assert found.decides_by == "sign_p"
+        assert found.decides == (None, found.preferred.sign_p)
+
+
 def test_the_sign_test_that_looks_all_the_time_calls_few_that_are_alike():
     rng = np.random.default_rng(4)
     said = 0

@@ -108,6 +108,14 @@ def test_a_page_that_splits_by_itself_gets_what_holds_now(operator):
     declare(operator, "each", by_request.replace("headline", "layout"))
     post(operator, "/each:start", reason="go")
     assert told("each") is None
+    audience = "\n[audience]\nscenarios = ['cart']\n"
+    declare(
+        operator,
+        "some",
+        f"{HEAD}{audience}[variants.control]\n[variants.red]\npayload = {{colour = 'red'}}\n",
+    )
+    post(operator, "/some:start", reason="go")
+    assert told("some") is None  # whom it asks is not of the unit alone
 
 
 def test_of_two_who_start_or_ramp_at_once_one_is_told_that_another_was_first(operator):
