@@ -5,7 +5,8 @@ A backup without it is sealed for good. It is brought up to date with every back
 
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 from pathlib import Path
 
@@ -30,10 +31,15 @@ CREATE TABLE people (
 CREATE INDEX of_person ON people (person)
 """
 """``sealed`` is null where the key was made here, for somebody who has no page in the book: who only asked, for example."""
+_DESTROYED = "CREATE TABLE IF NOT EXISTS destroyed (person TEXT UNIQUE NOT NULL, turn INTEGER PRIMARY KEY AUTOINCREMENT)"
+"""Whose keys an erasure took, until they have a page again: a restored workspace refuses them, and no backup that is under way gives one a key."""
 _SELECT = "SELECT person, wrapped, sealed FROM people"
 _INSERT = "INSERT INTO people (person, wrapped, sealed) VALUES (?, ?, ?)"
 _DELETE = "DELETE FROM people WHERE person = ?"
+_REMEMBER = "INSERT OR REPLACE INTO destroyed (person) VALUES (?)"
 _SLICE = 500
+Erased = Callable[[Collection[str]], AbstractSet[str]]
+"""Those of some people (person keys) whom an erasure has reached."""
 
 
 class KeyCopy:
@@ -43,29 +49,38 @@ class KeyCopy:
         (backups / KEYS_FOLDER).mkdir(parents=True, exist_ok=True, mode=0o700)
         self._database = Database(backups / KEYS_FOLDER / PEOPLE_FILE, name="keys of backups", durable=True)
         self._database.create(_SCRIPT, version=_FORMAT)
+        if not self._asked_one("SELECT count(*) FROM sqlite_master WHERE name = 'destroyed'"):
+            with self._database.transaction() as connection:
+                connection.execute(_DESTROYED)
 
     @staticmethod
     def there(backups: Path) -> bool:
         """Whether the folder has one."""
         return (backups / KEYS_FOLDER / PEOPLE_FILE).exists()
 
-    def follow(self, book: Book, *, suppressed: Collection[str] = ()) -> int:
+    def follow(self, book: Book, *, suppressed: Collection[str], erased: Erased) -> int:
         """Hold the pages that the book holds now, and none of whoever is ``suppressed``; how many there are.
 
-        Others stay, so that a book which was lost does not take the backups along. The book is read in our turn to write: who is
-        erased meanwhile is taken out of here after us.
+        Whoever has another page in the book than here was ``erased`` and came back, and loses the one here, or the book was lost:
+        then it stays, as do the pages of those who have none in the book, so that the backups are not lost along. The book is read
+        in our turn to write: who is erased meanwhile is taken out of here after us.
         """
         with self._database.transaction() as connection:
             held = {Page(*row) for row in connection.execute(f"{_SELECT} WHERE sealed IS NOT NULL")}
             pages = book.everything()
             named = {page.person for page in pages}
             new = [page for page in pages if page not in held]
-            lapsed = [(page.person, page.wrapped) for page in held - set(pages) if page.person in named]
+            other = [page for page in held - set(pages) if page.person in named]
+            back = erased({page.person for page in other}) if other else frozenset()
+            lapsed = [(page.person, page.wrapped) for page in other if page.person in back]
             gone = connection.executemany(
                 "DELETE FROM people WHERE person = ? AND wrapped = ?", lapsed
             ).rowcount
             gone += connection.executemany(_DELETE, [(person,) for person in suppressed]).rowcount
             connection.executemany(_INSERT, new)
+            returned = named & {row[0] for row in connection.execute("SELECT person FROM destroyed")}
+            connection.executemany("DELETE FROM destroyed WHERE person = ?", [(each,) for each in returned])
+            connection.executemany(_REMEMBER, [(each,) for each in suppressed])
         if gone > 0:
             self._database.purge()
         return len(pages)
@@ -82,7 +97,19 @@ class KeyCopy:
         """Take their keys away, the bytes too."""
         with self._database.transaction() as connection:
             connection.executemany(_DELETE, [(each,) for each in people])
+            connection.executemany(_REMEMBER, [(each,) for each in people])
         self._database.purge()
+
+    def destroyed(self, *, since: int = 0) -> set[str]:
+        """Whose keys were taken after turn ``since``, and who have no page since."""
+        question = "SELECT person FROM destroyed WHERE turn > ?"
+        return self._database.ask(
+            lambda connection: {row[0] for row in connection.execute(question, (since,))}
+        )
+
+    def turn(self) -> int:
+        """How often keys were taken."""
+        return self._asked_one("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'destroyed'")
 
     def opened(self, keyring: Keyring, people: Collection[str]) -> dict[str, list[AESGCM]]:
         """The ciphers of those of some people who have a key here, and of nobody."""
@@ -93,14 +120,19 @@ class KeyCopy:
             found.setdefault(person, []).append(AESGCM(key))
         return found
 
-    def made(self, keyring: Keyring, people: Collection[str], *, refused: Refused) -> dict[str, list[AESGCM]]:
-        """As :meth:`opened`; whoever has no key gets one, unless they are suppressed."""
+    def made(
+        self, keyring: Keyring, people: Collection[str], *, refused: Refused, since: int
+    ) -> dict[str, list[AESGCM]]:
+        """As :meth:`opened`; whoever has no key gets one, unless they are suppressed, or were erased after turn ``since`` and came back."""
         found = self.opened(keyring, people)
         if missing := sorted(set(people) - found.keys()):
             wrapping = AESGCM(keyring.people)
             with self._database.transaction() as connection:
                 # In our turn to write: who is suppressed after this look has the key destroyed in a turn after ours.
-                welcome = sorted(set(missing) - refused(missing))
+                fallen = connection.execute(
+                    "SELECT person FROM destroyed WHERE turn > ?", (since,)
+                ).fetchall()
+                welcome = sorted(set(missing) - refused(missing) - {person for (person,) in fallen})
                 keys = {person: seal(wrapping, new_key(), purpose=f"key {person}") for person in welcome}
                 connection.executemany(_INSERT, [(person, key, None) for person, key in keys.items()])
             found |= self.opened(keyring, welcome)
@@ -117,6 +149,9 @@ class KeyCopy:
             marks = ",".join("?" * len(some))
             found += self._asked(f"{_SELECT} WHERE person IN ({marks}) ORDER BY turn", some)
         return found
+
+    def _asked_one(self, question: str) -> int:
+        return int(self._database.ask(lambda connection: connection.execute(question).fetchone()[0]))
 
     def _asked(self, question: str, values: Sequence[str]) -> list[Page]:
         def look(connection: sqlite3.Connection) -> list[Page]:
@@ -140,12 +175,15 @@ def opening(backups: Path, keyring: Keyring) -> Ciphers:
     return ciphers
 
 
-def sealing(backups: Path, keyring: Keyring, *, refused: Refused) -> Ciphers:
-    """What seals a new one; asked anew each time, so that a key which was destroyed seals nothing from memory."""
+def sealing(backups: Path, keyring: Keyring, *, refused: Refused, since: int) -> Ciphers:
+    """What seals a new one; asked anew each time, so that a key which was destroyed seals nothing from memory.
+
+    Whoever was erased after turn ``since``, which is before the first record is read, gets no key for what was read of them before.
+    """
 
     def ciphers(people: Collection[str]) -> Mapping[str, Sequence[AESGCM]]:
         with closing(KeyCopy(backups)) as keys:
-            return keys.made(keyring, people, refused=refused)
+            return keys.made(keyring, people, refused=refused, since=since)
 
     return ciphers
 

@@ -25,15 +25,17 @@ def known_backups(workspace_folder: Path) -> list[Path]:
 
 
 def note_backups(workspace_folder: Path, backups: Path) -> None:
-    """Know a folder of backups from now on; before a key is put there."""
+    """Know a folder of backups from now on, wherever a link to it may lead later; before a key is put there."""
+    backups = backups.resolve()
     _change(workspace_folder, lambda known: known if backups in known else [*known, backups])
 
 
 def drop_backups(workspace_folder: Path, backups: Path) -> bool:
     """Know a folder no more, as it is gone for good; whether it was known."""
-    known = backups in known_backups(workspace_folder)
-    _change(workspace_folder, lambda known: [each for each in known if each != backups])
-    return known
+    meant = {backups, backups.resolve()}
+    found = not meant.isdisjoint(known_backups(workspace_folder))
+    _change(workspace_folder, lambda known: [each for each in known if each not in meant])
+    return found
 
 
 def _change(workspace_folder: Path, change: Callable[[list[Path]], list[Path]]) -> None:

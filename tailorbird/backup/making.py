@@ -2,9 +2,11 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -13,7 +15,7 @@ from tailorbird import __version__
 from tailorbird.backup.files import copied, copy
 from tailorbird.backup.keys import KEYRING_FILE, KEYS_FOLDER, KeyCopy, sealing
 from tailorbird.backup.known import note_backups
-from tailorbird.backup.manifest import Manifest, backups_in, digests, name_of
+from tailorbird.backup.manifest import NAMES, Manifest, backups_in, digests, name_of
 from tailorbird.backup.sealed import Ciphers, Gatherer, Written
 from tailorbird.backup.streams import STREAMS, Advance, write_stream
 from tailorbird.catalog.catalog import Users
@@ -24,6 +26,7 @@ from tailorbird.plumbing.alone import alone_if_free
 from tailorbird.plumbing.disk import fsync
 from tailorbird.privacy.book import Book
 from tailorbird.privacy.keyring import keyring_file, open_keyring
+from tailorbird.privacy.ledger import Ledger
 from tailorbird.privacy.suppression import Suppressions
 from tailorbird.settings import Settings
 
@@ -59,7 +62,8 @@ def make_backup(
     with alone_if_free(backups / ".making.lock") as mine:
         if not mine:
             raise TailorbirdError(f"another backup is being made in {backups}", remedy="wait for it")
-        for left in backups.glob(f"*{UNFINISHED}"):  # of a process that was killed
+        _require_own(settings, backups)
+        for left in backups.glob(f"{NAMES}{UNFINISHED}"):  # of a process that was killed
             shutil.rmtree(left)
         note_backups(settings.folder, backups)
         folder = backups / name_of(clock())
@@ -125,11 +129,22 @@ def _check(settings: Settings, backups: Path) -> None:
         raise UsageError(
             f"{backups} lies within the workspace", remedy="give a folder elsewhere, best on another disk"
         )
+
+
+def _require_own(settings: Settings, backups: Path) -> None:
+    """One keyring lies beside the backups, and opens them all: another one in its place would cost all before."""
+    fingerprint = open_keyring(settings).fingerprint
     for other in backups_in(backups):
-        if (name := Manifest.read(other).workspace) != settings.workspace:
+        manifest = Manifest.read(other)
+        if manifest.workspace != settings.workspace:
             raise UsageError(
-                f"{backups} holds backups of workspace {name!r}",
+                f"{backups} holds backups of workspace {manifest.workspace!r}",
                 remedy="give each workspace a folder of its own",
+            )
+        if manifest.fingerprint != fingerprint:
+            raise UsageError(
+                f"{backups} holds backups of another workspace {settings.workspace!r}, whose keys are others",
+                remedy="restore the newest, or give another folder; nothing was changed there",
             )
 
 
@@ -144,9 +159,17 @@ def _keys(settings: Settings, backups: Path) -> Ciphers:
     """Bring the keys beside the backups up to date; what they seal with."""
     keyring, suppressions = open_keyring(settings), Suppressions.of(settings)
     with closing(Book.of(settings, keyring)) as book, closing(KeyCopy(backups)) as keys:
-        keys.follow(book, suppressed=suppressions.everybody())
+        since = keys.turn()
+        keys.follow(book, suppressed=suppressions.everybody(), erased=partial(_erased, settings))
     copy(keyring_file(settings), backups / KEYS_FOLDER / KEYRING_FILE)
-    return sealing(backups, keyring, refused=suppressions.refused)
+    return sealing(backups, keyring, refused=suppressions.refused, since=since)
+
+
+def _erased(settings: Settings, people: Collection[str]) -> AbstractSet[str]:
+    """Those of some people, who came back, whom an erasure had reached; where machines share people another's may have, and all count."""
+    if settings.people:
+        return frozenset(people)
+    return {key for receipt in Ledger(settings.folder).done() for key in receipt.people if key in people}
 
 
 def _write_users(settings: Settings, folder: Path, *, ciphers: Ciphers) -> Written:

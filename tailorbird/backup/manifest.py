@@ -13,6 +13,8 @@ from tailorbird.plumbing.disk import fsync
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1
 _NAME = "%Y%m%dT%H%M%SZ"
+NAMES = "????????T??????Z"
+"""What backups are called, as a glob."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,16 @@ class Manifest:
         path = folder / MANIFEST_FILE
         try:
             said = json.loads(path.read_text("utf-8"))
-            found = cls(**said)
-        except (OSError, ValueError, TypeError) as error:
+            newer = said["format"] != FORMAT
+            found = None if newer else cls(**said)
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise UsageError(
                 f"{folder} is no backup: {error}",
                 remedy="`tailorbird backup list FOLDER` names those there are",
             ) from error
-        if found.format != FORMAT:
+        if found is None:
             raise TailorbirdError(
-                f"{folder} has format {found.format}, this program knows {FORMAT}",
+                f"{folder} has format {said['format']}, this program knows {FORMAT}",
                 remedy="use the newer program",
             )
         return found

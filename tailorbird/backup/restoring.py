@@ -1,6 +1,7 @@
 """Looking into a backup, and putting one back where no workspace is."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import orjson
 import pandas as pd
 
-from tailorbird.backup.files import copy
+from tailorbird.backup.files import copied, copy
 from tailorbird.backup.keys import KEYRING_FILE, KEYS_FOLDER, KeyCopy, opening
 from tailorbird.backup.known import note_backups
 from tailorbird.backup.making import FILES, UNFINISHED, USERS
@@ -18,10 +19,12 @@ from tailorbird.backup.manifest import Manifest, backups_in
 from tailorbird.backup.sealed import Ciphers, parts, read_sealed
 from tailorbird.backup.streams import STREAMS, Advance, append_restored, read_stream
 from tailorbird.catalog.catalog import Users
-from tailorbird.errors import UsageError
+from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.plumbing.alone import alone_if_free
 from tailorbird.privacy.book import Book
 from tailorbird.privacy.keyring import Keyring, keyring_file, open_keyring
 from tailorbird.privacy.master import master_file, private_folder
+from tailorbird.privacy.suppression import Suppressions
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import skip_offsets
 from tailorbird.streams.position import Position
@@ -94,13 +97,20 @@ def restore(
         )
     # Whole or not there: in a home of its own beside, whose workspace is moved when it is done.
     staging = settings.home / f".{settings.workspace}{UNFINISHED}"
-    shutil.rmtree(staging, ignore_errors=True)
-    staged = type(settings).model_validate({**settings.model_dump(), "home": staging})
-    try:
-        looked = _restored(staged, backup, manifest, master_key=master_key, advance=advance, stage=stage)
-        staged.folder.rename(settings.folder)
-    finally:
+    lock = staging.with_suffix(".lock")
+    with alone_if_free(lock) as mine:
+        if not mine:
+            raise TailorbirdError(
+                f"workspace {settings.workspace!r} is being restored by another process", remedy="wait for it"
+            )
         shutil.rmtree(staging, ignore_errors=True)
+        staged = type(settings).model_validate({**settings.model_dump(), "home": staging})
+        try:
+            looked = _restored(staged, backup, manifest, master_key=master_key, advance=advance, stage=stage)
+            staged.folder.rename(settings.folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+            lock.unlink(missing_ok=True)
     return looked
 
 
@@ -118,12 +128,12 @@ def _restored(
         raise UsageError(
             f"the keys beside {backup} are not its own", remedy="bring back those that were there"
         )
-    for source in sorted((backup / FILES).rglob("*")):
-        moved = settings.events != "sqlite" and source.name in OF_PLACES
-        if source.is_file() and not moved:
-            copy(source, settings.folder / source.relative_to(backup / FILES))
+    for file in copied(backup / FILES):
+        if settings.events == "sqlite" or file.name not in OF_PLACES:
+            copy(backup / FILES / file, settings.folder / file)
     note_backups(settings.folder, backup.parent)
     with closing(Book.of(settings, keyring)) as book, closing(KeyCopy(backup.parent)) as keys:
+        _refuse_erased(settings, keys.destroyed(), book)
         book.take_in(keys.pages())
     ciphers, readable, gone = opening(backup.parent, keyring), {}, {}
     for name, (_, open_it) in STREAMS.items():
@@ -155,6 +165,12 @@ def _keyring(settings: Settings, backup: Path, master_key: Path | None) -> Keyri
         copy(master_key, master_file(settings))
         master_file(settings).chmod(0o600)
     return open_keyring(settings)
+
+
+def _refuse_erased(settings: Settings, people: set[str], book: Book) -> None:
+    """Refuse whoever was erased since the backup, too; not those who came back meanwhile, to machines that share people."""
+    with closing(Suppressions.of(settings)) as suppressions:
+        suppressions.suppress(people - book.known(people), now=time.time())
 
 
 def _restore_users(settings: Settings, backup: Path, ciphers: Ciphers) -> tuple[int, int]:
