@@ -72,7 +72,8 @@ class KeyCopy:
             new = [page for page in pages if page not in held]
             other = [page for page in held - set(pages) if page.person in named]
             back = erased({page.person for page in other}) if other else frozenset()
-            lapsed = [(page.person, page.wrapped) for page in other if page.person in back]
+            met = {page.wrapped for page in new}  # the same key, whose page has the caller's id now
+            lapsed = [page[:2] for page in other if page.person in back or page.wrapped in met]
             gone = connection.executemany(
                 "DELETE FROM people WHERE person = ? AND wrapped = ?", lapsed
             ).rowcount
@@ -100,11 +101,10 @@ class KeyCopy:
             connection.executemany(_REMEMBER, [(each,) for each in people])
         self._database.purge()
 
-    def destroyed(self, *, since: int = 0) -> set[str]:
-        """Whose keys were taken after turn ``since``, and who have no page since."""
-        question = "SELECT person FROM destroyed WHERE turn > ?"
+    def destroyed(self) -> set[str]:
+        """Whose keys were taken, and who have no page since."""
         return self._database.ask(
-            lambda connection: {row[0] for row in connection.execute(question, (since,))}
+            lambda connection: {row[0] for row in connection.execute("SELECT person FROM destroyed")}
         )
 
     def turn(self) -> int:

@@ -180,3 +180,14 @@ def test_a_newer_program_s_backup_is_called_that(lived: World, backups: Path) ->
     path.write_text("[]")
     with pytest.raises(UsageError, match="is no backup"):
         Manifest.read(made.folder)
+
+
+def test_a_page_that_gets_the_callers_id_later_comes_back_with_it(lived: World, backups: Path) -> None:
+    keyring, person = open_keyring(lived.settings), lived.key("user:late")
+    with closing(Book.of(lived.settings, keyring)) as book:
+        book.keys([person])
+        make_backup(lived.settings, backups, clock=lambda: lived.clock)
+        book.ciphers({person: "late"})
+        make_backup(lived.settings, backups, clock=lambda: lived.clock + 60)
+    with closing(KeyCopy(backups)) as keys:
+        assert [bool(page.sealed) for page in keys.pages() if page.person == person] == [True]
