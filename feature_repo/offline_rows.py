@@ -24,7 +24,8 @@ from tailorbird.events.schema import CONSENT, MOVE
 from tailorbird.events.valence import RatingScale
 from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.facts import ItemFacts
-from tailorbird.features.purposes import scan_for
+from tailorbird.features.handovers import ALWAYS
+from tailorbird.features.purposes import bounds_in, scan_for
 from tailorbird.features.records import EVENT_COLUMNS
 from tailorbird.features.replay import ReplayProfiles, Timelines
 from tailorbird.features.state import UserState
@@ -143,7 +144,8 @@ class OfflineRows:
         with open_events(self._settings) as events:
             end = events.end()
         layout, position = self._read_mark()
-        if layout != layout_digest(self._settings) or not end.reaches(position):  # another log than before
+        # Other meaning, age or basis, or another log than before.
+        if layout != self._made_by() or not end.reaches(position):
             count = len(self)
             self._clear()
             self._write_mark(end)
@@ -235,6 +237,11 @@ class OfflineRows:
             part.unlink()
         self._mark.unlink(missing_ok=True)
 
+    def _made_by(self) -> str:
+        """Changes when rows would be others of the same log: what they mean, what is too old for them, a basis that is taken back."""
+        layout, bounds = layout_digest(self._settings), bounds_in(self._settings, PERSONALIZATION)
+        return layout if bounds == (ALWAYS[0], ALWAYS[0]) else f"{layout}/{bounds[0]}/{bounds[1]}"
+
     def _read_mark(self) -> tuple[str, Position]:
         if not self._mark.exists():
             return "", BEGINNING
@@ -244,7 +251,7 @@ class OfflineRows:
     def _write_mark(self, position: Position) -> None:
         staged = self._mark.with_suffix(".tmp")
         staged.write_text(
-            json.dumps({"layout": layout_digest(self._settings), "position": position.to_text()}),
+            json.dumps({"layout": self._made_by(), "position": position.to_text()}),
             encoding="utf-8",
         )
         staged.replace(self._mark)

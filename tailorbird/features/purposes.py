@@ -127,9 +127,7 @@ class Refusals:
 
 def refusals_in(settings: Settings, *, purpose: str, through: Position | None = None) -> Refusals:
     """Whose events may not serve a purpose, by the words up to ``through``; which are too old for it, or under a basis that was taken back."""
-    policy = read_policy(settings)
-    since = policy.retention.useful_since(purpose, now=clock_at(settings.clock_at)())
-    oldest, taken_back = _micros(since), _micros(policy.taken_back.get(purpose))
+    oldest, taken_back = bounds_in(settings, purpose)
     words = list(scan(settings, columns=EVENT_COLUMNS, types=[CONSENT], through=through))
     if not words:
         return Refusals({}, purpose=purpose, oldest=oldest, taken_back=taken_back)
@@ -138,9 +136,16 @@ def refusals_in(settings: Settings, *, purpose: str, through: Position | None = 
     return Refusals.of(said, purpose=purpose, oldest=oldest, taken_back=taken_back)
 
 
+def bounds_in(settings: Settings, purpose: str) -> tuple[int, int]:
+    """By the policy of now, epoch microseconds: from when on anything may serve a purpose, and before when no basis covers it any more."""
+    policy = read_policy(settings)
+    since = policy.retention.useful_since(purpose, now=clock_at(settings.clock_at)())
+    return _micros(since), _micros(policy.taken_back.get(purpose))
+
+
 def taken_back_in(settings: Settings, purpose: str) -> int:
     """Before which instant (epoch microseconds) no basis covers a purpose any more, by the policy of now."""
-    return _micros(read_policy(settings).taken_back.get(purpose))
+    return bounds_in(settings, purpose)[1]
 
 
 def scan_for(

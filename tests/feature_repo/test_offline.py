@@ -1,5 +1,6 @@
 """Profiles of the past: every row answered, made once for the instants asked, nothing from the future."""
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -175,3 +176,23 @@ def test_a_deleted_user_leaves_the_offline_rows_too(
     assert room.delete_user("user:ann")
     assert written(settings) == 1
     assert not room.delete_user("user:ann")
+
+
+def test_a_basis_that_is_taken_back_ends_what_was_kept_under_it(
+    settings: Settings, asked: FeastProfiles
+) -> None:
+    assert totals(asked, ["user:ann"], [LATER]) == [3]
+    policy, day = settings.folder / "privacy.toml", dt.datetime.fromtimestamp(NOON + 1.5 * DAY, dt.UTC)
+    policy.write_text(f"[taken_back]\npersonalization = {day.isoformat()}\n")
+    assert totals(asked, ["user:ann"], [LATER]) == [1]
+    assert written(settings) == 1
+    policy.unlink()
+    assert totals(asked, ["user:ann"], [LATER]) == [3]
+
+
+def test_what_is_too_old_for_its_purpose_is_in_no_row_that_was_kept(
+    settings: Settings, asked: FeastProfiles
+) -> None:
+    assert totals(asked, ["user:ann"], [LATER]) == [3]
+    (settings.folder / "privacy.toml").write_text('[retention.purposes]\npersonalization = "1d"\n')
+    assert totals(asked, ["user:ann"], [LATER]) == [0]  # they are of years ago
