@@ -17,7 +17,7 @@ from tailorbird.backup.known import note_backups
 from tailorbird.backup.making import FILES, UNFINISHED, USERS
 from tailorbird.backup.manifest import Manifest, backups_in
 from tailorbird.backup.sealed import Ciphers, parts, read_sealed
-from tailorbird.backup.streams import STREAMS, Advance, append_restored, read_stream
+from tailorbird.backup.streams import STREAMS, Advance, append_restored, keeps_places, read_stream
 from tailorbird.catalog.catalog import Users
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.alone import alone_if_free
@@ -30,7 +30,7 @@ from tailorbird.streams.factory import skip_offsets
 from tailorbird.streams.position import Position
 
 OF_PLACES = ("retraining.db",)
-"""Files that say how far somebody has read: in Kafka records get new places."""
+"""Files that say how far somebody has read, where records get new places."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,9 @@ def _restored(
         raise UsageError(
             f"the keys beside {backup} are not its own", remedy="bring back those that were there"
         )
+    in_place = keeps_places(settings, manifest.ends)
     for file in copied(backup / FILES):
-        if settings.events == "sqlite" or file.name not in OF_PLACES:
+        if in_place or file.name not in OF_PLACES:
             copy(backup / FILES / file, settings.folder / file)
     note_backups(settings.folder, backup.parent)
     with closing(Book.of(settings, keyring)) as book, closing(KeyCopy(backup.parent)) as keys:
@@ -141,12 +142,13 @@ def _restored(
         readable[name] = gone[name] = 0
         with open_it(settings) as stream:
             for table, lost in read_stream(name, backup / name, ciphers=ciphers):
-                append_restored(stream, name, table)
+                append_restored(stream, name, table, in_place=in_place)
                 readable[name] += len(table)
                 gone[name] += lost
                 advance(len(table) + lost)
-            ends = {int(partition): offset for partition, offset in manifest.ends[name].items()}
-            skip_offsets(stream, through=Position(ends))
+            if in_place:
+                ends = {int(partition): offset for partition, offset in manifest.ends[name].items()}
+                skip_offsets(stream, through=Position(ends))
     stage("users")
     readable[USERS], gone[USERS] = _restore_users(settings, backup, ciphers)
     return Looked(manifest, readable, gone, [])

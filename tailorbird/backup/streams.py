@@ -73,11 +73,18 @@ def read_stream(name: str, folder: Path, *, ciphers: Ciphers) -> Iterator[tuple[
         yield pa.Table.from_arrays([*columns, *table.columns], schema=codec.placed_schema), opened.gone
 
 
-def append_restored(stream: Stream[Any], name: str, table: pa.Table) -> None:
-    """Store restored records: where they stood, where the engine chooses places itself; in Kafka at new ones."""
+def keeps_places(settings: Settings, ends: Mapping[str, Mapping[str, int]]) -> bool:
+    """Whether restored records stand where they stood: not in Kafka, nor where several partitions become one."""
+    return settings.events == "sqlite" and all(
+        partition == "0" for each in ends.values() for partition in each
+    )
+
+
+def append_restored(stream: Stream[Any], name: str, table: pa.Table, *, in_place: bool) -> None:
+    """Store restored records, where they stood or at new places."""
     if not len(table):
         return
-    if isinstance(stream, SqliteStream):
+    if in_place and isinstance(stream, SqliteStream):
         stream.put_back(table)
     else:
         stream.append_table(table.select(STREAMS[name][0].schema.names))

@@ -5,11 +5,16 @@ from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
+from tailorbird.backup.making import make_backup
+from tailorbird.backup.restoring import restore
+from tailorbird.catalog.catalog import Users
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.privacy.book import Book, BookPlace
 from tailorbird.privacy.door import Door
@@ -328,3 +333,23 @@ def test_a_sealed_text_within_a_sealed_record_still_opens(three: Machines, door:
             unseal(
                 key.cipher, b64decode(str(stored.properties["sealed"])), purpose=f"record {stored.user_key}"
             )
+
+
+def test_a_backup_of_several_partitions_comes_back_into_one_and_into_others(
+    three: Machines, door: Door, tmp_path: Path
+) -> None:
+    one = three[0]
+    Users.from_frame(pd.DataFrame([{"user_id": "u1"}])).write(one.catalog_folder)
+    with open_events(one) as log:
+        sent = [replace(BOB, message_id=f"m{n}", user_id=f"u{n % 17}") for n in range(40)]
+        stored = door.events(sent)
+        log.append(stored)
+        assert len(log.end().offsets) > 1
+    made = make_backup(one, tmp_path / "backups")
+    for changed in ({"events": "sqlite", "people": ""}, {"workspace": "again"}):
+        settings = Settings(**{**one.model_dump(), "home": tmp_path / "elsewhere", **changed})
+        assert restore(settings, made.folder).readable["events"] == len(stored)
+        with open_events(settings) as log:
+            assert ids(log) == {each.message_id for each in stored}
+            again = log.append([stored[3], replace(stored[3], message_id="new")])
+            assert (len(again.entries), again.duplicates) == (1, 1)
