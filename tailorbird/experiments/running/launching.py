@@ -183,6 +183,7 @@ class Launcher:
             raise UsageError(
                 f"{key!r} is a holdout: its weights say who is held", remedy="stop it and declare another one"
             )
+        self.ledger.require_room(entry, share)
         self._record(who, key, did="ramp", share=share, before=entry.share, reason=reason)
         entry = self.ledger.ramp(key, share, at=self._clock(), who=who, revision=revision, reason=reason)
         self._announce()

@@ -110,14 +110,16 @@ class Ledger:
         """Give a running experiment another share of its layer. Raises StateError, UsageError without room."""
         with self._writing() as connection:
             entry = entry_in(connection, key, states=("running",), revision=revision)
-            layer = entry.experiment.layer
-            others = [each for each in entries_of(connection, state="running") if each.key != key]
-            held = resized(entry.buckets, share, others=_held(others, layer), layer=layer)
+            held = _with_share(entry, share, running=entries_of(connection, state="running"))
             connection.execute(
                 "UPDATE experiments SET buckets = ?, revision = revision + 1 WHERE key = ?",
                 (json.dumps(held), key),
             )
             return stepped(connection, key, at=at, who=who, did="ramp", reason=reason)
+
+    def require_room(self, entry: Entry, share: float) -> None:
+        """Raise UsageError where a running experiment cannot have so much of its layer."""
+        _with_share(entry, share, running=self.entries(state="running"))
 
     def stop(self, key: str, *, at: float, who: str, revision: int | None = None, reason: str = "") -> Entry:
         """End a running experiment: the champion answers everybody, and its buckets are free. Raises StateError."""
@@ -218,6 +220,13 @@ class Ledger:
                 yield connection
         except (OSError, sqlite3.Error) as error:
             raise LedgerAwayError(f"{self.path} cannot be used: {error}", remedy=remedy) from error
+
+
+def _with_share(entry: Entry, share: float, *, running: Sequence[Entry]) -> tuple[Range, ...]:
+    """The buckets that an experiment holds with another share. Raises UsageError without room."""
+    layer = entry.experiment.layer
+    others = [each for each in running if each.key != entry.key]
+    return resized(entry.buckets, share, others=_held(others, layer), layer=layer)
 
 
 def _held(entries: Sequence[Entry], layer: str) -> list[Range]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tailorbird.audit.record import log_of
 from tailorbird.events.schema import Event
 from tailorbird.experiments.bandits.renewing import renew
 from tailorbird.experiments.canary import counting
@@ -299,6 +300,7 @@ def test_a_ramp_without_room_delays_no_stop(settings: Settings) -> None:
         watch.now += EVERY_SECONDS
         assert watch.guard.look() == []
     assert watch.entry().share == 0.1
+    assert not list(log_of(settings).entries())  # what was refused is not told as done
     watch.happen(450, failed=0.5)
     watch.now += EVERY_SECONDS
     assert len(watch.guard.look()) == 1
