@@ -128,6 +128,7 @@ def _restored(
         raise UsageError(
             f"the keys beside {backup} are not its own", remedy="bring back those that were there"
         )
+    ciphers = opening(backup.parent, keyring)  # before anything is made there
     in_place = keeps_places(settings, manifest.ends)
     for file in copied(backup / FILES):
         if in_place or file.name not in OF_PLACES:
@@ -136,7 +137,7 @@ def _restored(
     with closing(Book.of(settings, keyring)) as book, closing(KeyCopy(backup.parent)) as keys:
         _refuse_erased(settings, keys.destroyed(), book)
         book.take_in(keys.pages())
-    ciphers, readable, gone = opening(backup.parent, keyring), {}, {}
+    readable, gone = {}, {}
     for name, (_, open_it) in STREAMS.items():
         stage(name)
         readable[name] = gone[name] = 0

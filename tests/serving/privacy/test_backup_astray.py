@@ -191,3 +191,15 @@ def test_a_page_that_gets_the_callers_id_later_comes_back_with_it(lived: World, 
         make_backup(lived.settings, backups, clock=lambda: lived.clock + 60)
     with closing(KeyCopy(backups)) as keys:
         assert [bool(page.sealed) for page in keys.pages() if page.person == person] == [True]
+
+
+def test_without_the_keys_of_people_nothing_is_restored_nor_put_in_their_place(
+    lived: World, backups: Path, tmp_path: Path
+) -> None:
+    made = make_backup(lived.settings, backups)
+    for path in (backups / "keys").glob("people.db*"):
+        path.rename(tmp_path / path.name)
+    with pytest.raises(TailorbirdError, match="there are no keys in"):
+        back(lived, made, tmp_path)
+    assert not elsewhere(lived, tmp_path).folder.exists()
+    assert [path.name for path in (backups / "keys").iterdir()] == ["keyring.json"]
