@@ -31,7 +31,7 @@ from tailorbird.features.replay import ReplayProfiles, Timelines
 from tailorbird.features.state import UserState
 from tailorbird.features.table import STORED_USER, Dtype
 from tailorbird.plumbing.alone import alone
-from tailorbird.privacy.person import keys_of
+from tailorbird.privacy.people.person import keys_of
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING, Position

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from registry.versions import MADE_AT, Registered, Registry
 from tailorbird.bundle import Manifest
-from tailorbird.privacy.receipt import ModelFate, ModelState, Receipt
+from tailorbird.privacy.erasure.receipt import ModelFate, ModelState, Receipt
 from tailorbird.settings import Settings
 
 FORGET = "forget"

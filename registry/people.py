@@ -20,7 +20,7 @@ from registry.tracking.runs import Run
 from registry.tracking.store import open_client
 from registry.versions import Registered, Registry
 from tailorbird.bundle import BUNDLE_PATH, BundleError, Manifest
-from tailorbird.privacy.receipt import AT_ERASURE, ModelState
+from tailorbird.privacy.erasure.receipt import AT_ERASURE, ModelState
 from tailorbird.settings import Settings
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from tailorbird.access.doors import plain_ways, require_doors
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.served import base_url, forget_served, noted, read_served
 from tailorbird.plumbing.terminal import emit, say
-from tailorbird.privacy.policy import read_policy
+from tailorbird.privacy.policy.policy import read_policy
 from tailorbird.settings import Settings, load_settings
 
 READY_SECONDS = 300.0

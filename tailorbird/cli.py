@@ -109,7 +109,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Keep copies of a workspace that an erasure reaches, and put one back.",
     ),
     "secrets": (
-        "tailorbird.privacy.commands:secrets",
+        "tailorbird.privacy.keys.commands:secrets",
         "The keys that people's names and data are kept with: show, rotate.",
     ),
     "mlflow": ("registry.commands:mlflow_pages", "Open the MLflow pages of this workspace."),

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from tailorbird.events.schema import Event, user_key
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.minimise import SEALED
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.door.minimise import SEALED
 
 
 def as_sent(

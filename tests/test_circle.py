@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from tailorbird import cli
-from tailorbird.privacy.door import Door
+from tailorbird.privacy.door.door import Door
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_exposures
 from tailorbird.streams.scan import read_log

@@ -16,8 +16,8 @@ from serving.http.schemas import Body, Identifier
 from serving.privacy.consents import ConsentKeeper, Told
 from tailorbird.audit.record import CONSENT, OBJECT, READ_PROFILE, RESTRICT, caller, record
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.words import ErasedError, Said
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.policy.words import ErasedError, Said
 from tailorbird.settings import Settings
 
 Described = dict[int | str, dict[str, Any]]

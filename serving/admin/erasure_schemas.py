@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from serving.http.schemas import Body
-from tailorbird.privacy.receipt import Receipt
+from tailorbird.privacy.erasure.receipt import Receipt
 
 State = Literal["pending", "running", "done"]
 

@@ -15,8 +15,8 @@ from serving.http.schemas import Identifier
 from serving.privacy.erasures import with_models_now
 from tailorbird.audit.record import ERASE, caller, record
 from tailorbird.errors import TailorbirdError
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.erasing import Erasing
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.erasure.erasing import Erasing
 from tailorbird.settings import Settings
 
 MOST_RECEIPTS = 1_000

@@ -13,8 +13,8 @@ from serving.http.schemas import Identifier
 from serving.privacy.exports import Exports
 from tailorbird.audit.record import EXPORT, caller, record
 from tailorbird.errors import TailorbirdError
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.export import MEDIA_TYPES, Format
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.export.export import MEDIA_TYPES, Format
 from tailorbird.settings import Settings
 
 Described = dict[int | str, dict[str, Any]]

@@ -15,7 +15,7 @@ from tailorbird.catalog.told import Patch
 from tailorbird.errors import TailorbirdError
 from tailorbird.ingest.mapping import Mapping, builtin_mappings, load_mapping
 from tailorbird.ingest.upload import What, upload
-from tailorbird.privacy.door import Door
+from tailorbird.privacy.door.door import Door
 from tailorbird.settings import Settings
 from tailorbird.streams.stream import StreamAwayError
 

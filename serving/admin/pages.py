@@ -50,8 +50,8 @@ from serving.privacy.exports import Exports
 from serving.segments.live import LiveSegments
 from tailorbird import __version__
 from tailorbird.errors import TailorbirdError
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.erasing import Erasing
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.erasure.erasing import Erasing
 from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings
 

@@ -16,8 +16,8 @@ from serving.http.problems import ProblemError
 from serving.http.schemas import Body, Identifier
 from tailorbird.audit.record import READ_PROFILE, caller, record
 from tailorbird.features.portrait import Portrait
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.told import told_to_caller
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.door.told import told_to_caller
 from tailorbird.settings import Settings
 from tailorbird.streams.stream import StreamAwayError
 

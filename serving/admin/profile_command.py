@@ -39,8 +39,8 @@ def profile(user_id: str, anonymous: bool, at: str | None, workspace: str | None
     from feature_repo.layout import require_applied
     from feature_repo.portraits import Portraits
     from serving.segments.live import LiveSegments
-    from tailorbird.privacy.door import Door
-    from tailorbird.privacy.told import told_to_caller
+    from tailorbird.privacy.door.door import Door
+    from tailorbird.privacy.door.told import told_to_caller
     from tailorbird.segments.rules_file import RulesFile
 
     settings = load_settings(workspace=workspace)

@@ -38,7 +38,7 @@ class Admin:
         from serving.http.access import Access
         from serving.privacy.erasures import open_erasing
         from serving.segments.live import LiveSegments
-        from tailorbird.privacy.door import Door
+        from tailorbird.privacy.door.door import Door
         from tailorbird.segments.rules_file import RulesFile
 
         keep_on_this_machine()

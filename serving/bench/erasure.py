@@ -17,8 +17,8 @@ from tailorbird.errors import TailorbirdError
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import USER
 from tailorbird.plumbing.terminal import emit, progress, say
-from tailorbird.privacy.erasing import left_of
-from tailorbird.privacy.keyring import open_keyring
+from tailorbird.privacy.erasure.erasing import left_of
+from tailorbird.privacy.keys.keyring import open_keyring
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.archive import FILE_ROWS
 from tailorbird.streams.factory import open_events, skip_offsets

@@ -14,7 +14,7 @@ from serving.recommend.named import Named
 from serving.recommend.service import RecommendService
 from serving.recommend.visit import Drawn
 from tailorbird.experiments.running.assigning import NOTHING_RUNS, Assignment
-from tailorbird.privacy.policy_file import PolicyFile
+from tailorbird.privacy.policy.policy_file import PolicyFile
 from tailorbird.segments.belonging import Segments, no_segments
 from tailorbird.settings import Settings
 

@@ -29,8 +29,8 @@ from tailorbird.catalog.store import bring_catalog
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.environment import s3_endpoint
 from tailorbird.plumbing.terminal import emit, progress, say, table
-from tailorbird.privacy.master import encoded, master_file, write_privately
-from tailorbird.privacy.sealing import new_key
+from tailorbird.privacy.keys.master import encoded, master_file, write_privately
+from tailorbird.privacy.keys.sealing import new_key
 from tailorbird.settings import Settings, load_settings
 
 PORT = 8000

@@ -34,9 +34,9 @@ from tailorbird.access.keys import COLLECT, RECOMMEND
 from tailorbird.catalog.delta import CatalogFollower
 from tailorbird.events.schema import CONSENT, Event
 from tailorbird.plumbing.terminal import emit, say
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.policy import POLICY_FILE
-from tailorbird.privacy.policy_file import PolicyFile
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.policy.policy import POLICY_FILE
+from tailorbird.privacy.policy.policy_file import PolicyFile
 from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events, open_exposures

@@ -24,7 +24,7 @@ from tailorbird.experiments.measuring.table import Asked, unit_table
 from tailorbird.experiments.reading.readout import Design, read_out
 from tailorbird.exposures.rows import EXPOSURES
 from tailorbird.plumbing.terminal import emit, progress, say, table
-from tailorbird.privacy.keyring import open_keyring
+from tailorbird.privacy.keys.keyring import open_keyring
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.archive import FILE_ROWS
 from tailorbird.streams.factory import open_events, open_exposures, skip_offsets

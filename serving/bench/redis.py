@@ -25,8 +25,8 @@ from tailorbird.features.state import UserState
 from tailorbird.plumbing.addresses import reaches
 from tailorbird.plumbing.served import base_url
 from tailorbird.plumbing.terminal import emit, progress, say, table
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.pseudonyms import Pseudonyms
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.keys.pseudonyms import Pseudonyms
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_exposures
 from tailorbird.streams.position import BEGINNING, Position

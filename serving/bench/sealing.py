@@ -18,10 +18,10 @@ from serving.bench.machine import machine
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import Event
 from tailorbird.plumbing.terminal import emit, say
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.master import encoded
-from tailorbird.privacy.sealing import new_key
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.keys.master import encoded
+from tailorbird.privacy.keys.sealing import new_key
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.kafka.address import KafkaAddress

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import orjson
 
 from serving.bench.callers import Ask
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.pseudonyms import Pseudonyms
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.keys.pseudonyms import Pseudonyms
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING

@@ -26,7 +26,7 @@ from tailorbird.experiments.declared import ARMS_FILE
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.models.hybrid.fit import Progress, fit_hybrid
 from tailorbird.plumbing.terminal import progress
-from tailorbird.privacy.door import Door
+from tailorbird.privacy.door.door import Door
 from tailorbird.recipes.recipe import Recipe, load_recipe
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events

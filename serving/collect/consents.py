@@ -12,7 +12,7 @@ from serving.http.problems import ProblemError, not_stored
 from serving.writer import GroupWriter
 from tailorbird.audit.record import CONSENT, caller
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.privacy.policy import PolicyNow
+from tailorbird.privacy.policy.policy import PolicyNow
 
 log = logging.getLogger("ray.serve.tailorbird")
 

@@ -29,8 +29,8 @@ class Collect:
         from serving.segments.told import ToldPeople
         from serving.writer import GroupWriter
         from tailorbird.audit.record import record
-        from tailorbird.privacy.door import Door
-        from tailorbird.privacy.suppression import Suppressions
+        from tailorbird.privacy.door.door import Door
+        from tailorbird.privacy.people.suppression import Suppressions
         from tailorbird.segments.rules_file import RulesFile
         from tailorbird.streams.factory import open_events
 

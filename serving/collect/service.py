@@ -21,7 +21,7 @@ from serving.writer import GroupWriter
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
 from tailorbird.features.consents import with_refused
-from tailorbird.privacy.policy import PolicyNow, by_default
+from tailorbird.privacy.policy.policy import PolicyNow, by_default
 
 ERASED = "this person was erased: nothing of them is stored until they consent anew"
 

@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import ConfigDict, Field, StrictBool, create_model
 
 from serving.http.schemas import Body
-from tailorbird.privacy.policy import Policy
-from tailorbird.privacy.tcf import LONGEST
-from tailorbird.privacy.words import Said
+from tailorbird.privacy.policy.policy import Policy
+from tailorbird.privacy.policy.tcf import LONGEST
+from tailorbird.privacy.policy.words import Said
 
 
 class ConsentTold(Body):

@@ -13,9 +13,9 @@ import orjson
 from tailorbird.audit.record import ERASE, at_this_terminal, record
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.terminal import emit, say, table
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.erasing import Erasing, left_of
-from tailorbird.privacy.receipt import ModelState, Receipt, is_signed
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.erasure.erasing import Erasing, left_of
+from tailorbird.privacy.erasure.receipt import ModelState, Receipt, is_signed
 from tailorbird.settings import load_settings
 
 _workspace = click.option(

@@ -8,8 +8,8 @@ import click
 from tailorbird.audit.record import CONSENT, READ_PROFILE, at_this_terminal, record
 from tailorbird.errors import UsageError
 from tailorbird.plumbing.terminal import emit, say, table
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.words import Said
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.policy.words import Said
 from tailorbird.settings import load_settings
 
 _workspace = click.option(

@@ -14,13 +14,13 @@ from serving.privacy.places import has_online, places_of
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import Event
 from tailorbird.features.consents import PERSONALIZATION, RESTRICTION, SAID
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.export import consents_of
-from tailorbird.privacy.ledger import Ledger
-from tailorbird.privacy.person import keys_of
-from tailorbird.privacy.places import Row
-from tailorbird.privacy.suppression import Suppressions
-from tailorbird.privacy.words import ErasedError, Said
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.erasure.ledger import Ledger
+from tailorbird.privacy.erasure.places import Row
+from tailorbird.privacy.export.export import consents_of
+from tailorbird.privacy.people.person import keys_of
+from tailorbird.privacy.people.suppression import Suppressions
+from tailorbird.privacy.policy.words import ErasedError, Said
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.stream import Entry

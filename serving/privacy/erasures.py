@@ -11,12 +11,12 @@ from registry.people import Span, models_of
 from serving.privacy.places import places_of
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import BESIDE_TYPES
-from tailorbird.privacy.erasing import Erasing
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.places import People
-from tailorbird.privacy.receipt import ModelState, Receipt
-from tailorbird.privacy.shelf import ExportShelf
-from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.erasure.erasing import Erasing
+from tailorbird.privacy.erasure.places import People
+from tailorbird.privacy.erasure.receipt import ModelState, Receipt
+from tailorbird.privacy.export.shelf import ExportShelf
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 

@@ -7,8 +7,8 @@ import click
 
 from tailorbird.audit.record import EXPORT, at_this_terminal, record
 from tailorbird.plumbing.terminal import emit, table
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.export import Format
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.export.export import Format
 from tailorbird.settings import load_settings
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from feature_repo.portraits import Portraits
 from serving.privacy.erasures import models_that_know
 from serving.privacy.places import has_online, places_of
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.export import (
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.erasure.places import Row
+from tailorbird.privacy.export.export import (
     Format,
     Section,
     consents_of,
@@ -19,10 +20,9 @@ from tailorbird.privacy.export import (
     variants_of,
     write_export,
 )
-from tailorbird.privacy.person import keys_of
-from tailorbird.privacy.places import Row
-from tailorbird.privacy.saying import instant_of
-from tailorbird.privacy.shelf import ExportShelf
+from tailorbird.privacy.export.saying import instant_of
+from tailorbird.privacy.export.shelf import ExportShelf
+from tailorbird.privacy.people.person import keys_of
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 

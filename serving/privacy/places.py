@@ -9,12 +9,12 @@ from feature_repo.layout import online_file
 from feature_repo.store import FeatureStoreRoom
 from registry.people import RunTables
 from tailorbird.backup.keys import BackupsPlace
-from tailorbird.privacy.book import BookPlace
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.files import QuarantinePlace, ReportsPlace, SegmentsPlace
-from tailorbird.privacy.places import DeliveriesPlace, People, Place, Row, StreamPlace, UsersPlace
-from tailorbird.privacy.saying import events_in_words, exposures_in_words, instant_of
-from tailorbird.privacy.shelf import ExportsPlace
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.erasure.files import QuarantinePlace, ReportsPlace, SegmentsPlace
+from tailorbird.privacy.erasure.places import DeliveriesPlace, People, Place, Row, StreamPlace, UsersPlace
+from tailorbird.privacy.export.saying import events_in_words, exposures_in_words, instant_of
+from tailorbird.privacy.export.shelf import ExportsPlace
+from tailorbird.privacy.people.book import BookPlace
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events, open_exposures
 

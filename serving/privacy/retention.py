@@ -18,9 +18,9 @@ from tailorbird.audit.record import RETENTION, record
 from tailorbird.errors import TailorbirdError
 from tailorbird.ingest.quarantine import quarantine_lock
 from tailorbird.plumbing.alone import alone_if_free
-from tailorbird.privacy.policy import read_policy
-from tailorbird.privacy.retention import DEAD_LETTERS, EXPOSURES, PAST_PROFILES, QUARANTINE, Retention
-from tailorbird.privacy.suppression import PRIVACY_FOLDER
+from tailorbird.privacy.people.suppression import PRIVACY_FOLDER
+from tailorbird.privacy.policy.policy import read_policy
+from tailorbird.privacy.policy.retention import DEAD_LETTERS, EXPOSURES, PAST_PROFILES, QUARANTINE, Retention
 from tailorbird.settings import Settings
 from tailorbird.streams.expiry import count_due
 from tailorbird.streams.factory import expire_stream, open_events, open_exposures

@@ -5,7 +5,7 @@ import click
 from tailorbird.audit.record import at_this_terminal
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.terminal import emit, table
-from tailorbird.privacy.policy import POLICY_FILE
+from tailorbird.privacy.policy.policy import POLICY_FILE
 from tailorbird.settings import load_settings
 
 _workspace = click.option(

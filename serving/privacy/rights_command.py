@@ -7,8 +7,8 @@ import click
 
 from tailorbird.audit.record import OBJECT, RESTRICT, at_this_terminal, record
 from tailorbird.plumbing.terminal import emit, say
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.words import Said
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.policy.words import Said
 from tailorbird.settings import load_settings
 
 _workspace = click.option(

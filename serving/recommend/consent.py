@@ -7,7 +7,7 @@ from serving.http.bodies import parse_body, parse_identifier
 from serving.http.consents import Consented, ConsentTold
 from serving.http.front import Answer, Request
 from serving.http.problems import ProblemError, passed_on
-from tailorbird.privacy.policy import PolicyNow
+from tailorbird.privacy.policy.policy import PolicyNow
 
 Say = Callable[[str, ConsentTold, bool, str], Awaitable[Consented]]
 """Ask collect to store a word of a person, whose id is an anonymous one (True) or a user's, as the key of some id says it."""

@@ -20,7 +20,7 @@ from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.segments import segment_of
 from tailorbird.features.standing import COVERED, NEVER, USUAL_BASIS, standing_of
 from tailorbird.features.state import UserState
-from tailorbird.privacy.rules import Basis
+from tailorbird.privacy.policy.rules import Basis
 from tailorbird.segments.belonging import PromotedSegments, Segments, no_segments
 from tailorbird.segments.rules import NO_SEGMENT_RULES, RulesNow, SegmentRules, no_segment_rules
 from tailorbird.slate.query import Query, Ranking, Slate

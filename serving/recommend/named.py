@@ -2,12 +2,12 @@
 
 from serving.http.schemas import Visitor
 from tailorbird.features.standing import GIVEN
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.mentions import SHORT
-from tailorbird.privacy.minimise import parted_context
-from tailorbird.privacy.policy import PolicyNow, by_default
-from tailorbird.privacy.pseudonyms import Pseudonyms
-from tailorbird.privacy.tcf import told_by
+from tailorbird.privacy.door.minimise import parted_context
+from tailorbird.privacy.erasure.mentions import SHORT
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.keys.pseudonyms import Pseudonyms
+from tailorbird.privacy.policy.policy import PolicyNow, by_default
+from tailorbird.privacy.policy.tcf import told_by
 from tailorbird.settings import Settings
 
 

@@ -61,10 +61,10 @@ class Recommend:
         from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
         from tailorbird.experiments.shadow.tallies import Tallies
         from tailorbird.plumbing.clock import clock_at
-        from tailorbird.privacy.book import Book
-        from tailorbird.privacy.keyring import open_keyring
-        from tailorbird.privacy.policy_file import PolicyFile
-        from tailorbird.privacy.suppression import Suppressions
+        from tailorbird.privacy.keys.keyring import open_keyring
+        from tailorbird.privacy.people.book import Book
+        from tailorbird.privacy.people.suppression import Suppressions
+        from tailorbird.privacy.policy.policy_file import PolicyFile
         from tailorbird.segments.rules_file import RulesFile
         from tailorbird.streams.factory import open_events, open_exposures
         from tailorbird.triggers.declared import TriggersFile

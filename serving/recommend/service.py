@@ -25,8 +25,8 @@ from serving.recommend.visit import Drawn, Visit
 from tailorbird.experiments.scenarios import NO_SCENARIO, UNDECLARED, Scenario
 from tailorbird.exposures.exposure import SAMPLE_SHARE, new_recommendation_id
 from tailorbird.features.consents import with_refused
-from tailorbird.privacy.minimise import is_word
-from tailorbird.privacy.policy import PolicyNow, by_default
+from tailorbird.privacy.door.minimise import is_word
+from tailorbird.privacy.policy.policy import PolicyNow, by_default
 from tailorbird.slate.query import Query
 from tailorbird.slate.recommender import Recommender
 from tailorbird.streams.stream import Stream, trouble_of

@@ -16,7 +16,7 @@ from tailorbird.errors import TailorbirdError
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import MOVE, Event
 from tailorbird.plumbing.alone import alone_if_free
-from tailorbird.privacy.door import Door
+from tailorbird.privacy.door.door import Door
 from tailorbird.segments.move import Move
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events

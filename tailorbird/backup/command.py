@@ -16,8 +16,8 @@ from tailorbird.backup.restoring import Looked, find_backup, look_into
 from tailorbird.backup.restoring import restore as put_back
 from tailorbird.errors import UsageError
 from tailorbird.plumbing.terminal import emit, progress, say, table
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.master import given_from_outside, master_file
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.keys.master import given_from_outside, master_file
 from tailorbird.settings import Settings, load_settings
 
 _workspace = click.option(

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tailorbird.backup.known import known_backups
 from tailorbird.backup.sealed import NOBODY, Ciphers
 from tailorbird.errors import TailorbirdError
-from tailorbird.privacy.book import Book
-from tailorbird.privacy.keyring import Keyring
-from tailorbird.privacy.pages import Page, Refused
-from tailorbird.privacy.places import People, Row
-from tailorbird.privacy.sealing import new_key, seal, unseal
+from tailorbird.privacy.erasure.places import People, Row
+from tailorbird.privacy.keys.keyring import Keyring
+from tailorbird.privacy.keys.sealing import new_key, seal, unseal
+from tailorbird.privacy.people.book import Book
+from tailorbird.privacy.people.pages import Page, Refused
 from tailorbird.streams.database import Database
 
 KEYS_FOLDER, PEOPLE_FILE, KEYRING_FILE = "keys", "people.db", "keyring.json"

@@ -8,7 +8,7 @@ from pathlib import Path
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.alone import alone
 from tailorbird.plumbing.disk import fsync
-from tailorbird.privacy.suppression import PRIVACY_FOLDER
+from tailorbird.privacy.people.suppression import PRIVACY_FOLDER
 
 BACKUPS_FILE = "backups.json"
 

@@ -24,10 +24,10 @@ from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import USER
 from tailorbird.plumbing.alone import alone_if_free
 from tailorbird.plumbing.disk import fsync
-from tailorbird.privacy.book import Book
-from tailorbird.privacy.keyring import keyring_file, open_keyring
-from tailorbird.privacy.ledger import Ledger
-from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.erasure.ledger import Ledger
+from tailorbird.privacy.keys.keyring import keyring_file, open_keyring
+from tailorbird.privacy.people.book import Book
+from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings
 
 FILES, USERS = "files", "users"

@@ -21,10 +21,10 @@ from tailorbird.backup.streams import STREAMS, Advance, append_restored, keeps_p
 from tailorbird.catalog.catalog import Users
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.alone import alone_if_free
-from tailorbird.privacy.book import Book
-from tailorbird.privacy.keyring import Keyring, keyring_file, open_keyring
-from tailorbird.privacy.master import master_file, private_folder
-from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.keys.keyring import Keyring, keyring_file, open_keyring
+from tailorbird.privacy.keys.master import master_file, private_folder
+from tailorbird.privacy.people.book import Book
+from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import skip_offsets
 from tailorbird.streams.position import Position

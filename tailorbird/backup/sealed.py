@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tailorbird.privacy.sealing import SealError, seal, unseal
+from tailorbird.privacy.keys.sealing import SealError, seal, unseal
 
 ROWS = 50_000
 """Records of a file at most: what is held in memory at a time."""

@@ -42,7 +42,7 @@ def put(file: Path, mapping: str | None, workspace: str | None, as_json: bool) -
     from tailorbird.catalog.store import open_catalog
     from tailorbird.ingest.mapping import load_mapping
     from tailorbird.ingest.upload import upload
-    from tailorbird.privacy.door import Door
+    from tailorbird.privacy.door.door import Door
     from tailorbird.settings import load_settings
 
     settings = load_settings(workspace=workspace)

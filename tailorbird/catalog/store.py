@@ -21,7 +21,7 @@ from tailorbird.catalog.told import Kind, Patch, latest, with_told
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import USER
 from tailorbird.plumbing.alone import alone, alone_if_free
-from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings
 from tailorbird.streams.stream import Refuses, StreamAwayError, nobody
 

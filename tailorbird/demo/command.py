@@ -164,7 +164,7 @@ def _somebody(settings: Settings) -> tuple[str, str]:
     """Name a user who was here lately, and an item to look at."""
     from tailorbird.catalog.catalog import Catalog
     from tailorbird.events.schema import user_key
-    from tailorbird.privacy.door import Door
+    from tailorbird.privacy.door.door import Door
     from tailorbird.streams.scan import scan
 
     user_id = "newcomer"

@@ -15,7 +15,7 @@ from tailorbird.demo.ownership import Stamps, ingested, read_stamps, write_stamp
 from tailorbird.demo.processes import stop
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.terminal import say
-from tailorbird.privacy.policy import POLICY_FILE, read_policy
+from tailorbird.privacy.policy.policy import POLICY_FILE, read_policy
 from tailorbird.settings import Settings
 
 GATES_REFUSE = 3

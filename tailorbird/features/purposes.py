@@ -16,7 +16,7 @@ from tailorbird.features.links import NO_LINKS, Links, LinkTimelines
 from tailorbird.features.records import EVENT_COLUMNS
 from tailorbird.features.standing import BY_WORD, COVERED, NEVER, standings_of
 from tailorbird.plumbing.clock import clock_at
-from tailorbird.privacy.policy import read_policy
+from tailorbird.privacy.policy.policy import read_policy
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_exposures
 from tailorbird.streams.position import Position

@@ -42,8 +42,10 @@ READERS: Mapping[str, Reading] = {
     "tailorbird.demo.command": Reading(besides="the id of somebody for its lines"),
     "serving.segments.owners": Reading(besides="who is linked to whom"),
     "tailorbird.exposures.past": Reading(PERSONALIZATION, "profiles, which take in what may serve"),
-    "tailorbird.privacy.person": Reading(besides="which keys are one person's"),
-    "tailorbird.privacy.places": Reading(besides="what is the person's own: to be given back, or erased"),
+    "tailorbird.privacy.people.person": Reading(besides="which keys are one person's"),
+    "tailorbird.privacy.erasure.places": Reading(
+        besides="what is the person's own: to be given back, or erased"
+    ),
     "tailorbird.experiments.measuring.streams": Reading(
         ANALYTICS, "slates, to count those that may not serve; and who is linked to whom"
     ),
@@ -54,7 +56,7 @@ READERS: Mapping[str, Reading] = {
     "tailorbird.features.purposes": Reading(besides="the door of readers itself"),
     "tailorbird.ingest.workspace": Reading(besides="stores events"),
     "tailorbird.backup.streams": Reading(besides="what is there: to be kept, and given back"),
-    "tailorbird.privacy.door": Reading(besides="whether there are events"),
+    "tailorbird.privacy.door.door": Reading(besides="whether there are events"),
     "training.data.dataset": Reading(PERSONALIZATION, "how far the events go"),
     "training.data.groups": Reading(PERSONALIZATION),
     "training.evaluation.replayed": Reading(PERSONALIZATION, "profiles, which take in what may serve"),

@@ -16,7 +16,7 @@ from tailorbird.ingest.workspace import (
     keep_report,
 )
 from tailorbird.plumbing.terminal import emit, progress, say, table
-from tailorbird.privacy.policy import read_policy
+from tailorbird.privacy.policy.policy import read_policy
 from tailorbird.settings import load_settings
 
 _FILE = click.Path(path_type=Path, dir_okay=False)

@@ -10,8 +10,8 @@ from tailorbird.catalog.catalog import ITEM_COLUMNS, USER_COLUMNS
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import SCHEMA
 from tailorbird.ingest.expressions import Expression, parse_expression
-from tailorbird.privacy.minimise import NOTHING_DECLARED, Declared
-from tailorbird.privacy.policy import BASES
+from tailorbird.privacy.door.minimise import NOTHING_DECLARED, Declared
+from tailorbird.privacy.policy.policy import BASES
 
 AGGREGATES = ("first", "last", "median", "mean")
 

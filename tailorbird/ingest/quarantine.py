@@ -18,9 +18,9 @@ import pandas as pd
 from tailorbird.errors import TailorbirdError
 from tailorbird.ingest.files import Source
 from tailorbird.plumbing.alone import alone
-from tailorbird.privacy.keyring import Keyring
-from tailorbird.privacy.mentions import KeysOfId, mentioned
-from tailorbird.privacy.sealing import SealError, seal, unseal
+from tailorbird.privacy.erasure.mentions import KeysOfId, mentioned
+from tailorbird.privacy.keys.keyring import Keyring
+from tailorbird.privacy.keys.sealing import SealError, seal, unseal
 
 COLUMNS = ("table", "row", "reason", "raw")
 _OPEN = "items"

@@ -32,7 +32,7 @@ def quarantine(file: Path | None, workspace: str | None, limit: int, as_json: bo
         emit({"folder": str(settings.quarantine_folder), "files": found}, as_json=as_json)
         return
     from tailorbird.ingest.quarantine import read_quarantine
-    from tailorbird.privacy.keyring import open_keyring
+    from tailorbird.privacy.keys.keyring import open_keyring
 
     path = file if file.is_file() else settings.quarantine_folder / file.name
     if not path.is_file():

@@ -27,8 +27,8 @@ from tailorbird.ingest.quarantine import (
     without_erased,
     write_quarantine,
 )
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings
 
 PUT_ROWS = 5_000

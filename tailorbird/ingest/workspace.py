@@ -31,9 +31,9 @@ from tailorbird.ingest.quarantine import (
 )
 from tailorbird.ingest.sources import Tables
 from tailorbird.plumbing.alone import alone
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.policy import POLICY_FILE, Policy, read_policy
-from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.people.suppression import Suppressions
+from tailorbird.privacy.policy.policy import POLICY_FILE, Policy, read_policy
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream, open_events
 from tailorbird.streams.position import BEGINNING, Position

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from tailorbird.doctor.finding import Finding
 from tailorbird.plumbing.addresses import without_secret
-from tailorbird.privacy.keyring import keyring_file, open_keyring
-from tailorbird.privacy.master import given_from_outside
-from tailorbird.privacy.pages import book_file
-from tailorbird.privacy.policy import POLICY_FILE, read_policy
-from tailorbird.privacy.shared_pages import shared_pages
-from tailorbird.privacy.shared_people import require_shared_setting
+from tailorbird.privacy.keys.keyring import keyring_file, open_keyring
+from tailorbird.privacy.keys.master import given_from_outside
+from tailorbird.privacy.people.pages import book_file
+from tailorbird.privacy.people.shared_pages import shared_pages
+from tailorbird.privacy.people.shared_people import require_shared_setting
+from tailorbird.privacy.policy.policy import POLICY_FILE, read_policy
 from tailorbird.settings import Settings
 
 

@@ -10,7 +10,7 @@ from tailorbird.errors import UsageError
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import Event
 from tailorbird.plumbing.addresses import without_secret
-from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings
 from tailorbird.streams.codec import Codec, Record
 from tailorbird.streams.compaction import NOTHING, Compactable, Compacted, compact, compact_regularly
@@ -26,7 +26,7 @@ from tailorbird.streams.upgrade import upgrade_events
 
 if TYPE_CHECKING:
     from tailorbird.exposures.exposure import Exposure
-    from tailorbird.privacy.book import Book
+    from tailorbird.privacy.people.book import Book
 
 ENGINES = ("sqlite", "kafka://host:port")
 
@@ -113,9 +113,9 @@ def _book_of(settings: Settings) -> "Callable[[], Book]":
 
     @cache
     def opened() -> "Book":
-        from tailorbird.privacy.book import Book  # which knows the catalogue, which knows streams
-        from tailorbird.privacy.keyring import keyring_file, open_keyring
-        from tailorbird.privacy.master import given_from_outside
+        from tailorbird.privacy.keys.keyring import keyring_file, open_keyring
+        from tailorbird.privacy.keys.master import given_from_outside
+        from tailorbird.privacy.people.book import Book  # which knows the catalogue, which knows streams
 
         if not keyring_file(settings).exists() and not given_from_outside(settings):
             raise UsageError(

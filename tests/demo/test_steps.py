@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from registry.versions import Registry
 from tailorbird.demo.steps import Step, declare_basis, prepare, steps_of
 from tailorbird.errors import TailorbirdError
-from tailorbird.privacy.policy import POLICY_FILE, read_policy
+from tailorbird.privacy.policy.policy import POLICY_FILE, read_policy
 from tailorbird.settings import load_settings
 from tailorbird.simulator.command import simulate
 from tailorbird.simulator.shop import Shop

@@ -17,8 +17,8 @@ from tailorbird.ingest.command import ingest
 from tailorbird.ingest.mapping import builtin_mappings, load_mapping, parse_mapping
 from tailorbird.ingest.quarantine import read_quarantine
 from tailorbird.ingest.sources import read_tables
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.pseudonyms import Pseudonyms
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.keys.pseudonyms import Pseudonyms
 from tailorbird.settings import Settings, load_settings
 from tailorbird.simulator.shop import Shop
 from tailorbird.streams.factory import open_events

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.schema import DEVICE_LOGIN, Event
 from tailorbird.ingest.command import ingest
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.pseudonyms import Pseudonyms
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.keys.pseudonyms import Pseudonyms
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING

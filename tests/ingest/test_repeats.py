@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from tailorbird.ingest.command import ingest
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.pseudonyms import Pseudonyms
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.keys.pseudonyms import Pseudonyms
 from tailorbird.settings import load_settings
 from tailorbird.streams.scan import read_log
 

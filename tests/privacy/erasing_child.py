@@ -4,12 +4,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tailorbird.privacy.erasing import Erasing
-from tailorbird.privacy.files import QuarantinePlace, SegmentsPlace
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.places import DeliveriesPlace, StreamPlace, UsersPlace
-from tailorbird.privacy.saying import events_in_words
-from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.erasure.erasing import Erasing
+from tailorbird.privacy.erasure.files import QuarantinePlace, SegmentsPlace
+from tailorbird.privacy.erasure.places import DeliveriesPlace, StreamPlace, UsersPlace
+from tailorbird.privacy.export.saying import events_in_words
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 

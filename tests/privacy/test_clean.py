@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailorbird.privacy.clean import CleanContexts
-from tailorbird.privacy.mentions import SHORT
-from tailorbird.privacy.minimise import Declared, parted_context
-from tailorbird.privacy.pseudonyms import Pseudonyms
+from tailorbird.privacy.door.clean import CleanContexts
+from tailorbird.privacy.door.minimise import Declared, parted_context
+from tailorbird.privacy.erasure.mentions import SHORT
+from tailorbird.privacy.keys.pseudonyms import Pseudonyms
 
 NAMES = st.sampled_from(["device", "referrer", "country", "page", "consent", "basis", "campaign", "of Ann"])
 VALUES = st.one_of(
@@ -50,7 +50,7 @@ def test_which_contexts_are_clean(context: dict[str, object], clean: bool) -> No
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tailorbird.privacy.clean._REMEMBERED", 10)
+    monkeypatch.setattr("tailorbird.privacy.door.clean._REMEMBERED", 10)
     known = CleanContexts(DECLARED)
     assert all(known.holds({"page": n}) for n in range(100))
     assert len(known._known) <= 10

@@ -22,15 +22,15 @@ from tailorbird.events.rows import table_of_frame, user_keys
 from tailorbird.events.schema import SCHEMA, Event
 from tailorbird.exposures.exposure import new_recommendation_id
 from tailorbird.features.standing import COVERED, NEVER, standing_of
-from tailorbird.privacy.book import Book
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.minimise import SEALED, Declared, parted_context, parted_properties
-from tailorbird.privacy.pages import PagesFile, book_file
-from tailorbird.privacy.policy import POLICY_FILE, read_policy
-from tailorbird.privacy.pseudonyms import Pseudonyms
-from tailorbird.privacy.shared_pages import shared_pages
-from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.door.minimise import SEALED, Declared, parted_context, parted_properties
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.keys.pseudonyms import Pseudonyms
+from tailorbird.privacy.people.book import Book
+from tailorbird.privacy.people.pages import PagesFile, book_file
+from tailorbird.privacy.people.shared_pages import shared_pages
+from tailorbird.privacy.people.suppression import Suppressions
+from tailorbird.privacy.policy.policy import POLICY_FILE, read_policy
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.database import Database
 from tailorbird.streams.factory import open_events

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tailorbird.privacy.erasing import left_of
+from tailorbird.privacy.erasure.erasing import left_of
 from tailorbird.settings import load_settings
 from tailorbird.streams.factory import compact_stream, open_events
 from tailorbird.streams.kafka.stream import KafkaStream

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.privacy.keyring import Keyring, keyring_file, open_keyring, rotate
-from tailorbird.privacy.master import encoded, master_file, write_privately
-from tailorbird.privacy.sealing import new_key
+from tailorbird.privacy.keys.keyring import Keyring, keyring_file, open_keyring, rotate
+from tailorbird.privacy.keys.master import encoded, master_file, write_privately
+from tailorbird.privacy.keys.sealing import new_key
 from tailorbird.settings import Settings
 
 
@@ -99,7 +99,7 @@ def test_a_rotation_that_stops_anywhere_leaves_a_keyring_that_opens(
         write_privately(path, text)
 
     with monkeypatch.context() as patched:
-        patched.setattr("tailorbird.privacy.keyring.write_privately", stopping)
+        patched.setattr("tailorbird.privacy.keys.keyring.write_privately", stopping)
         with pytest.raises(KeyboardInterrupt):
             rotate(settings, new_master=new_key())
     assert open_keyring(settings) == before

@@ -16,9 +16,9 @@ import pytest
 
 from tailorbird.catalog.catalog import Users
 from tailorbird.ingest.quarantine import write_quarantine
-from tailorbird.privacy.erasing import Erasing
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.receipt import is_signed
+from tailorbird.privacy.erasure.erasing import Erasing
+from tailorbird.privacy.erasure.receipt import is_signed
+from tailorbird.privacy.keys.keyring import open_keyring
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import compact_stream, open_events
 from tailorbird.streams.position import BEGINNING

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tailorbird.errors import UsageError
-from tailorbird.privacy import policy_file
-from tailorbird.privacy.policy import Policy
-from tailorbird.privacy.policy_file import PolicyFile
+from tailorbird.privacy.policy import policy_file
+from tailorbird.privacy.policy.policy import Policy
+from tailorbird.privacy.policy.policy_file import PolicyFile
 from tailorbird.settings import Settings
 
 

@@ -13,10 +13,10 @@ from tailorbird.ingest.command import ingest
 from tailorbird.ingest.quarantine import read_quarantine, write_quarantine
 from tailorbird.ingest.quarantine_command import quarantine
 from tailorbird.ingest.upload import upload
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.files import QuarantinePlace
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.erasure.files import QuarantinePlace
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings, load_settings
 
 HEADER = "message_id,type,user_id,anonymous_id,item_id,event_time\n"

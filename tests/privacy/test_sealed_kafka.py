@@ -16,13 +16,13 @@ from tailorbird.backup.making import make_backup
 from tailorbird.backup.restoring import restore
 from tailorbird.catalog.catalog import Users
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.privacy.book import Book, BookPlace
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.erasing import left_of
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.places import StreamPlace
-from tailorbird.privacy.saying import exposures_in_words
-from tailorbird.privacy.sealing import SealError, unseal
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.erasure.erasing import left_of
+from tailorbird.privacy.erasure.places import StreamPlace
+from tailorbird.privacy.export.saying import exposures_in_words
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.keys.sealing import SealError, unseal
+from tailorbird.privacy.people.book import Book, BookPlace
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream, open_events, open_exposures
 from tailorbird.streams.kafka.address import KafkaAddress

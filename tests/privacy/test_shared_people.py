@@ -12,13 +12,13 @@ import pytest
 from tailorbird.doctor.sections import examine
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.postgres import connect
-from tailorbird.privacy.book import Book, BookPlace
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.minimise import SEALED
-from tailorbird.privacy.pages import book_file
-from tailorbird.privacy.shared_people import MARK_FILE
-from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.door.minimise import SEALED
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.people.book import Book, BookPlace
+from tailorbird.privacy.people.pages import book_file
+from tailorbird.privacy.people.shared_people import MARK_FILE
+from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.stream import StreamAwayError

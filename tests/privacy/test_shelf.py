@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tailorbird.privacy.shelf import KEPT_SECONDS, ExportShelf, ExportsPlace
+from tailorbird.privacy.export.shelf import KEPT_SECONDS, ExportShelf, ExportsPlace
 
 ANN, BEN = "user:ann", "user:ben"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings
 from tests.streams.embedded import event, open_at
 

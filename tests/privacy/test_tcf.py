@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailorbird.errors import UsageError
-from tailorbird.privacy.tcf import consented, purposes_of, told_by
+from tailorbird.privacy.policy.tcf import consented, purposes_of, told_by
 
 SOME = "CPXxRfAPXxRfAAfKABENB-CgACJlsQAAAAYgAAAAAAAA"
 NONE = "CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA"

@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Page, Request, Route
 from tailorbird_client import Client
 
 from tailorbird.events.schema import Event
-from tailorbird.privacy.door import Door
+from tailorbird.privacy.door.door import Door
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING
 from tests.callers import as_sent

@@ -22,7 +22,7 @@ from tailorbird.events.interactions import Interactions
 from tailorbird.events.schema import SCHEMA, Event
 from tailorbird.features.replay import ReplayProfiles
 from tailorbird.models.hybrid.fit import fit_hybrid
-from tailorbird.privacy.door import Door
+from tailorbird.privacy.door.door import Door
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.segments.past import with_groups
 from tailorbird.segments.pinned import PinnedSegments

@@ -32,7 +32,7 @@ from tailorbird.features.replay import ReplayProfiles
 from tailorbird.models.hybrid.fit import fit_hybrid
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.stages import recommender_of
-from tailorbird.privacy.door import Door
+from tailorbird.privacy.door.door import Door
 from tailorbird.recipes.recipe import load_recipe
 from tailorbird.settings import Settings, load_settings
 from tailorbird.slate.recommender import Recommender

@@ -27,8 +27,8 @@ from serving.bench.world import make_world, promote_folder, register_folder
 from serving.cluster import free_ports
 from tailorbird.access.changes import Wish, add_key
 from tailorbird.features.functions import user_vector
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.pseudonyms import Pseudonyms
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.keys.pseudonyms import Pseudonyms
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events, open_exposures
 from tailorbird.triggers.queue import QUEUE_FILE, DeliveryQueue

@@ -59,8 +59,8 @@ from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
 from tailorbird.experiments.shadow.tallies import Tallies
 from tailorbird.exposures.exposure import Exposure
 from tailorbird.features.state import UserState
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings
 from tailorbird.slate.recommender import Recommender

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import tailorbird.streams
-from tailorbird.privacy.book import Book
-from tailorbird.privacy.keyring import Keyring
-from tailorbird.privacy.pages import PagesFile
+from tailorbird.privacy.keys.keyring import Keyring
+from tailorbird.privacy.people.book import Book
+from tailorbird.privacy.people.pages import PagesFile
 from tailorbird.streams.compaction import compact
 from tailorbird.streams.kafka.address import KafkaAddress
 from tailorbird.streams.kafka.seals import Seals

@@ -14,7 +14,7 @@ from registry.versions import Registered
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.rows import table_of_frame
 from tailorbird.events.schema import SCHEMA
-from tailorbird.privacy.door import Door
+from tailorbird.privacy.door.door import Door
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream, open_events

@@ -10,7 +10,7 @@ from registry.versions import Registered, Registry
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.alone import alone_if_free
 from tailorbird.plumbing.terminal import emit, progress, say, table
-from tailorbird.privacy.suppression import PRIVACY_FOLDER
+from tailorbird.privacy.people.suppression import PRIVACY_FOLDER
 from tailorbird.settings import Settings, load_settings
 from training.forget.due import Due
 

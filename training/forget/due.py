@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from registry.forgetting import Reading, held_by, reading_of
 from registry.versions import Registered, Registry
-from tailorbird.privacy.ledger import Ledger
+from tailorbird.privacy.erasure.ledger import Ledger
 from tailorbird.settings import Settings
 
 

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from tailorbird.privacy.sealing import KEY_NAME_BYTES, NONCE_BYTES, Key, SealError, seal, unseal
+from tailorbird.privacy.keys.sealing import KEY_NAME_BYTES, NONCE_BYTES, Key, SealError, seal, unseal
 from tailorbird.streams.kafka.topic import Message
 from tailorbird.streams.kafka.wire import PoisonError
 

@@ -22,7 +22,7 @@ from serving.http.access import Access
 from serving.notice import Notice
 from serving.privacy.erasures import open_erasing
 from serving.segments.live import LiveSegments
-from tailorbird.privacy.door import Door
+from tailorbird.privacy.door.door import Door
 from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings, load_settings
 

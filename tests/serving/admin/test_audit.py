@@ -6,8 +6,8 @@ import pytest
 
 from tailorbird.access.keys import ADMIN, PRIVACY, id_of
 from tailorbird.audit.record import AUDIT_FILE, hash_of, log_of
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.pseudonyms import Pseudonyms
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.keys.pseudonyms import Pseudonyms
 from tests.serving.wrong_keys import put_keys
 
 

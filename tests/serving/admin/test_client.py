@@ -10,7 +10,7 @@ import pytest
 from tailorbird_client import AsyncClient, Client, Profile, RefusedError, Rule, Segment
 
 from feature_repo.command import build_features
-from tailorbird.privacy.door import Door
+from tailorbird.privacy.door.door import Door
 from tailorbird.streams.factory import open_events
 from tests.features.toy import CATALOG, event
 from tests.segments.carters import CARTS, carters, register_segments

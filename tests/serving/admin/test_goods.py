@@ -25,7 +25,7 @@ from serving.privacy.erasures import open_erasing
 from serving.segments.live import LiveSegments
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.delta import CatalogFollower
-from tailorbird.privacy.door import Door
+from tailorbird.privacy.door.door import Door
 from tailorbird.segments.rules_file import RulesFile
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events

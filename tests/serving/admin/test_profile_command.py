@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from feature_repo.command import build_features
 from serving.admin.profile_command import parsed_instant, profile
 from tailorbird.errors import UsageError
-from tailorbird.privacy.door import Door
+from tailorbird.privacy.door.door import Door
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from tests.features.toy import CATALOG, NOON, event

@@ -28,10 +28,10 @@ from tailorbird.backup.restoring import look_into, restore
 from tailorbird.catalog.catalog import Users
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
-from tailorbird.privacy.book import Book
-from tailorbird.privacy.keyring import open_keyring
-from tailorbird.privacy.master import master_file
-from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.keys.keyring import open_keyring
+from tailorbird.privacy.keys.master import master_file
+from tailorbird.privacy.people.book import Book
+from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events, open_exposures
 from tests.serving.privacy.life import USERS, bytes_with, live

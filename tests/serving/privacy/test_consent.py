@@ -22,7 +22,7 @@ from tailorbird.events.schema import MOVE, Event
 from tailorbird.experiments.running.units import may_be_unit
 from tailorbird.features.functions import NOBODY
 from tailorbird.features.state import UserState
-from tailorbird.privacy.words import Said
+from tailorbird.privacy.policy.words import Said
 from tailorbird.streams.position import BEGINNING
 from tailorbird.streams.scan import scan
 from tailorbird.triggers.addresses import Allowed

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 from serving.privacy.command import erase
 from serving.privacy.erasures import open_erasing
 from tailorbird.events.schema import id_of
-from tailorbird.privacy.erasing import Erasing, left_of
-from tailorbird.privacy.person import keys_of
-from tailorbird.privacy.receipt import is_signed
+from tailorbird.privacy.erasure.erasing import Erasing, left_of
+from tailorbird.privacy.erasure.receipt import is_signed
+from tailorbird.privacy.people.person import keys_of
 from tests.serving.privacy.life import COOKIES, PARTED, USERS, bytes_with, live, unclaimed
 from tests.serving.world import World
 

@@ -13,9 +13,9 @@ from feature_repo.portraits import Portraits
 from serving.privacy.erasures import erase_while_serving, open_erasing
 from serving.privacy.export_command import export
 from serving.privacy.exports import Exports
-from tailorbird.privacy.export import Section, write_export
-from tailorbird.privacy.person import keys_of
-from tailorbird.privacy.shelf import KEPT_SECONDS, ExportShelf
+from tailorbird.privacy.export.export import Section, write_export
+from tailorbird.privacy.export.shelf import KEPT_SECONDS, ExportShelf
+from tailorbird.privacy.people.person import keys_of
 from tests.serving.privacy.life import COOKIES, USERS, bytes_with, live
 from tests.serving.world import World
 

@@ -11,7 +11,7 @@ from serving.privacy.exports import Exports
 from tailorbird.events.schema import MOVE
 from tailorbird.features.consents import PERSONALIZATION
 from tailorbird.features.purposes import scan_for
-from tailorbird.privacy.words import Said
+from tailorbird.privacy.policy.words import Said
 from tailorbird.settings import Settings
 from tailorbird.streams.position import BEGINNING
 from tailorbird.streams.scan import scan

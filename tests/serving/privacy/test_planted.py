@@ -20,7 +20,7 @@ from serving.privacy.erasures import open_erasing
 from tailorbird.catalog.told import Patch
 from tailorbird.events.schema import id_of
 from tailorbird.ingest.command import ingest
-from tailorbird.privacy.erasing import left_of
+from tailorbird.privacy.erasure.erasing import left_of
 from tailorbird.recipes.recipe import Recipe
 from tests.serving.privacy.life import bytes_holding, keep_cases, settle
 from tests.serving.privacy.planted import (
@@ -113,7 +113,7 @@ def killed(world: World) -> None:
     """A process that stores events of these people is killed in the middle."""
     script = (
         "import sys\nfrom tailorbird.settings import load_settings\nfrom tailorbird.streams.factory import open_events\n"
-        "from tailorbird.events.schema import Event\nfrom tailorbird.privacy.door import Door\n"
+        "from tailorbird.events.schema import Event\nfrom tailorbird.privacy.door.door import Door\n"
         f"settings = load_settings(home={str(world.settings.home)!r}, workspace='toy')\n"
         "door, log, n = Door.of(settings), open_events(settings), 0\n"
         "while True:\n"

@@ -17,7 +17,7 @@ from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
 from tailorbird.features.consents import ANALYTICS, PERSONALIZATION
 from tailorbird.features.purposes import exposures_for, scan_for
-from tailorbird.privacy.policy import read_policy
+from tailorbird.privacy.policy.policy import read_policy
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream, open_events
 from tailorbird.streams.scan import scan

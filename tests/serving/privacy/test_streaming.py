@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from serving.privacy.erasures import open_erasing
-from tailorbird.privacy.erasing import left_of
+from tailorbird.privacy.erasure.erasing import left_of
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream, open_events
 from tests.serving.privacy.collecting_child import GONE

@@ -16,8 +16,8 @@ import pytest
 
 from serving.privacy.erasures import open_erasing
 from tailorbird.events.schema import id_of
-from tailorbird.privacy.door import Door
-from tailorbird.privacy.erasing import left_of
+from tailorbird.privacy.door.door import Door
+from tailorbird.privacy.erasure.erasing import left_of
 from tailorbird.triggers.queue import DeliveryQueue
 from tests.serving.privacy.life import bytes_holding
 from tests.serving.privacy.planted import (

@@ -9,7 +9,7 @@ import pytest
 
 from serving.lasting import LastingThread
 from serving.triggers.deliverer import Deliverer
-from tailorbird.privacy.door import Door
+from tailorbird.privacy.door.door import Door
 from tailorbird.segments.move import Move
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events

@@ -12,7 +12,7 @@ from registry.versions import Registry
 from serving.privacy.erasures import open_erasing
 from tailorbird.features.segments import segments_of
 from tailorbird.models.retrievers.popularity import Popularity
-from tailorbird.privacy.receipt import Receipt, is_signed
+from tailorbird.privacy.erasure.receipt import Receipt, is_signed
 from tailorbird.settings import Settings
 from tests.training.toy import POPULAR_ONLY, RECIPE, append, trained, walks
 from training.data.dataset import Dataset

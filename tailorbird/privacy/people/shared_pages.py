@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tailorbird.plumbing.alone import alone
-from tailorbird.privacy.keyring import Keyring
-from tailorbird.privacy.master import private_folder
-from tailorbird.privacy.pages import Page, PagesFile, Refused, book_file, number_of, slices
-from tailorbird.privacy.shared_people import OtherKeysError, SharedPeople, shared_people
+from tailorbird.privacy.keys.keyring import Keyring
+from tailorbird.privacy.keys.master import private_folder
+from tailorbird.privacy.people.pages import Page, PagesFile, Refused, book_file, number_of, slices
+from tailorbird.privacy.people.shared_people import OtherKeysError, SharedPeople, shared_people
 from tailorbird.settings import Settings
 from tailorbird.streams.stream import StreamAwayError
 

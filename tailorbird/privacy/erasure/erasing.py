@@ -10,11 +10,11 @@ from pathlib import Path
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import Event
 from tailorbird.plumbing.alone import alone_if_free
-from tailorbird.privacy.ledger import Ledger
-from tailorbird.privacy.person import keys_of
-from tailorbird.privacy.places import People, Place
-from tailorbird.privacy.receipt import ModelState, PlaceState, Receipt, signed
-from tailorbird.privacy.suppression import PRIVACY_FOLDER, Suppressions
+from tailorbird.privacy.erasure.ledger import Ledger
+from tailorbird.privacy.erasure.places import People, Place
+from tailorbird.privacy.erasure.receipt import ModelState, PlaceState, Receipt, signed
+from tailorbird.privacy.people.person import keys_of
+from tailorbird.privacy.people.suppression import PRIVACY_FOLDER, Suppressions
 from tailorbird.streams.stream import Stream
 
 log = logging.getLogger("tailorbird.privacy")

@@ -4,11 +4,9 @@ Both doors of events (HTTP and ``ingest``), the requests for recommendations, th
 a person pass through here; nothing behind it knows a raw id.
 """
 
-import re
 import time
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,16 +16,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tailorbird.catalog.told import Patch
 from tailorbird.errors import UsageError
-from tailorbird.events.rows import user_keys
 from tailorbird.events.schema import ANONYMOUS, CONSENT, SAID_TYPES, USER, Event
 from tailorbird.features.functions import NOBODY, Demographics
-from tailorbird.features.standing import BASIS, GIVEN, noted, with_basis
-from tailorbird.privacy.book import Book
-from tailorbird.privacy.clean import CleanContexts
-from tailorbird.privacy.keyring import Keyring, keyring_file, open_keyring
-from tailorbird.privacy.master import given_from_outside
-from tailorbird.privacy.mentions import SHORT
-from tailorbird.privacy.minimise import (
+from tailorbird.features.standing import BASIS, noted, with_basis
+from tailorbird.privacy.door.clean import CleanContexts
+from tailorbird.privacy.door.minimise import (
     NOTHING_DECLARED,
     SEALED,
     Declared,
@@ -35,22 +28,20 @@ from tailorbird.privacy.minimise import (
     kept_attributes,
     kept_gender,
     kept_word,
-    parted_context,
-    parted_properties,
 )
-from tailorbird.privacy.policy import Policy, PolicyNow, by_default
-from tailorbird.privacy.policy_file import PolicyFile
-from tailorbird.privacy.pseudonyms import Pseudonyms
-from tailorbird.privacy.rules import Basis
-from tailorbird.privacy.sealing import seal
-from tailorbird.privacy.tcf import told_by
+from tailorbird.privacy.door.parting import ids_of, of_consent, parted
+from tailorbird.privacy.door.tables import minimised, object_of, text_of, under_basis
+from tailorbird.privacy.keys.keyring import Keyring, keyring_file, open_keyring
+from tailorbird.privacy.keys.master import given_from_outside
+from tailorbird.privacy.keys.pseudonyms import Pseudonyms
+from tailorbird.privacy.people.book import Book
+from tailorbird.privacy.policy.policy import Policy, PolicyNow, by_default
+from tailorbird.privacy.policy.policy_file import PolicyFile
+from tailorbird.privacy.policy.rules import Basis
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING
 
-_OF_CONSENTS = ("version", "source", "right")
-"""What a consent tells of its text in a word names nobody; sentences, addresses, its proof and its reason may."""
-_is_label = re.compile(r"(?!.*\d{7})[\w.+-]{1,64}").fullmatch
 _WORDS = {"gender": kept_gender, "country": kept_word, "age": kept_age}
 """What is told of people in a word."""
 _COLUMNS = ("user_id", "anonymous_id", "session_id", "message_id", "recommendation_id")
@@ -168,18 +159,18 @@ class Door:
                 people.update(
                     {f"{make}{name}": str(raw) for raw, name in zip(given["raw"], given["name"], strict=True)}
                 )
-        ciphers = self.book.ciphers(people)
-        minimised = self._minimised_frame(stored, events, ciphers, declared=declared or Declared())
-        covers = self._holding().covers
+        ciphers, held = self.book.ciphers(people), self._holding()
+        kept = minimised(stored, events, ciphers, declared=declared or Declared(), policy=held.policy)
+        covers = held.covers
         covers = covers if basis is None else replace(covers, purposes=frozenset(basis))
-        return _under_basis(minimised, covers, told)
+        return under_basis(kept, covers, told)
 
     def user(self, patch: Patch) -> Patch:
         """What is told of a user, as it is stored."""
         told = dict(patch.told)
         if told.get("attributes"):
             told["attributes"] = kept_attributes(
-                told["attributes"], declared=self.policy.declared, ids=_ids(patch.key)
+                told["attributes"], declared=self.policy.declared, ids=ids_of(patch.key)
             )
         told |= {name: None for name, kept in _WORDS.items() if not kept(told.get(name))}
         return replace(patch, key=self.names.user(patch.key), told=told)
@@ -196,7 +187,7 @@ class Door:
         declared = replace(declared, users=self.policy.declared.users | declared.users)
         return named.assign(
             attributes=[
-                _text(kept_attributes(_object(each), declared=declared, ids=_ids(own))) or "{}"
+                text_of(kept_attributes(object_of(each), declared=declared, ids=ids_of(own))) or "{}"
                 for own, each in zip(rows["user_id"], rows["attributes"], strict=True)
             ]
         )
@@ -264,13 +255,14 @@ class Door:
         """Of an event under pseudonyms what is kept of its texts, with the basis it came under, where that is not the usual one."""
         context, properties = event.context, event.properties
         if properties or (context and not held.clean.holds(context)):
-            context, properties = self._parted(
+            context, properties = parted(
                 context,
                 properties,
+                policy=held.policy,
                 person=event.user_key,
                 cipher=ciphers[event.user_key],
-                declared=_of_consent(event) if event.type == CONSENT else held.policy.declared,
-                ids=_ids(raw.user_id, raw.anonymous_id),
+                declared=of_consent(event) if event.type == CONSENT else held.policy.declared,
+                ids=ids_of(raw.user_id, raw.anonymous_id),
             )
         if event.type not in SAID_TYPES:
             context = self._under_basis(context, event, held)
@@ -284,61 +276,6 @@ class Door:
         if not held.covers.rules:
             return context if held.noted is None else {**context, BASIS: held.noted}
         return with_basis(context, held.covers.of(context, self._told(event.user_key)))
-
-    def _parted(
-        self,
-        context: Mapping[str, object],
-        properties: Mapping[str, object],
-        *,
-        person: str,
-        cipher: AESGCM,
-        declared: Declared,
-        ids: AbstractSet[str],
-    ) -> tuple[dict[str, object], dict[str, object]]:
-        setting = parted_context(context, declared=declared, ids=ids)
-        if (said_by_tcf := told_by(context.get(GIVEN), self.policy.tcf)) is not None:
-            setting.kept[GIVEN] = said_by_tcf  # the string itself is sealed, and proves it
-        if BASIS in setting.kept:  # a sender's own word of this name
-            setting.personal[BASIS] = setting.kept.pop(BASIS)
-        said = parted_properties(properties, declared=declared, ids=ids)
-        if self.policy.personal == "seal" and (setting.personal or said.personal):
-            plain = orjson.dumps({"context": setting.personal, "properties": said.personal})
-            said.kept[SEALED] = b64encode(seal(cipher, plain, purpose=f"event {person}")).decode()
-        return setting.kept, said.kept
-
-    def _minimised_frame(
-        self, events: pd.DataFrame, raw: pd.DataFrame, ciphers: Mapping[str, AESGCM], *, declared: Declared
-    ) -> pd.DataFrame:
-        if "context" not in events and "properties" not in events:
-            return events
-        told = self.policy.declared
-        declared = Declared(told.context | declared.context, told.properties | declared.properties)
-        absent = pd.Series(None, events.index, object)
-        contexts, properties = events.get("context", absent).copy(), events.get("properties", absent).copy()
-        spoken = (contexts.notna() | properties.notna()).to_numpy().nonzero()[0]
-        people = user_keys(events).to_numpy()
-        users, visitors = (raw.get(name, absent).to_numpy(object) for name in ("user_id", "anonymous_id"))
-        context_values, property_values = contexts.to_numpy(object).copy(), properties.to_numpy(object).copy()
-        plain: dict[object, str | None] = {}  # few contexts come again and again
-        for row in spoken.tolist():
-            context, said = context_values[row], property_values[row]
-            if (said is None or said != said) and context in plain:
-                context_values[row] = plain[context]
-                continue
-            person = people[row]
-            kept, kept_said = self._parted(
-                _object(context),
-                _object(said),
-                person=person,
-                cipher=ciphers[person],
-                declared=declared,
-                ids=_ids(users[row], visitors[row]),
-            )
-            context_values[row] = _text(kept)
-            property_values[row] = _text(kept_said)
-            if not kept_said:
-                plain[context] = context_values[row]
-        return events.assign(context=context_values, properties=property_values)
 
 
 def _require_no_events(settings: Settings) -> None:
@@ -362,43 +299,3 @@ def _people(events: Sequence[Event], named: Sequence[Event]) -> dict[str, str]:
         if visitor := raw.anonymous_id:
             people[f"{ANONYMOUS}{event.anonymous_id}"] = visitor
     return people
-
-
-def _of_consent(event: Event) -> Declared:
-    told = {name: event.properties.get(name) for name in _OF_CONSENTS}
-    return Declared(
-        properties=frozenset(name for name, text in told.items() if isinstance(text, str) and _is_label(text))
-    )
-
-
-def _ids(*raw: object) -> AbstractSet[str]:
-    """Those ids of a person by which a number may be known as theirs: a shorter one may be any number."""
-    return {text for each in raw if each is not None and len(text := str(each)) >= SHORT}
-
-
-def _under_basis(events: pd.DataFrame, covers: Basis, told: Callable[[str], Demographics]) -> pd.DataFrame:
-    if "type" not in events or (not covers.rules and noted(covers.purposes) is None):
-        return events
-    contexts = events["context"] if "context" in events else pd.Series(None, events.index, object)
-    people = user_keys(events) if covers.rules else pd.Series("", events.index)
-    known: dict[tuple[object, str], str | None] = {}  # few contexts come again and again
-    found = []
-    for text, person, kind in zip(contexts, people, events["type"], strict=True):
-        if kind in SAID_TYPES:
-            found.append(text)
-            continue
-        asked = (text if isinstance(text, str) else None, person)
-        if asked not in known:
-            context = _object(asked[0])
-            known[asked] = _text(with_basis(context, covers.of(context, told(person) if person else NOBODY)))
-        found.append(known[asked])
-    return events.assign(context=pd.Series(found, events.index, object))
-
-
-def _object(text: object) -> Mapping[str, object]:
-    found: Mapping[str, object] = orjson.loads(text) if isinstance(text, str) and text else {}
-    return found
-
-
-def _text(kept: Mapping[str, object]) -> str | None:
-    return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS).decode() if kept else None

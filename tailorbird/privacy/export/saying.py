@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import CONSENT, IDENTIFY, MOVE, UNLINK, Event
-from tailorbird.privacy.minimise import SEALED
+from tailorbird.privacy.door.minimise import SEALED
 
 _DID = {
     "impression": "was shown to you",

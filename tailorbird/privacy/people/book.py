@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tailorbird.privacy.keyring import Keyring
-from tailorbird.privacy.pages import Page, Pages, PagesFile, Refused, book_file
-from tailorbird.privacy.places import Row
-from tailorbird.privacy.sealing import Key, SealError, new_key, seal, unseal
-from tailorbird.privacy.shared_pages import shared_pages
-from tailorbird.privacy.suppression import Suppressions
+from tailorbird.privacy.erasure.places import Row
+from tailorbird.privacy.keys.keyring import Keyring
+from tailorbird.privacy.keys.sealing import Key, SealError, new_key, seal, unseal
+from tailorbird.privacy.people.pages import Page, Pages, PagesFile, Refused, book_file
+from tailorbird.privacy.people.shared_pages import shared_pages
+from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings
 
 _REMEMBERED = 65_536
@@ -144,7 +144,7 @@ class Book:
         }
 
     def opened(self, person: str, sealed: bytes) -> bytes | None:
-        """What :func:`tailorbird.privacy.door.Door` sealed for a person; None where their key is destroyed."""
+        """What :func:`tailorbird.privacy.door.door.Door` sealed for a person; None where their key is destroyed."""
         for page in self._pages.read([person]):
             try:
                 return unseal(self._key(page).cipher, sealed, purpose=f"event {person}")

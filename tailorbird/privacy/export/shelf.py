@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tailorbird.plumbing.alone import alone
-from tailorbird.privacy.export import Format
-from tailorbird.privacy.places import People, Row
-from tailorbird.privacy.suppression import PRIVACY_FOLDER
+from tailorbird.privacy.erasure.places import People, Row
+from tailorbird.privacy.export.export import Format
+from tailorbird.privacy.people.suppression import PRIVACY_FOLDER
 
 KEPT_SECONDS = 3_600.0
 """How long an export may be fetched on; whoever asks anew gets one of now."""

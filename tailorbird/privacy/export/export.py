@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from tailorbird.events.schema import CONSENT, MOVE
 from tailorbird.features.consents import RESTRICTION, SAID
-from tailorbird.privacy.places import People, Place, Row
-from tailorbird.privacy.words import OBJECTION
+from tailorbird.privacy.erasure.places import People, Place, Row
+from tailorbird.privacy.policy.words import OBJECTION
 
 Format = Literal["json", "parquet"]
 MEDIA_TYPES = {"json": "application/json", "parquet": "application/vnd.apache.parquet"}

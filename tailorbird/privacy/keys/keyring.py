@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.alone import alone
 from tailorbird.plumbing.terminal import say
-from tailorbird.privacy.master import (
+from tailorbird.privacy.keys.master import (
     encoded,
     given_from_outside,
     master_file,
@@ -25,7 +25,7 @@ from tailorbird.privacy.master import (
     secrets_folder,
     write_privately,
 )
-from tailorbird.privacy.sealing import KEY_BYTES, SealError, new_key, seal, unseal
+from tailorbird.privacy.keys.sealing import KEY_BYTES, SealError, new_key, seal, unseal
 from tailorbird.settings import Settings
 
 _NAMES = ("pseudonyms", "people", "receipts")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.disk import fsync
-from tailorbird.privacy.sealing import KEY_BYTES
+from tailorbird.privacy.keys.sealing import KEY_BYTES
 from tailorbird.settings import Settings
 
 _COMMAND_SECONDS = 30

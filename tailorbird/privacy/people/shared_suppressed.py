@@ -5,8 +5,8 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tailorbird.plumbing.alone import alone
-from tailorbird.privacy.shared_people import SharedPeople
-from tailorbird.privacy.suppressed_file import SuppressedFile
+from tailorbird.privacy.people.shared_people import SharedPeople
+from tailorbird.privacy.people.suppressed_file import SuppressedFile
 
 if TYPE_CHECKING:
     from psycopg import Connection

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import orjson
 
-from tailorbird.privacy.receipt import Receipt, new_receipt
-from tailorbird.privacy.suppression import PRIVACY_FOLDER
+from tailorbird.privacy.erasure.receipt import Receipt, new_receipt
+from tailorbird.privacy.people.suppression import PRIVACY_FOLDER
 from tailorbird.streams.database import Database
 
 LEDGER_FILE = "erasures.db"

@@ -5,9 +5,9 @@ from collections.abc import Collection, Hashable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
-from tailorbird.privacy.shared_people import require_shared_setting, shared_people
-from tailorbird.privacy.shared_suppressed import SharedSuppressed
-from tailorbird.privacy.suppressed_file import PRIVACY_FOLDER, SuppressedFile
+from tailorbird.privacy.people.shared_people import require_shared_setting, shared_people
+from tailorbird.privacy.people.shared_suppressed import SharedSuppressed
+from tailorbird.privacy.people.suppressed_file import PRIVACY_FOLDER, SuppressedFile
 from tailorbird.settings import Settings
 
 __all__ = ["PRIVACY_FOLDER", "Suppressions"]

@@ -3,9 +3,9 @@
 import click
 
 from tailorbird.plumbing.terminal import emit, say
-from tailorbird.privacy.keyring import keyring_file, open_keyring, rotate
-from tailorbird.privacy.master import decoded, encoded, given_from_outside, master_file
-from tailorbird.privacy.sealing import new_key
+from tailorbird.privacy.keys.keyring import keyring_file, open_keyring, rotate
+from tailorbird.privacy.keys.master import decoded, encoded, given_from_outside, master_file
+from tailorbird.privacy.keys.sealing import new_key
 from tailorbird.settings import load_settings
 
 _workspace = click.option(

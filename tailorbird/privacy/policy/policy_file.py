@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tailorbird.errors import UsageError
 from tailorbird.plumbing.looked import LOOK_SECONDS, LookedFile
-from tailorbird.privacy.policy import POLICY_FILE, Policy, read_policy
+from tailorbird.privacy.policy.policy import POLICY_FILE, Policy, read_policy
 from tailorbird.settings import Settings
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from tailorbird.catalog.keys import stable_key
 from tailorbird.events.schema import USER
-from tailorbird.privacy.master import secrets_folder
+from tailorbird.privacy.keys.master import secrets_folder
 from tailorbird.settings import Settings
 from tailorbird.streams.database import Database
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from tailorbird.features.standing import BASIS, GIVEN
-from tailorbird.privacy.mentions import SHORT
-from tailorbird.privacy.minimise import Declared, parted_context
+from tailorbird.privacy.door.minimise import Declared, parted_context
+from tailorbird.privacy.erasure.mentions import SHORT
 
 _REMEMBERED = 4_096
 _MOST_MARKS, _LONGEST = 32, 128

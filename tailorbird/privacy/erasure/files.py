@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from tailorbird.ingest.quarantine import quarantine_lock, read_quarantine
 from tailorbird.plumbing.alone import alone
 from tailorbird.plumbing.disk import fsync
-from tailorbird.privacy.keyring import Keyring
-from tailorbird.privacy.mentions import KeysOfId, mentioned
-from tailorbird.privacy.places import People, Row
+from tailorbird.privacy.erasure.mentions import KeysOfId, mentioned
+from tailorbird.privacy.erasure.places import People, Row
+from tailorbird.privacy.keys.keyring import Keyring
 
 
 class SegmentsPlace:

@@ -10,7 +10,7 @@ from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import CONSENT, Event
 from tailorbird.features.consents import RESTRICTION, SAID
 from tailorbird.features.records import MICROSECONDS
-from tailorbird.privacy.tcf import purposes_of
+from tailorbird.privacy.policy.tcf import purposes_of
 
 TICK_SECONDS = 1e-6
 _is_word = re.compile(r"[a-z][a-z_]{0,23}").fullmatch

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tailorbird.errors import UsageError
 from tailorbird.features.consents import ADVERTISING, ANALYTICS, PURPOSES, RESTRICTION
-from tailorbird.privacy.minimise import NOTHING_DECLARED, Declared
-from tailorbird.privacy.retention import Ages, AgesTable, Retention
-from tailorbird.privacy.rules import Basis, Rule
-from tailorbird.privacy.tcf import PURPOSES as TCF_PURPOSES
+from tailorbird.privacy.door.minimise import NOTHING_DECLARED, Declared
+from tailorbird.privacy.policy.retention import Ages, AgesTable, Retention
+from tailorbird.privacy.policy.rules import Basis, Rule
+from tailorbird.privacy.policy.tcf import PURPOSES as TCF_PURPOSES
 from tailorbird.settings import Settings
 
 POLICY_FILE = "privacy.toml"
@@ -126,7 +126,7 @@ class Policy:
 
 DEFAULT = Policy()
 PolicyNow = Callable[[], Policy]
-"""What a workspace decided, as its files say now (:class:`tailorbird.privacy.policy_file.PolicyFile`)."""
+"""What a workspace decided, as its files say now (:class:`tailorbird.privacy.policy.policy_file.PolicyFile`)."""
 
 
 def by_default() -> Policy:

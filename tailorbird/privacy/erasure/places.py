@@ -19,7 +19,7 @@ from tailorbird.catalog.log import KEPT_SECONDS, LOG_FILE, PatchLog
 from tailorbird.catalog.store import open_catalog, writing_tables
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import USER, id_of
-from tailorbird.privacy.saying import instant_of
+from tailorbird.privacy.export.saying import instant_of
 from tailorbird.settings import Settings
 from tailorbird.streams.stream import Stream
 from tailorbird.triggers.queue import QUEUE_FILE, DeliveryQueue

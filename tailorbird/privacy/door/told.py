@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tailorbird.events.schema import ANONYMOUS
 from tailorbird.features.portrait import Portrait
-from tailorbird.privacy.door import Door
+from tailorbird.privacy.door.door import Door
 
 
 def told_to_caller(portrait: Portrait, door: Door, *, asked: str) -> Portrait:

@@ -1,0 +1,1 @@
+"""Erasure: the places where people are kept, the job that empties them, the receipt that says so."""

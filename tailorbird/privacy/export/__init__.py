@@ -1,0 +1,1 @@
+"""Export: everything of a person, in words they understand."""
