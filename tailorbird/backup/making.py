@@ -115,7 +115,7 @@ def _made(
             for name, end in ends.items()
         },
         files=digests(staged),
-    )
+    ).signed(keyring.receipts)
     manifest.write(staged)
     return Made(staged, manifest, sum(each.without_key for each in written.values()))
 

@@ -2,9 +2,10 @@
 
 import datetime as dt
 import hashlib
+import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tailorbird.errors import TailorbirdError, UsageError
@@ -19,7 +20,10 @@ NAMES = "????????T??????Z"
 
 @dataclass(frozen=True)
 class Manifest:
-    """``counts`` are records by what they are of; ``ends`` the last offset by stream and partition; ``files`` SHA-256 by name."""
+    """``counts`` are records by what they are of; ``ends`` the last offset by stream and partition; ``files`` SHA-256 by name.
+
+    ``signature`` (HMAC-SHA-256, hex) is of all the rest: whoever can write into a folder of backups plants nothing in one.
+    """
 
     workspace: str
     made: float
@@ -29,6 +33,15 @@ class Manifest:
     ends: Mapping[str, Mapping[str, int]]
     files: Mapping[str, str]
     format: int = FORMAT
+    signature: str = ""
+
+    def signed(self, key: bytes) -> "Manifest":
+        """The same with its signature."""
+        return replace(self, signature=self._signature(key))
+
+    def is_signed(self, key: bytes) -> bool:
+        """Whether the signature is by this key, and nothing was changed since."""
+        return hmac.compare_digest(self.signature, self._signature(key))
 
     def write(self, folder: Path) -> None:
         """The last of a backup: what has none is no backup."""
@@ -55,6 +68,11 @@ class Manifest:
                 remedy="use the newer program",
             )
         return found
+
+    def _signature(self, key: bytes) -> str:
+        said = asdict(replace(self, signature=""))
+        text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+        return hmac.new(key, b"tailorbird backup " + text.encode(), hashlib.sha256).hexdigest()
 
     def wrong_files(self, folder: Path) -> list[str]:
         """Files that are missing, were changed, or came later, by name."""

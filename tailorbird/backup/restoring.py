@@ -15,7 +15,7 @@ from tailorbird.backup.files import copied, copy
 from tailorbird.backup.keys import KEYRING_FILE, KEYS_FOLDER, KeyCopy, opening
 from tailorbird.backup.known import note_backups
 from tailorbird.backup.making import FILES, UNFINISHED, USERS
-from tailorbird.backup.manifest import Manifest, backups_in
+from tailorbird.backup.manifest import MANIFEST_FILE, Manifest, backups_in
 from tailorbird.backup.sealed import Ciphers, parts, read_sealed
 from tailorbird.backup.streams import STREAMS, Advance, append_restored, keeps_places, read_stream
 from tailorbird.catalog.catalog import Users
@@ -59,7 +59,8 @@ def find_backup(folder: Path) -> Path:
 def look_into(backup: Path, keyring: Keyring, *, advance: Advance = lambda records: None) -> Looked:
     """Read everything, and put it nowhere."""
     manifest, readable, gone = Manifest.read(backup), {}, {}
-    wrong = manifest.wrong_files(backup)
+    genuine = [] if manifest.is_signed(keyring.receipts) else [MANIFEST_FILE]
+    wrong = [*genuine, *manifest.wrong_files(backup)]
     if not wrong:
         ciphers = opening(backup.parent, keyring)
         for name in (*STREAMS, USERS):
@@ -127,6 +128,11 @@ def _restored(
     if keyring.fingerprint != manifest.fingerprint:
         raise UsageError(
             f"the keys beside {backup} are not its own", remedy="bring back those that were there"
+        )
+    if not manifest.is_signed(keyring.receipts):
+        raise UsageError(
+            f"{backup} is not as it was written: {MANIFEST_FILE} is not signed by its workspace",
+            remedy="use another backup",
         )
     ciphers = opening(backup.parent, keyring)  # before anything is made there
     in_place = keeps_places(settings, manifest.ends)

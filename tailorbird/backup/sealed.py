@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from tailorbird.plumbing.disk import fsync
 from tailorbird.privacy.keys.sealing import SealError, seal, unseal
 
 ROWS = 50_000
@@ -56,6 +57,7 @@ def write_sealed(path: Path, lines: Mapping[str, list[bytes]], *, name: str, cip
     counts = [len(lines[person]) for person in sealed]
     columns = {"person": list(sealed), "records": counts, "sealed": list(sealed.values())}
     pq.write_table(pa.table(columns, schema=SCHEMA), path, compression="none")
+    fsync(path)
     return Written(sum(counts), sum(map(len, lines.values())) - sum(counts))
 
 

@@ -1,5 +1,6 @@
 """A backup brings everything back, where it stood; of whoever was erased since nothing."""
 
+import hashlib
 import json
 import os
 import signal
@@ -223,6 +224,21 @@ def test_a_file_that_was_changed_is_named_and_not_restored(
     part.write_bytes(part.read_bytes()[:-40] + b"x" * 40)
     assert look_into(made.folder, open_keyring(lived.settings)).wrong == [f"events/{part.name}"]
     with pytest.raises(UsageError, match="not as it was written: events/"):
+        back(lived, made, tmp_path)
+    assert not elsewhere(lived, tmp_path).folder.exists()
+
+
+def test_what_was_planted_with_its_digest_is_not_restored(
+    lived: World, backups: Path, tmp_path: Path
+) -> None:
+    made = make_backup(lived.settings, backups)
+    keys = made.folder / "files" / "keys.json"
+    keys.write_text("{}")
+    said = json.loads((made.folder / "manifest.json").read_text())
+    said["files"]["files/keys.json"] = hashlib.sha256(b"{}").hexdigest()
+    (made.folder / "manifest.json").write_text(json.dumps(said))
+    assert look_into(made.folder, open_keyring(lived.settings)).wrong == ["manifest.json"]
+    with pytest.raises(UsageError, match=r"manifest\.json is not signed"):
         back(lived, made, tmp_path)
     assert not elsewhere(lived, tmp_path).folder.exists()
 
