@@ -318,7 +318,7 @@ def load_settings(**overrides: object) -> Settings:
         wrong = error.errors()[0]
         name = str(wrong["loc"][0]) if wrong["loc"] else "settings"
         raise UsageError(
-            f"setting {name} = {_shown(wrong['input'])}: {wrong['msg']}",
+            f"setting {name} = {_shown(wrong['input'])}: {wrong['msg'].removeprefix('Value error, ')}",
             remedy=f"correct the option, or TAILORBIRD_{name.upper()}",
         ) from error
 

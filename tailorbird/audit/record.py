@@ -23,7 +23,7 @@ PROMOTE, ROLLBACK = "model.promote", "model.rollback"
 KEY_NEW, KEY_ROTATE, KEY_REVOKE = "key.new", "key.rotate", "key.revoke"
 EXPERIMENT = "experiment.change"
 RETENTION = "retention.run"
-BACKUP, RESTORE = "backup.make", "backup.restore"
+BACKUP, RESTORE, DROP_BACKUP = "backup.make", "backup.restore", "backup.drop"
 LONGEST = 512
 
 

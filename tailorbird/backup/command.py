@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tailorbird.audit.record import BACKUP, RESTORE, at_this_terminal, record
+from tailorbird.audit.record import BACKUP, DROP_BACKUP, RESTORE, at_this_terminal, record
 from tailorbird.backup.keys import KEYRING_FILE, KEYS_FOLDER
 from tailorbird.backup.known import drop_backups, known_backups
 from tailorbird.backup.making import make_backup
@@ -66,7 +66,7 @@ def make(folder: Path, workspace: str | None, as_json: bool) -> None:
             settings, folder, advance=bar.advance, stage=lambda words: bar.restart(description=words)
         )
     if made.without_key:
-        say(f"{made.without_key:,} records of people who have no key (any more) were left out")
+        say(f"left out, of people who have no key (any more): {made.without_key:,} records")
     if not given_from_outside(settings):
         say(f"the master key is not in it: keep a copy of {master_file(settings)} elsewhere")
     size = sum(path.stat().st_size for path in made.folder.rglob("*") if path.is_file())
@@ -77,7 +77,7 @@ def make(folder: Path, workspace: str | None, as_json: bool) -> None:
 
 
 @backup.command("list")
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False)
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
 @_workspace
 @_json(help="Print them as JSON.")
 def list_all(folder: Path | None, workspace: str | None, as_json: bool) -> None:
@@ -161,7 +161,13 @@ def restore(folder: Path, master_key: Path | None, workspace: str | None, as_jso
         )
     record(settings, who=at_this_terminal(), what=RESTORE, whom=found.name)
     _show(found, looked, as_json=as_json)
-    say(f"now: tailorbird features --workspace {settings.workspace}; models are those of {settings.mlruns}")
+    say(f"now: tailorbird features --workspace {settings.workspace}")
+    if looked.manifest.workspace == settings.workspace:
+        say(f"its models are those of {settings.mlruns}")
+    else:
+        say(
+            f"it has no models yet: those of {looked.manifest.workspace!r} are of that name alone; train anew"
+        )
 
 
 @backup.command()
@@ -174,7 +180,9 @@ def drop(folder: Path, workspace: str | None) -> None:
     Examples:
         tailorbird backup drop /mnt/old-disk/shop
     """
-    settings = load_settings(workspace=workspace)
+    settings, known = load_settings(workspace=workspace), {folder.absolute(), folder.resolve()}
+    if not known.isdisjoint(known_backups(settings.folder)):
+        record(settings, who=at_this_terminal(), what=DROP_BACKUP)
     if not drop_backups(settings.folder, folder.absolute()):
         raise UsageError(
             f"workspace {settings.workspace!r} knows no backups in {folder.absolute()}",

@@ -22,7 +22,7 @@ from tailorbird.catalog.catalog import Users
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.alone import alone_if_free
 from tailorbird.privacy.keys.keyring import Keyring, keyring_file, open_keyring
-from tailorbird.privacy.keys.master import master_file, private_folder
+from tailorbird.privacy.keys.master import given_from_outside, master_file, private_folder
 from tailorbird.privacy.people.book import Book
 from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings
@@ -173,7 +173,15 @@ def _keyring(settings: Settings, backup: Path, master_key: Path | None) -> Keyri
     if master_key is not None:
         copy(master_key, master_file(settings))
         master_file(settings).chmod(0o600)
-    return open_keyring(settings)
+    try:
+        return open_keyring(settings)
+    except UsageError as error:
+        outside = master_key is None or given_from_outside(settings)
+        raise UsageError(
+            f"{kept} does not open by {'the master key from outside' if outside else master_key}",
+            remedy="give the one that was there when the backup was made: --master-key FILE, or "
+            "TAILORBIRD_MASTER_KEY, _FILE or _COMMAND; nothing was changed",
+        ) from error
 
 
 def _refuse_erased(settings: Settings, people: set[str], book: Book) -> None:

@@ -63,7 +63,7 @@ def shop(environment: dict[str, str]) -> Settings:
 @pytest.fixture(scope="module")
 def platform(shop: Settings, environment: dict[str, str]) -> Iterator[World]:
     """What `serve` starts, in this process, with both tests running."""
-    declare(shop, "better-model", blocks(FIRST, "toml")[2])
+    declare(shop, "better-model", blocks(FIRST, "toml")[3])
     declare(shop, "teaser", blocks(MULTIVARIATE, "toml")[0])
     (shop.folder / "metrics.toml").write_text(blocks(MULTIVARIATE, "toml")[1])
     for key in ("better-model", "teaser"):

@@ -80,7 +80,7 @@ def _changed_since(settings: Settings, question: Question, *, units: int, withhe
     notes = []
     if withheld.slates:
         notes.append(
-            f"{withheld.slates:,} slates of people who refuse analytics are not counted, nor what they did"
+            f"{withheld.slates:,} slates of people who allow no analytics are not counted, nor what they did"
         )
     before = _counted(settings.folder, question.key)
     if before is not None and before.until <= question.end and units < before.units:

@@ -145,7 +145,8 @@ def read_policy(settings: Settings) -> Policy:
     except ValidationError as error:
         wrong = error.errors()[0]
         where = ".".join(map(str, wrong["loc"]))
-        raise UsageError(f"{path}: {where}: {wrong['msg']}", remedy="see docs/privacy.md") from error
+        said_wrong = wrong["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{path}: {where}: {said_wrong}", remedy="see docs/privacy.md") from error
     return _policy(said, path)
 
 

@@ -97,7 +97,7 @@ def test_an_erased_person_and_one_who_refuses_analytics_are_missing_and_said(set
     found = read(settings)
     assert found["units"] == 298
     assert any("n changed: 2 units fewer" in note for note in found["warnings"])
-    assert any("1 slates of people who refuse analytics" in note for note in found["warnings"])
+    assert any("1 slates of people who allow no analytics" in note for note in found["warnings"])
     assert not any("n changed" in note for note in read(settings)["warnings"])
 
 

@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from feature_repo.command import build_features
 from feature_repo.store import FeatureStoreRoom
 from serving.privacy.erasures import open_erasing
+from tailorbird.audit.record import log_of
 from tailorbird.backup import sealed
 from tailorbird.backup.command import backup
 from tailorbird.backup.files import LEFT_OUT, is_copied
@@ -30,7 +31,8 @@ from tailorbird.catalog.catalog import Users
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
 from tailorbird.privacy.keys.keyring import open_keyring
-from tailorbird.privacy.keys.master import master_file
+from tailorbird.privacy.keys.master import encoded, master_file
+from tailorbird.privacy.keys.sealing import new_key
 from tailorbird.privacy.people.book import Book
 from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings
@@ -288,7 +290,15 @@ def test_the_commands(lived: World, backups: Path, tmp_path: Path, run) -> None:
     key.chmod(0o600)
     done = run("restore", backups, "--workspace", "again", "--master-key", key, "--json")
     assert json.loads(done.stdout)["opened"]["events"] == made["events"]
+    assert isinstance(run("list", tmp_path / "nowhere").exception, SystemExit)
+    wrong = tmp_path / "wrong.key"
+    wrong.write_text(encoded(new_key()) + "\n")
+    wrong.chmod(0o600)
+    refused = run("restore", backups, "--workspace", "other", "--master-key", wrong)
+    assert isinstance(refused.exception, UsageError)
+    assert f"does not open by {wrong}" in str(refused.exception)
     assert run("drop", backups).exit_code == 0
+    assert [each.what for each in log_of(lived.settings).entries()][-1] == "backup.drop"
     assert isinstance(run("drop", backups).exception, UsageError)
     assert isinstance(run("check", tmp_path / "nowhere").exception, UsageError)
 
