@@ -96,6 +96,8 @@ def _store(
             person=person,
             detail={"purposes": dict(said.purposes)},
         )
+        if not door.book.known([person]):
+            say(f"nothing is known of {user_id!r} so far: it holds for what comes")
         told = ConsentKeeper(settings, door=door).say(user_id, said, anonymous=anonymous)
     if told.delayed:
         say("stored; the live profile follows")

@@ -12,7 +12,7 @@ from tailorbird.backup.keys import KEYRING_FILE, KEYS_FOLDER
 from tailorbird.backup.known import drop_backups, known_backups
 from tailorbird.backup.making import make_backup
 from tailorbird.backup.manifest import Manifest, backups_in
-from tailorbird.backup.restoring import Looked, find_backup, look_into
+from tailorbird.backup.restoring import Looked, find_backup, look_into, require_absent
 from tailorbird.backup.restoring import restore as put_back
 from tailorbird.errors import UsageError
 from tailorbird.plumbing.terminal import emit, progress, say, table
@@ -89,19 +89,18 @@ def list_all(folder: Path | None, workspace: str | None, as_json: bool) -> None:
         tailorbird backup list /mnt/backups/shop --json
     """
     folders = [folder.absolute()] if folder else known_backups(load_settings(workspace=workspace).folder)
-    rows = []
+    found = []
     for each in folders:
+        rows = []
         for path in reversed(backups_in(each)):
             manifest = Manifest.read(path)
             made = dt.datetime.fromtimestamp(manifest.made, dt.UTC).isoformat(timespec="seconds")
-            rows.append(
-                {"backup": str(path), "workspace": manifest.workspace, "made": made, **manifest.counts}
-            )
-    if as_json:
-        emit({"backups": rows}, as_json=True)
-        return
-    table(rows)
-    emit({"backups": len(rows)}, as_json=False)
+            rows.append({"backup": path.name, "workspace": manifest.workspace, **manifest.counts})
+            found.append({**rows[-1], "backup": str(path), "made": made})
+        if not as_json:
+            say(f"{each}:")
+            table(rows)
+    emit({"backups": found if as_json else len(found)}, as_json=as_json)
 
 
 @backup.command()
@@ -150,6 +149,7 @@ def restore(folder: Path, master_key: Path | None, workspace: str | None, as_jso
         tailorbird backup restore /mnt/backups/shop/20261129T020000Z --workspace shop2
     """
     settings, found = load_settings(workspace=workspace), find_backup(folder.absolute())
+    require_absent(settings)
     _require_key(settings, found, master_key)
     with progress("files") as bar:
         looked = put_back(

@@ -53,6 +53,11 @@ class Manifest:
     def read(cls, folder: Path) -> "Manifest":
         """Of the backup in ``folder``. Raises UsageError where it is none, TailorbirdError where it is of a newer program."""
         path = folder / MANIFEST_FILE
+        if not path.is_file():
+            raise UsageError(
+                f"{folder} is no backup: it has no {MANIFEST_FILE}",
+                remedy="`tailorbird backup list FOLDER` names those there are",
+            )
         try:
             said = json.loads(path.read_text("utf-8"))
             newer = said["format"] != FORMAT

@@ -73,6 +73,15 @@ def look_into(backup: Path, keyring: Keyring, *, advance: Advance = lambda recor
     return Looked(manifest, readable, gone, wrong)
 
 
+def require_absent(settings: Settings) -> None:
+    """Raise UsageError where the workspace is there already."""
+    if settings.folder.exists():
+        raise UsageError(
+            f"workspace {settings.workspace!r} is there: {settings.folder}",
+            remedy="restore under another name (--workspace), or move the folder away",
+        )
+
+
 def restore(
     settings: Settings,
     backup: Path,
@@ -87,14 +96,11 @@ def restore(
         UsageError: the workspace is there already, the key is not the one, or the backup is not as it was written.
     """
     manifest = Manifest.read(backup)
-    if settings.folder.exists():
-        raise UsageError(
-            f"workspace {settings.workspace!r} is there: {settings.folder}",
-            remedy="restore under another name (--workspace), or move the folder away",
-        )
+    require_absent(settings)
     if wrong := manifest.wrong_files(backup):
         raise UsageError(
-            f"{backup} is not as it was written: {wrong[0]} ({len(wrong)} files)", remedy="use another backup"
+            f"{backup} is not as it was written: {wrong[0]}{f' and {len(wrong) - 1} more' if wrong[1:] else ''}",
+            remedy="use another backup",
         )
     # Whole or not there: in a home of its own beside, whose workspace is moved when it is done.
     staging = settings.home / f".{settings.workspace}{UNFINISHED}"

@@ -16,6 +16,7 @@ from tailorbird.ingest.workspace import (
     keep_report,
 )
 from tailorbird.plumbing.terminal import emit, progress, say, table
+from tailorbird.privacy.keys.keyring import open_keyring
 from tailorbird.privacy.policy.policy import read_policy
 from tailorbird.settings import load_settings
 
@@ -92,6 +93,7 @@ def ingest(
             )
         keep_report(report, settings, identity=identity)
     else:
+        open_keyring(settings)  # another master key is said now, not by the next command
         say(f"already in workspace {settings.workspace}: the same files with the same mapping")
     _show(report)
     if warning := read_policy(settings).warning:

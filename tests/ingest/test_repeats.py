@@ -42,6 +42,15 @@ def test_the_report_of_the_same_files_says_that_nothing_was_stored(home: Path) -
     assert {"stored: 0", "already stored: 199"} <= set(said)
 
 
+def test_under_another_master_key_the_same_files_are_not_said_to_be_there(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(home, HEADER + GOOD)
+    monkeypatch.setenv("TAILORBIRD_MASTER_KEY", "A" * 43 + "=")
+    result = CliRunner().invoke(ingest, ["--events", str(home / "e.csv")])
+    assert "does not open" in str(result.exception)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -11,6 +11,8 @@ from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.measuring.declared import chosen, read_metrics
 from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.slots import resized
+from tailorbird.features.consents import ANALYTICS
+from tailorbird.privacy.policy.policy import Policy
 
 MOST_RUNNING = 100
 MOST_JOINED_ARMS = 64
@@ -172,6 +174,20 @@ def of_metrics(experiment: Experiment, folder: Path) -> list[Finding]:
     except TailorbirdError as error:
         return [Finding("refused", "metrics", error.what, error.remedy)]
     return []
+
+
+def of_consent(policy: Policy) -> list[Finding]:
+    """Whether what people do may be counted where they said nothing."""
+    if ANALYTICS in policy.covers.purposes:
+        return []
+    return [
+        Finding(
+            "warning",
+            "consent",
+            f"no legal basis covers {ANALYTICS}: what people do and are shown counts only where they said yes to it",
+            f"declare [basis] with {ANALYTICS} in privacy.toml, or ask people for their consent (docs/privacy.md)",
+        )
+    ]
 
 
 def refusal(findings: Sequence[Finding]) -> UsageError | None:

@@ -16,6 +16,7 @@ from tailorbird.experiments.design.files import declared_keys, file_of, read_val
 from tailorbird.experiments.running.checking import (
     Finding,
     Known,
+    of_consent,
     of_metrics,
     of_platform,
     refusal,
@@ -25,6 +26,7 @@ from tailorbird.experiments.running.entries import DRAFT, Entry, StateError, req
 from tailorbird.experiments.running.ledger import Ledger
 from tailorbird.experiments.running.renewals import Folded, Renewal
 from tailorbird.plumbing.alone import alone
+from tailorbird.privacy.policy.policy import read_policy
 from tailorbird.settings import Settings
 
 Move = TypeVar("Move", bound=Callable[..., Any])
@@ -133,7 +135,7 @@ class Launcher:
         experiment = read_experiment(self._settings.folder, key)
         running = self.ledger.entries(state="running")
         findings = structural(experiment, running) + of_platform(experiment, self._known)
-        findings += of_metrics(experiment, self._settings.folder)
+        findings += of_metrics(experiment, self._settings.folder) + of_consent(read_policy(self._settings))
         if self.ledger.get(key):
             findings.insert(
                 0, Finding("refused", "ledger", "it was started before", "give a new one another key")

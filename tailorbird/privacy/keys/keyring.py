@@ -112,6 +112,8 @@ def _made(settings: Settings, master: bytes | None) -> tuple[dict[str, bytes], b
     say(
         f"made a master key, {path}: keep a copy elsewhere; without it nobody is known any more (docs/privacy.md)"
     )
+    if settings.people:
+        say("machines that share people need the same: give it to each as TAILORBIRD_MASTER_KEY")
     return {name: new_key() for name in _NAMES}, master
 
 

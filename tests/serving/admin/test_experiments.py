@@ -178,6 +178,16 @@ def test_what_cannot_run_is_refused_by_check_and_by_start(operator, variant, mor
     assert operator.get("/v1/experiments/next")["state"] == "draft"
 
 
+@pytest.mark.parametrize(("purposes", "warned"), [('["personalization"]', True), ('["analytics"]', False)])
+def test_that_no_basis_lets_people_count_is_said_before_it_starts(operator, purposes: str, warned: bool):
+    policy = operator.settings.folder / "privacy.toml"
+    policy.write_text(f'[basis]\nname = "contract"\npurposes = {purposes}\n')
+    declare(operator, "depth")
+    checked = post(operator, "/depth:check")
+    assert ("consent" in [each["about"] for each in checked["findings"]]) == warned
+    assert checked["startable"]
+
+
 def test_an_audience_of_nobody_is_refused(operator):
     declare(operator, "none", f"{DEPTH}\n[audience]\nsegments = ['unicorns']\n")
     assert "nobody is in a segment 'unicorns'" in post(operator, "/none:start", 422)["detail"]
