@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from serving.recommend.results import _key
+from serving.recommend.results import Looked, _key
 from tailorbird.models.hybrid.model import MOST_WEIGHED, HybridModel
 from tailorbird.models.hybrid.stages import recommender_of
 from tailorbird.models.ranker.ranker import Head
@@ -54,7 +54,7 @@ def test_rankers_of_other_weights_are_kept_and_bounded(headed: HybridModel) -> N
 def test_a_kept_ranking_is_that_of_its_weights(model: HybridModel) -> None:
     recommender = recommender_of(model)
     keys = {
-        _key("champion", recommender, asked(weights), b"r")
+        _key(Looked("champion", recommender, asked(weights), b"r"))
         for weights in ((), (("click", 1.0),), (("click", 2.0),))
     }
     assert len(keys) == 3
