@@ -116,7 +116,7 @@ def test_the_shop_sends_its_key_to_a_platform_that_asks_for_one(world: World) ->
 def test_a_visitor_sees_their_profile_and_slate_move(page: Page) -> None:
     cards = page.locator("#for-you .card")
     expect(cards).not_to_have_count(0)
-    expect(page.locator("#who")).to_contain_text("events")
+    expect(page.locator("#who")).to_contain_text("event")
     before = cards.evaluate_all("all => all.map(each => each.dataset.tbItem)")
     cards.first.click()
     expect(page.locator("#item")).to_be_visible()
@@ -139,7 +139,7 @@ def test_a_visitor_sees_their_profile_and_slate_move(page: Page) -> None:
 
 @pytest.mark.browser
 def test_a_visitor_sees_their_segment_and_when_they_move(page: Page, world: World, tmp_path: Path) -> None:
-    expect(page.locator("#who")).to_contain_text("events")
+    expect(page.locator("#who")).to_contain_text("event")
     expect(page.locator(".segment")).to_have_count(0)  # nothing is promoted
     register_segments(world.settings, carters(), tmp_path)
     world.segments.check()

@@ -16,7 +16,7 @@ from tailorbird.access.keys import ADMIN, COLLECT, RECOMMEND
 from tests.proving import tries
 
 ROOT = Path(__file__).parents[3]
-SECONDS = tries(25, 1_200)
+SECONDS = tries(120, 1_200)
 """Shared by its phases: examples, coverage, fuzzing, and sequences of calls that use each other's answers."""
 
 
