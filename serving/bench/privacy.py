@@ -21,6 +21,7 @@ from serving.bench.world import make_world
 from serving.collect.door import check
 from serving.http.access import FOR_COLLECT, FOR_RECOMMEND, Access
 from serving.http.front import Request
+from serving.lasting import keep_for_good
 from serving.recommend.arms import ServedArms
 from serving.recommend.builder import RecommenderBuilder
 from serving.recommend.draw import SlateDrawer
@@ -167,6 +168,7 @@ async def _answered(
 
         await block(ask_bare, without, 0)
         await block(ask_whole, held, 0)
+        keep_for_good()  # as a replica does before its first request
         pairs = []
         for number in range(1, blocks + 1):
             pairs.append((await block(ask_bare, without, number), await block(ask_whole, held, number)))

@@ -1,7 +1,10 @@
 """Who asks, under the names that people have behind the door, and what of their context may be kept of it."""
 
+from collections.abc import Mapping
+
 from serving.http.schemas import Visitor
 from tailorbird.features.standing import GIVEN
+from tailorbird.privacy.door.clean import CleanContexts
 from tailorbird.privacy.door.minimise import parted_context
 from tailorbird.privacy.erasure.mentions import SHORT
 from tailorbird.privacy.keys.keyring import open_keyring
@@ -20,6 +23,7 @@ class Named:
         policy: PolicyNow = by_default,
     ) -> None:
         self._names, self._policy = names, policy
+        self._clean = (policy(), CleanContexts(policy().declared))
 
     @classmethod
     def of(cls, settings: Settings, *, policy: PolicyNow) -> "Named":
@@ -37,10 +41,17 @@ class Named:
             known["anonymous_id"] = names.anonymous(visitor.anonymous_id)
         if visitor.session_id:
             known["session_id"] = names.session(visitor.session_id)
-        if visitor.context:
+        if visitor.context and not self._is_clean(visitor.context):
             policy = self._policy()
             context = parted_context(visitor.context, declared=policy.declared, ids=own).kept
             if (said := told_by(visitor.context.get(GIVEN), policy.tcf)) is not None:
                 context[GIVEN] = said
             known["context"] = context
         return visitor.model_copy(update=known) if known else visitor
+
+    def _is_clean(self, context: Mapping[str, object]) -> bool:
+        """Whether all of a context is kept as it came, as most are."""
+        policy, clean = self._clean
+        if policy is not (now := self._policy()):
+            self._clean = (now, clean := CleanContexts(now.declared))
+        return clean.holds(context)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tailorbird.catalog.told import Patch
 from tailorbird.errors import UsageError
-from tailorbird.events.schema import ANONYMOUS, CONSENT, SAID_TYPES, USER, Event
+from tailorbird.events.schema import ANONYMOUS, CONSENT, SAID_TYPES, USER, Event, user_key
 from tailorbird.features.functions import NOBODY, Demographics
 from tailorbird.features.standing import BASIS, noted, with_basis
 from tailorbird.privacy.door.clean import CleanContexts
@@ -66,6 +66,18 @@ class _Held(NamedTuple):
         return cls(policy, covers, noted(covers.purposes), CleanContexts(policy.declared))
 
 
+class _Owner(NamedTuple):
+    """Whose an event is, under pseudonyms."""
+
+    user_id: str | None
+    anonymous_id: str | None
+
+    @property
+    def person(self) -> str:
+        """The person key."""
+        return user_key(user_id=self.user_id, anonymous_id=self.anonymous_id)
+
+
 class Door:
     """Thread-safe, where ``told`` is. ``names`` are the workspace's pseudonyms, ``book`` leads back.
 
@@ -113,15 +125,15 @@ class Door:
         Raises:
             StreamAwayError: the book cannot be written.
         """
-        named = self._named(events)
-        ciphers = self.book.ciphers(_people(events, named))
-        held = self._holding()
+        owners = self._owners(events)
+        ciphers = self.book.ciphers(_people(events, owners))
+        held, under = self._holding(), self._under
         kept, plain, is_clean = self._kept, held.as_it_came, held.clean.holds
         return [
-            event
+            under(event, owner, event.context, event.properties)
             if plain and not event.properties and (not event.context or is_clean(event.context))
-            else kept(raw, event, ciphers, held)
-            for raw, event in zip(events, named, strict=True)
+            else under(event, owner, *kept(event, owner, ciphers, held))
+            for event, owner in zip(events, owners, strict=True)
         ]
 
     def frame(
@@ -219,30 +231,43 @@ class Door:
 
     def named(self, event: Event) -> Event:
         """The event under pseudonyms, with nothing else changed."""
-        (found,) = self._named([event])
-        return found
+        (owner,) = self._owners([event])
+        return self._under(event, owner, event.context, event.properties)
 
-    def _named(self, events: Sequence[Event]) -> list[Event]:
-        names = self.names
-        message, user, session = names.message, names.user, names.session
+    def _owners(self, events: Sequence[Event]) -> list["_Owner"]:
+        user, anonymous = self.names.user, self.names.anonymous
         return [
-            Event(  # dataclasses.replace would take three times as long, for each event
-                message(event.message_id),
-                event.type,
-                event.event_time,
-                event.received_time,
+            _Owner(
                 user(event.user_id) if event.user_id else None,
-                names.anonymous(event.anonymous_id) if event.anonymous_id else None,
-                session(event.session_id) if event.session_id else None,
-                event.item_id,
-                names.recommendation(event.recommendation_id) if event.recommendation_id else None,
-                event.position,
-                event.value,
-                event.context,
-                event.properties,
+                anonymous(event.anonymous_id) if event.anonymous_id else None,
             )
             for event in events
         ]
+
+    def _under(
+        self,
+        event: Event,
+        owner: "_Owner",
+        context: Mapping[str, object],
+        properties: Mapping[str, object],
+    ) -> Event:
+        """The event under pseudonyms, with what is kept of its texts: made once, as that is most of what the door costs."""
+        names = self.names
+        return Event(
+            names.message(event.message_id),
+            event.type,
+            event.event_time,
+            event.received_time,
+            owner.user_id,
+            owner.anonymous_id,
+            names.session(event.session_id) if event.session_id else None,
+            event.item_id,
+            names.recommendation(event.recommendation_id) if event.recommendation_id else None,
+            event.position,
+            event.value,
+            context,
+            properties,
+        )
 
     def _holding(self) -> "_Held":
         """What follows from the policy that holds now."""
@@ -251,31 +276,26 @@ class Door:
             self._held = _Held.of(policy)
         return self._held
 
-    def _kept(self, raw: Event, event: Event, ciphers: Mapping[str, AESGCM], held: "_Held") -> Event:
-        """Of an event under pseudonyms what is kept of its texts, with the basis it came under, where that is not the usual one."""
+    def _kept(
+        self, event: Event, owner: "_Owner", ciphers: Mapping[str, AESGCM], held: "_Held"
+    ) -> tuple[Mapping[str, object], Mapping[str, object]]:
+        """Of an event as it came what is kept of its texts, with the basis it came under, where that is not the usual one."""
         context, properties = event.context, event.properties
         if properties or (context and not held.clean.holds(context)):
             context, properties = parted(
                 context,
                 properties,
                 policy=held.policy,
-                person=event.user_key,
-                cipher=ciphers[event.user_key],
+                person=owner.person,
+                cipher=ciphers[owner.person],
                 declared=of_consent(event) if event.type == CONSENT else held.policy.declared,
-                ids=ids_of(raw.user_id, raw.anonymous_id),
+                ids=ids_of(event.user_id, event.anonymous_id),
             )
-        if event.type not in SAID_TYPES:
-            context = self._under_basis(context, event, held)
-        if context is event.context and properties is event.properties:
-            return event
-        return replace(event, context=context, properties=properties)
-
-    def _under_basis(
-        self, context: Mapping[str, object], event: Event, held: "_Held"
-    ) -> Mapping[str, object]:
-        if not held.covers.rules:
-            return context if held.noted is None else {**context, BASIS: held.noted}
-        return with_basis(context, held.covers.of(context, self._told(event.user_key)))
+        if event.type in SAID_TYPES:
+            return context, properties
+        if held.covers.rules:
+            return with_basis(context, held.covers.of(context, self._told(owner.person))), properties
+        return context if held.noted is None else {**context, BASIS: held.noted}, properties
 
 
 def _require_no_events(settings: Settings) -> None:
@@ -290,12 +310,12 @@ def _require_no_events(settings: Settings) -> None:
     )
 
 
-def _people(events: Sequence[Event], named: Sequence[Event]) -> dict[str, str]:
+def _people(events: Sequence[Event], owners: Sequence[_Owner]) -> dict[str, str]:
     """The callers' own ids of all whom events name, by person key."""
     people = {}
-    for raw, event in zip(events, named, strict=True):
-        if user := raw.user_id:
-            people[f"{USER}{event.user_id}"] = user
-        if visitor := raw.anonymous_id:
-            people[f"{ANONYMOUS}{event.anonymous_id}"] = visitor
+    for event, owner in zip(events, owners, strict=True):
+        if user := event.user_id:
+            people[f"{USER}{owner.user_id}"] = user
+        if visitor := event.anonymous_id:
+            people[f"{ANONYMOUS}{owner.anonymous_id}"] = visitor
     return people
