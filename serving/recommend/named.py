@@ -33,7 +33,6 @@ class Named:
     def __call__(self, visitor: Visitor) -> Visitor:
         """The visitor under pseudonyms; texts of the context that may be personal are left outside."""
         names = self._names
-        own = {each for each in (visitor.user_id, visitor.anonymous_id) if each and len(each) >= SHORT}
         known: dict[str, object] = {}
         if visitor.user_id:
             known["user_id"] = names.user(visitor.user_id)
@@ -43,6 +42,7 @@ class Named:
             known["session_id"] = names.session(visitor.session_id)
         if visitor.context and not self._is_clean(visitor.context):
             policy = self._policy()
+            own = {each for each in (visitor.user_id, visitor.anonymous_id) if each and len(each) >= SHORT}
             context = parted_context(visitor.context, declared=policy.declared, ids=own).kept
             if (said := told_by(visitor.context.get(GIVEN), policy.tcf)) is not None:
                 context[GIVEN] = said

@@ -17,9 +17,9 @@ from tailorbird.backup.sealed import NOBODY, Ciphers
 from tailorbird.errors import TailorbirdError
 from tailorbird.privacy.erasure.places import People, Row
 from tailorbird.privacy.keys.keyring import Keyring
-from tailorbird.privacy.keys.sealing import new_key, seal, unseal
+from tailorbird.privacy.keys.sealing import new_key
 from tailorbird.privacy.people.book import Book
-from tailorbird.privacy.people.pages import Page, Refused
+from tailorbird.privacy.people.pages import Page, Refused, slices, unwrapped, wrapped
 from tailorbird.streams.database import Database
 
 KEYS_FOLDER, PEOPLE_FILE, KEYRING_FILE = "keys", "people.db", "keyring.json"
@@ -28,11 +28,14 @@ _SCRIPT = """
 CREATE TABLE people (
     person TEXT NOT NULL, wrapped BLOB NOT NULL, sealed BLOB, turn INTEGER PRIMARY KEY
 );
-CREATE INDEX of_person ON people (person)
+CREATE INDEX of_person ON people (person);
+CREATE TABLE destroyed (person TEXT UNIQUE NOT NULL, turn INTEGER PRIMARY KEY AUTOINCREMENT)
 """
-"""``sealed`` is null where the key was made here, for somebody who has no page in the book: who only asked, for example."""
-_DESTROYED = "CREATE TABLE IF NOT EXISTS destroyed (person TEXT UNIQUE NOT NULL, turn INTEGER PRIMARY KEY AUTOINCREMENT)"
-"""Whose keys an erasure took, until they have a page again: a restored workspace refuses them, and no backup that is under way gives one a key."""
+"""``sealed`` is null where the key was made here, for somebody who has no page in the book: who only asked, for example.
+
+``destroyed``: whose keys an erasure took, until they have a page again: a restored workspace refuses them, and no backup that is
+under way gives one a key.
+"""
 _SELECT = "SELECT person, wrapped, sealed FROM people"
 _INSERT = "INSERT INTO people (person, wrapped, sealed) VALUES (?, ?, ?)"
 _DELETE = "DELETE FROM people WHERE person = ?"
@@ -49,9 +52,6 @@ class KeyCopy:
         (backups / KEYS_FOLDER).mkdir(parents=True, exist_ok=True, mode=0o700)
         self._database = Database(backups / KEYS_FOLDER / PEOPLE_FILE, name="keys of backups", durable=True)
         self._database.create(_SCRIPT, version=_FORMAT)
-        if not self._asked_one("SELECT count(*) FROM sqlite_master WHERE name = 'destroyed'"):
-            with self._database.transaction() as connection:
-                connection.execute(_DESTROYED)
 
     @staticmethod
     def there(backups: Path) -> bool:
@@ -109,15 +109,15 @@ class KeyCopy:
 
     def turn(self) -> int:
         """How often keys were taken."""
-        return self._asked_one("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'destroyed'")
+        question = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'destroyed'"
+        return int(self._database.ask(lambda connection: connection.execute(question).fetchone()[0]))
 
     def opened(self, keyring: Keyring, people: Collection[str]) -> dict[str, list[AESGCM]]:
         """The ciphers of those of some people who have a key here, and of nobody."""
         wrapping = AESGCM(keyring.people)
         found: dict[str, list[AESGCM]] = {NOBODY: [keyring.quarantine]} if NOBODY in people else {}
-        for person, wrapped, _ in self._of(people):
-            key = unseal(wrapping, wrapped, purpose=f"key {person}")
-            found.setdefault(person, []).append(AESGCM(key))
+        for page in self._of(people):
+            found.setdefault(page.person, []).append(AESGCM(unwrapped(page, wrapping)))
         return found
 
     def made(
@@ -133,7 +133,7 @@ class KeyCopy:
                     "SELECT person FROM destroyed WHERE turn > ?", (since,)
                 ).fetchall()
                 welcome = sorted(set(missing) - refused(missing) - {person for (person,) in fallen})
-                keys = {person: seal(wrapping, new_key(), purpose=f"key {person}") for person in welcome}
+                keys = {person: wrapped(new_key(), person, wrapping) for person in welcome}
                 connection.executemany(_INSERT, [(person, key, None) for person, key in keys.items()])
             found |= self.opened(keyring, welcome)
         return found
@@ -143,15 +143,11 @@ class KeyCopy:
         self._database.close()
 
     def _of(self, people: Collection[str]) -> list[Page]:
-        wanted, found = sorted(people), list[Page]()
-        for start in range(0, len(wanted), _SLICE):
-            some = wanted[start : start + _SLICE]
+        found: list[Page] = []
+        for some in slices(sorted(people), of=_SLICE):
             marks = ",".join("?" * len(some))
             found += self._asked(f"{_SELECT} WHERE person IN ({marks}) ORDER BY turn", some)
         return found
-
-    def _asked_one(self, question: str) -> int:
-        return int(self._database.ask(lambda connection: connection.execute(question).fetchone()[0]))
 
     def _asked(self, question: str, values: Sequence[str]) -> list[Page]:
         def look(connection: sqlite3.Connection) -> list[Page]:

@@ -1,13 +1,12 @@
 """Where backups of a workspace lie: an erasure has to find the keys beside them."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.alone import alone
-from tailorbird.plumbing.disk import fsync
+from tailorbird.privacy.keys.master import write_privately
 from tailorbird.privacy.people.suppression import PRIVACY_FOLDER
 
 BACKUPS_FILE = "backups.json"
@@ -43,8 +42,4 @@ def _change(workspace_folder: Path, change: Callable[[list[Path]], list[Path]]) 
     path.parent.mkdir(parents=True, exist_ok=True)
     with alone(path.with_name(".backups.lock")):
         folders = [str(each) for each in change(known_backups(workspace_folder))]
-        staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        staged.write_text(json.dumps({"folders": folders}), "utf-8")
-        fsync(staged)
-        staged.replace(path)
-        fsync(path.parent)
+        write_privately(path, json.dumps({"folders": folders}))

@@ -16,7 +16,7 @@ from tailorbird.catalog.told import Patch
 from tailorbird.errors import UsageError
 from tailorbird.plumbing.addresses import without_secret
 from tailorbird.plumbing.objects import ObjectPath
-from tailorbird.plumbing.postgres import PostgresAwayError, alone_in, alone_in_if_free, connect
+from tailorbird.plumbing.postgres import PostgresAwayError, alone_in, alone_in_if_free, connect, make_tables
 from tailorbird.settings import Settings
 from tailorbird.streams.stream import StreamAwayError
 
@@ -235,11 +235,9 @@ class SharedCatalog:
     def _prepare(self) -> None:
         """Make the database's tables and this workspace's row where they are missing."""
         with closing(connect(self.address, statement_ms=STATEMENT_MS)) as connection:
-            found = connection.execute("SELECT to_regclass('tailorbird_patch_batches')").fetchone()
-            if found is None or found[0] is None:
-                with alone_in(self.address, "catalogue schema"):
-                    for statement in _SCHEMA.split(";"):
-                        connection.execute(statement)
+            make_tables(
+                connection, self.address, _SCHEMA, last="tailorbird_patch_batches", lock="catalogue schema"
+            )
             connection.execute(
                 "INSERT INTO tailorbird_catalogues VALUES (%s, %s, 0, 0, '{}') ON CONFLICT DO NOTHING",
                 (self.workspace, uuid.uuid4().hex),

@@ -121,6 +121,21 @@ def alone_in_if_free(address: str, name: str) -> Iterator[bool]:
         yield bool(row and row[0])
 
 
+def make_tables(
+    connection: "Connection[tuple[Any, ...]]", address: str, schema: str, *, last: str, lock: str
+) -> None:
+    """Run the statements of ``schema`` where its ``last`` table is missing; of machines that begin at once one does.
+
+    Raises:
+        PostgresAwayError: another held lock ``lock`` of the database for LOCK_SECONDS.
+    """
+    found = connection.execute("SELECT to_regclass(%s)", (last,)).fetchone()
+    if found is None or found[0] is None:
+        with alone_in(address, lock):
+            for statement in schema.split(";"):
+                connection.execute(statement)
+
+
 def _key(name: str) -> int:
     """Advisory locks are named by a signed 64-bit number."""
     return int.from_bytes(hashlib.sha256(f"tailorbird {name}".encode()).digest()[:8], "big", signed=True)

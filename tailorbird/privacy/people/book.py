@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tailorbird.privacy.erasure.places import Row
 from tailorbird.privacy.keys.keyring import Keyring
 from tailorbird.privacy.keys.sealing import Key, SealError, new_key, seal, unseal
-from tailorbird.privacy.people.pages import Page, Pages, PagesFile, Refused, book_file
+from tailorbird.privacy.people.pages import Page, Pages, PagesFile, Refused, book_file, unwrapped, wrapped
 from tailorbird.privacy.people.shared_pages import shared_pages
 from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings
@@ -223,9 +223,8 @@ class Book:
         pages = []
         for person, identifier in people.items():
             secret = new_key()
-            wrapped = seal(self._wrapping, secret, purpose=f"key {person}")
             sealed = b"" if identifier is None else _of_id(identifier, person, Key.of(secret))
-            pages.append(Page(person, wrapped, sealed))
+            pages.append(Page(person, wrapped(secret, person, self._wrapping), sealed))
         self._pages.write(pages, refused=self._refused)
         read = _counting(self._pages.read(list(people)))
         found = {page.person: self._of(page) for page in read}
@@ -236,7 +235,7 @@ class Book:
         return _Held(self._key(page), met=bool(page.sealed))
 
     def _key(self, page: Page) -> Key:
-        return Key.of(unseal(self._wrapping, page.wrapped, purpose=f"key {page.person}"))
+        return Key.of(unwrapped(page, self._wrapping))
 
     def _remember(self, found: Mapping[str, "_Held"], *, turn: int) -> None:
         """Keep what was read after ``turn``, unless another thread has heard of keys that were destroyed since."""

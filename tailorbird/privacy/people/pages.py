@@ -6,9 +6,12 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from tailorbird.catalog.keys import stable_key
 from tailorbird.events.schema import USER
 from tailorbird.privacy.keys.master import secrets_folder
+from tailorbird.privacy.keys.sealing import seal, unseal
 from tailorbird.settings import Settings
 from tailorbird.streams.database import Database
 
@@ -160,6 +163,16 @@ def book_file(settings: Settings) -> Path:
 def number_of(person: str) -> int | None:
     """By which number devices know a user; anonymous people have none."""
     return stable_key(person) if person.startswith(USER) else None
+
+
+def wrapped(key: bytes, person: str, wrapping: AESGCM) -> bytes:
+    """A person's own key as a page has it, for that person alone."""
+    return seal(wrapping, key, purpose=f"key {person}")
+
+
+def unwrapped(page: Page, wrapping: AESGCM) -> bytes:
+    """The key of a page. Raises SealError where it was wrapped by another keyring."""
+    return unseal(wrapping, page.wrapped, purpose=f"key {page.person}")
 
 
 def slices(each: Sequence[Item], *, of: int) -> Iterator[list[Item]]:

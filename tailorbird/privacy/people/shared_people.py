@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tailorbird.errors import UsageError
 from tailorbird.plumbing.addresses import without_secret
-from tailorbird.plumbing.postgres import PostgresAwayError, alone_in, connect
+from tailorbird.plumbing.postgres import PostgresAwayError, connect, make_tables
 from tailorbird.settings import Settings
 from tailorbird.streams.stream import StreamAwayError
 
@@ -143,11 +143,7 @@ class SharedPeople:
     def _prepare(self) -> None:
         """Make the tables and this workspace's row where they are missing, and note here that people are shared."""
         with closing(connect(self.address, statement_ms=STATEMENT_MS)) as connection:
-            found = connection.execute("SELECT to_regclass('tailorbird_suppressed')").fetchone()
-            if found is None or found[0] is None:
-                with alone_in(self.address, "people schema"):
-                    for statement in _SCHEMA.split(";"):
-                        connection.execute(statement)
+            make_tables(connection, self.address, _SCHEMA, last="tailorbird_suppressed", lock="people schema")
             connection.execute(
                 "INSERT INTO tailorbird_people_turns VALUES (%s, %s, 0, '') ON CONFLICT DO NOTHING",
                 (self.workspace, self.what),
