@@ -84,7 +84,9 @@ def running(
         noted(settings, folder=str(started.folder), admin=f"http://{LOOPBACK}:{admin_port}"),
     ):
         from serving.apps import build_apps, run_apps
+        from serving.triggers.deliverer import follow_from_here
 
+        follow_from_here(settings)
         cache = settings.result_cache_seconds if result_cache_seconds is None else result_cache_seconds
         run_apps(
             build_apps(

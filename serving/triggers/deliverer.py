@@ -23,7 +23,7 @@ from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import Position
 from tailorbird.streams.stream import Stream, StreamAwayError
 from tailorbird.triggers.addresses import Allowed
-from tailorbird.triggers.declared import TriggersFile
+from tailorbird.triggers.declared import TRIGGERS_FILE, TriggersFile
 from tailorbird.triggers.delivery import Delivery
 from tailorbird.triggers.pace import BACKOFF, Backoff
 from tailorbird.triggers.queue import QUEUE_FILE, DeliveryQueue
@@ -36,6 +36,22 @@ COUNT_SECONDS = 5.0
 GONE_SECONDS = 10.0
 END_SECONDS = 2.0
 """For deliveries that are on their way when it ends; those it does not wait for are sent again by whoever follows."""
+
+
+def follow_from_here(settings: Settings) -> None:
+    """Before anything is served, note where the events end, where nobody has followed them yet: the doors open sooner than a deliverer begins."""
+    if not (settings.folder / TRIGGERS_FILE).exists():
+        return
+    with (
+        alone_if_free(settings.folder / LOCK_FILE) as mine,
+        closing(DeliveryQueue(settings.folder)) as queue,
+        open_events(settings) as events,
+    ):
+        if mine and queue.position is None:
+            try:
+                queue.follow(events.end(), [])
+            except StreamAwayError as error:
+                log.warning("triggers follow the events once these are back: %s", error)
 
 
 class Deliverer:

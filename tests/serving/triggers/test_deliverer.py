@@ -7,10 +7,12 @@ from contextlib import closing
 import pytest
 from prometheus_client import REGISTRY
 
+from serving.triggers.deliverer import follow_from_here
 from tailorbird.segments.move import Move
 from tailorbird.streams.factory import open_events
 from tailorbird.triggers.declared import TRIGGERS_FILE
 from tailorbird.triggers.pace import Backoff
+from tailorbird.triggers.queue import QUEUE_FILE
 from tests.features.toy import event
 from tests.serving.triggers.conftest import World
 from tests.serving.triggers.subscriber import Subscriber, wait_until
@@ -35,6 +37,25 @@ def test_a_move_is_told_once_and_signed(world: World, subscriber: Subscriber) ->
     assert not call.signed("another secret")
     assert (call.json["id"], call.json["userId"], call.json["to"]) == (call.id, "ann", "luxury-evening")
     assert call.headers["content-type"] == "application/json"
+
+
+def test_what_happens_between_the_start_and_the_first_look_is_told(
+    world: World, subscriber: Subscriber
+) -> None:
+    world.declare(crm=subscriber.origin())
+    world.move("before")
+    follow_from_here(world.settings)
+    moves = world.move("m1")
+    follow_from_here(world.settings)  # another start: what was noted stays
+    world.start()
+    wait_until(lambda: subscriber.calls)
+    wait_until(lambda: world.waiting("crm") == 0)
+    assert subscriber.ids() == list(world.ids(moves, "crm"))
+
+
+def test_without_a_file_of_triggers_a_start_notes_nothing(world: World) -> None:
+    follow_from_here(world.settings)
+    assert not (world.settings.folder / QUEUE_FILE).exists()
 
 
 def test_a_move_that_concerns_nobody_calls_nobody(world: World, subscriber: Subscriber) -> None:
