@@ -23,7 +23,7 @@ from tailorbird.streams.position import BEGINNING, Position
 from tailorbird.streams.stream import Identified, Stream
 
 if TYPE_CHECKING:
-    from feature_repo.updater import Applied
+    from feature_repo.updater.updater import Applied
 
 _OF_LOG = {"log", "first_message"}
 """What of a source says which log it is."""
@@ -90,7 +90,7 @@ def _build(
 ) -> dict[str, object]:
     # Feast takes seconds to import: only a run that has something to do pays for it.
     from feature_repo.store import FeatureStoreRoom
-    from feature_repo.updater import ProfileUpdater
+    from feature_repo.updater.updater import ProfileUpdater
 
     room = FeatureStoreRoom(settings)
     lost = (
@@ -127,7 +127,7 @@ def _build(
 
 def rebuild_live(settings: Settings, log: Stream[Event]) -> "Applied":
     """Make all online rows anew, saying how far it is."""
-    from feature_repo.updater import rebuild_beside
+    from feature_repo.updater.updater import rebuild_beside
 
     with progress("Making profiles", total=log.lag(BEGINNING)) as bar:
         return rebuild_beside(settings, log, on_events=bar.advance)

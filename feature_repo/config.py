@@ -20,7 +20,7 @@ def repo_config(settings: Settings, *, beside: bool = False) -> RepoConfig:
         # 0 means: the registry is read once and never again inside a request.
         registry=RegistryConfig(registry_type="file", path=str(folder / "registry.pb"), cache_ttl_seconds=0),
         online_store=dict(store_section(settings, beside=beside)),
-        offline_store={"type": "feature_repo.offline_store.AsofOfflineStore"},
+        offline_store={"type": "feature_repo.offline.store.AsofOfflineStore"},
         # Materialize the newest row of each entity, not every snapshot.
         materialization={"pull_latest_features": True, "online_write_batch_size": 1_000},
         entity_key_serialization_version=ENTITY_KEY_VERSION,

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.valence import AGAINST, PRESENCE
-from tailorbird.features.facts import BUCKETS
-from tailorbird.features.handovers import MOST_HANDOVERS
-from tailorbird.features.keysets import KEPT_KEYS
-from tailorbird.features.links import MOST_LINKS
-from tailorbird.features.records import MEANING, RECORD
+from tailorbird.features.consent.handovers import MOST_HANDOVERS
+from tailorbird.features.consent.links import MOST_LINKS
+from tailorbird.features.history.facts import BUCKETS
+from tailorbird.features.history.keysets import KEPT_KEYS
+from tailorbird.features.history.records import MEANING, RECORD
 from tailorbird.features.table import (
     AFFINITY_HALF_LIFE_S,
     COUNTED_TYPES,

@@ -10,8 +10,8 @@ from feature_repo.definitions import ITEM_KEY
 from feature_repo.online.plugin import NOTHING_SEEN, Seen
 from feature_repo.rows import Row, name_of
 from tailorbird.catalog.keys import stable_keys
-from tailorbird.features.counters import ItemCounters
-from tailorbird.features.items import ItemTable
+from tailorbird.features.items.counters import ItemCounters
+from tailorbird.features.items.items import ItemTable
 
 if TYPE_CHECKING:
     from feature_repo.store import FeatureStoreRoom
@@ -33,7 +33,7 @@ class LiveItems:
     """Counters of each item, read once whole, then only where they changed.
 
     They are written in place: a table that was made of them before sees them too, an item's row for row. What a table's
-    features compare items by (:class:`~tailorbird.features.item_features.ItemFeatures`) stays as it was counted.
+    features compare items by (:class:`~tailorbird.features.vectors.item.ItemFeatures`) stays as it was counted.
     """
 
     def __init__(self, room: "FeatureStoreRoom") -> None:

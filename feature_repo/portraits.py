@@ -7,20 +7,20 @@ from functools import cached_property
 
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.catalog.catalog import Catalog, Users
-from tailorbird.catalog.delta import CatalogFollower
+from tailorbird.catalog.log.delta import CatalogFollower
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import CONSENT
 from tailorbird.events.valence import RatingScale
 from tailorbird.exposures.past import events_of_person
 from tailorbird.exposures.profiles import fold_parts, joined_parts
-from tailorbird.features.consents import PERSONALIZATION
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.functions import NOBODY, Demographics, demographics_of
-from tailorbird.features.names import CatalogNames
-from tailorbird.features.portrait import Portrait, portrait_of
-from tailorbird.features.state import UserState
+from tailorbird.features.consent.consents import PERSONALIZATION
+from tailorbird.features.demographics import NOBODY, Demographics, demographics_of
+from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.portrait.names import CatalogNames
+from tailorbird.features.portrait.portrait import Portrait, portrait_of
+from tailorbird.features.profile.state import UserState
 from tailorbird.segments.belonging import Segments, no_segments
-from tailorbird.segments.rules import RulesNow, no_segment_rules
+from tailorbird.segments.rules.rules import RulesNow, no_segment_rules
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 

@@ -22,16 +22,16 @@ from feature_repo.layout import (
     offline_folder,
 )
 from feature_repo.live_items import LiveItems, set_counters
-from feature_repo.offline_rows import OfflineRows
+from feature_repo.offline.rows import OfflineRows
 from feature_repo.online.plugin import LiveOnlineStore, Stored
 from feature_repo.rows import Row, name_key
 from feature_repo.values import entity_key
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import TailorbirdError
-from tailorbird.features.counters import ItemCounters
-from tailorbird.features.items import ItemTable
-from tailorbird.features.merge import with_linked
-from tailorbird.features.state import UserState
+from tailorbird.features.items.counters import ItemCounters
+from tailorbird.features.items.items import ItemTable
+from tailorbird.features.profile.merge import with_linked
+from tailorbird.features.profile.state import UserState
 from tailorbird.settings import Settings
 from tailorbird.streams.position import Position
 

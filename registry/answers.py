@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from tailorbird.events.schema import Event
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.state import UserState
+from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.state import UserState
 from tailorbird.slate.query import Query
 from tailorbird.slate.recommender import Recommender
 

@@ -13,8 +13,8 @@ from tailorbird.plumbing.terminal import emit, say, table
 from tailorbird.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from registry.promote import Order
-    from registry.versions import Registered
+    from registry.promotion.promote import Order
+    from registry.versions.versions import Registered
 
 _workspace = click.option("--workspace", help="Workspace; default TAILORBIRD_WORKSPACE or `shop`.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -115,8 +115,8 @@ def decisions(workspace: str | None, alias: str | None, last: int, as_json: bool
         tailorbird decisions
         tailorbird decisions --alias champion --last 5 --json
     """
-    from registry.aliases import Aliases, check_alias
-    from registry.versions import Registry
+    from registry.promotion.aliases import Aliases, check_alias
+    from registry.versions.versions import Registry
 
     settings = load_settings(workspace=workspace)
     if alias:
@@ -163,15 +163,15 @@ def moved_to(settings: Settings, version: "Registered", *, alias: str, expected:
     if platform is not None:
         platform.promote(str(version.version), order)
         return
-    from registry.promote import promote as move
-    from registry.versions import Registry
+    from registry.promotion.promote import promote as move
+    from registry.versions.versions import Registry
 
     move(Registry(settings), str(version.version), order=_order(order)).require_moved()
 
 
 def _promote_alone(settings: Settings, version: str, order: Mapping[str, Any], *, as_json: bool) -> None:
-    from registry.promote import promote as move
-    from registry.versions import Registry
+    from registry.promotion.promote import promote as move
+    from registry.versions.versions import Registry
 
     done = move(Registry(settings), version, order=_order(order))
     result = {"model": settings.model_name, **done.to_dict()}
@@ -182,8 +182,8 @@ def _promote_alone(settings: Settings, version: str, order: Mapping[str, Any], *
 
 
 def _roll_back_alone(settings: Settings, order: Mapping[str, Any], *, as_json: bool) -> None:
-    from registry.promote import roll_back
-    from registry.versions import Registry
+    from registry.promotion.promote import roll_back
+    from registry.versions.versions import Registry
 
     done = roll_back(Registry(settings), order=_order(order))
     _say_skipped(done.skipped)
@@ -192,7 +192,7 @@ def _roll_back_alone(settings: Settings, order: Mapping[str, Any], *, as_json: b
 
 
 def _order(asked: Mapping[str, Any]) -> "Order":
-    from registry.promote import Order
+    from registry.promotion.promote import Order
 
     return Order(
         asked["alias"],

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import httpx
 
-from registry.pointers import SQLITE, open_pointers
+from registry.following.pointers import SQLITE, open_pointers
 from tailorbird.doctor.finding import Finding
 from tailorbird.plumbing.addresses import without_secret
 from tailorbird.plumbing.postgres import connect

@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Apply the Feast repository and bring features up to date.",
     ),
     "profile": (
-        "serving.admin.profile_command:profile",
+        "serving.admin.people.profile_command:profile",
         "Show what the platform knows of a person, now or at an instant of the past.",
     ),
     "segments": (
@@ -44,7 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Learn from newer events, and decide about what learned: once, by schedule, by data or by drift.",
     ),
     "benchmark": (
-        "training.benchmarks.command:benchmark",
+        "training.benchmarks.published.command:benchmark",
         "Run a published protocol on a data set and write the rankings.",
     ),
     "promote": ("registry.commands:promote", "Move an alias to a version that passes the gates."),
@@ -52,7 +52,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decisions": ("registry.commands:decisions", "List who moved which alias, when and why."),
     "keys": ("tailorbird.access.command:keys", "Make, list, rotate and revoke the keys that callers need."),
     "audit": (
-        "registry.audit_commands:audit",
+        "registry.promotion.audit_commands:audit",
         "Show who did what to people's data, keys and models; check that record.",
     ),
     "serve": ("serving.command:serve", "Answer HTTP requests with the champion."),
@@ -123,22 +123,22 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 GUESTS: dict[str, tuple[str, ...]] = {
     "experiment": (
-        "registry.launch_commands:new",
-        "registry.launch_commands:check",
-        "registry.launch_commands:start",
-        "registry.launch_commands:ramp",
-        "registry.launch_commands:stop",
-        "registry.launch_commands:list_all",
-        "registry.experiment_commands:readout",
-        "registry.experiment_commands:decide",
+        "registry.experiments.launch_commands:new",
+        "registry.experiments.launch_commands:check",
+        "registry.experiments.launch_commands:start",
+        "registry.experiments.launch_commands:ramp",
+        "registry.experiments.launch_commands:stop",
+        "registry.experiments.launch_commands:list_all",
+        "registry.experiments.commands:readout",
+        "registry.experiments.commands:decide",
     ),
     "bench": (
         "training.benchmarks.loading:data",
         "training.benchmarks.planted:planted",
         "training.benchmarks.ablation:ablation",
         "training.benchmarks.membership:membership",
-        "training.benchmarks.loop:loop",
-        "training.benchmarks.exploring:exploration",
+        "training.benchmarks.loop.loop:loop",
+        "training.benchmarks.loop.exploring:exploration",
         "training.benchmarks.retraining:retrain",
         "tailorbird.experiments.proof.command:statistics",
         "tailorbird.experiments.running.bench:assignment",

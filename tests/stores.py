@@ -7,7 +7,7 @@ import pytest
 
 from feature_repo.store import FeatureStoreRoom
 from registry.tracking.store import open_client
-from registry.versions import Registry
+from registry.versions.versions import Registry
 from tailorbird.settings import Settings, load_settings
 from tests.training.toy import POPULAR_ONLY, make_workspace, trained
 from training.data.training_set import training_set

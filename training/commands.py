@@ -10,7 +10,7 @@ from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.settings import load_settings
 
 if TYPE_CHECKING:
-    from registry.versions import Registered
+    from registry.versions.versions import Registered
 
 _workspace = click.option("--workspace", help="Workspace; default TAILORBIRD_WORKSPACE or `shop`.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -44,7 +44,7 @@ def train(workspace: str | None, recipe: str, segments: str, seed: int, again: b
         tailorbird train --recipe quick
         tailorbird train --workspace movielens-1m --recipe mine.toml --seed 1
     """
-    from registry.pinned import segments_to_pin
+    from registry.following.pinned import segments_to_pin
     from tailorbird.recipes.recipe import load_recipe
     from training.data.training_set import training_set
     from training.fit.train import train as train_recipe
@@ -103,7 +103,7 @@ def tune(
         tailorbird tune --recipe quick --trials 4
         tailorbird tune --recipe default --space my_space.toml --trials 50 --pruner hyperband
     """
-    from registry.pinned import segments_to_pin
+    from registry.following.pinned import segments_to_pin
     from tailorbird.recipes.recipe import load_recipe
     from training.data.training_set import training_set
     from training.tuning.space import FOLDER, load_space
@@ -151,9 +151,9 @@ def evaluate(workspace: str | None, version: str, cases_of: str | None, least: i
         tailorbird evaluate --version champion --json
         tailorbird evaluate --version champion --cases-of latest
     """
-    from registry.cases import add_cases
-    from registry.cases import cases_of as cases_kept
-    from registry.versions import Registry
+    from registry.versions.cases import add_cases
+    from registry.versions.cases import cases_of as cases_kept
+    from registry.versions.versions import Registry
     from training.data.training_set import training_set
     from training.evaluation.evaluate import evaluate as ask
 

@@ -1,4 +1,4 @@
-"""The protocol of the database behind the online store. Its laws are in tests/feature_repo/online_laws.py; every engine passes them."""
+"""The protocol of the database behind the online store. Its laws are in tests/feature_repo/laws; every engine passes them."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager

@@ -10,7 +10,7 @@ import numpy as np
 from registry.answers import state_of
 from registry.gates.finding import Finding
 from registry.gates.gates import Smoke
-from tailorbird.features.facts import ItemFacts
+from tailorbird.features.history.facts import ItemFacts
 from tailorbird.slate.query import Query, Slate
 from tailorbird.slate.recommender import Recommender
 

@@ -13,19 +13,21 @@ from fastapi.requests import Request
 from starlette.exceptions import HTTPException
 
 from feature_repo.portraits import Portraits
-from registry.launching import launcher_of
-from registry.versions import Registry
-from serving.admin.consents import consent_routes
-from serving.admin.erasures import erasure_routes
-from serving.admin.experiments import experiment_routes
-from serving.admin.exports import export_routes
-from serving.admin.goods import Goods
-from serving.admin.goods_pages import catalogue_routes
+from registry.experiments.launching import launcher_of
+from registry.versions.versions import Registry
+from serving.admin.catalogue.goods import Goods
+from serving.admin.catalogue.pages import catalogue_routes
+from serving.admin.experiments.experiments import experiment_routes
+from serving.admin.experiments.readouts import readout_routes
+from serving.admin.experiments.turns import Turn
 from serving.admin.guard import key_of
-from serving.admin.models import list_decisions, list_models, show_model
-from serving.admin.moves import Moves, problem_of
-from serving.admin.people import people_routes
-from serving.admin.readouts import readout_routes
+from serving.admin.models.models import list_decisions, list_models, show_model
+from serving.admin.models.moves import Moves, problem_of
+from serving.admin.models.segments import segment_routes
+from serving.admin.people.consents import consent_routes
+from serving.admin.people.erasures import erasure_routes
+from serving.admin.people.exports import export_routes
+from serving.admin.people.people import people_routes
 from serving.admin.schemas import (
     Alias,
     ArmsOut,
@@ -38,9 +40,7 @@ from serving.admin.schemas import (
     StreamsOut,
     TriggersOut,
 )
-from serving.admin.segments import segment_routes
 from serving.admin.state import show_arms, show_streams, show_triggers
-from serving.admin.turns import Turn
 from serving.heartbeat import Beat
 from serving.http.described import describe_keys
 from serving.http.problems import MEDIA_TYPE, ProblemError, not_found, pointer, shown
@@ -52,7 +52,7 @@ from tailorbird import __version__
 from tailorbird.errors import TailorbirdError
 from tailorbird.privacy.door.door import Door
 from tailorbird.privacy.erasure.erasing import Erasing
-from tailorbird.segments.rules_file import RulesFile
+from tailorbird.segments.rules.file import RulesFile
 from tailorbird.settings import Settings
 
 log = logging.getLogger("ray.serve.tailorbird")

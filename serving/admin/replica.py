@@ -29,17 +29,17 @@ class Admin:
 
     def __init__(self, settings: dict[str, Any], *, folder: str, port: int) -> None:
         from feature_repo.portraits import Portraits
-        from serving.admin.arriving import sweep
-        from serving.admin.goods import Goods
+        from serving.admin.catalogue.arriving import sweep
+        from serving.admin.catalogue.goods import Goods
         from serving.admin.guard import LoopbackGuard
-        from serving.admin.moves import Moves
+        from serving.admin.models.moves import Moves
+        from serving.admin.models.reach import RegistryReach
         from serving.admin.pages import Desk, build_admin
-        from serving.admin.reach import RegistryReach
         from serving.http.access import Access
         from serving.privacy.erasures import open_erasing
         from serving.segments.live import LiveSegments
         from tailorbird.privacy.door.door import Door
-        from tailorbird.segments.rules_file import RulesFile
+        from tailorbird.segments.rules.file import RulesFile
 
         keep_on_this_machine()
         os.nice(NICENESS)
@@ -122,7 +122,7 @@ class Admin:
 
     def _warm(self) -> None:
         """Put the champion through the gates that open it, so that the first operator does not wait for imports."""
-        from registry.gatekeeper import serviceable
+        from registry.gates.gatekeeper import serviceable
         from registry.gates.gates import gates_of
 
         try:
@@ -152,7 +152,7 @@ def _follow(settings: Settings, stop: threading.Event) -> None:
 
 
 def _guard(settings: Settings, stop: threading.Event, announce: Callable[[], object]) -> None:
-    from registry.launching import launcher_of
+    from registry.experiments.launching import launcher_of
     from tailorbird.experiments.canary.guard import EVERY_SECONDS, Guard
 
     guard = Guard(settings, launcher_of(settings, announce=announce), clock=time.time)

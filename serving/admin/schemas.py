@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
 from serving.http.schemas import Body, whole
-from tailorbird.catalog.schemas import MOST_PATCHES
+from tailorbird.catalog.log.schemas import MOST_PATCHES
 from tailorbird.experiments.arm import CHAMPION
 from tailorbird.experiments.declared import NAME
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from feature_repo.store import FeatureStoreRoom
-from registry.follower import Follower
-from registry.pointers import RegistryError
+from registry.following.follower import Follower
+from registry.following.pointers import RegistryError
 from serving.admin.schemas import (
     ArmOut,
     ArmsOut,

@@ -1,1 +1,1 @@
-"""``tailorbird bench serving``: a world to serve, a load to press with, the figures."""
+"""``tailorbird bench``: what the platform costs and what it survives, measured."""

@@ -10,27 +10,27 @@ from typing import Any
 import click
 
 from feature_repo.command import build_features
-from serving.bench.archive import archive
-from serving.bench.cache import cache
-from serving.bench.catalogue import catalogue
-from serving.bench.erasure import erasure
-from serving.bench.events import events
-from serving.bench.experiments import experiments
-from serving.bench.exposures import exposures
-from serving.bench.faults import faults
-from serving.bench.keys import keys
-from serving.bench.load import tool
-from serving.bench.machine import Steps, machine
-from serving.bench.machines import machines
-from serving.bench.measure import ANSWERS, CONNECTIONS, figures, measure, pressed
-from serving.bench.privacy import privacy
-from serving.bench.readout import readout
-from serving.bench.redis import redis
-from serving.bench.sealing import sealing
-from serving.bench.segments import segments
-from serving.bench.shadow import shadow
-from serving.bench.sizes import sizes
-from serving.bench.world import declare_second_arm, make_world
+from serving.bench.answers.cache import cache
+from serving.bench.answers.experiments import experiments
+from serving.bench.answers.exposures import exposures
+from serving.bench.answers.keys import keys
+from serving.bench.answers.privacy import privacy
+from serving.bench.answers.segments import segments
+from serving.bench.answers.shadow import shadow
+from serving.bench.answers.sizes import sizes
+from serving.bench.faults.faults import faults
+from serving.bench.faults.machines import machines
+from serving.bench.faults.redis import redis
+from serving.bench.harness.load import tool
+from serving.bench.harness.machine import Steps, machine
+from serving.bench.harness.measure import ANSWERS, CONNECTIONS, figures, measure, pressed
+from serving.bench.harness.world import declare_second_arm, make_world
+from serving.bench.streams.archive import archive
+from serving.bench.streams.catalogue import catalogue
+from serving.bench.streams.erasure import erasure
+from serving.bench.streams.events import events
+from serving.bench.streams.readout import readout
+from serving.bench.streams.sealing import sealing
 from serving.cluster import free_ports
 from serving.command import running
 from tailorbird.errors import UsageError

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from tailorbird.catalog.delta import CatalogFollower
 from tailorbird.catalog.files import ITEMS_FILE
+from tailorbird.catalog.log.delta import CatalogFollower
 from tailorbird.errors import TailorbirdError
 
 

@@ -15,7 +15,7 @@ from tailorbird.audit.record import MERGE, PART, caller
 from tailorbird.catalog.keys import stable_key
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import IDENTIFY, UNLINK, Event, user_key
-from tailorbird.features.links import NO_LINKS, Links
+from tailorbird.features.consent.links import NO_LINKS, Links
 
 log = logging.getLogger("ray.serve.tailorbird")
 TICK_SECONDS = 1e-6

@@ -17,7 +17,7 @@ class Collect:
 
     def __init__(self, settings: dict[str, Any], *, folder: str) -> None:
         from feature_repo.store import FeatureStoreRoom
-        from feature_repo.updater import ProfileUpdater
+        from feature_repo.updater.updater import ProfileUpdater
         from serving.collect.consents import ConsentService
         from serving.collect.fold import ProfileFolder
         from serving.collect.known import KnownItems
@@ -31,7 +31,7 @@ class Collect:
         from tailorbird.audit.record import record
         from tailorbird.privacy.door.door import Door
         from tailorbird.privacy.people.suppression import Suppressions
-        from tailorbird.segments.rules_file import RulesFile
+        from tailorbird.segments.rules.file import RulesFile
         from tailorbird.streams.factory import open_events
 
         keep_on_this_machine()

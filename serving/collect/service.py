@@ -20,7 +20,7 @@ from serving.lasting import dead
 from serving.writer import GroupWriter
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
-from tailorbird.features.consents import with_refused
+from tailorbird.features.consent.consents import with_refused
 from tailorbird.privacy.policy.policy import PolicyNow, by_default
 
 ERASED = "this person was erased: nothing of them is stored until they consent anew"

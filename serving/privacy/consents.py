@@ -9,11 +9,11 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from feature_repo.updater import ProfileUpdater
+from feature_repo.updater.updater import ProfileUpdater
 from serving.privacy.places import has_online, places_of
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import Event
-from tailorbird.features.consents import PERSONALIZATION, RESTRICTION, SAID
+from tailorbird.features.consent.consents import PERSONALIZATION, RESTRICTION, SAID
 from tailorbird.privacy.door.door import Door
 from tailorbird.privacy.erasure.ledger import Ledger
 from tailorbird.privacy.erasure.places import Row

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from registry.forgetting import followed
-from registry.people import Span, models_of
+from registry.versions.forgetting import followed
+from registry.versions.people import Span, models_of
 from serving.privacy.places import places_of
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import BESIDE_TYPES

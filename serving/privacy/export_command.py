@@ -42,7 +42,7 @@ def export(
     from feature_repo.portraits import Portraits
     from serving.privacy.exports import Exports
     from serving.segments.live import LiveSegments
-    from tailorbird.segments.rules_file import RulesFile
+    from tailorbird.segments.rules.file import RulesFile
 
     settings = load_settings(workspace=workspace)
     segments = LiveSegments(settings)

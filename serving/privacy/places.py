@@ -7,7 +7,7 @@ from functools import cache, cached_property
 
 from feature_repo.layout import online_file
 from feature_repo.store import FeatureStoreRoom
-from registry.people import RunTables
+from registry.versions.people import RunTables
 from tailorbird.backup.keys import BackupsPlace
 from tailorbird.privacy.door.door import Door
 from tailorbird.privacy.erasure.files import QuarantinePlace, ReportsPlace, SegmentsPlace

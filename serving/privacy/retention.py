@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from feature_repo.offline_rows import OfflineRows
+from feature_repo.offline.rows import OfflineRows
 from tailorbird.audit.record import RETENTION, record
 from tailorbird.errors import TailorbirdError
 from tailorbird.ingest.quarantine import quarantine_lock

@@ -18,8 +18,8 @@ from tailorbird.settings import Settings
 if TYPE_CHECKING:
     from serving.http.consents import Consented, ConsentTold
     from serving.http.schemas import Linked
-    from serving.recommend.results import ResultCache
-    from serving.recommend.served import Standing
+    from serving.recommend.arms.served import Standing
+    from serving.recommend.cache.results import ResultCache
 
 
 class Recommend:
@@ -38,24 +38,24 @@ class Recommend:
         import torch
 
         from feature_repo.store import FeatureStoreRoom
-        from registry.follower import Follower
+        from registry.following.follower import Follower
         from serving import metrics
         from serving.heartbeat import Heartbeat, beats_folder
         from serving.notice import Notice
-        from serving.recommend.arms import ServedArms
-        from serving.recommend.builder import RecommenderBuilder
-        from serving.recommend.draw import SlateDrawer
-        from serving.recommend.exposures import ExposureWriter, NoExposures
-        from serving.recommend.facts import LiveFacts
-        from serving.recommend.forgotten import Forgotten
-        from serving.recommend.hydrate import Hydrator
-        from serving.recommend.named import Named
-        from serving.recommend.served import beats_of
-        from serving.recommend.service import RecommendService
-        from serving.recommend.shadows import Shadows
-        from serving.recommend.trace import TraceService, note_reading, recommender_of
+        from serving.recommend.arms.arms import ServedArms
+        from serving.recommend.arms.builder import RecommenderBuilder
+        from serving.recommend.arms.served import beats_of
+        from serving.recommend.request.facts import LiveFacts
+        from serving.recommend.request.forgotten import Forgotten
+        from serving.recommend.request.hydrate import Hydrator
+        from serving.recommend.request.named import Named
+        from serving.recommend.routes.trace import TraceService, note_reading, recommender_of
+        from serving.recommend.slate.draw import SlateDrawer
+        from serving.recommend.slate.exposures import ExposureWriter, NoExposures
+        from serving.recommend.slate.service import RecommendService
+        from serving.recommend.slate.shadows import Shadows
         from serving.segments.live import LiveSegments
-        from tailorbird.catalog.delta import CatalogFollower
+        from tailorbird.catalog.log.delta import CatalogFollower
         from tailorbird.experiments.declared import ARMS_FILE, read_arms
         from tailorbird.experiments.running.followed import FollowedLedger
         from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
@@ -65,7 +65,7 @@ class Recommend:
         from tailorbird.privacy.people.book import Book
         from tailorbird.privacy.people.suppression import Suppressions
         from tailorbird.privacy.policy.policy_file import PolicyFile
-        from tailorbird.segments.rules_file import RulesFile
+        from tailorbird.segments.rules.file import RulesFile
         from tailorbird.streams.factory import open_events, open_exposures
         from tailorbird.triggers.declared import TriggersFile
 
@@ -172,11 +172,11 @@ class Recommend:
         """The HTTP edge, made in the replica once the parts above stand."""
         from serving.http.access import needs_of_pages
         from serving.http.sdk import sdk_routes
-        from serving.recommend.assignments import AssignmentService
-        from serving.recommend.consent import ConsentRoute
-        from serving.recommend.merge import MergeRoutes
-        from serving.recommend.pages import PAGES, build_pages
-        from serving.recommend.routes import recommend_routes
+        from serving.recommend.routes.assignments import AssignmentService
+        from serving.recommend.routes.consent import ConsentRoute
+        from serving.recommend.routes.merge import MergeRoutes
+        from serving.recommend.routes.pages import PAGES, build_pages
+        from serving.recommend.routes.routes import recommend_routes
 
         service, merge, consent = (
             self._service,
@@ -229,9 +229,9 @@ def _result_cache(
 ) -> "ResultCache | None":
     """The result cache that the settings name."""
     from serving import metrics
-    from serving.recommend.cache import RankingCache
-    from serving.recommend.results import ResultCache
-    from serving.recommend.shared_cache import SharedRankingCache
+    from serving.recommend.cache.memory import RankingCache
+    from serving.recommend.cache.results import ResultCache
+    from serving.recommend.cache.shared import SharedRankingCache
 
     if seconds <= 0:
         return None

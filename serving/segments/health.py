@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from serving.segments.live import LiveSegments
 from tailorbird.doctor.finding import Finding
 from tailorbird.errors import UsageError
-from tailorbird.segments.rules import RULES_FILE, read_rules
+from tailorbird.segments.rules.rules import RULES_FILE, read_rules
 from tailorbird.settings import Settings
 
 SECTION = "rules"

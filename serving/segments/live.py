@@ -5,12 +5,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from registry.follower import Follower
-from registry.pointers import RegistryAwayError
+from registry.following.follower import Follower
+from registry.following.pointers import RegistryAwayError
 from serving.lasting import LastingThread
 from tailorbird.bundle import open_bundle
 from tailorbird.errors import TailorbirdError
-from tailorbird.features.state import UserState
+from tailorbird.features.profile.state import UserState
 from tailorbird.segments.belonging import PromotedSegments
 from tailorbird.segments.model import SegmentModel
 from tailorbird.settings import Settings

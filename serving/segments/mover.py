@@ -11,25 +11,25 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from feature_repo.folding import Change
+from feature_repo.updater.folding import Change
 from serving import metrics
 from serving.lasting import LastingThread
 from serving.segments.owners import Owners
 from serving.writer import Written
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import CONSENT, MOVE, USER, Event
-from tailorbird.features.consents import PERSONALIZATION
-from tailorbird.features.functions import NOBODY, Demographics
-from tailorbird.features.merge import whole_profile
-from tailorbird.features.records import microseconds
-from tailorbird.features.standing import may_serve
-from tailorbird.features.state import UserState
+from tailorbird.features.consent.consents import PERSONALIZATION
+from tailorbird.features.consent.standing import may_serve
+from tailorbird.features.demographics import NOBODY, Demographics
+from tailorbird.features.history.records import microseconds
+from tailorbird.features.profile.merge import whole_profile
+from tailorbird.features.profile.state import UserState
 from tailorbird.features.table import PASSIVE_TYPES
 from tailorbird.segments.belonging import PromotedSegments, Segments
 from tailorbird.segments.model import NOT_KNOWN, NOWHERE
 from tailorbird.segments.move import Move
 from tailorbird.segments.moving import move_to, rules_moved
-from tailorbird.segments.rules import RulesNow, SegmentRules, no_segment_rules
+from tailorbird.segments.rules.rules import RulesNow, SegmentRules, no_segment_rules
 from tailorbird.streams.stream import Stream
 
 log = logging.getLogger("ray.serve.tailorbird")

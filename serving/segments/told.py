@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from tailorbird.catalog.catalog import Users
-from tailorbird.catalog.delta import CatalogFollower
-from tailorbird.features.functions import NOBODY, Demographics, demographics_of
+from tailorbird.catalog.log.delta import CatalogFollower
+from tailorbird.features.demographics import NOBODY, Demographics, demographics_of
 
 LOOK_SECONDS = 10.0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.catalog.delta import CatalogFollower
+from tailorbird.catalog.log.delta import CatalogFollower
 
 LOOK_SECONDS = 1.0
 SHELF = 60

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from feature_repo.layout import online_file
 from feature_repo.store import FeatureStoreRoom
-from tailorbird.features.consents import PERSONALIZATION
+from tailorbird.features.consent.consents import PERSONALIZATION
 from tailorbird.settings import Settings
 
 

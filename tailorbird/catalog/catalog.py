@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from tailorbird.catalog.files import ITEMS_FILE, ROWS_AT_ONCE, USERS_FILE, Stamp, read_table, write_table
-from tailorbird.catalog.history import (
+from tailorbird.catalog.keys import by_key, stable_keys
+from tailorbird.catalog.log.history import (
     VERSIONED,
     Versions,
     no_history,
@@ -19,9 +20,8 @@ from tailorbird.catalog.history import (
     versions_of,
     with_versions,
 )
-from tailorbird.catalog.keys import by_key, stable_keys
-from tailorbird.catalog.log import LOG_FILE, Entry, PatchLog, stamp_over
-from tailorbird.catalog.told import DELETED, Kind, latest, with_told
+from tailorbird.catalog.log.log import LOG_FILE, Entry, PatchLog, stamp_over
+from tailorbird.catalog.log.told import DELETED, Kind, latest, with_told
 from tailorbird.catalog.values import names_of, strings_of, texts_of
 
 ITEM_COLUMNS = (

@@ -71,8 +71,8 @@ def delete(item_id: str, workspace: str | None, as_json: bool) -> None:
     Examples:
         tailorbird items delete cup-7
     """
+    from tailorbird.catalog.log.told import Patch
     from tailorbird.catalog.store import open_catalog
-    from tailorbird.catalog.told import Patch
     from tailorbird.settings import load_settings
 
     with closing(open_catalog(load_settings(workspace=workspace))) as store:

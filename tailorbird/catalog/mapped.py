@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from tailorbird.catalog.catalog import ITEM_COLUMNS, Catalog
 from tailorbird.catalog.files import ROWS_AT_ONCE
-from tailorbird.catalog.history import no_history
 from tailorbird.catalog.keys import by_key, rows_of_keys, stable_key, stable_keys
-from tailorbird.catalog.told import NUMBERS
+from tailorbird.catalog.log.history import no_history
+from tailorbird.catalog.log.told import NUMBERS
 from tailorbird.plumbing.disk import mapped
 
 FILE = "items.arrow"

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from tailorbird.catalog.catalog import ITEM_COLUMNS, Catalog, told_since
 from tailorbird.catalog.files import ITEMS_FILE, ROWS_AT_ONCE, stamp_of
-from tailorbird.catalog.told import latest, with_told
+from tailorbird.catalog.log.told import latest, with_told
 
 
 class ItemSource(Protocol):

@@ -8,8 +8,8 @@ import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.files import ITEMS_FILE, USERS_FILE, Stamp, write_table
-from tailorbird.catalog.history import append_history, read_history, replaced_by
-from tailorbird.catalog.log import LOG_FILE, PatchLog, stamp_over
+from tailorbird.catalog.log.history import append_history, read_history, replaced_by
+from tailorbird.catalog.log.log import LOG_FILE, PatchLog, stamp_over
 from tailorbird.events.schema import USER
 from tailorbird.streams.stream import Refuses, nobody
 

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.catalog.files import ITEMS_FILE, LOCK_FILE, USERS_FILE, Stamp, read_stamp, write_table
-from tailorbird.catalog.history import append_history, versions_of
-from tailorbird.catalog.log import KEPT_SECONDS, LOG_FILE, Entry, PatchLog, Stored
-from tailorbird.catalog.mirror import RECORD_FILE, CatalogMirror
-from tailorbird.catalog.shared import shared_of
-from tailorbird.catalog.told import Kind, Patch, latest, with_told
+from tailorbird.catalog.log.history import append_history, versions_of
+from tailorbird.catalog.log.log import KEPT_SECONDS, LOG_FILE, Entry, PatchLog, Stored
+from tailorbird.catalog.log.told import Kind, Patch, latest, with_told
+from tailorbird.catalog.shared.mirror import RECORD_FILE, CatalogMirror
+from tailorbird.catalog.shared.shared import shared_of
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import USER
 from tailorbird.plumbing.alone import alone, alone_if_free

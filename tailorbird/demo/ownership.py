@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tailorbird.catalog.shared import shared_of
+from tailorbird.catalog.shared.shared import shared_of
 from tailorbird.errors import UsageError
 from tailorbird.plumbing.terminal import say
 from tailorbird.settings import Settings

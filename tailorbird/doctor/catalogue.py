@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from contextlib import closing
 
-from tailorbird.catalog.log import LOG_FILE, PatchLog
-from tailorbird.catalog.mirror import RECORD_FILE
-from tailorbird.catalog.shared import shared_of
+from tailorbird.catalog.log.log import LOG_FILE, PatchLog
+from tailorbird.catalog.shared.mirror import RECORD_FILE
+from tailorbird.catalog.shared.shared import shared_of
 from tailorbird.doctor.finding import Finding
 from tailorbird.plumbing.addresses import without_secret
 from tailorbird.settings import Settings

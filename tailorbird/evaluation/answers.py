@@ -8,9 +8,9 @@ import numpy as np
 from tailorbird.errors import TailorbirdError
 from tailorbird.evaluation.cases import Cases, QuestionBatch
 from tailorbird.evaluation.ranks import DEPTH, best_items, mid_ranks, ranks_in
-from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
-from tailorbird.features.functions import Demographics
-from tailorbird.features.profiles import ProfileSource
+from tailorbird.features.demographics import Demographics
+from tailorbird.features.history.contexts import NO_CONTEXTS, PastContexts
+from tailorbird.features.profile.source import ProfileSource
 from tailorbird.models.base import Retriever
 from tailorbird.slate.past import queries_at
 from tailorbird.slate.recommender import Recommender

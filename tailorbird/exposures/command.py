@@ -11,16 +11,16 @@ from tailorbird.errors import TailorbirdError
 from tailorbird.events.valence import RatingScale
 from tailorbird.exposures.parity import COLUMNS, Parity, check_parity, read_sample
 from tailorbird.exposures.past import events_of_person
-from tailorbird.features.consents import PERSONALIZATION
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.functions import demographics_of
-from tailorbird.features.purposes import exposures_for
+from tailorbird.features.consent.consents import PERSONALIZATION
+from tailorbird.features.consent.purposes import exposures_for
+from tailorbird.features.demographics import demographics_of
+from tailorbird.features.history.facts import ItemFacts
 from tailorbird.plumbing.terminal import emit, say, table
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 
 SHOWN = 10
-REGISTRY = "registry.pinned"
+REGISTRY = "registry.following.pinned"
 """The room that knows what a version of the model pins; imported by name, as this one imports no other."""
 
 

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 from tailorbird.exposures.exposure import Exposure
 from tailorbird.exposures.outcomes import Followed, Shown
 from tailorbird.exposures.rows import EXPOSURES
-from tailorbird.features.consents import PERSONALIZATION
-from tailorbird.features.purposes import exposures_for, scan_for
+from tailorbird.features.consent.consents import PERSONALIZATION
+from tailorbird.features.consent.purposes import exposures_for, scan_for
 from tailorbird.settings import Settings
 
 DAY = 86_400.0

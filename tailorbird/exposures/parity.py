@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 from tailorbird.events.schema import Event
 from tailorbird.exposures.codec import unpack_inputs
 from tailorbird.exposures.profiles import rebuild_profile
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.functions import NOBODY, Demographics, user_vector
+from tailorbird.features.demographics import NOBODY, Demographics
+from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.table import SEGMENT_FEATURES, USER_FEATURES
+from tailorbird.features.vectors.user import user_vector
 from tailorbird.segments.pinned import PinnedSegments, segment_vector
 
 TOLERANCE = 1e-6

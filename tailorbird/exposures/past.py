@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import IDENTIFY, Event
-from tailorbird.features.links import Links
+from tailorbird.features.consent.links import Links
 from tailorbird.streams.stream import Stream
 
 

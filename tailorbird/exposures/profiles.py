@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tailorbird.events.schema import MOVE, Event
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.merge import whole_profile
-from tailorbird.features.state import UserState
+from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.merge import whole_profile
+from tailorbird.features.profile.state import UserState
 
 DOUBTFUL = 32
 """Newest events of which some may have been received, but not folded in yet, when the answer was made."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from tailorbird.events.schema import Event
 from tailorbird.exposures.profiles import fold_parts, joined_parts
-from tailorbird.features.facts import ItemFacts
+from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.table import PASSIVE_TYPES
 from tailorbird.slate.query import Query, Ranking
 from tailorbird.slate.recommender import Recommender

@@ -9,9 +9,8 @@ from tailorbird.exposures.exposure import LIST, TEAMS, Exposure, half
 from tailorbird.exposures.profiles import Rebuilt, rebuild_profile
 from tailorbird.exposures.pushes import Push, find_pushes
 from tailorbird.exposures.words import act_in_words, fall_in_words
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.functions import NOBODY, Demographics
-from tailorbird.features.segments import segment_of
+from tailorbird.features.demographics import NOBODY, Demographics, segment_of
+from tailorbird.features.history.facts import ItemFacts
 from tailorbird.slate.filtering.parser import parse_filter
 from tailorbird.slate.filtering.terms import Every
 from tailorbird.slate.query import NO_WISHES, Query, Rules, Wishes

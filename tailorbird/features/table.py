@@ -1,8 +1,8 @@
 """The one feature table: every feature's name, type, entity, window and fill value, and what is stored for it.
 
 Stored features are columns of a Feast view (feature_repo generates the definitions from here); derived ones are pure
-functions of the stored ones and an instant: :mod:`~tailorbird.features.functions` (user), ``items``, ``cross``, ``context``, and
-:mod:`tailorbird.segments.pinned` (segments).
+functions of the stored ones and an instant: :mod:`~tailorbird.features.vectors` of user, item and both, those of the request's ``context``,
+and :mod:`tailorbird.segments.pinned` (segments).
 """
 
 import math

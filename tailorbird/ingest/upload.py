@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tailorbird.catalog.schemas import ItemPatch, UserPatch, parted
+from tailorbird.catalog.log.schemas import ItemPatch, UserPatch, parted
+from tailorbird.catalog.log.told import DELETED, Patch
 from tailorbird.catalog.store import CatalogStore
-from tailorbird.catalog.told import DELETED, Patch
 from tailorbird.catalog.values import strings_of
 from tailorbird.errors import UsageError
 from tailorbird.ingest.descriptions import KEYS, cleaned, described_rows

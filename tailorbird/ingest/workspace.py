@@ -20,7 +20,7 @@ from tailorbird.events.devices import device_words
 from tailorbird.events.rows import EVENTS, table_of_frame
 from tailorbird.events.schema import IDENTIFY, LOGOUT, Event
 from tailorbird.events.validation import Validated, validate
-from tailorbird.features.functions import NOBODY, demographics_of
+from tailorbird.features.demographics import NOBODY, demographics_of
 from tailorbird.ingest.mapping import Mapping
 from tailorbird.ingest.quarantine import (
     parted_table,

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tailorbird.features.functions import NOBODY, Demographics
-from tailorbird.features.state import UserState
+from tailorbird.features.demographics import NOBODY, Demographics
+from tailorbird.features.profile.state import UserState
 from tailorbird.segments.model import Assigned, SegmentModel
 
 MOST_MEMBERSHIPS = 5

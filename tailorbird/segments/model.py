@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tailorbird.errors import TailorbirdError
-from tailorbird.features.functions import NOBODY, Demographics
-from tailorbird.features.records import RECORD
-from tailorbird.features.state import UserState
+from tailorbird.features.demographics import NOBODY, Demographics
+from tailorbird.features.history.records import RECORD
+from tailorbird.features.profile.state import UserState
 from tailorbird.segments.assigning import Weights, assign
 from tailorbird.segments.signs import SIGNS
 from tailorbird.segments.told import told_of, told_signs

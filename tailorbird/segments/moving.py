@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from tailorbird.events.schema import USER, Event, id_of
-from tailorbird.features.functions import Demographics
-from tailorbird.features.records import MICROSECONDS
-from tailorbird.features.state import UserState
+from tailorbird.features.demographics import Demographics
+from tailorbird.features.history.records import MICROSECONDS
+from tailorbird.features.profile.state import UserState
 from tailorbird.segments.belonging import PromotedSegments
 from tailorbird.segments.model import NOT_KNOWN, Assigned
 from tailorbird.segments.move import Move
-from tailorbird.segments.rules import SegmentRules
+from tailorbird.segments.rules.rules import SegmentRules
 
 
 @dataclass(frozen=True)

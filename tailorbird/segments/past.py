@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from tailorbird.events.interactions import Interactions
-from tailorbird.features.functions import NOBODY, Demographics
-from tailorbird.features.replay import ReplayProfiles
+from tailorbird.features.demographics import NOBODY, Demographics
+from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.segments.assigning import assign
 from tailorbird.segments.model import SegmentModel
 from tailorbird.segments.told import told_of, told_signs

@@ -7,8 +7,8 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from tailorbird.features.functions import NOBODY, Demographics
-from tailorbird.features.state import UserState
+from tailorbird.features.demographics import NOBODY, Demographics
+from tailorbird.features.profile.state import UserState
 from tailorbird.features.table import SEGMENT_FEATURES, SEGMENT_PLACES
 from tailorbird.segments.assigning import assign
 from tailorbird.segments.model import NOT_KNOWN, SegmentModel

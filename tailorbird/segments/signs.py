@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tailorbird.features.sums import TYPE_CODE
+from tailorbird.features.history.sums import TYPE_CODE
 from tailorbird.features.table import COUNTED_TYPES, DEVICES, REFERRERS
 from tailorbird.plumbing.compiled import compiled, positions
 

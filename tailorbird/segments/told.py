@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tailorbird.features.functions import Demographics
+from tailorbird.features.demographics import Demographics
 
 TOLD = ("age", "female", "male")
 """What a person told, in this order."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tailorbird.features.items import ItemTable
-from tailorbird.features.sums import TYPE_CODE
+from tailorbird.features.history.sums import TYPE_CODE
+from tailorbird.features.items.items import ItemTable
 from tailorbird.features.table import ITEM_HALF_LIVES
 
 MOST = 200

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from tailorbird.features.contexts import PastContexts
-from tailorbird.features.functions import NOBODY, Demographics
-from tailorbird.features.profiles import ProfileSource
-from tailorbird.features.segments import segment_of
+from tailorbird.features.demographics import NOBODY, Demographics, segment_of
+from tailorbird.features.history.contexts import PastContexts
+from tailorbird.features.profile.source import ProfileSource
 from tailorbird.slate.query import Query
 
 

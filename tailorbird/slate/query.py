@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tailorbird.features.functions import NOBODY, Demographics
-from tailorbird.features.state import UserState
+from tailorbird.features.demographics import NOBODY, Demographics
+from tailorbird.features.profile.state import UserState
 from tailorbird.models.allowed import Blocked
 from tailorbird.segments.belonging import Belonging
 from tailorbird.segments.pinned import PinnedSegments, Placed
-from tailorbird.segments.rules import SegmentRule
+from tailorbird.segments.rules.rules import SegmentRule
 from tailorbird.slate.filtering.terms import Among, Compare, Every, Term
 
 

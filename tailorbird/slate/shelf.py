@@ -10,10 +10,10 @@ import pandas as pd
 from tailorbird.catalog.catalog import ITEM_COLUMNS, Catalog
 from tailorbird.catalog.files import ROWS_AT_ONCE
 from tailorbird.catalog.grown import GrownCatalog
-from tailorbird.catalog.history import Versions, no_history
 from tailorbird.catalog.keys import rows_of_keys, stable_keys
+from tailorbird.catalog.log.history import Versions, no_history
+from tailorbird.catalog.log.told import Told
 from tailorbird.catalog.passing import ItemSource
-from tailorbird.catalog.told import Told
 from tailorbird.models.allowed import Blocked
 from tailorbird.plumbing.appended import appended
 from tailorbird.slate.blocks import Block, Blocks

@@ -8,9 +8,9 @@ import pytest
 
 from tailorbird.catalog import passing
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.catalog.log.told import Patch
 from tailorbird.catalog.passing import PassingItems
 from tailorbird.catalog.store import CatalogStore
-from tailorbird.catalog.told import Patch
 
 
 @pytest.mark.parametrize("folded", [False, True])

@@ -16,12 +16,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tailorbird.catalog.catalog import Catalog, Users
-from tailorbird.catalog.delta import CatalogFollower
 from tailorbird.catalog.files import ITEMS_FILE
-from tailorbird.catalog.log import LOG_FILE
+from tailorbird.catalog.log.delta import CatalogFollower
+from tailorbird.catalog.log.log import LOG_FILE
+from tailorbird.catalog.log.told import Patch
 from tailorbird.catalog.patches import patched_items, write_patched
 from tailorbird.catalog.store import KEPT_SECONDS, CatalogStore
-from tailorbird.catalog.told import Patch
 
 NOON = 1_000_000.0
 FIRST = pd.DataFrame(

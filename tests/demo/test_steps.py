@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from registry.versions import Registry
+from registry.versions.versions import Registry
 from tailorbird.demo.steps import Step, declare_basis, prepare, steps_of
 from tailorbird.errors import TailorbirdError
 from tailorbird.privacy.policy.policy import POLICY_FILE, read_policy

@@ -124,14 +124,17 @@ def test_every_recipe_key_is_documented() -> None:
 def test_every_folder_of_the_rooms_is_in_the_readme() -> None:
     house = (ROOT / "README.md").read_text().split("## The house")[1]
     rooms = {
-        room: line
-        for line in house.splitlines()
-        for room in ("training", "serving", "registry")
-        if f"| `{room}/` |" in line
+        ROOT / room: line for line in house.splitlines() for room in re.findall(r"^\| `([\w/]+)` \|", line)
     }
-    folders = [path.parent for room in rooms for path in (ROOT / room).glob("*/__init__.py")]
-    assert len(folders) >= 11
-    assert [str(folder) for folder in folders if f"`{folder.name}`" not in rooms[folder.parent.name]] == []
+    del rooms[ROOT / "tailorbird"]  # its nouns are told, and many more small things live there
+    folders = [
+        path.parent
+        for room in rooms
+        for path in room.glob("*/__init__.py")
+        if room.name not in ("tests", "python")
+    ]
+    assert len(folders) >= 50
+    assert [str(folder) for folder in folders if f"`{folder.name}`" not in rooms[folder.parent]] == []
 
 
 def test_every_command_is_documented() -> None:

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 from tailorbird_client import AsyncClient
 
-from registry.aliases import Aliases
-from registry.deciding import Wish, decide
+from registry.experiments.deciding import Wish, decide
+from registry.promotion.aliases import Aliases
 from tailorbird import cli
 from tailorbird.experiments.deciding.own import read_experiment_out
 from tailorbird.experiments.deciding.shown import as_json

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.catalog.history import SCHEMA
+from tailorbird.catalog.log.history import SCHEMA
 from tailorbird.errors import TailorbirdError
 from tailorbird.evaluation.answers import answer_by_recommender
 from tailorbird.evaluation.cases import Cases
 from tailorbird.events.interactions import Interactions
-from tailorbird.features.contexts import PastContexts
-from tailorbird.features.functions import Demographics
-from tailorbird.features.replay import ReplayProfiles
+from tailorbird.features.demographics import Demographics
+from tailorbird.features.history.contexts import PastContexts
+from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.slate.query import Query
 from tailorbird.slate.shelf import Shelf
 from tests.slate.toy import CATALOG, FACTS, NOW, BrokenStages, RowStages, recommender
@@ -137,7 +137,7 @@ def test_a_deep_list_begins_with_the_page_that_is_shown() -> None:
 
 def test_offline_answers_are_those_of_a_live_profile() -> None:
     from tailorbird.events.schema import Event
-    from tailorbird.features.state import UserState
+    from tailorbird.features.profile.state import UserState
 
     asked = cases()
     offline = answer_by_recommender(recommender(), asked, profiles=PROFILES, people={}, k=6)

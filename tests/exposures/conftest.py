@@ -14,10 +14,10 @@ from tailorbird.events.interactions import Interactions
 from tailorbird.events.rows import micros, user_keys
 from tailorbird.events.schema import Event, user_key
 from tailorbird.events.valence import PRESENCE
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.functions import demographics_of
-from tailorbird.features.replay import ReplayProfiles
-from tailorbird.features.state import UserState
+from tailorbird.features.demographics import demographics_of
+from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.replay import ReplayProfiles
+from tailorbird.features.profile.state import UserState
 from tailorbird.models.hybrid.fit import fit_hybrid
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.stages import recommender_of

@@ -9,8 +9,7 @@ from tailorbird.exposures.parity import COLUMNS, TOLERANCE, check_parity, read_s
 from tailorbird.exposures.past import events_of_person
 from tailorbird.exposures.profiles import fold_parts, joined_parts, rebuild_profile
 from tailorbird.exposures.record import exposure_of
-from tailorbird.features.functions import demographics_of
-from tailorbird.features.segments import segment_of
+from tailorbird.features.demographics import demographics_of, segment_of
 from tailorbird.features.table import HISTORY_LENGTH, SEGMENT_FEATURES, USER_FEATURES
 from tailorbird.segments.pinned import Pin, PinnedSegments, segment_vector
 from tailorbird.settings import load_settings

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tailorbird.exposures.profiles import DOUBTFUL, rebuild_profile
-from tailorbird.features.state import UserState
+from tailorbird.features.profile.state import UserState
 from tailorbird.features.table import HISTORY_LENGTH
 from tests.features.toy import FACTS, NOON, event
 from tests.segments.moves import moved

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import CONSENT, Event
 from tailorbird.exposures.exposure import Exposure
-from tailorbird.features.purposes import exposures_for
+from tailorbird.features.consent.purposes import exposures_for
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events, open_exposures
 

@@ -8,8 +8,8 @@ import pytest
 from tailorbird.exposures.codec import pack, unpack
 from tailorbird.exposures.record import exposure_of
 from tailorbird.exposures.trace import MOST_EVENTS, trace_of
-from tailorbird.features.functions import demographics_of
-from tailorbird.features.state import UserState
+from tailorbird.features.demographics import demographics_of
+from tailorbird.features.profile.state import UserState
 from tailorbird.features.table import HISTORY_LENGTH
 from tailorbird.slate.query import Query
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from feature_repo.command import build_features, features
 from feature_repo.store import FeatureStoreRoom
-from feature_repo.updater import ProfileUpdater
+from feature_repo.updater.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import Event

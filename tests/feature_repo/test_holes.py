@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_repo.store import VIEWS, FeatureStoreRoom
-from feature_repo.updater import AT_ONCE, MISSING_STEPS, ProfileUpdater
+from feature_repo.updater.updater import AT_ONCE, MISSING_STEPS, ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import Event
-from tailorbird.features.replay import ReplayProfiles
+from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.settings import Settings
 from tailorbird.streams.position import BEGINNING
 from tailorbird.streams.stream import Entry
-from tests.features.test_state import assert_same
+from tests.features.profile.test_state import assert_same
 from tests.features.toy import CATALOG, DAY, NOON, event, frame, random_shop
 from tests.proving import tries
 from tests.streams.toy import HolesStream

@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from feature_repo.offline import FeastProfiles
+from feature_repo.offline.profiles import FeastProfiles
 from feature_repo.store import FeatureStoreRoom
-from feature_repo.updater import ProfileUpdater
+from feature_repo.updater.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
-from tailorbird.features.cross import cross_matrix
-from tailorbird.features.functions import user_vector
-from tailorbird.features.item_features import item_matrix
-from tailorbird.features.replay import ReplayProfiles
-from tailorbird.features.state import UserState
+from tailorbird.features.profile.replay import ReplayProfiles
+from tailorbird.features.profile.state import UserState
 from tailorbird.features.table import STORED_USER
+from tailorbird.features.vectors.cross import cross_matrix
+from tailorbird.features.vectors.item import item_matrix
+from tailorbird.features.vectors.user import user_vector
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream
 from tailorbird.streams.scan import read_log

@@ -6,15 +6,15 @@ import pytest
 
 from feature_repo.command import build_features
 from feature_repo.portraits import Portraits
-from feature_repo.updater import ProfileUpdater
+from feature_repo.updater.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Users
+from tailorbird.catalog.log.told import Patch
 from tailorbird.catalog.store import CatalogStore
-from tailorbird.catalog.told import Patch
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import Event
 from tailorbird.segments.belonging import PromotedSegments
 from tailorbird.segments.model import NOT_KNOWN
-from tailorbird.segments.rules import rules_of
+from tailorbird.segments.rules.rules import rules_of
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from tests.features.toy import CATALOG, DAY, NOON, event

@@ -13,7 +13,7 @@ from feature_repo.definitions import USER_KEY
 from feature_repo.rows import DamagedRowError, RowCodec, name_key, name_of
 from feature_repo.store import FeatureStoreRoom
 from feature_repo.values import entity_key, row_key, to_values
-from tailorbird.features.state import UserState
+from tailorbird.features.profile.state import UserState
 from tailorbird.settings import Settings
 from tests.features.toy import FACTS, NOON, event
 

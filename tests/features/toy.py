@@ -7,8 +7,8 @@ import pandas as pd
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.schema import Event
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.items import ItemTable
+from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.items.items import ItemTable
 
 DAY = 86_400.0
 NOON = 1_750_000_000.0

@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.http.schemas import Visitor
-from serving.recommend.named import Named
+from serving.recommend.request.named import Named
 from tailorbird.catalog.keys import stable_key
-from tailorbird.catalog.told import Patch
+from tailorbird.catalog.log.told import Patch
 from tailorbird.errors import UsageError
 from tailorbird.events.rows import table_of_frame, user_keys
 from tailorbird.events.schema import SCHEMA, Event
 from tailorbird.exposures.exposure import new_recommendation_id
-from tailorbird.features.standing import COVERED, NEVER, standing_of
+from tailorbird.features.consent.standing import COVERED, NEVER, standing_of
 from tailorbird.privacy.door.door import Door
 from tailorbird.privacy.door.minimise import SEALED, Declared, parted_context, parted_properties
 from tailorbird.privacy.keys.keyring import open_keyring

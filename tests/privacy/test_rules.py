@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import Event
-from tailorbird.features.functions import NOBODY, Demographics
+from tailorbird.features.demographics import NOBODY, Demographics
 from tailorbird.privacy.door.door import Door
 from tailorbird.privacy.policy.policy import POLICY_FILE, read_policy
 from tailorbird.privacy.policy.rules import Basis, Rule

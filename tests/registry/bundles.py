@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from registry.tracking.runs import Tracker
-from registry.versions import Registered, Registry
+from registry.versions.versions import Registered, Registry
 from tailorbird.bundle import Fallbacks, Origin, write_bundle
 from tailorbird.settings import Settings
 

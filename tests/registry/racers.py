@@ -8,8 +8,8 @@ from typing import Any
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
     [
-        "registry.aliases",
-        "registry.versions",
+        "registry.promotion.aliases",
+        "registry.versions.versions",
         "mlflow",
         "mlflow.store.tracking.sqlalchemy_store",
         "mlflow.store.model_registry.sqlalchemy_store",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from registry.versions import Registry
+from registry.versions.versions import Registry
 from tailorbird.bundle import BUNDLE_PATH, Fallbacks, Origin, write_bundle
 from tailorbird.bundle.bundle import Model
 from tailorbird.segments.model import Segment, SegmentModel, weights_of

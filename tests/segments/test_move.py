@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import Event
-from tailorbird.features.counters import ItemCounters
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.replay import ReplayProfiles
-from tailorbird.features.state import UserState, fold_all
+from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.items.counters import ItemCounters
+from tailorbird.features.profile.replay import ReplayProfiles
+from tailorbird.features.profile.state import UserState, fold_all
 from tailorbird.segments.move import RULES, SEGMENT, Move, move_id
 from tests.features.toy import frame, random_shop
 from tests.segments.moves import MOVED, moved, with_moves

@@ -7,8 +7,8 @@ import pytest
 
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.schema import Event
-from tailorbird.features.functions import NOBODY
-from tailorbird.features.replay import ReplayProfiles
+from tailorbird.features.demographics import NOBODY
+from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.segments.past import with_groups
 from tailorbird.segments.pinned import Pin, PinnedSegments
 from tests.features.toy import DAY, NOON, frame, random_shop

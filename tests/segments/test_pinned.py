@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.state import UserState
+from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.state import UserState
 from tailorbird.features.table import SEGMENT_FEATURES, SEGMENT_PLACES
 from tailorbird.segments.pinned import Pin, PinnedSegments, Placed, segment_vector
 from tests.features.toy import NOON, event, random_shop

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tailorbird.features.sums import TYPE_CODE
+from tailorbird.features.history.sums import TYPE_CODE
 from tailorbird.features.table import COUNTED_TYPES
 from tailorbird.segments.assigning import usual_count
 from tailorbird.segments.signs import ALPHABETS, GAP_STEP, PRICES, SIGNS, explained, price_edges, signs_of

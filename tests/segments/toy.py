@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tailorbird.features.records import RECORD
-from tailorbird.features.sums import TYPE_CODE
+from tailorbird.features.history.records import RECORD
+from tailorbird.features.history.sums import TYPE_CODE
 
 DAY_US = 86_400_000_000
 START = 20_000 * DAY_US

@@ -14,13 +14,13 @@ import pandas as pd
 
 from feature_repo.command import build_features
 from registry.tracking.runs import Tracker
-from registry.versions import Registry
+from registry.versions.versions import Registry
 from tailorbird.bundle import Fallbacks, Manifest, Origin, write_bundle
 from tailorbird.catalog.catalog import Users
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.schema import SCHEMA, Event
-from tailorbird.features.replay import ReplayProfiles
+from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.models.hybrid.fit import fit_hybrid
 from tailorbird.privacy.door.door import Door
 from tailorbird.recipes.recipe import Recipe

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from feature_repo.command import build_features
-from feature_repo.offline import FeastProfiles
-from serving.bench.world import promote_folder
+from feature_repo.offline.profiles import FeastProfiles
+from serving.bench.harness.world import promote_folder
 from serving.cluster import free_ports
 from tailorbird.bundle import BUNDLE_PATH, Fallbacks, Origin, write_bundle
 from tailorbird.catalog.catalog import Users
@@ -26,9 +26,9 @@ from tailorbird.evaluation.cases import Cases
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.rows import table_of_frame
 from tailorbird.events.schema import id_of
-from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
-from tailorbird.features.functions import demographics_of
-from tailorbird.features.replay import ReplayProfiles
+from tailorbird.features.demographics import demographics_of
+from tailorbird.features.history.contexts import NO_CONTEXTS, PastContexts
+from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.models.hybrid.fit import fit_hybrid
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.stages import recommender_of
@@ -38,8 +38,8 @@ from tailorbird.settings import Settings, load_settings
 from tailorbird.slate.recommender import Recommender
 from tailorbird.slate.shelf import Shelf
 from tailorbird.streams.factory import open_events
-from training.benchmarks.data import BenchmarkData, Question, cut
-from training.benchmarks.shop import simulated
+from training.benchmarks.published.data import BenchmarkData, Question, cut
+from training.benchmarks.published.shop import simulated
 from training.data.dataset import epoch_seconds
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]

@@ -20,13 +20,13 @@ import pytest
 from tailorbird_client import Client, RefusedError
 from tailorbird_client import Event as ClientEvent
 
-from serving.bench.callers import Ask, Callers
-from serving.bench.faults import replicas_of
-from serving.bench.tally import Tally
-from serving.bench.world import make_world, promote_folder, register_folder
+from serving.bench.faults.faults import replicas_of
+from serving.bench.faults.tally import Tally
+from serving.bench.harness.callers import Ask, Callers
+from serving.bench.harness.world import make_world, promote_folder, register_folder
 from serving.cluster import free_ports
 from tailorbird.access.changes import Wish, add_key
-from tailorbird.features.functions import user_vector
+from tailorbird.features.vectors.user import user_vector
 from tailorbird.privacy.keys.keyring import open_keyring
 from tailorbird.privacy.keys.pseudonyms import Pseudonyms
 from tailorbird.settings import Settings, load_settings
@@ -209,7 +209,7 @@ def test_a_word_of_a_page_holds_for_the_very_next_request_of_every_replica(servi
 def test_every_answer_is_in_the_exposures_with_the_features_it_used(service):
     from feature_repo.store import FeatureStoreRoom
     from tailorbird.catalog.catalog import Users
-    from tailorbird.features.functions import demographics_of
+    from tailorbird.features.demographics import demographics_of
 
     identity = service.recommend(userId="user-2", numResults=3)["recommendationId"]
     with open_exposures(service.settings) as stream:

@@ -16,12 +16,12 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 
 from feature_repo.portraits import Portraits
-from serving.admin.goods import Goods
+from serving.admin.catalogue.goods import Goods
 from serving.admin.guard import LoopbackGuard
 from serving.admin.listener import Listener, free_port
-from serving.admin.moves import Moves
+from serving.admin.models.moves import Moves
+from serving.admin.models.reach import RegistryReach
 from serving.admin.pages import Desk, build_admin
-from serving.admin.reach import RegistryReach
 from serving.cluster import free_ports
 from serving.notice import Notice
 from serving.privacy.erasures import open_erasing

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 
 from feature_repo.store import FeatureStoreRoom
-from feature_repo.updater import ProfileUpdater
-from registry.follower import Follower
-from registry.versions import Registry
+from feature_repo.updater.updater import ProfileUpdater
+from registry.following.follower import Follower
+from registry.versions.versions import Registry
 from serving.collect.consents import ConsentService
 from serving.collect.fold import ProfileFolder
 from serving.collect.links import LinkService
@@ -24,44 +24,44 @@ from serving.http.consents import Consented, ConsentTold
 from serving.http.front import Front
 from serving.http.schemas import Linked
 from serving.http.sdk import sdk_routes
-from serving.recommend.arms import ServedArms
-from serving.recommend.assignments import AssignmentService
-from serving.recommend.builder import RecommenderBuilder
-from serving.recommend.cache import RankingCache
-from serving.recommend.consent import ConsentRoute
-from serving.recommend.draw import SlateDrawer, taken_part
-from serving.recommend.exposures import ExposureWriter
-from serving.recommend.facts import LiveFacts
-from serving.recommend.hydrate import Hydrator
-from serving.recommend.merge import MergeRoutes
-from serving.recommend.named import Named
-from serving.recommend.pages import PAGES, build_pages
-from serving.recommend.results import ResultCache
-from serving.recommend.routes import recommend_routes
-from serving.recommend.served import Standing
-from serving.recommend.service import RecommendService
-from serving.recommend.shadows import Shadows
-from serving.recommend.trace import TraceService, note_reading, recommender_of
-from serving.recommend.visit import Visit
+from serving.recommend.arms.arms import ServedArms
+from serving.recommend.arms.builder import RecommenderBuilder
+from serving.recommend.arms.served import Standing
+from serving.recommend.cache.memory import RankingCache
+from serving.recommend.cache.results import ResultCache
+from serving.recommend.request.facts import LiveFacts
+from serving.recommend.request.hydrate import Hydrator
+from serving.recommend.request.named import Named
+from serving.recommend.request.visit import Visit
+from serving.recommend.routes.assignments import AssignmentService
+from serving.recommend.routes.consent import ConsentRoute
+from serving.recommend.routes.merge import MergeRoutes
+from serving.recommend.routes.pages import PAGES, build_pages
+from serving.recommend.routes.routes import recommend_routes
+from serving.recommend.routes.trace import TraceService, note_reading, recommender_of
+from serving.recommend.slate.draw import SlateDrawer, taken_part
+from serving.recommend.slate.exposures import ExposureWriter
+from serving.recommend.slate.service import RecommendService
+from serving.recommend.slate.shadows import Shadows
 from serving.segments.live import LiveSegments
 from serving.segments.mover import Mover
 from serving.segments.told import ToldPeople
 from serving.writer import GroupWriter
 from tailorbird.audit.record import record
 from tailorbird.bundle import BUNDLE_PATH, Origin, open_bundle, write_bundle
-from tailorbird.catalog.delta import CatalogFollower
+from tailorbird.catalog.log.delta import CatalogFollower
+from tailorbird.catalog.log.told import Patch
 from tailorbird.catalog.store import CatalogStore
-from tailorbird.catalog.told import Patch
 from tailorbird.experiments.arm import CHAMPION, Arm, SlateSettings
 from tailorbird.experiments.running.assigning import Assigned, Assignment
 from tailorbird.experiments.running.followed import FollowedLedger
 from tailorbird.experiments.scenarios import SCENARIOS_FILE, ScenarioFile
 from tailorbird.experiments.shadow.tallies import Tallies
 from tailorbird.exposures.exposure import Exposure
-from tailorbird.features.state import UserState
+from tailorbird.features.profile.state import UserState
 from tailorbird.privacy.door.door import Door
 from tailorbird.privacy.people.suppression import Suppressions
-from tailorbird.segments.rules_file import RulesFile
+from tailorbird.segments.rules.file import RulesFile
 from tailorbird.settings import Settings
 from tailorbird.slate.recommender import Recommender
 from tailorbird.streams.factory import open_events, open_exposures

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailorbird.exposures.record import exposure_of
-from tailorbird.features.counters import ItemCounters
-from tailorbird.features.items import ItemTable
-from tailorbird.features.records import RECORD
-from tailorbird.features.sums import TYPE_CODE
+from tailorbird.features.history.records import RECORD
+from tailorbird.features.history.sums import TYPE_CODE
+from tailorbird.features.items.counters import ItemCounters
+from tailorbird.features.items.items import ItemTable
 from tailorbird.slate.exploration import Exploration, Pool, draw_slate
 from tailorbird.slate.filtering.parser import parse_filter
 from tailorbird.slate.newcomers import DRAWS, Newcomers

@@ -8,8 +8,8 @@ import pandas as pd
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.state import UserState
+from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.state import UserState
 from tailorbird.models.allowed import Allowed
 from tailorbird.slate.fallback import FallbackChain
 from tailorbird.slate.newcomers import Newcomers

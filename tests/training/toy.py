@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from feature_repo.command import build_features
-from registry.versions import Registered
+from registry.versions.versions import Registered
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.rows import table_of_frame
 from tailorbird.events.schema import SCHEMA

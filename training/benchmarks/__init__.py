@@ -1,1 +1,1 @@
-"""Published protocols on known data sets: read, cut, every row measured, files to recompute it from."""
+"""Benchmarks of learning: published protocols, planted behaviours, a loop that closes, going on, forgetting."""

@@ -13,23 +13,22 @@ from tailorbird.evaluation.answers import Answers, answer_by_scores
 from tailorbird.evaluation.bootstrap import Interval
 from tailorbird.evaluation.cases import Cases, QuestionBatch
 from tailorbird.evaluation.report import compare
-from tailorbird.features.contexts import PastContexts
-from tailorbird.features.functions import demographics_of
-from tailorbird.features.replay import ReplayProfiles
-from tailorbird.features.segments import segments_of
+from tailorbird.features.demographics import demographics_of, segments_of
+from tailorbird.features.history.contexts import PastContexts
+from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.ingest.sources import Tables
 from tailorbird.models.hybrid.stages import recommender_of
 from tailorbird.models.retrievers.popularity import Popularity
 from tailorbird.plumbing.terminal import emit, say, table
 from tailorbird.recipes.recipe import Recipe, load_recipe
-from tailorbird.segments.finding import Crowd, find, model_of
+from tailorbird.segments.finding.finding import Crowd, find, model_of
 from tailorbird.segments.past import with_groups
 from tailorbird.segments.pinned import Pin, PinnedSegments
 from tailorbird.segments.told import told_of
 from tailorbird.simulator.shop import Shop
-from training.benchmarks.data import BenchmarkData, Question, cut
 from training.benchmarks.planted import numbers
-from training.benchmarks.run import Bench, answered, fit_model, open_bench
+from training.benchmarks.published.data import BenchmarkData, Question, cut
+from training.benchmarks.published.run import Bench, answered, fit_model, open_bench
 from training.evaluation.segments import segments_of_cases
 
 WITHOUT, LISTS, FEATURES = "without", "popularity of segments", "and features"

@@ -12,10 +12,10 @@ from tailorbird.events.columns import EventColumns
 from tailorbird.events.interactions import Histories
 from tailorbird.events.rows import user_keys
 from tailorbird.events.schema import Event
-from tailorbird.features.contexts import PastContexts
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.replay import ReplayProfiles
-from tailorbird.features.state import UserState
+from tailorbird.features.history.contexts import PastContexts
+from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.replay import ReplayProfiles
+from tailorbird.features.profile.state import UserState
 from tailorbird.models.hybrid.fit import fit_hybrid
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.plumbing.terminal import emit, progress, table

@@ -9,12 +9,12 @@ import click
 import numpy as np
 
 from tailorbird.errors import UsageError
-from tailorbird.features.functions import demographics_of
-from tailorbird.features.replay import ReplayProfiles
+from tailorbird.features.demographics import demographics_of
+from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.plumbing.terminal import emit, progress, table
 from tailorbird.segments.assigning import assign
-from tailorbird.segments.evidence import evidence
-from tailorbird.segments.finding import LEAST_TO_LEARN, Crowd, find, model_of
+from tailorbird.segments.finding.evidence import evidence
+from tailorbird.segments.finding.finding import LEAST_TO_LEARN, Crowd, find, model_of
 from tailorbird.segments.model import SegmentModel, weights_of
 from tailorbird.segments.told import told_of, told_signs
 from tailorbird.simulator.shop import Shop

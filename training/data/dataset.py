@@ -20,9 +20,9 @@ from tailorbird.events.columns import COLUMNS, EventColumns
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.schema import OWN_TYPES
 from tailorbird.events.valence import FIVE_STARS, RatingScale, Taste, presences, strengths
-from tailorbird.features.consents import PERSONALIZATION
-from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
-from tailorbird.features.purposes import scan_for
+from tailorbird.features.consent.consents import PERSONALIZATION
+from tailorbird.features.consent.purposes import scan_for
+from tailorbird.features.history.contexts import NO_CONTEXTS, PastContexts
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import Position

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from tailorbird.events.valence import RatingScale
-from tailorbird.features.consents import PERSONALIZATION
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.functions import demographics_of
-from tailorbird.features.purposes import scan_for
-from tailorbird.features.records import EVENT_COLUMNS
-from tailorbird.features.replay import ReplayProfiles, Timelines
+from tailorbird.features.consent.consents import PERSONALIZATION
+from tailorbird.features.consent.purposes import scan_for
+from tailorbird.features.demographics import demographics_of
+from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.history.records import EVENT_COLUMNS
+from tailorbird.features.profile.replay import ReplayProfiles, Timelines
 from tailorbird.segments.model import SegmentModel
 from tailorbird.segments.past import with_groups
 from tailorbird.settings import Settings

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feature_repo.offline import FeastProfiles
+from feature_repo.offline.profiles import FeastProfiles
 from tailorbird.evaluation.cases import Cases
-from tailorbird.features.profiles import ProfileSource
-from tailorbird.features.state import UserState
+from tailorbird.features.profile.source import ProfileSource
+from tailorbird.features.profile.state import UserState
 from tailorbird.settings import Settings
 
 

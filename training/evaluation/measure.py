@@ -15,9 +15,9 @@ from tailorbird.evaluation.metrics import ndcg
 from tailorbird.evaluation.protocols import Protocol, Split
 from tailorbird.evaluation.report import Report, Yardstick, evaluate_rankings, source_frame
 from tailorbird.events.schema import id_of
-from tailorbird.features.contexts import PastContexts
-from tailorbird.features.functions import demographics_of
-from tailorbird.features.profiles import ProfileSource
+from tailorbird.features.demographics import demographics_of
+from tailorbird.features.history.contexts import PastContexts
+from tailorbird.features.profile.source import ProfileSource
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.stages import recommender_of
 from tailorbird.slate.shelf import Shelf

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from registry.follower import Follower
-from registry.pointers import RegistryError
+from registry.following.follower import Follower
+from registry.following.pointers import RegistryError
 from tailorbird.bundle import open_bundle
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.errors import TailorbirdError, UsageError
@@ -25,8 +25,8 @@ from tailorbird.exposures.outcomes import Shown, by_model
 from tailorbird.exposures.past import events_of_person
 from tailorbird.exposures.profiles import rebuild_profile
 from tailorbird.exposures.trace import query_of
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.functions import NOBODY, Demographics, demographics_of
+from tailorbird.features.demographics import NOBODY, Demographics, demographics_of
+from tailorbird.features.history.facts import ItemFacts
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.stages import recommender_of
 from tailorbird.settings import Settings

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from tailorbird.evaluation.cases import Cases
-from tailorbird.features.functions import NOBODY, Demographics
-from tailorbird.features.profiles import ProfileSource
+from tailorbird.features.demographics import NOBODY, Demographics
+from tailorbird.features.profile.source import ProfileSource
 from tailorbird.segments.pinned import PinnedSegments
 
 LEARNED = "segment"

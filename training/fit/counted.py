@@ -6,8 +6,8 @@ import numpy as np
 
 from tailorbird.catalog.catalog import Users
 from tailorbird.events.valence import RatingScale
-from tailorbird.features.items import ItemTable
-from tailorbird.features.segments import segments_of
+from tailorbird.features.demographics import segments_of
+from tailorbird.features.items.items import ItemTable
 from tailorbird.models.base import Retriever
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.retrievers.content import Content

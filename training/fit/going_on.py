@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from tailorbird.evaluation.protocols import Split
-from tailorbird.features.functions import demographics_of
-from tailorbird.features.items import ItemTable
+from tailorbird.features.demographics import demographics_of
+from tailorbird.features.items.items import ItemTable
 from tailorbird.models.base import Retriever
 from tailorbird.models.hybrid.fit import FittedHybrid, OnProgress, Progress, fit_ranker, lessons_of
 from tailorbird.models.hybrid.model import HybridModel

@@ -7,7 +7,7 @@ import numpy as np
 from tailorbird.evaluation.protocols import Protocol, Split
 from tailorbird.exposures.learned import read_shown
 from tailorbird.exposures.outcomes import Shown
-from tailorbird.features.contexts import PastContexts
+from tailorbird.features.history.contexts import PastContexts
 from tailorbird.models.hybrid.slates import RankerCases, ranker_cases
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.segments.pinned import PinnedSegments

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
-from registry.forgetting import LEARNED_AT
 from registry.tracking.runs import Tracker
-from registry.versions import Registered, Registry
-from tailorbird.features.consents import PERSONALIZATION
-from tailorbird.features.purposes import taken_back_in
+from registry.versions.forgetting import LEARNED_AT
+from registry.versions.versions import Registered, Registry
+from tailorbird.features.consent.consents import PERSONALIZATION
+from tailorbird.features.consent.purposes import taken_back_in
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.segments.pinned import PinnedSegments, pinned_version
@@ -34,7 +34,7 @@ NO_TAGS: Mapping[str, str] = MappingProxyType({})
 class Parent:
     """A version that another goes on from: its model, and by when (epoch seconds) all had arrived that it has learned.
 
-    ``read`` is the instant before which nothing of what it has learned was made (``registry.forgetting``).
+    ``read`` is the instant before which nothing of what it has learned was made (``registry.versions.forgetting``).
     """
 
     version: Registered

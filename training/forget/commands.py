@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from registry.commands import moved_to
-from registry.versions import Registered, Registry
+from registry.versions.versions import Registered, Registry
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.alone import alone_if_free
 from tailorbird.plumbing.terminal import emit, progress, say, table
@@ -106,7 +106,7 @@ def _forgotten(
 
 
 def _trained(settings: Settings, each: Due, dataset: Any, *, now: dt.datetime) -> Registered:
-    from registry.pinned import NONE, segments_to_pin
+    from registry.following.pinned import NONE, segments_to_pin
     from tailorbird.recipes.recipe import Recipe
     from training.fit.train import train
 

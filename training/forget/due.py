@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from registry.forgetting import Reading, held_by, reading_of
-from registry.versions import Registered, Registry
+from registry.versions.forgetting import Reading, held_by, reading_of
+from registry.versions.versions import Registered, Registry
 from tailorbird.privacy.erasure.ledger import Ledger
 from tailorbird.settings import Settings
 

@@ -5,10 +5,10 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from registry.cases import CASES_FILE, NoCasesError, add_cases, cases_of
-from registry.forgetting import FORGET, LEARNED_AT, OF, reading_of
 from registry.tracking.runs import Tracker, git_commit
-from registry.versions import Registered, Registry
+from registry.versions.cases import CASES_FILE, NoCasesError, add_cases, cases_of
+from registry.versions.forgetting import FORGET, LEARNED_AT, OF, reading_of
+from registry.versions.versions import Registered, Registry
 from tailorbird.bundle import Bundle, Origin, write_bundle
 from tailorbird.settings import Settings
 from training.data.dataset import Dataset

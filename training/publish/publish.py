@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from registry.cases import CASES_FILE
 from registry.gates.off_policy import OFF_POLICY
 from registry.tracking.runs import Run, git_commit
-from registry.versions import Registered, Registry
+from registry.versions.cases import CASES_FILE
+from registry.versions.versions import Registered, Registry
 from tailorbird.bundle import Fallbacks, Origin, write_bundle
 from tailorbird.models.retrievers.popularity import Popularity
 from tailorbird.recipes.recipe import Recipe

@@ -2,12 +2,12 @@
 
 import math
 
-from registry.aliases import ConflictError
 from registry.commands import moved_to
-from registry.deciding import Wish, decide
-from registry.launching import launcher_of
+from registry.experiments.deciding import Wish, decide
+from registry.experiments.launching import launcher_of
 from registry.platform import PlatformError
-from registry.promote import RefusedError
+from registry.promotion.aliases import ConflictError
+from registry.promotion.promote import RefusedError
 from registry.who import whoami
 from tailorbird.audit.record import at_this_terminal
 from tailorbird.errors import UsageError

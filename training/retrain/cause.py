@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from scipy.special import rel_entr
 
 from tailorbird.events.schema import OWN_TYPES
-from tailorbird.features.consents import PERSONALIZATION
-from tailorbird.features.purposes import scan_for
+from tailorbird.features.consent.consents import PERSONALIZATION
+from tailorbird.features.consent.purposes import scan_for
 from tailorbird.settings import Settings
 
 WINDOW_DAYS = 28.0

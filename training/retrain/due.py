@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from registry.pointers import RegistryError
-from registry.versions import Registered, Registry
+from registry.following.pointers import RegistryError
+from registry.versions.versions import Registered, Registry
 from tailorbird.settings import Settings
 from training.retrain.cause import LEAST_EVENTS, News, news_of
 from training.retrain.ledger import STEPS, Ledger, Round

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from registry.versions import Registered, Registry
+from registry.versions.versions import Registered, Registry
 from tailorbird.settings import Settings
 from training.retrain.ledger import Round
 

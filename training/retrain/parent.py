@@ -5,11 +5,11 @@ import datetime as dt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registry.forgetting import reading_of
-from registry.versions import Registered, Registry
-from tailorbird.features.consents import PERSONALIZATION
-from tailorbird.features.handovers import ALWAYS
-from tailorbird.features.purposes import scan_for
+from registry.versions.forgetting import reading_of
+from registry.versions.versions import Registered, Registry
+from tailorbird.features.consent.consents import PERSONALIZATION
+from tailorbird.features.consent.handovers import ALWAYS
+from tailorbird.features.consent.purposes import scan_for
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.sequence.retriever import Sequence as SequenceRetriever
 from tailorbird.segments.pinned import PinnedSegments, pinned_version

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from registry.versions import Registry
+from registry.versions.versions import Registry
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.alone import alone_if_free
 from tailorbird.plumbing.terminal import say

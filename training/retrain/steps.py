@@ -3,14 +3,14 @@
 from typing import Any
 
 from feature_repo.command import build_features
-from registry.cases import add_cases, cases_of
-from registry.gatekeeper import judge
+from registry.following.pinned import segments_to_pin
 from registry.gates.finding import Finding
+from registry.gates.gatekeeper import judge
 from registry.gates.gates import Gates
-from registry.pinned import segments_to_pin
-from registry.promote import Order as Move
-from registry.promote import promote
-from registry.versions import Registered, Registry
+from registry.promotion.promote import Order as Move
+from registry.promotion.promote import promote
+from registry.versions.cases import add_cases, cases_of
+from registry.versions.versions import Registered, Registry
 from registry.who import whoami
 from tailorbird.plumbing.terminal import progress, say
 from tailorbird.recipes.recipe import load_recipe

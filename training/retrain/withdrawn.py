@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tailorbird.events.schema import CONSENT, OWN_TYPES, SAID_TYPES
-from tailorbird.features.consents import PERSONALIZATION
-from tailorbird.features.handovers import ALWAYS
-from tailorbird.features.purposes import NEEDED, NEEDED_SHOWN, Refusals, taken_back_in
-from tailorbird.features.records import EVENT_COLUMNS
+from tailorbird.features.consent.consents import PERSONALIZATION
+from tailorbird.features.consent.handovers import ALWAYS
+from tailorbird.features.consent.purposes import NEEDED, NEEDED_SHOWN, Refusals, taken_back_in
+from tailorbird.features.history.records import EVENT_COLUMNS
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_exposures
 from tailorbird.streams.position import Position

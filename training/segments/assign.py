@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tailorbird.catalog.catalog import Users
-from tailorbird.features.functions import NOBODY, demographics_of
+from tailorbird.features.demographics import NOBODY, demographics_of
 from tailorbird.plumbing.alone import alone
 from tailorbird.segments.model import SegmentModel
-from tailorbird.segments.rules import NO_SEGMENT_RULES, SegmentRules
+from tailorbird.segments.rules.rules import NO_SEGMENT_RULES, SegmentRules
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 from tailorbird.streams.position import BEGINNING, Position

@@ -1,7 +1,7 @@
 """The card of a segment model: who is told apart, by what, how surely, and what that is worth."""
 
 from registry.tracking.runs import DataIdentity
-from tailorbird.segments.finding import Found
+from tailorbird.segments.finding.finding import Found
 from tailorbird.segments.model import SegmentModel
 
 

@@ -9,12 +9,12 @@ import click
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.clock import seconds_of
 from tailorbird.plumbing.terminal import emit, progress, say, table
-from tailorbird.segments.rules import RULES_FILE, SegmentRules, read_rules
+from tailorbird.segments.rules.rules import RULES_FILE, SegmentRules, read_rules
 from tailorbird.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from registry.promote import Promotion
-    from registry.versions import Registered
+    from registry.promotion.promote import Promotion
+    from registry.versions.versions import Registered
     from tailorbird.segments.model import SegmentModel
 
 _workspace = click.option("--workspace", help="Workspace; default TAILORBIRD_WORKSPACE or `shop`.")
@@ -294,10 +294,10 @@ def promote(workspace: str | None, version: str, alias: str, force: bool, reason
         tailorbird segments promote
         tailorbird segments promote --version 2 --reason "finer groups"
     """
-    from registry.promote import Order
-    from registry.promote import promote as move
-    from registry.segment_gates import judge_segments
-    from registry.versions import Registry
+    from registry.gates.segments import judge_segments
+    from registry.promotion.promote import Order
+    from registry.promotion.promote import promote as move
+    from registry.versions.versions import Registry
     from registry.who import whoami
 
     settings = load_settings(workspace=workspace)
@@ -317,10 +317,10 @@ def promote(workspace: str | None, version: str, alias: str, force: bool, reason
 
 def _promoted(registered: "Registered") -> bool:
     """Whether the champion is this version now: its gates may refuse."""
-    from registry.promote import Order
-    from registry.promote import promote as move
-    from registry.segment_gates import judge_segments
-    from registry.versions import Registry
+    from registry.gates.segments import judge_segments
+    from registry.promotion.promote import Order
+    from registry.promotion.promote import promote as move
+    from registry.versions.versions import Registry
     from registry.who import whoami
 
     registry = Registry(registered.settings, name=registered.name)
@@ -341,8 +341,8 @@ def _show_gates(done: "Promotion") -> None:
 
 
 def _opened(settings: Settings, version: str) -> "tuple[Registered, SegmentModel]":
-    from registry.pointers import RegistryError
-    from registry.versions import Registry
+    from registry.following.pointers import RegistryError
+    from registry.versions.versions import Registry
 
     try:
         registered = Registry(settings, name=settings.segments_name).version(version)

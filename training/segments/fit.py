@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry.tracking.runs import Run, Tracker, git_commit
-from registry.versions import Registered, Registry
+from registry.versions.versions import Registered, Registry
 from tailorbird.bundle import Fallbacks, Origin, write_bundle
 from tailorbird.errors import UsageError
-from tailorbird.segments.comparing import Candidate
-from tailorbird.segments.finding import Crowd, Found, find, model_of
+from tailorbird.segments.finding.comparing import Candidate
+from tailorbird.segments.finding.finding import Crowd, Found, find, model_of
 from tailorbird.segments.model import SegmentModel
 from tailorbird.settings import Settings
 from training.segments.card import segments_card

@@ -15,14 +15,14 @@ from tailorbird.errors import TailorbirdError
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import BESIDE_TYPES, LINK_TYPES, Event
 from tailorbird.events.valence import RatingScale
-from tailorbird.features.consents import PERSONALIZATION
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.functions import NOBODY, demographics_of
-from tailorbird.features.links import Links
-from tailorbird.features.purposes import scan_for
-from tailorbird.features.records import EVENT_COLUMNS
-from tailorbird.features.replay import ReplayProfiles, Timelines
-from tailorbird.features.state import UserState
+from tailorbird.features.consent.consents import PERSONALIZATION
+from tailorbird.features.consent.links import Links
+from tailorbird.features.consent.purposes import scan_for
+from tailorbird.features.demographics import NOBODY, demographics_of
+from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.history.records import EVENT_COLUMNS
+from tailorbird.features.profile.replay import ReplayProfiles, Timelines
+from tailorbird.features.profile.state import UserState
 from tailorbird.segments.told import told_of
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events

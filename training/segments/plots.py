@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from tailorbird.segments.comparing import Candidate
-from tailorbird.segments.finding import Found
+from tailorbird.segments.finding.comparing import Candidate
+from tailorbird.segments.finding.finding import Found
 from tailorbird.segments.model import SegmentModel
 
 WIDTH = 9.0  # inches

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from registry.pointers import RegistryError
+from registry.following.pointers import RegistryError
 from registry.tracking.runs import Run, Tracker
-from registry.versions import Registered, Registry
+from registry.versions.versions import Registered, Registry
 from tailorbird.plumbing.terminal import say
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.segments.pinned import PinnedSegments, pinned_version

@@ -15,8 +15,8 @@ from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.measuring.streams import UNIT_COLUMNS
 from tailorbird.experiments.running.entries import Entry, StateError
 from tailorbird.experiments.running.launching import Launcher
-from tailorbird.features.consents import ANALYTICS
-from tailorbird.features.purposes import exposures_for, scan_for
+from tailorbird.features.consent.consents import ANALYTICS
+from tailorbird.features.consent.purposes import exposures_for, scan_for
 from tailorbird.plumbing.alone import alone_if_free
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events, open_exposures

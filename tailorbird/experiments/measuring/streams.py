@@ -11,8 +11,8 @@ from tailorbird.catalog.store import bring_catalog
 from tailorbird.events.schema import ANONYMOUS, BESIDE_TYPES, IDENTIFY, LINK_TYPES
 from tailorbird.experiments.measuring.table import Sources
 from tailorbird.experiments.measuring.workbench import DONE_SCHEMA, SHOWN_SCHEMA
-from tailorbird.features.consents import ANALYTICS
-from tailorbird.features.purposes import refusals_in, scan_for
+from tailorbird.features.consent.consents import ANALYTICS
+from tailorbird.features.consent.purposes import refusals_in, scan_for
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_exposures
 from tailorbird.streams.scan import scan

@@ -11,7 +11,7 @@ from tailorbird.experiments.running.assigning import Asker, Assignment
 from tailorbird.experiments.running.buckets import BUCKETS, Range
 from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.units import may_be_unit, person_unit
-from tailorbird.features.state import UserState
+from tailorbird.features.profile.state import UserState
 from tailorbird.plumbing.terminal import emit
 
 ROUNDS, LAYER_SIZE = 15, 5

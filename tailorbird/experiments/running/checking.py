@@ -11,7 +11,7 @@ from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.measuring.declared import chosen, read_metrics
 from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.slots import resized
-from tailorbird.features.consents import ANALYTICS
+from tailorbird.features.consent.consents import ANALYTICS
 from tailorbird.privacy.policy.policy import Policy
 
 MOST_RUNNING = 100

@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from tailorbird.events.schema import ANONYMOUS, user_key
-from tailorbird.features.consents import ANALYTICS, PERSONALIZATION
-from tailorbird.features.standing import COVERED, NEVER, USUAL_BASIS, standing_of
-from tailorbird.features.state import UserState
+from tailorbird.features.consent.consents import ANALYTICS, PERSONALIZATION
+from tailorbird.features.consent.standing import COVERED, NEVER, USUAL_BASIS, standing_of
+from tailorbird.features.profile.state import UserState
 
 
 def person_unit(state: UserState) -> str:

@@ -9,11 +9,10 @@ from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.interactions import Interactions
 from tailorbird.exposures.outcomes import Shown
-from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
-from tailorbird.features.functions import demographics_of
-from tailorbird.features.items import ItemTable
-from tailorbird.features.profiles import ProfileSource
-from tailorbird.features.segments import segments_of
+from tailorbird.features.demographics import demographics_of, segments_of
+from tailorbird.features.history.contexts import NO_CONTEXTS, PastContexts
+from tailorbird.features.items.items import ItemTable
+from tailorbird.features.profile.source import ProfileSource
 from tailorbird.models.base import Retriever
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.shown import TableAt, shown_slates

@@ -12,15 +12,15 @@ import numpy as np
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.catalog.mapped import MappedCatalog, write_mapped
 from tailorbird.events.interactions import Histories
-from tailorbird.features.context import context_vector
-from tailorbird.features.cross import cross_matrix
-from tailorbird.features.functions import NOBODY, Demographics, user_vector
-from tailorbird.features.item_features import ItemFeatures
-from tailorbird.features.items import ItemTable
-from tailorbird.features.more_items import with_more_items
-from tailorbird.features.profiles import RowsOfKeys, histories_of
-from tailorbird.features.segments import segment_of
-from tailorbird.features.state import UserState
+from tailorbird.features.demographics import NOBODY, Demographics, segment_of
+from tailorbird.features.history.context import context_vector
+from tailorbird.features.items.items import ItemTable
+from tailorbird.features.items.more_items import with_more_items
+from tailorbird.features.profile.source import RowsOfKeys, histories_of
+from tailorbird.features.profile.state import UserState
+from tailorbird.features.vectors.cross import cross_matrix
+from tailorbird.features.vectors.item import ItemFeatures
+from tailorbird.features.vectors.user import user_vector
 from tailorbird.models.allowed import NO_ROWS, Allowed
 from tailorbird.models.base import Asked, Retriever
 from tailorbird.models.hybrid.rows import RowCache

@@ -7,12 +7,12 @@ import numpy as np
 
 from tailorbird.exposures.exposure import Exposure
 from tailorbird.exposures.outcomes import OUTCOMES, Shown, by_model
-from tailorbird.features.context import context_vector
-from tailorbird.features.cross import cross_matrix
-from tailorbird.features.item_features import ItemFeatures
-from tailorbird.features.items import ItemTable
-from tailorbird.features.profiles import ProfileSource
-from tailorbird.features.state import UserState
+from tailorbird.features.history.context import context_vector
+from tailorbird.features.items.items import ItemTable
+from tailorbird.features.profile.source import ProfileSource
+from tailorbird.features.profile.state import UserState
+from tailorbird.features.vectors.cross import cross_matrix
+from tailorbird.features.vectors.item import ItemFeatures
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.slates import input_sizes
 from tailorbird.models.ranker.ranker import GROUPS, Inputs

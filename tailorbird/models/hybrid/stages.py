@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailorbird.catalog.catalog import Catalog
-from tailorbird.features.items import ItemTable
+from tailorbird.features.items.items import ItemTable
 from tailorbird.models.allowed import NO_ROWS, Allowed
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.shortlist import Shortlist

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tailorbird.features.standing import BASIS, GIVEN
+from tailorbird.features.consent.standing import BASIS, GIVEN
 from tailorbird.privacy.door.minimise import Declared, parted_context
 from tailorbird.privacy.erasure.mentions import SHORT
 

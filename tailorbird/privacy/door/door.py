@@ -14,11 +14,11 @@ import orjson
 import pandas as pd
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tailorbird.catalog.told import Patch
+from tailorbird.catalog.log.told import Patch
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import ANONYMOUS, CONSENT, SAID_TYPES, USER, Event, user_key
-from tailorbird.features.functions import NOBODY, Demographics
-from tailorbird.features.standing import BASIS, noted, with_basis
+from tailorbird.features.consent.standing import BASIS, noted, with_basis
+from tailorbird.features.demographics import NOBODY, Demographics
 from tailorbird.privacy.door.clean import CleanContexts
 from tailorbird.privacy.door.minimise import (
     NOTHING_DECLARED,

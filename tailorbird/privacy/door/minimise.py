@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import NamedTuple
 
-from tailorbird.features.consents import SAID
-from tailorbird.features.standing import GIVEN
+from tailorbird.features.consent.consents import SAID
+from tailorbird.features.consent.standing import GIVEN
 from tailorbird.features.table import DEVICES, REFERRERS
 
 _WORDS: Mapping[str, frozenset[str]] = {

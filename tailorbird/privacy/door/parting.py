@@ -9,7 +9,7 @@ import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tailorbird.events.schema import Event
-from tailorbird.features.standing import BASIS, GIVEN
+from tailorbird.features.consent.standing import BASIS, GIVEN
 from tailorbird.privacy.door.minimise import SEALED, Declared, parted_context, parted_properties
 from tailorbird.privacy.erasure.mentions import SHORT
 from tailorbird.privacy.keys.sealing import seal

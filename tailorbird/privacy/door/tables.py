@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tailorbird.events.rows import user_keys
 from tailorbird.events.schema import SAID_TYPES
-from tailorbird.features.functions import NOBODY, Demographics
-from tailorbird.features.standing import noted, with_basis
+from tailorbird.features.consent.standing import noted, with_basis
+from tailorbird.features.demographics import NOBODY, Demographics
 from tailorbird.privacy.door.minimise import Declared
 from tailorbird.privacy.door.parting import ids_of, parted
 from tailorbird.privacy.policy.policy import Policy

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tailorbird.events.schema import ANONYMOUS
-from tailorbird.features.portrait import Portrait
+from tailorbird.features.portrait.portrait import Portrait
 from tailorbird.privacy.door.door import Door
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tailorbird.catalog.catalog import Users
 from tailorbird.catalog.files import USERS_FILE, Stamp, new_generation, read_stamp, write_table
-from tailorbird.catalog.log import KEPT_SECONDS, LOG_FILE, PatchLog
+from tailorbird.catalog.log.log import KEPT_SECONDS, LOG_FILE, PatchLog
 from tailorbird.catalog.store import open_catalog, writing_tables
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import USER, id_of

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tailorbird.events.schema import CONSENT, MOVE
-from tailorbird.features.consents import RESTRICTION, SAID
+from tailorbird.features.consent.consents import RESTRICTION, SAID
 from tailorbird.privacy.erasure.places import People, Place, Row
 from tailorbird.privacy.policy.words import OBJECTION
 

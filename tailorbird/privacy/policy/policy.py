@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tailorbird.errors import UsageError
-from tailorbird.features.consents import ADVERTISING, ANALYTICS, PURPOSES, RESTRICTION
+from tailorbird.features.consent.consents import ADVERTISING, ANALYTICS, PURPOSES, RESTRICTION
 from tailorbird.privacy.door.minimise import NOTHING_DECLARED, Declared
 from tailorbird.privacy.policy.retention import Ages, AgesTable, Retention
 from tailorbird.privacy.policy.rules import Basis, Rule

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from tailorbird.features.functions import NOBODY, Demographics
+from tailorbird.features.demographics import NOBODY, Demographics
 
 COUNTRY = "country"
 """Where a context may say one, in two letters."""

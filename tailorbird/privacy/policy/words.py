@@ -8,8 +8,8 @@ from typing import Final, Literal
 
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import CONSENT, Event
-from tailorbird.features.consents import RESTRICTION, SAID
-from tailorbird.features.records import MICROSECONDS
+from tailorbird.features.consent.consents import RESTRICTION, SAID
+from tailorbird.features.history.records import MICROSECONDS
 from tailorbird.privacy.policy.tcf import purposes_of
 
 TICK_SECONDS = 1e-6

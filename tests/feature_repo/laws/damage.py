@@ -3,7 +3,7 @@
 import pytest
 
 from feature_repo.store import FeatureStoreRoom
-from feature_repo.updater import ProfileUpdater
+from feature_repo.updater.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
 from tailorbird.settings import Settings

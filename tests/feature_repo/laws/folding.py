@@ -5,9 +5,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from feature_repo.folding import Folded, Folding
 from feature_repo.store import FeatureStoreRoom
-from feature_repo.updater import ProfileUpdater
+from feature_repo.updater.folding import Folded, Folding
+from feature_repo.updater.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
 from tailorbird.settings import Settings

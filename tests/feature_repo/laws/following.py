@@ -14,7 +14,7 @@ import pytest
 from feature_repo.away import FeatureStoreAwayError
 from feature_repo.command import build_features
 from feature_repo.store import FeatureStoreRoom
-from feature_repo.updater import AT_ONCE, ProfileUpdater
+from feature_repo.updater.updater import AT_ONCE, ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import Event

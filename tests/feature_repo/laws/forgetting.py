@@ -1,10 +1,10 @@
 """A forgotten user is gone from every table of the online store, and neither a rebuild nor events read ahead bring them back."""
 
 from feature_repo.definitions import USER_KEY
-from feature_repo.fill import fill
 from feature_repo.rows import name_key
 from feature_repo.store import FeatureStoreRoom
-from feature_repo.updater import AT_ONCE, ProfileUpdater
+from feature_repo.updater.fill import fill
+from feature_repo.updater.updater import AT_ONCE, ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
 from tailorbird.settings import Settings

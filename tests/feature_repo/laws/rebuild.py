@@ -10,7 +10,7 @@ from feature_repo.definitions import USER_KEY
 from feature_repo.layout import layout_digest
 from feature_repo.rows import name_key
 from feature_repo.store import FeatureStoreRoom
-from feature_repo.updater import ProfileUpdater, rebuild_beside
+from feature_repo.updater.updater import ProfileUpdater, rebuild_beside
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
 from tailorbird.settings import Settings

@@ -8,10 +8,10 @@ from feature_repo.definitions import ITEM_KEY
 from feature_repo.online.plugin import NOTHING_SEEN
 from feature_repo.rows import name_of
 from feature_repo.store import FeatureStoreRoom
-from feature_repo.updater import ProfileUpdater
+from feature_repo.updater.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
-from tailorbird.features.state import UserState
+from tailorbird.features.profile.state import UserState
 from tailorbird.settings import Settings
 from tailorbird.streams.position import BEGINNING, Position
 from tailorbird.streams.stream import Stream

@@ -10,7 +10,7 @@ from feature_repo.rows import name_key
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
-from tailorbird.features.replay import ReplayProfiles
+from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.settings import Settings
 from tailorbird.streams.scan import read_log
 from tailorbird.streams.stream import Entry, Stream

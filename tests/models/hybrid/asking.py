@@ -4,9 +4,9 @@ import numpy as np
 
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.schema import Event
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.replay import ReplayProfiles
-from tailorbird.features.state import UserState
+from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.replay import ReplayProfiles
+from tailorbird.features.profile.state import UserState
 from tailorbird.models.hybrid.fit import FittedHybrid, Progress, fit_hybrid
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.recipes.recipe import Recipe

@@ -12,11 +12,11 @@ from tailorbird.events.columns import EventColumns
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.schema import Event
 from tailorbird.events.valence import strengths
-from tailorbird.features.contexts import NO_CONTEXTS, PastContexts
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.records import frame_microseconds
-from tailorbird.features.replay import ReplayProfiles
-from tailorbird.features.state import UserState
+from tailorbird.features.history.contexts import NO_CONTEXTS, PastContexts
+from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.history.records import frame_microseconds
+from tailorbird.features.profile.replay import ReplayProfiles
+from tailorbird.features.profile.state import UserState
 from tailorbird.models.hybrid.fit import FittedHybrid, Progress, fit_hybrid
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.slates import input_sizes

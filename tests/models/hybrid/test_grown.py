@@ -6,8 +6,8 @@ import pytest
 
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.catalog.grown import GrownCatalog
-from tailorbird.features.counters import ItemCounters
-from tailorbird.features.items import ItemTable
+from tailorbird.features.items.counters import ItemCounters
+from tailorbird.features.items.items import ItemTable
 from tailorbird.features.table import ITEM_FEATURES
 from tailorbird.models.hybrid.model import HybridModel
 from tests.models import toy

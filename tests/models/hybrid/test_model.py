@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from tailorbird.events.columns import EventColumns
-from tailorbird.features.functions import Demographics
-from tailorbird.features.items import ItemTable
-from tailorbird.features.state import UserState
+from tailorbird.features.demographics import Demographics
+from tailorbird.features.items.items import ItemTable
+from tailorbird.features.profile.state import UserState
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.stages import recommender_of
 from tailorbird.models.retrievers.content import Content

@@ -8,11 +8,12 @@ import pytest
 
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.schema import Event
-from tailorbird.features.facts import ItemFacts
-from tailorbird.features.functions import demographics_of, user_vector
-from tailorbird.features.replay import ReplayProfiles
-from tailorbird.features.state import UserState
+from tailorbird.features.demographics import demographics_of
+from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.replay import ReplayProfiles
+from tailorbird.features.profile.state import UserState
 from tailorbird.features.table import SEGMENT_FEATURES, USER_FEATURES
+from tailorbird.features.vectors.user import user_vector
 from tailorbird.models.hybrid.fit import fit_hybrid
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.stages import recommender_of

@@ -7,7 +7,7 @@ import pytest
 
 from tailorbird.exposures.outcomes import Shown
 from tailorbird.exposures.record import exposure_of
-from tailorbird.features.items import ItemTable
+from tailorbird.features.items.items import ItemTable
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.shown import shown_slates
 from tailorbird.models.hybrid.stages import recommender_of

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from serving.recommend.results import Looked, _key
+from serving.recommend.cache.results import Looked, _key
 from tailorbird.models.hybrid.model import MOST_WEIGHED, HybridModel
 from tailorbird.models.hybrid.stages import recommender_of
 from tailorbird.models.ranker.ranker import Head

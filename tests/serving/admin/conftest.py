@@ -11,19 +11,19 @@ import httpx
 import pytest
 
 from feature_repo.portraits import Portraits
-from registry.versions import Registry
-from serving.admin.goods import Goods
+from registry.versions.versions import Registry
+from serving.admin.catalogue.goods import Goods
 from serving.admin.guard import LoopbackGuard
-from serving.admin.moves import Moves
+from serving.admin.models.moves import Moves
+from serving.admin.models.reach import RegistryReach
 from serving.admin.pages import Desk, build_admin
-from serving.admin.reach import RegistryReach
 from serving.heartbeat import Beat
 from serving.http.access import Access
 from serving.notice import Notice
 from serving.privacy.erasures import open_erasing
 from serving.segments.live import LiveSegments
 from tailorbird.privacy.door.door import Door
-from tailorbird.segments.rules_file import RulesFile
+from tailorbird.segments.rules.file import RulesFile
 from tailorbird.settings import Settings, load_settings
 
 NOW = dt.datetime(2026, 5, 7, tzinfo=dt.UTC)

@@ -9,16 +9,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from feature_repo.portraits import Portraits
-from serving.admin.goods import Goods
+from serving.admin.catalogue.goods import Goods
 from serving.admin.guard import LoopbackGuard
 from serving.admin.listener import Listener, free_port
-from serving.admin.moves import Moves
+from serving.admin.models.moves import Moves
+from serving.admin.models.reach import RegistryReach
 from serving.admin.pages import Desk, build_admin
-from serving.admin.reach import RegistryReach
 from serving.heartbeat import Heartbeat, beats_folder, live_beats
 from serving.notice import Notice
 from serving.privacy.erasures import open_erasing
-from serving.recommend.served import beats_of
+from serving.recommend.arms.served import beats_of
 from serving.segments.live import LiveSegments
 from tailorbird.cli import tailorbird
 from tests.serving.world import World

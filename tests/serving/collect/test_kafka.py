@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from feature_repo.command import build_features
-from feature_repo.updater import ProfileUpdater
+from feature_repo.updater.updater import ProfileUpdater
 from serving.collect.fold import ProfileFolder
 from serving.writer import GroupWriter
 from tailorbird.events.rows import EVENTS

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from serving.collect.known import KnownItems
 from tailorbird.catalog.catalog import Catalog
+from tailorbird.catalog.log.told import Patch
 from tailorbird.catalog.store import CatalogStore
-from tailorbird.catalog.told import Patch
 
 
 def test_items_are_known_from_the_table_from_patches_and_from_tables_that_replace_it(tmp_path: Path) -> None:

@@ -6,18 +6,18 @@ from concurrent.futures import Future
 
 import pytest
 
-from feature_repo.updater import rebuild_beside
+from feature_repo.updater.updater import rebuild_beside
 from serving.collect.links import LinkService
 from serving.collect.replica import Collect
 from serving.http.front import Request
 from serving.http.problems import ProblemError, unpacked
 from serving.http.schemas import Linked
-from serving.recommend.merge import MergeRoutes
+from serving.recommend.routes.merge import MergeRoutes
 from tailorbird.audit.record import hash_of, log_of
 from tailorbird.catalog.keys import stable_key
 from tailorbird.errors import TailorbirdError
-from tailorbird.features.links import Links
-from tests.features.test_state import assert_same
+from tailorbird.features.consent.links import Links
+from tests.features.profile.test_state import assert_same
 from tests.serving.collect.test_service import view
 
 MERGE = "/v1/users/ann/merge"

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from feature_repo.store import FeatureStoreRoom
-from feature_repo.updater import ProfileUpdater
+from feature_repo.updater.updater import ProfileUpdater
 from serving.collect.fold import ProfileFolder
 from serving.writer import GroupWriter
 from tailorbird.events.schema import Event

@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 
-from serving.admin.consents import consent_routes
 from serving.admin.pages import _described, _invalid, _problem
+from serving.admin.people.consents import consent_routes
 from serving.http.problems import ProblemError
 from serving.privacy.consents import ConsentKeeper
 from tests.serving.world import World

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from registry.tracking.runs import Run, Tracker
 from serving.privacy.places import HOLDS_NOBODY, places_of
+from tailorbird.catalog.log.told import Patch
 from tailorbird.catalog.store import open_catalog
-from tailorbird.catalog.told import Patch
 from tailorbird.ingest.quarantine import write_quarantine
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream

@@ -8,9 +8,9 @@ import httpx
 import numpy as np
 import pytest
 
-from feature_repo.offline_rows import OfflineRows
+from feature_repo.offline.rows import OfflineRows
 from feature_repo.portraits import Portraits
-from feature_repo.updater import rebuild_beside
+from feature_repo.updater.updater import rebuild_beside
 from serving.privacy.consents import ConsentKeeper
 from serving.privacy.erasures import open_erasing
 from serving.privacy.exports import Exports
@@ -20,8 +20,8 @@ from tailorbird.audit.record import CONSENT, hash_of, log_of
 from tailorbird.events.schema import CONSENT as SAYS
 from tailorbird.events.schema import MOVE, Event
 from tailorbird.experiments.running.units import may_be_unit
-from tailorbird.features.functions import NOBODY
-from tailorbird.features.state import UserState
+from tailorbird.features.demographics import NOBODY
+from tailorbird.features.profile.state import UserState
 from tailorbird.privacy.policy.words import Said
 from tailorbird.streams.position import BEGINNING
 from tailorbird.streams.scan import scan

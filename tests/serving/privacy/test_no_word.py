@@ -9,8 +9,8 @@ from serving.privacy.consents import ConsentKeeper
 from serving.privacy.erasures import open_erasing
 from serving.privacy.exports import Exports
 from tailorbird.events.schema import MOVE
-from tailorbird.features.consents import PERSONALIZATION
-from tailorbird.features.purposes import scan_for
+from tailorbird.features.consent.consents import PERSONALIZATION
+from tailorbird.features.consent.purposes import scan_for
 from tailorbird.privacy.policy.words import Said
 from tailorbird.settings import Settings
 from tailorbird.streams.position import BEGINNING

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from feature_repo.command import build_features
 from serving.privacy.erasures import open_erasing
-from tailorbird.catalog.told import Patch
+from tailorbird.catalog.log.told import Patch
 from tailorbird.events.schema import id_of
 from tailorbird.ingest.command import ingest
 from tailorbird.privacy.erasure.erasing import left_of

@@ -15,8 +15,8 @@ from serving.privacy.retention_command import retention
 from tailorbird.audit.record import log_of
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event
-from tailorbird.features.consents import ANALYTICS, PERSONALIZATION
-from tailorbird.features.purposes import exposures_for, scan_for
+from tailorbird.features.consent.consents import ANALYTICS, PERSONALIZATION
+from tailorbird.features.consent.purposes import exposures_for, scan_for
 from tailorbird.privacy.policy.policy import read_policy
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import compact_stream, open_events

@@ -7,14 +7,14 @@ import pytest
 from click.testing import CliRunner
 
 from feature_repo.portraits import Portraits
-from feature_repo.updater import rebuild_beside
+from feature_repo.updater.updater import rebuild_beside
 from serving.privacy.exports import Exports
 from serving.privacy.rights_command import object_to, restrict
 from serving.triggers.refused import refused_by
 from tailorbird.audit.record import OBJECT, RESTRICT, log_of
 from tailorbird.events.schema import MOVE
-from tailorbird.features.consents import ADVERTISING, ANALYTICS, PERSONALIZATION
-from tailorbird.features.purposes import exposures_for, scan_for
+from tailorbird.features.consent.consents import ADVERTISING, ANALYTICS, PERSONALIZATION
+from tailorbird.features.consent.purposes import exposures_for, scan_for
 from tailorbird.streams.position import BEGINNING
 from tailorbird.streams.scan import scan
 from tests.serving.privacy.conftest import Call

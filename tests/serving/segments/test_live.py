@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from registry.versions import Registry
+from registry.versions.versions import Registry
 from serving.segments.live import RETRY_SECONDS, LiveSegments
 from tailorbird.settings import Settings, load_settings
 from tests.registry.bundles import Scores

@@ -15,21 +15,21 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from feature_repo.command import build_features
-from feature_repo.folding import Change
 from feature_repo.store import FeatureStoreRoom
-from feature_repo.updater import ProfileUpdater, rebuild_beside
+from feature_repo.updater.folding import Change
+from feature_repo.updater.updater import ProfileUpdater, rebuild_beside
 from serving.collect.fold import ProfileFolder
 from serving.lasting import LastingThread
 from serving.segments.mover import OLDEST_SECONDS, Mover
 from serving.segments.told import ToldPeople
 from serving.triggers.deliverer import Deliverer
 from serving.writer import GroupWriter
-from tailorbird.catalog.told import Patch
+from tailorbird.catalog.log.told import Patch
 from tailorbird.events.schema import MOVE, Event
-from tailorbird.features.functions import NOBODY
-from tailorbird.features.state import UserState
+from tailorbird.features.demographics import NOBODY
+from tailorbird.features.profile.state import UserState
 from tailorbird.segments.belonging import no_segments
-from tailorbird.segments.finding import Crowd, find, model_of
+from tailorbird.segments.finding.finding import Crowd, find, model_of
 from tailorbird.segments.move import Move
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events

@@ -11,16 +11,16 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from feature_repo.updater import ProfileUpdater
+from feature_repo.updater.updater import ProfileUpdater
 from serving.collect.fold import ProfileFolder
 from serving.segments.mover import Mover
 from serving.writer import GroupWriter
 from tailorbird.events.schema import LINK_TYPES, MOVE, Event
 from tailorbird.segments.belonging import no_segments
 from tailorbird.segments.move import Move
-from tailorbird.segments.rules_file import RulesFile
+from tailorbird.segments.rules.file import RulesFile
 from tailorbird.streams.factory import open_events
-from tests.features.test_consents import DEEDS, history_of, permitted_times
+from tests.features.consent.test_consents import DEEDS, history_of, permitted_times
 from tests.features.toy import NOON
 from tests.proving import tries
 from tests.serving.triggers.subscriber import wait_until

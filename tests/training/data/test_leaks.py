@@ -10,17 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_repo.command import build_features
-from feature_repo.offline import FeastProfiles
+from feature_repo.offline.profiles import FeastProfiles
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.catalog.patches import patched_items, write_patched
 from tailorbird.evaluation.cases import Cases
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.schema import Event
-from tailorbird.features.cross import cross_matrix
-from tailorbird.features.functions import user_vector
-from tailorbird.features.item_features import item_matrix
-from tailorbird.features.items import ItemTable
-from tailorbird.features.replay import ReplayProfiles
+from tailorbird.features.items.items import ItemTable
+from tailorbird.features.profile.replay import ReplayProfiles
+from tailorbird.features.vectors.cross import cross_matrix
+from tailorbird.features.vectors.item import item_matrix
+from tailorbird.features.vectors.user import user_vector
 from tailorbird.settings import load_settings
 from tailorbird.streams.factory import open_events
 from tests.features.toy import CATALOG, DAY, NOON, TYPES, frame

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tailorbird.features.state import UserState
+from tailorbird.features.profile.state import UserState
 from training.data.profiles import KnownProfiles
 
 

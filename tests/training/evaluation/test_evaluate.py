@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from registry.versions import Registry
+from registry.versions.versions import Registry
 from tailorbird.settings import Settings
 from tests.training.toy import append, trained, walks
 from training.data.training_set import training_set

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.schema import USER
-from tailorbird.features.items import ItemTable
-from tailorbird.features.segments import segments_of
+from tailorbird.features.demographics import segments_of
+from tailorbird.features.items.items import ItemTable
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.slates import input_sizes
 from tailorbird.models.ranker.ranker import Ranker

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from registry.forgetting import reading_of
-from registry.versions import Registry
+from registry.versions.forgetting import reading_of
+from registry.versions.versions import Registry
 from serving.privacy.erasures import open_erasing
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.interactions import Interactions

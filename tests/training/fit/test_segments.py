@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from registry.pinned import segments_pinned_by, segments_to_pin
-from registry.pointers import RegistryError
-from registry.versions import Registered, Registry
+from registry.following.pinned import segments_pinned_by, segments_to_pin
+from registry.following.pointers import RegistryError
+from registry.versions.versions import Registered, Registry
 from tailorbird.bundle import Bundle
 from tailorbird.features.table import SEGMENT_FEATURES, USER_FEATURES
 from tailorbird.models.hybrid.stages import recommender_of

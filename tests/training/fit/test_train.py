@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from registry.cases import cases_of
-from registry.versions import Registry
+from registry.versions.cases import cases_of
+from registry.versions.versions import Registry
 from tailorbird.bundle import open_bundle
 from tailorbird.evaluation.metrics import ndcg
 from tailorbird.settings import Settings

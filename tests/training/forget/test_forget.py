@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from registry.forgetting import followed
-from registry.versions import Registry
+from registry.versions.forgetting import followed
+from registry.versions.versions import Registry
 from serving.privacy.erasures import open_erasing
-from tailorbird.features.segments import segments_of
+from tailorbird.features.demographics import segments_of
 from tailorbird.models.retrievers.popularity import Popularity
 from tailorbird.privacy.erasure.receipt import Receipt, is_signed
 from tailorbird.settings import Settings

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from registry.versions import Registry
+from registry.versions.versions import Registry
 from tailorbird.events.interactions import Interactions
 from tailorbird.events.schema import CONSENT, Event
-from tailorbird.features.purposes import taken_back_in
+from tailorbird.features.consent.purposes import taken_back_in
 from tailorbird.models.sequence.retriever import with_history
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events, open_exposures

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from registry.aliases import Aliases
-from registry.launching import launcher_of
-from registry.promote import Order as Move
-from registry.promote import promote
-from registry.versions import Registry
+from registry.experiments.launching import launcher_of
+from registry.promotion.aliases import Aliases
+from registry.promotion.promote import Order as Move
+from registry.promotion.promote import promote
+from registry.versions.versions import Registry
 from tailorbird.experiments.deciding.own import read_experiment_out
 from tailorbird.experiments.deciding.readout import OwnReadout
 from tailorbird.experiments.running.ledger import Ledger as Experiments

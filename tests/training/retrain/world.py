@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from registry.versions import Registry
+from registry.versions.versions import Registry
 from tailorbird.events.schema import Event
 from tailorbird.experiments.running.ledger import Ledger as Experiments
 from tailorbird.exposures.exposure import new_recommendation_id

@@ -14,16 +14,16 @@ from sklearn.metrics import adjusted_rand_score
 
 from feature_repo.command import build_features
 from feature_repo.store import FeatureStoreRoom
-from registry.promote import Order, promote
-from registry.segment_gates import judge_segments
+from registry.gates.segments import judge_segments
+from registry.promotion.promote import Order, promote
 from registry.tracking.runs import Run, Tracker
-from registry.versions import Registry
+from registry.versions.versions import Registry
 from tailorbird.catalog.catalog import Catalog, Users
 from tailorbird.cli import tailorbird
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.events.schema import Event, user_key
 from tailorbird.segments.model import SegmentModel
-from tailorbird.segments.rules import NO_SEGMENT_RULES, SegmentRules, rules_of
+from tailorbird.segments.rules.rules import NO_SEGMENT_RULES, SegmentRules, rules_of
 from tailorbird.settings import Settings, load_settings
 from tailorbird.streams.factory import open_events
 from training.segments.assign import AssignedPeople
@@ -184,7 +184,7 @@ def test_everybody_is_told_as_the_live_path_tells_them_and_only_news_is_looked_a
     build_features(shop)
     told = pq.read_table(everybody.file).to_pandas().set_index("user_key")
     states = FeatureStoreRoom(shop).online_read(told.index.tolist())
-    from tailorbird.features.functions import NOBODY, demographics_of
+    from tailorbird.features.demographics import NOBODY, demographics_of
 
     people = demographics_of(Users.read(shop.catalog_folder))
     for state in states:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from registry.tracking.runs import Tracker
-from registry.versions import Registry
+from registry.versions.versions import Registry
 from tailorbird.settings import Settings
 from tests.training.toy import RECIPE
 

@@ -1,0 +1,1 @@
+"""Versions: bundles as MLflow model versions, what they were asked, and the people they learned from."""

@@ -1,0 +1,1 @@
+"""The catalogue: items and users, patched or as whole files."""

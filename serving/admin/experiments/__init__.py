@@ -1,0 +1,1 @@
+"""Experiments: declared, moved, read and decided."""

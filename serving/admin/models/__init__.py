@@ -1,0 +1,1 @@
+"""Models: versions and decisions, aliases and who moves them, segments."""

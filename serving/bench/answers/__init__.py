@@ -1,0 +1,1 @@
+"""What an answer costs: alone, as the catalogue grows, and beside what it is given on its way."""

@@ -1,0 +1,1 @@
+"""What callers notice when a part is killed: replicas, brokers, Redis, whole machines."""

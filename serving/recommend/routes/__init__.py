@@ -1,0 +1,1 @@
+"""The routes of the recommend application, and what each of them calls."""

@@ -1,0 +1,1 @@
+"""The catalogue of several machines: patches in PostgreSQL, tables as objects, mirrored into each one's folder."""

@@ -1,0 +1,1 @@
+"""Features at an instant: of the user, of the item, of both together, and how long they hold."""

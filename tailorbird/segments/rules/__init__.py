@@ -1,0 +1,1 @@
+"""Segments a person writes: expressions over facts, in a file that is followed live."""
