@@ -1,6 +1,7 @@
 """``tailorbird experiment new | check | start | ramp | stop | list``: launching experiments."""
 
 import datetime as dt
+from collections.abc import Mapping
 
 import click
 
@@ -137,7 +138,7 @@ def list_all(workspace: str | None, as_json: bool) -> None:
     if as_json:
         emit({"experiments": rows}, as_json=True)
     else:
-        table(rows)
+        table([_brief(each) for each in rows])
 
 
 def _launcher(workspace: str | None) -> Launcher:
@@ -164,6 +165,16 @@ def _row(standing: Standing) -> dict[str, object]:
         else None,
         "revision": entry.revision if entry else None,
         "trouble": standing.trouble,
+    }
+
+
+def _brief(row: Mapping[str, object]) -> dict[str, object]:
+    """For a narrow terminal: a layer is told where it is not the experiment's own."""
+    share = row["share"]
+    return {
+        **row,
+        "layer": "" if row["layer"] == row["key"] else row["layer"],
+        "share": f"{share:.4g}" if isinstance(share, float) else None,
     }
 
 

@@ -1,5 +1,6 @@
 """``tailorbird audit``: what was done to people's data, keys and models, by whom, and whether that record is whole."""
 
+import json
 from collections import deque
 from functools import partial
 
@@ -80,7 +81,7 @@ def show(
                 "who": entry.who,
                 "what": entry.what,
                 "to": entry.whom or "-",
-                "detail": entry.detail if entry.detail != "{}" else "-",
+                "detail": json.loads(entry.detail),
             }
             for entry in found
         ]

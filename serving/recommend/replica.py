@@ -82,11 +82,12 @@ class Recommend:
         features.online.on_damage = lambda rows: metrics.failures.labels("damaged_row").inc(rows)
         catalogue = CatalogFollower(chosen.catalog_folder)  # before anything of it is read
         builder = RecommenderBuilder(chosen, live_items=features.live_items.over, clock=clock)
+        running = FollowedLedger(chosen.folder)
         self._arms = ServedArms(
             Follower(chosen),
             builder,
             declared=lambda: read_arms(chosen.folder / ARMS_FILE),
-            running=FollowedLedger(chosen.folder),
+            running=running,
             budget_bytes=chosen.arms_memory_mb * 1_000_000,
             poll_seconds=chosen.alias_poll_seconds,
             refresh_seconds=chosen.item_refresh_seconds,
@@ -143,6 +144,7 @@ class Recommend:
             streams=(self._shown, self._happened),
             watched=(
                 lambda: self._access.trouble,
+                lambda: running.trouble,
                 lambda: triggers.trouble,
                 lambda: segments.trouble,
                 lambda: rules.trouble,

@@ -2,8 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def fsync(path: Path) -> None:
@@ -24,6 +26,8 @@ def identity(path: Path | str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def mapped(path: Path) -> np.ndarray:
+def mapped(path: Path) -> "np.ndarray":
     """The array of an npy file, mapped into memory: processes share it, and only what is read is loaded."""
+    import numpy as np  # commands that read no array need not wait for it
+
     return np.asarray(np.load(path, mmap_mode="r"))  # a memmap is slow to index

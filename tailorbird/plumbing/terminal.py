@@ -1,10 +1,15 @@
 """What a command shows a person: progress and tables on stderr, results on stdout, JSON on request."""
 
+import datetime as dt
 import json
+import os
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -14,8 +19,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
+_GAP = 2
+"""Blanks between columns."""
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?")
+_SHORT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 stderr = Console(stderr=True, highlight=False, markup=False)
 """Without markup: `[basis]` is a table of a file, and a title may have any brackets."""
 
@@ -91,17 +99,90 @@ def say(message: str) -> None:
 
 
 def table(rows: Sequence[Mapping[str, object]], *, title: str = "") -> None:
-    """Print rows with equal keys as a table on stderr."""
+    """Print rows with equal keys as a table on stderr; columns in which no row says a word are left out.
+
+    Where the terminal is too narrow sentences fold, the widest first, and ids, paths and instants never; where even that is too wide,
+    each row is a block of lines. Into a file goes every row on one line.
+    """
     if not rows:
         return
-    grid = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for column in rows[0]:
-        grid.add_column(
-            column, justify="left" if isinstance(rows[0][column], str) else "right", overflow="fold"
-        )
-    for row in rows:
-        grid.add_row(*(_cell(value) for value in row.values()))
-    stderr.print(grid)
+    columns = [name for name in rows[0] if any(row[name] != "" for row in rows)]
+    cells = [[_shown(row[name]) for name in columns] for row in rows]
+    widest = [_width(each, cell_len) for each in zip(columns, *cells, strict=True)]
+    least = [_width(each, _unbroken) for each in zip(columns, *cells, strict=True)]
+    limited = stderr.is_terminal or "COLUMNS" in os.environ
+    widths = _fitted(widest, least, width=stderr.width) if limited else widest
+    if title:
+        stderr.print(title, style="italic", soft_wrap=True)
+    if widths is None:
+        _print_blocks(columns, cells)
+        return
+    numbers = [not isinstance(rows[0][name], str) for name in columns]
+    stderr.print(_folded(columns, widths, numbers), style="bold", soft_wrap=True)
+    for each in cells:
+        stderr.print(_folded(each, widths, numbers), soft_wrap=True)
+
+
+def _fitted(widest: Sequence[int], least: Sequence[int], *, width: int) -> list[int] | None:
+    """How wide columns may be: the widest gives way first, none below its least; None where that is too wide."""
+    found, room = list(widest), width - _GAP * (len(widest) - 1)
+    while sum(found) > room:
+        folding = [at for at, own in enumerate(found) if own > least[at]]
+        if not folding:
+            return None
+        found[max(folding, key=found.__getitem__)] -= 1
+    return found
+
+
+def _folded(cells: Sequence[str], widths: Sequence[int], numbers: Sequence[bool]) -> str:
+    """A row, on as many lines as its longest cell asks for; numbers stand at the right."""
+    parts = [_lines(cell, width) for cell, width in zip(cells, widths, strict=True)]
+    lines = []
+    for some in zip_longest(*parts, fillvalue=""):
+        padded = []
+        for text, width, is_number in zip(some, widths, numbers, strict=True):
+            blanks = " " * (width - cell_len(text))
+            padded.append(blanks + text if is_number else text + blanks)
+        lines.append((" " * _GAP).join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """Broken between words, where it is wider."""
+    if cell_len(text) <= width:
+        return [text]
+    lines: list[str] = []
+    for word in text.split():
+        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def _print_blocks(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Rows one below the other, a line for each column; the terminal alone breaks what is too long for it."""
+    names = [f"{name:<{max(map(len, columns))}}  " for name in columns]
+    blocks = ["\n".join(map("".join, zip(names, row, strict=True))) for row in cells]
+    stderr.print("\n\n".join(blocks), soft_wrap=True)
+
+
+def _width(column: Sequence[str], of: Callable[[str], int]) -> int:
+    return max(map(of, column))
+
+
+def _unbroken(text: str) -> int:
+    """The width below which a cell would break what is no sentence."""
+    return cell_len(text) if _SHORT.fullmatch(text) else max(map(cell_len, text.split()), default=0)
+
+
+def _shown(value: object) -> str:
+    """A cell; instants are short, in UTC."""
+    text = _cell(value)
+    if not _INSTANT.fullmatch(text):
+        return text
+    at = dt.datetime.fromisoformat(text)
+    return (at.astimezone(dt.UTC) if at.tzinfo else at).strftime("%Y-%m-%d %H:%M")
 
 
 def emit(result: Mapping[str, object], *, as_json: bool) -> None:

@@ -7,14 +7,17 @@ of this place once these are known: what inverse propensity weighting of each pl
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tailorbird.catalog.catalog import Catalog
 from tailorbird.plumbing.compiled import compiled
 from tailorbird.slate.newcomers import Newcomers
 from tailorbird.slate.query import Pin, Query, Ranking
 from tailorbird.slate.select import WINDOW
+
+if TYPE_CHECKING:
+    from tailorbird.catalog.catalog import Catalog  # tables: who reads a declaration need not wait for them
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def draw_slate(
     query: Query,
     exploration: Exploration,
     *,
-    catalog: Catalog,
+    catalog: "Catalog",
     category_limit: int,
     kinds: np.ndarray,
     mosts: np.ndarray,
@@ -165,7 +168,7 @@ def _softmax_weights(scores: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def _pins(
-    rows: np.ndarray, pins: tuple[Pin, ...], catalog: Catalog, *, first: int, k: int
+    rows: np.ndarray, pins: tuple[Pin, ...], catalog: "Catalog", *, first: int, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(k,) the pool's place that is pinned to each place of the page, -1 for none; (c,) which items are pinned anywhere."""
     at = np.full(k, -1, np.int64)

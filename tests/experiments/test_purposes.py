@@ -70,7 +70,7 @@ class Past:
     @classmethod
     def of(cls, home: Path, history: Sequence[Deed]) -> "Past":
         settings = load_settings(home=home, mlruns=home / "mlruns", workspace="w")
-        known = Known(versions=lambda asked: asked, aliases=list, segments=list)
+        known = Known(versions=lambda asked: asked, aliases=dict, segments=list)
         past = cls(settings, Launcher(settings, known=known, clock=lambda: END))
         for key, more in KINDS.items():
             said = {**DECLARED, **more}

@@ -46,3 +46,49 @@ def test_brackets_are_said_as_they_are(capfd: pytest.CaptureFixture[str]) -> Non
     assert "write [basis] into privacy.toml [/b]" in said
     assert "write [basis]  " in said
     assert "[/red] shoes" in said
+
+
+ROWS = [
+    {"id": "a1b2c3d4e5f60718", "at": "2026-11-29T22:05:59+01:00", "said": f"{word} and so on and on", "n": 7}
+    for word in ("one", "another")
+]
+
+
+def printed(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    return capfd.readouterr().err.splitlines()
+
+
+def test_a_file_gets_a_row_on_a_line(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table([{**row, "path": "/a" * 100} for row in ROWS])
+    assert [line.split()[0] for line in printed(capfd)] == ["id", *(row["id"] for row in ROWS)]
+
+
+def test_a_narrow_terminal_folds_sentences_and_nothing_else(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "54")
+    table([{**row, "trouble": ""} for row in ROWS], title="said")
+    assert printed(capfd) == [
+        "said",
+        "id                at                said             n",
+        "a1b2c3d4e5f60718  2026-11-29 21:05  one and so on    7",
+        "                                    and on",
+        "a1b2c3d4e5f60718  2026-11-29 21:05  another and so   7",
+        "                                    on and on",
+    ]
+
+
+def test_where_ids_would_break_each_row_is_a_block(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    table(ROWS[:1])
+    assert printed(capfd) == [
+        "id    a1b2c3d4e5f60718",
+        "at    2026-11-29 21:05",
+        "said  one and so on and on",
+        "n     7",
+    ]

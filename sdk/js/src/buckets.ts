@@ -15,6 +15,8 @@ export interface Declared {
   variants: string[];
   weights: number[];
   buckets: [start: number, end: number][];
+  /** Running holdouts: whoever is `held` in one of them takes no part. */
+  holdouts?: Declared[];
 }
 
 const rotated = (value: number, by: number): number => (value << by) | (value >>> (32 - by));
@@ -47,7 +49,8 @@ export const pointOf = (salt: string, unit: string): number => hashed(unit, hash
 /** The variants that a unit gets, by experiment. */
 export const assigned = (experiments: Declared[], unit: string): Record<string, string> => {
   const found: Record<string, string> = {};
-  for (const { key, layer, salt, variants, weights, buckets } of experiments) {
+  for (const { key, layer, salt, variants, weights, buckets, holdouts = [] } of experiments) {
+    if (Object.values(assigned(holdouts, unit)).includes("held")) continue;
     const bucket = bucketOf(layer, unit);
     if (!buckets.some(([start, end]) => start <= bucket && bucket < end)) continue;
     const point = pointOf(salt, unit);

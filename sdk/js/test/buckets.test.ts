@@ -21,3 +21,20 @@ test("variants are the platform's", () => {
   for (const { unit, variants } of vectors.assignments)
     assert.deepEqual(assigned(vectors.experiments, unit), variants, unit);
 });
+
+test("whom a running holdout holds takes no part, and all others take it", () => {
+  const [one] = vectors.experiments;
+  const rest: Declared = {
+    ...{ key: "rest", layer: "rest", salt: "rest", variants: ["open", "held"], weights: [0.5, 0.5] },
+    buckets: [[0, 10_000]],
+  };
+  const units = Array.from({ length: 200 }, (_, n) => `user:${n}`);
+  const held = units.filter((unit) => assigned([rest], unit)["rest"] === "held");
+  assert.ok(held.length > 60 && held.length < 140);
+  for (const unit of units)
+    assert.deepEqual(
+      assigned([{ ...one!, holdouts: [rest] }], unit),
+      held.includes(unit) ? {} : assigned([one!], unit),
+      unit,
+    );
+});

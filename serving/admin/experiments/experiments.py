@@ -1,7 +1,7 @@
 """The admin application's routes of experiments: what is declared and runs, and who moves it."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -15,6 +15,7 @@ from serving.http.problems import ProblemError
 from serving.http.schemas import Body, JsonObject
 from tailorbird.audit.record import caller
 from tailorbird.experiments.declared import NAME
+from tailorbird.experiments.design.experiment import HELD, Experiment
 from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.launching import LARGEST_FILE, Launcher, Standing
 from tailorbird.experiments.running.plans import allocations_now, salt_of
@@ -50,13 +51,21 @@ class AssignmentOut(Body):
     variants: list[str]
     weights: list[float] = Field(description="Of a bandit the parts of its last renewal.")
     buckets: list[tuple[int, int]]
+    holdouts: list["AssignmentOut"] = Field(
+        default=[], description=f"Running holdouts: whoever is {HELD!r} in one of them takes no part."
+    )
 
     @classmethod
-    def of(cls, entry: Entry) -> "AssignmentOut | None":
-        """Of a running experiment whose variants follow from the unit alone; None of others."""
+    def of(cls, entry: Entry, holdouts: Sequence[Entry]) -> "AssignmentOut | None":
+        """Of a running experiment whose variants follow from the unit alone, beside the ``holdouts`` that run; None of others."""
         said = entry.experiment
-        if entry.state != "running" or said.kind not in _SPLIT or said.unit == "request" or said.audience:
+        if entry.state != "running" or said.kind not in _SPLIT or not _by_unit_alone(said, holdouts):
             return None
+        return cls._of(entry, holdouts=[cls._of(each) for each in holdouts])
+
+    @classmethod
+    def _of(cls, entry: Entry, *, holdouts: Sequence["AssignmentOut"] = ()) -> "AssignmentOut":
+        said = entry.experiment
         (weights,) = allocations_now(entry)
         return cls(
             key=entry.key,
@@ -65,7 +74,15 @@ class AssignmentOut(Body):
             variants=[each.name for each in said.variants],
             weights=list(weights),
             buckets=[(each.start, each.end) for each in entry.buckets],
+            holdouts=list(holdouts),
         )
+
+
+def _by_unit_alone(said: Experiment, holdouts: Sequence[Entry]) -> bool:
+    """Whether nothing but the unit decides, which holdouts hold by the same name or not at all."""
+    if said.unit == "request" or said.audience:
+        return False
+    return all(each.experiment.unit == said.unit and not each.experiment.audience for each in holdouts)
 
 
 class ExperimentOut(Body):
@@ -94,8 +111,8 @@ class ExperimentOut(Body):
     trouble: str = ""
 
     @classmethod
-    def of(cls, standing: Standing) -> "ExperimentOut":
-        """As JSON has it."""
+    def of(cls, standing: Standing, holdouts: Sequence[Entry] = ()) -> "ExperimentOut":
+        """As JSON has it, beside the ``holdouts`` that run."""
         said, entry = standing.experiment, standing.entry
         known = cls(key=standing.key, state=standing.state, trouble=standing.trouble)  # type: ignore[arg-type]
         if said is not None:
@@ -110,10 +127,10 @@ class ExperimentOut(Body):
                     "digest": said.digest,
                 }
             )
-        return known if entry is None else known.model_copy(update=_of_entry(entry))
+        return known if entry is None else known.model_copy(update=_of_entry(entry, holdouts))
 
 
-def _of_entry(entry: Entry) -> dict[str, Any]:
+def _of_entry(entry: Entry, holdouts: Sequence[Entry]) -> dict[str, Any]:
     return {
         "share": entry.share,
         "revision": entry.revision,
@@ -121,7 +138,7 @@ def _of_entry(entry: Entry) -> dict[str, Any]:
         "stopped": _instant(entry.stopped),
         "decided": _instant(entry.decided),
         "verdict": entry.verdict,
-        "assignment": AssignmentOut.of(entry),
+        "assignment": AssignmentOut.of(entry, holdouts),
         "steps": [
             StepOut(
                 at=dt.datetime.fromtimestamp(each.at, dt.UTC),
@@ -199,14 +216,18 @@ def experiment_routes(
         (503, "The ledger or the audit log is away, or another check or readout is under way."),
     )
 
-    def moved(move: Callable[[], Entry], key: str) -> ExperimentOut:
+    def standing(key: str) -> ExperimentOut:
+        return ExperimentOut.of(launcher.standing(key), launcher.holdouts())
+
+    def moved(move: Callable[[], object], key: str) -> ExperimentOut:
         move()
-        return ExperimentOut.of(launcher.standing(key))
+        return standing(key)
 
     @app.get("/v1/experiments", tags=["experiments"], responses=described)
     def experiments() -> ExperimentsOut:
         """Those that were ever started, in that order, then the drafts."""
-        return ExperimentsOut(experiments=[ExperimentOut.of(each) for each in launcher.standings()])
+        holdouts = launcher.holdouts()
+        return ExperimentsOut(experiments=[ExperimentOut.of(each, holdouts) for each in launcher.standings()])
 
     @app.post("/v1/experiments", tags=["experiments"], status_code=201, responses=described)
     def declare(body: DeclareRequest, request: Request) -> ExperimentOut:
@@ -217,7 +238,7 @@ def experiment_routes(
     def show(key: Key) -> ExperimentOut:
         """One experiment, with everything that was done."""
         _require(launcher, key)
-        return ExperimentOut.of(launcher.standing(key))
+        return standing(key)
 
     @app.get("/v1/experiments/{key}/declaration", tags=["experiments"], responses=described)
     def declaration(key: Key) -> JsonObject:

@@ -77,13 +77,28 @@ class Visit(NamedTuple):
         """The same visit with the variants that it gets."""
         if assigned is NOT_ASSIGNED:
             return self
-        variants, arm, wishes, pair, draws, shadows = assigned
-        part = self._replace(arm=arm, experiments=variants, pair=pair, draws=draws, shadows=shadows)
-        if wishes is NO_SCENARIO or self.wish_over is None:
-            return part
-        # Other wishes are another request to the result cache, also where the champion stands in for the arm.
-        key = self.key + arm.encode() if self.key else b""
-        return part._replace(wishes=self.wish_over(wishes), key=key)
+        variants, arm, wished, pair, draws, shadows = assigned
+        wishes, key = self.wishes, self.key
+        if wished is not NO_SCENARIO and self.wish_over is not None:
+            wishes = self.wish_over(wished)
+            # Other wishes are another request to the result cache, also where the champion stands in for the arm.
+            key = key and key + arm.encode()
+        # Place by place: by name it takes three times as long, in every request.
+        return Visit(
+            self.visitor,
+            self.scenario,
+            wishes,
+            key,
+            self.started,
+            self.recommendation_id,
+            self.size,
+            arm,
+            variants,
+            pair,
+            draws,
+            shadows,
+            self.wish_over,
+        )
 
     @property
     def by_segment(self) -> bool:

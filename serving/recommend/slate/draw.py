@@ -41,14 +41,14 @@ def taken_part(
     named = visitor.user_id or visitor.anonymous_id
     return assignment.assign(
         Asker(
-            person=person_unit(state) if named else "",
-            anonymous=visitor.anonymous_id or "",
-            session=visitor.session_id or "",
-            scenario=visit.scenario,
-            context=visitor.context,
-            segments=segments,
-            request=visit.recommendation_id,
-            at=now,
+            person_unit(state) if named else "",
+            visitor.anonymous_id or "",
+            visitor.session_id or "",
+            visit.scenario,
+            visitor.context,
+            segments,
+            visit.recommendation_id,
+            now,
         )
     )
 

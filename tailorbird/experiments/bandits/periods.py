@@ -93,7 +93,10 @@ class Periods:
         return _with(batch, SHOWN_SCHEMA, unit_key=units, experiments=told)
 
     def _drawn(self, experiments: str | None, request: str | None) -> tuple[int, int, str] | None:
-        """By which renewal and in which cell a slate got which variant; None where it is not of this bandit."""
+        """By which renewal and in which cell a slate got which variant; None where it is not of this bandit.
+
+        What a renewal before the first period drew, as the slates of its last LAG_SECONDS, is of a period below 0, that nobody asks for.
+        """
         if not experiments or not request or self.key not in experiments:
             return None
         name = orjson.loads(experiments).get(self.key)
@@ -102,7 +105,9 @@ class Periods:
             return None
         number, cell, chance = draw
         period = number - self.since
-        if not (0 <= period < len(self.chances) and 0 <= cell < self.chances.shape[1]):
+        if period < 0:
+            return period, cell, name
+        if not (period < len(self.chances) and 0 <= cell < self.chances.shape[1]):
             return None
         # What was drawn by another chance than the ledger has was drawn by another ledger.
         due = self.chances[period, cell, self.names.index(name)]

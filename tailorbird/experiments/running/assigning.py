@@ -10,7 +10,7 @@ from tailorbird.experiments.design.bandit import SEGMENT
 from tailorbird.experiments.design.experiment import HELD, arm_name
 from tailorbird.experiments.interleaving.pairing import Pair, pair_of
 from tailorbird.experiments.running.entries import Entry
-from tailorbird.experiments.running.plans import Draw, Plan, Told
+from tailorbird.experiments.running.plans import NOTHING_TAKEN, Draw, Plan, Taken, Told
 from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
 
 MOST_KEPT = 256
@@ -98,13 +98,13 @@ class Assignment:
 
     def assign(self, asker: Asker) -> Assigned:
         """What a request takes part in. Experiments whose unit it does not name, or whose audience it is not of, have no part in it."""
-        variants: dict[str, str] = {}
         draws: dict[str, Draw] = {}
-        if self._holdouts:
-            _take(self._holdouts, asker, variants, draws)
-            if HELD in variants.values():
-                return Assigned({key: name for key, name in variants.items() if name == HELD})
-        changing = _take(self._others, asker, variants, draws)
+        holding: Mapping[str, str] = _take(self._holdouts, asker, draws).variants if self._holdouts else _NONE
+        if HELD in holding.values():
+            return Assigned({key: name for key, name in holding.items() if name == HELD})
+        variants, changing = _take(self._others, asker, draws)
+        if holding:
+            variants = {**holding, **variants}
         shadows = self._shadowed(asker) if self._shadows else ()
         if not changing:
             told = variants or shadows
@@ -114,9 +114,7 @@ class Assignment:
 
     def _shadowed(self, asker: Asker) -> tuple[Shadow, ...]:
         """The shadows that answer, too: a request takes no part in them."""
-        taken: dict[str, str] = {}
-        _take(self._shadows, asker, taken, {})
-        return tuple(self._shadow_of[key] for key in taken)
+        return tuple(self._shadow_of[key] for key in _take(self._shadows, asker, {}).variants)
 
     def _made_together(self, changing: Told) -> tuple[str, Scenario, Pair | None]:
         """The arm that variants make together, what they wish, and the pair of an interleaving among them."""
@@ -152,17 +150,18 @@ def _by_unit(entries: Sequence[Entry]) -> Plans:
     for entry in entries:
         experiment = entry.experiment
         layers.setdefault(experiment.unit, {}).setdefault(experiment.layer, []).append(entry)
-    return [(unit, Plan(found)) for unit, found in layers.items()]
+    return [(unit, Plan(found, returning=unit != "request")) for unit, found in layers.items()]
 
 
-def _take(plans: Plans, asker: Asker, variants: dict[str, str], draws: dict[str, Draw]) -> Told:
-    """Add the variants that a request gets; those of them that change recommendations."""
-    changing: Told = ()
+def _take(plans: Plans, asker: Asker, draws: dict[str, Draw]) -> Taken:
+    """What a request gets by each of its names."""
+    found = NOTHING_TAKEN
     for kind, plan in plans:
         unit: str = getattr(asker, kind)
         if unit:
-            changing += plan.take(unit, asker, variants, draws)
-    return changing
+            own = plan.take(unit, asker, draws)
+            found = found.joined(own) if found.variants else own
+    return found
 
 
 NOTHING_RUNS = Assignment(())

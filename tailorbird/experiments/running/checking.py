@@ -1,13 +1,14 @@
 """What is looked at before an experiment starts: what would refuse it, and what is worth knowing."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Literal
 
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.experiments.design.experiment import Experiment
+from tailorbird.experiments.arm import CHAMPION
+from tailorbird.experiments.design.experiment import Experiment, Variant
 from tailorbird.experiments.measuring.declared import chosen, read_metrics
 from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.slots import resized
@@ -36,7 +37,8 @@ class Known:
 
     versions: Callable[[Collection[str]], Collection[str]]
     """Of some versions those that are there."""
-    aliases: Callable[[], Collection[str]]
+    aliases: Callable[[], Mapping[str, str]]
+    """The version that each points at."""
     segments: Callable[[], Collection[str]]
     """Keys of the learned segments and of the written rules."""
 
@@ -132,7 +134,7 @@ def of_platform(experiment: Experiment, known: Known) -> list[Finding]:
                 "`GET /v1/models` of admin lists the versions",
             )
         )
-    there = set(known.aliases()) if aliases else set()
+    there = known.aliases() if aliases or versions else {}
     for alias in sorted(aliases):
         if alias not in there:
             found.append(
@@ -152,6 +154,19 @@ def of_platform(experiment: Experiment, known: Known) -> list[Finding]:
                     "name the version instead",
                 )
             )
+    answering = {each.name: _answering(each, there) for each in experiment.variants}
+    for each in experiment.treatments:
+        if (each.version or each.alias) and answering[each.name] == answering[experiment.control]:
+            version = answering[each.name][0]
+            champion = ", the champion already" if version == there.get(CHAMPION) else ""
+            found.append(
+                Finding(
+                    "warning",
+                    "version",
+                    f"variant {each.name!r} answers by version {version}{champion}, as {experiment.control!r} does: nothing would differ",
+                    "name another version, or what else the variant changes",
+                )
+            )
     asked = experiment.audience.segments
     missing = [key for key in asked if key not in known.segments()] if asked else []
     if missing:
@@ -165,6 +180,12 @@ def of_platform(experiment: Experiment, known: Known) -> list[Finding]:
             )
         )
     return found
+
+
+def _answering(variant: Variant, there: Mapping[str, str]) -> tuple[str, object]:
+    """By what a variant answers as the aliases point now: the version, and what it changes beside it."""
+    version = variant.version or there.get(variant.alias or CHAMPION, "")
+    return version, (variant.slate, variant.wishes, dict(variant.payload))
 
 
 def of_metrics(experiment: Experiment, folder: Path) -> list[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from tailorbird.errors import UsageError
+from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.experiments.design.declared import experiment_of
 from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.running.buckets import Range
@@ -73,23 +73,74 @@ class Entry:
         return share_of(self.buckets)
 
 
+@dataclass(frozen=True)
+class Unread:
+    """What was started, and is declared in words that are not understood any more: it answers nobody, and keeps its buckets."""
+
+    key: str
+    state: State
+    revision: int
+    trouble: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.trouble}; {self.remedy}"
+
+
 _COLUMNS = "key, state, revision, declared, buckets, started, stopped, decided, verdict"
 
 
-def entries_of(connection: sqlite3.Connection, *, state: State | None) -> list[Entry]:
+def all_of(connection: sqlite3.Connection, *, state: State | None) -> list[Entry | Unread]:
     """Everything that was ever started, or what is in one state, in the order it was started."""
     where, given = ("WHERE state = ?", (state,)) if state else ("", ())
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM experiments {where} ORDER BY started, key",  # noqa: S608
         given,
     ).fetchall()
-    return [_read(connection, row) for row in rows]
+    return [_tried(connection, row) for row in rows]
+
+
+def entries_of(connection: sqlite3.Connection, *, state: State | None) -> list[Entry]:
+    """Of all that can be read."""
+    return [each for each in all_of(connection, state=state) if isinstance(each, Entry)]
+
+
+def found_of(connection: sqlite3.Connection, key: str) -> Entry | Unread | None:
+    """One experiment; None where it was never started."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM experiments WHERE key = ?", (key,)).fetchone()  # noqa: S608
+    return None if row is None else _tried(connection, row)
 
 
 def entry_of(connection: sqlite3.Connection, key: str) -> Entry | None:
-    """One experiment; None where it was never started."""
-    row = connection.execute(f"SELECT {_COLUMNS} FROM experiments WHERE key = ?", (key,)).fetchone()  # noqa: S608
-    return None if row is None else _read(connection, row)
+    """One experiment; None where it was never started. Raises UsageError where it cannot be read."""
+    found = found_of(connection, key)
+    if isinstance(found, Unread):
+        raise UsageError(found.trouble, remedy=found.remedy)
+    return found
+
+
+def held_in(connection: sqlite3.Connection, layer: str, *, but: str = "") -> list[Range]:
+    """The buckets that what runs in a layer holds, also what cannot be read; without those of the experiment ``but``."""
+    rows = connection.execute(
+        "SELECT buckets FROM experiments WHERE state = 'running' AND layer = ? AND key <> ?", (layer, but)
+    )
+    return [Range(*each) for (held,) in rows for each in json.loads(held)]
+
+
+def _tried(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry | Unread:
+    try:
+        return _read(connection, row)
+    except (TailorbirdError, ValueError) as error:
+        key, state, revision = row[:3]
+        said = error.what if isinstance(error, TailorbirdError) else str(error)
+        stop = f"`tailorbird experiment stop {key}` ends it; or " if state == "running" else ""
+        return Unread(
+            key,
+            state,
+            revision,
+            f"experiment {key!r} was started, and what it declares is not understood any more: {said}",
+            f"{stop}use the version of tailorbird that it was started with",
+        )
 
 
 def _read(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry:
@@ -119,39 +170,52 @@ def entry_in(
     connection: sqlite3.Connection, key: str, *, states: Sequence[str], revision: int | None
 ) -> Entry:
     """The experiment, where it is in one of ``states`` and as it was seen. Raises StateError."""
+    require_in(connection, key, states=states, revision=revision)
     entry = entry_of(connection, key)
-    if entry is None:
+    assert entry is not None
+    return entry
+
+
+def require_in(
+    connection: sqlite3.Connection, key: str, *, states: Sequence[str], revision: int | None
+) -> None:
+    """Raise StateError where an experiment, readable or not, is in none of ``states`` or was moved since it was seen."""
+    row = connection.execute("SELECT state, revision FROM experiments WHERE key = ?", (key,)).fetchone()
+    if row is None:
         raise StateError(
             f"experiment {key!r} was never started", remedy=f"`tailorbird experiment start {key}` does"
         )
-    if entry.state not in states:
-        last = entry.steps[-1]
+    state, now = row
+    who, did = connection.execute(
+        "SELECT who, did FROM steps WHERE key = ? ORDER BY number DESC LIMIT 1", (key,)
+    ).fetchone()
+    if state not in states:
         raise StateError(
-            f"experiment {key!r} is {entry.state}, not {' or '.join(states)}: {last.who} did {last.did} last",
+            f"experiment {key!r} is {state}, not {' or '.join(states)}: {who} did {did} last",
             remedy="`tailorbird experiment list` says how each stands",
         )
-    require_seen(entry, revision)
-    return entry
+    if revision is not None and revision != now:
+        raise StateError(
+            f"experiment {key!r} was changed since: {who} did {did} (revision {now}, not {revision})",
+            remedy="look at it again, then say what is still wanted",
+        )
+
+
+def step(connection: sqlite3.Connection, key: str, *, at: float, who: str, did: str, reason: str) -> None:
+    """Write down what was done to an experiment, readable or not."""
+    state, held = connection.execute(
+        "SELECT state, buckets FROM experiments WHERE key = ?", (key,)
+    ).fetchone()
+    share = share_of(Range(*each) for each in json.loads(held)) if state == "running" else 0.0
+    connection.execute(
+        "INSERT INTO steps (key, at, who, did, share, reason) VALUES (?, ?, ?, ?, ?, ?)",
+        (key, at, who, did, share, reason),
+    )
 
 
 def stepped(connection: sqlite3.Connection, key: str, *, at: float, who: str, did: str, reason: str) -> Entry:
     """Write down what was done; the experiment afterwards."""
-    entry = entry_of(connection, key)
-    assert entry is not None
-    connection.execute(
-        "INSERT INTO steps (key, at, who, did, share, reason) VALUES (?, ?, ?, ?, ?, ?)",
-        (key, at, who, did, entry.share if entry.state == "running" else 0.0, reason),
-    )
+    step(connection, key, at=at, who=who, did=did, reason=reason)
     found = entry_of(connection, key)
     assert found is not None
     return found
-
-
-def require_seen(entry: Entry, revision: int | None) -> None:
-    """Raise StateError where an experiment was moved since it was at ``revision``."""
-    if revision is not None and revision != entry.revision:
-        last = entry.steps[-1]
-        raise StateError(
-            f"experiment {entry.key!r} was changed since: {last.who} did {last.did} (revision {entry.revision}, not {revision})",
-            remedy="look at it again, then say what is still wanted",
-        )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tailorbird.experiments.running.assigning import NOTHING_RUNS, Assignment
+from tailorbird.experiments.running.entries import Entry, Unread
 from tailorbird.experiments.running.ledger import Ledger
 
 
@@ -13,12 +14,16 @@ class FollowedLedger:
         self._ledger = Ledger(folder)
         self._stamp: object = None
         self._known = NOTHING_RUNS
+        self.trouble = ""
+        """What runs and cannot be read any more: it answers nobody, all others go on."""
 
     def __call__(self) -> Assignment:
         """The same object while nothing changes. Raises TailorbirdError where the ledger cannot be read."""
         stamp = self._ledger.stamp()
         if stamp != self._stamp:
-            entries = self._ledger.entries(state="running")
+            running = self._ledger.all(state="running")
+            entries = [each for each in running if isinstance(each, Entry)]
             self._known = Assignment(entries) if entries else NOTHING_RUNS
+            self.trouble = "; ".join(str(each) for each in running if isinstance(each, Unread))
             self._stamp = stamp
         return self._known

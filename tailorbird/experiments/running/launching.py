@@ -22,7 +22,7 @@ from tailorbird.experiments.running.checking import (
     refusal,
     structural,
 )
-from tailorbird.experiments.running.entries import DRAFT, Entry, StateError, require_seen
+from tailorbird.experiments.running.entries import DRAFT, Entry, StateError, Unread
 from tailorbird.experiments.running.ledger import Ledger
 from tailorbird.experiments.running.renewals import Folded, Renewal
 from tailorbird.plumbing.alone import alone
@@ -82,23 +82,27 @@ class Launcher:
 
     def standings(self) -> list[Standing]:
         """All experiments: those that were ever started in that order, then the drafts."""
-        started = self.ledger.entries()
+        started = self.ledger.all()
         keys = {entry.key for entry in started}
         drafts = [key for key in declared_keys(self._settings.folder) if key not in keys]
         return [*(self._started(entry) for entry in started), *(self._draft(key) for key in drafts)]
 
     def standing(self, key: str) -> Standing:
         """One experiment. Raises UsageError where there is none."""
-        entry = self.ledger.get(key)
+        found = self.ledger.find(key)
         return (
-            self._started(entry)
-            if entry
+            self._started(found)
+            if found
             else Standing(key, DRAFT, read_experiment(self._settings.folder, key))
         )
 
+    def holdouts(self) -> list[Entry]:
+        """Those that run: whom they hold takes part in nothing else."""
+        return [each for each in self.ledger.entries(state="running") if each.experiment.kind == "holdout"]
+
     def knows(self, key: str) -> bool:
         """Whether it is declared or was ever started."""
-        return file_of(self._settings.folder, key).exists() or self.ledger.get(key) is not None
+        return file_of(self._settings.folder, key).exists() or self.ledger.find(key) is not None
 
     def declaration(self, key: str) -> Mapping[str, Any]:
         """What was declared when it started; of a draft what its file says now. Raises UsageError."""
@@ -112,7 +116,7 @@ class Launcher:
         if len(text.encode()) > LARGEST_FILE:
             raise UsageError(f"the declaration has more than {LARGEST_FILE:,} bytes", remedy="say less")
         experiment = experiment_of(key, values_of(text, where=f"{key}.toml"), where=f"{key}.toml")
-        if path.exists() or self.ledger.get(key):
+        if path.exists() or self.ledger.find(key):
             raise StateError(
                 f"experiment {key!r} is declared already", remedy="choose another key, or edit its file"
             )
@@ -136,7 +140,7 @@ class Launcher:
         running = self.ledger.entries(state="running")
         findings = structural(experiment, running) + of_platform(experiment, self._known)
         findings += of_metrics(experiment, self._settings.folder) + of_consent(read_policy(self._settings))
-        if self.ledger.get(key):
+        if self.ledger.find(key):
             findings.insert(
                 0, Finding("refused", "ledger", "it was started before", "give a new one another key")
             )
@@ -147,7 +151,7 @@ class Launcher:
         """Let a draft run. Raises StateError where it was started before, UsageError where something refuses it."""
         folder = self._settings.folder
         experiment, declared = read_experiment(folder, key), read_values(folder, key)
-        if self.ledger.get(key) is None:  # else the ledger says who was first
+        if self.ledger.find(key) is None:  # else the ledger says who was first
             refused = refusal(
                 [
                     *structural(experiment, self.ledger.entries(state="running")),
@@ -192,9 +196,12 @@ class Launcher:
         return entry
 
     @_in_turn
-    def stop(self, key: str, *, who: str, revision: int | None = None, reason: str = "") -> Entry:
-        """End a running experiment: the champion answers everybody. Raises StateError."""
-        self._running(key, revision)
+    def stop(self, key: str, *, who: str, revision: int | None = None, reason: str = "") -> Entry | Unread:
+        """End a running experiment, also one that cannot be read any more: the champion answers everybody. Raises StateError."""
+        if isinstance(self.ledger.find(key), Unread):
+            self.ledger.require_running(key, revision=revision)
+        else:
+            self._running(key, revision)
         self._record(who, key, did="stop", reason=reason)
         entry = self.ledger.stop(key, at=self._clock(), who=who, revision=revision, reason=reason)
         self._announce()
@@ -222,11 +229,13 @@ class Launcher:
                 f"experiment {key!r} is {entry.state}, not running: {entry.steps[-1].who} did {entry.steps[-1].did} last",
                 remedy="`tailorbird experiment list` says how each stands",
             )
-        require_seen(entry, revision)
+        self.ledger.require_running(key, revision=revision)
         return entry
 
-    def _started(self, entry: Entry) -> Standing:
+    def _started(self, entry: Entry | Unread) -> Standing:
         """What runs, with a word where its file says something else by now."""
+        if isinstance(entry, Unread):
+            return Standing(entry.key, entry.state, None, trouble=str(entry))
         trouble = ""
         if entry.state == "running":
             try:

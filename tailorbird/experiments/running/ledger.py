@@ -19,9 +19,15 @@ from tailorbird.experiments.running.entries import (
     Entry,
     State,
     StateError,
+    Unread,
+    all_of,
     entries_of,
     entry_in,
     entry_of,
+    found_of,
+    held_in,
+    require_in,
+    step,
     stepped,
 )
 from tailorbird.experiments.running.renewals import SCHEMA as _RENEWALS
@@ -51,13 +57,22 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self.path = folder / LEDGER_FILE
 
-    def entries(self, *, state: State | None = None) -> list[Entry]:
+    def all(self, *, state: State | None = None) -> list[Entry | Unread]:
         """Everything that was ever started, or what is in one state, in the order it was started."""
         with self._reading() as connection:
-            return [] if connection is None else entries_of(connection, state=state)
+            return [] if connection is None else all_of(connection, state=state)
+
+    def entries(self, *, state: State | None = None) -> list[Entry]:
+        """Of all that can be read."""
+        return [each for each in self.all(state=state) if isinstance(each, Entry)]
+
+    def find(self, key: str) -> Entry | Unread | None:
+        """One experiment; None where it was never started."""
+        with self._reading() as connection:
+            return None if connection is None else found_of(connection, key)
 
     def get(self, key: str) -> Entry | None:
-        """One experiment; None where it was never started."""
+        """One experiment; None where it was never started. Raises UsageError where it cannot be read any more."""
         with self._reading() as connection:
             return None if connection is None else entry_of(connection, key)
 
@@ -88,9 +103,8 @@ class Ledger:
             running = entries_of(connection, state="running")
             if refused := agree(running):
                 raise refused
-            held = resized(
-                (), experiment.share, others=_held(running, experiment.layer), layer=experiment.layer
-            )
+            others = held_in(connection, experiment.layer)
+            held = resized((), experiment.share, others=others, layer=experiment.layer)
             connection.execute(
                 "INSERT INTO experiments VALUES (?, 'running', 1, ?, ?, ?, ?, ?, NULL, NULL, '')",
                 (
@@ -110,7 +124,7 @@ class Ledger:
         """Give a running experiment another share of its layer. Raises StateError, UsageError without room."""
         with self._writing() as connection:
             entry = entry_in(connection, key, states=("running",), revision=revision)
-            held = _with_share(entry, share, running=entries_of(connection, state="running"))
+            held = _with_share(connection, entry, share)
             connection.execute(
                 "UPDATE experiments SET buckets = ?, revision = revision + 1 WHERE key = ?",
                 (json.dumps(held), key),
@@ -119,17 +133,30 @@ class Ledger:
 
     def require_room(self, entry: Entry, share: float) -> None:
         """Raise UsageError where a running experiment cannot have so much of its layer."""
-        _with_share(entry, share, running=self.entries(state="running"))
+        with self._reading() as connection:
+            if connection is not None:
+                _with_share(connection, entry, share)
 
-    def stop(self, key: str, *, at: float, who: str, revision: int | None = None, reason: str = "") -> Entry:
-        """End a running experiment: the champion answers everybody, and its buckets are free. Raises StateError."""
+    def require_running(self, key: str, *, revision: int | None) -> None:
+        """Raise StateError where an experiment, readable or not, does not run or was moved since it was seen."""
+        with self._reading() as connection:
+            if connection is not None:
+                require_in(connection, key, states=("running",), revision=revision)
+
+    def stop(
+        self, key: str, *, at: float, who: str, revision: int | None = None, reason: str = ""
+    ) -> Entry | Unread:
+        """End a running experiment, readable or not: the champion answers everybody, its buckets are free. Raises StateError."""
         with self._writing() as connection:
-            entry_in(connection, key, states=("running",), revision=revision)
+            require_in(connection, key, states=("running",), revision=revision)
             connection.execute(
                 "UPDATE experiments SET state = 'stopped', stopped = ?, revision = revision + 1 WHERE key = ?",
                 (at, key),
             )
-            return stepped(connection, key, at=at, who=who, did="stop", reason=reason)
+            step(connection, key, at=at, who=who, did="stop", reason=reason)
+            found = found_of(connection, key)
+            assert found is not None
+            return found
 
     def decide(
         self, key: str, verdict: str, *, at: float, who: str, revision: int | None = None, reason: str = ""
@@ -222,12 +249,7 @@ class Ledger:
             raise LedgerAwayError(f"{self.path} cannot be used: {error}", remedy=remedy) from error
 
 
-def _with_share(entry: Entry, share: float, *, running: Sequence[Entry]) -> tuple[Range, ...]:
+def _with_share(connection: sqlite3.Connection, entry: Entry, share: float) -> tuple[Range, ...]:
     """The buckets that an experiment holds with another share. Raises UsageError without room."""
     layer = entry.experiment.layer
-    others = [each for each in running if each.key != entry.key]
-    return resized(entry.buckets, share, others=_held(others, layer), layer=layer)
-
-
-def _held(entries: Sequence[Entry], layer: str) -> list[Range]:
-    return [each for entry in entries if entry.experiment.layer == layer for each in entry.buckets]
+    return resized(entry.buckets, share, others=held_in(connection, layer, but=entry.key), layer=layer)

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from tailorbird.experiments.bandits.cells import Asks, Cells, is_same
@@ -12,9 +13,10 @@ from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.placing import Placed, Places, ends_of
 from tailorbird.experiments.running.renewals import Allocations
 
+MOST_UNITS = 4_096
+"""Units whose variants are kept at hand: whoever asks once asks again. A kilobyte or two each."""
 _BOTH = Variant(INTERLEAVED, 1.0)
 """What every unit of an interleaving gets."""
-
 
 Told = tuple[tuple[str, str], ...]
 """Experiments, and the variant of each."""
@@ -28,12 +30,28 @@ class Draw(NamedTuple):
     chance: float
 
 
-class Plan:
-    """The experiments of one kind of unit: in each layer a unit is of at most one."""
+class Taken(NamedTuple):
+    """What a unit gets: the variant of each experiment, and those of them that change recommendations. Shared, so never changed."""
 
-    def __init__(self, layers: Mapping[str, Sequence[Entry]]) -> None:
+    variants: Mapping[str, str]
+    changing: Told
+
+    def joined(self, other: "Taken") -> "Taken":
+        """Both together."""
+        return Taken({**self.variants, **other.variants}, self.changing + other.changing)
+
+
+NOTHING_TAKEN = Taken({}, ())
+
+
+class Plan:
+    """The experiments of one kind of unit: in each layer a unit is of at most one. ``returning``: whether a unit asks more than once."""
+
+    def __init__(self, layers: Mapping[str, Sequence[Entry]], *, returning: bool = True) -> None:
         places = Places([(name, [_placed(each) for each in own]) for name, own in layers.items()])
-        self._places, self._width = places, places.width
+        self._width = places.width
+        most = MOST_UNITS if returning else 0
+        self._options, self._taken = lru_cache(most)(places.options), lru_cache(most)(self._made_of)
         entries = [entry for own in layers.values() for entry in own]
         self._told = [("", "")] * (len(entries) * places.width)  # by option
         self._changing: set[int] = set()
@@ -54,19 +72,20 @@ class Plan:
             if entry.experiment.audience or entry.experiment.bandit is not None
         }
 
-    def take(self, unit: str, asker: Asks, variants: dict[str, str], draws: dict[str, Draw]) -> Told:
-        """Add what a unit gets, and the chances of bandits; the part of it that changes recommendations.
+    def take(self, unit: str, asker: Asks, draws: dict[str, Draw]) -> Taken:
+        """What a unit gets; the chances of bandits are added to ``draws``.
 
-        Runs in every request, so nothing is called that need not be.
+        Runs in every request, so nothing is made that is at hand.
         """
-        options = self._places.options(unit)
-        if self._conditions:
-            options = self._met(options, unit, asker, draws)
-        told, changing = self._told, self._changing
-        variants.update(map(told.__getitem__, options))
-        return tuple([told[option] for option in options if option in changing]) if changing else ()
+        options = self._options(unit)
+        return self._taken(self._met(options, unit, asker, draws) if self._conditions else options)
 
-    def _met(self, options: Sequence[int], unit: str, asker: Asks, draws: dict[str, Draw]) -> list[int]:
+    def _made_of(self, options: Sequence[int]) -> Taken:
+        told = self._told
+        changing = tuple(told[option] for option in options if option in self._changing)
+        return Taken(dict(map(told.__getitem__, options)), changing)
+
+    def _met(self, options: Sequence[int], unit: str, asker: Asks, draws: dict[str, Draw]) -> tuple[int, ...]:
         """The options whose audience the request is of, those of bandits as its cell has them."""
         found: list[int] = []
         seen: dict[int, bool] = {}
@@ -84,7 +103,7 @@ class Plan:
                     which, draws[self._told[first][0]] = parts.draw(unit, asker)
                     option = first + which
             found.append(option)
-        return found
+        return tuple(found)
 
 
 class _Condition(NamedTuple):

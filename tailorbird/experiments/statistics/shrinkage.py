@@ -12,9 +12,7 @@ from tailorbird.experiments.statistics.frequentist import LEVEL, Interval
 
 POINTS = 400
 WIDEST = 20.0
-"""Standard errors up to which the spread of true effects is thought of."""
-PRIOR_SCALE = 5.0
-"""Of the half-Cauchy, in median standard errors: with one of 1, effects that do differ are covered in 91 % instead of 94 % of cases."""
+"""Median standard errors up to which the spread of true effects is thought of: two or three segments hardly bound it."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,8 @@ def shrunk(effects: Sequence[float], errors: Sequence[float], *, confidence: flo
     """Shrink effects with standard errors by the normal-normal hierarchical model, its spread integrated out.
 
     Plain empirical Bayes takes its one estimate of the spread for the truth, and its intervals are too narrow where there are few
-    segments. So it is averaged over, under a wide half-Cauchy prior (Gelman 2006).
+    segments. So it is averaged over, under a prior that is flat in the variance of true effects (Morris 1983; Morris and Tang 2011):
+    its intervals cover at least what they say whatever the spread is, where priors of less spread cover too seldom.
 
     >>> found = shrunk([0.0, 0.0, 0.0, 0.4], [0.1, 0.1, 0.1, 0.1])
     >>> 0.1 < found.effects[3].effect < 0.4 and found.p_value < 0.01
@@ -63,9 +62,8 @@ def shrunk(effects: Sequence[float], errors: Sequence[float], *, confidence: flo
         0.5 * np.log(mean_variance)
         - 0.5 * np.log(variances).sum(axis=1)
         - 0.5 * (weights * (y - means[:, None]) ** 2).sum(axis=1)
-        - np.log1p((taus / (PRIOR_SCALE * scale)) ** 2)
     )
-    mass = np.exp(log - log.max()) * np.gradient(taus)
+    mass = np.exp(log - log.max()) * np.gradient(taus**2)
     mass /= mass.sum()
     kept = taus[:, None] ** 2 / variances
     each = kept * y + (1 - kept) * means[:, None]

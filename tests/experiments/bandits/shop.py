@@ -44,7 +44,7 @@ class Shop:
 
     def __init__(self, settings: Settings, **changes: Any) -> None:
         self.settings, self.now, self.came = settings, NOW, 0
-        known = Known(versions=lambda asked: asked, aliases=list, segments=list)
+        known = Known(versions=lambda asked: asked, aliases=dict, segments=list)
         self.launcher = Launcher(settings, known=known, clock=lambda: self.now)
         self.guard = Guard(settings, self.launcher, clock=lambda: self.now)
         said = {**DECLARED, **changes}

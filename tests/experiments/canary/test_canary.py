@@ -57,7 +57,7 @@ class Watch:
 
     def __init__(self, settings: Settings, **changes: Any) -> None:
         self.settings, self.now, self.shown = settings, NOW, 0
-        known = Known(versions=lambda asked: asked, aliases=list, segments=list)
+        known = Known(versions=lambda asked: asked, aliases=dict, segments=list)
         self.launcher = Launcher(settings, known=known, clock=lambda: self.now)
         self.guard = self.made_guard()
         said = {**DECLARED, **changes}

@@ -1,6 +1,9 @@
 """The ledger: an experiment runs once, of two people one is first, and nobody moves who is in."""
 
+import json
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -10,7 +13,8 @@ from hypothesis import strategies as st
 from tailorbird.errors import UsageError
 from tailorbird.experiments.design.declared import experiment_of
 from tailorbird.experiments.running.buckets import BUCKETS, Range
-from tailorbird.experiments.running.entries import StateError
+from tailorbird.experiments.running.entries import StateError, Unread
+from tailorbird.experiments.running.followed import FollowedLedger
 from tailorbird.experiments.running.ledger import Ledger
 from tailorbird.experiments.running.slots import resized, size
 
@@ -141,3 +145,37 @@ def test_a_file_that_a_killed_start_left_empty_is_an_empty_ledger(ledger):
     assert ledger.entries() == []
     assert ledger.get("a") is None
     assert start(ledger, "a").state == "running"
+
+
+def spoil(ledger: Ledger, key: str, declared: str) -> None:
+    with closing(sqlite3.connect(ledger.path)) as connection, connection:
+        connection.execute("UPDATE experiments SET declared = ? WHERE key = ?", (declared, key))
+
+
+@pytest.mark.parametrize("declared", [json.dumps({**values(), "of_tomorrow": 1}), "{", "{}"])
+def test_what_cannot_be_read_any_more_is_named_with_the_remedy_and_all_others_go_on(ledger, declared):
+    for key in ("a", "b"):
+        start(ledger, key, layer="x", share=0.5)
+    followed = FollowedLedger(ledger.path.parent)
+    assert len(followed().entries) == 2
+    assert followed.trouble == ""
+    spoil(ledger, "a", declared)
+    assert [each.key for each in followed().entries] == ["b"]
+    assert "experiment 'a' was started" in followed.trouble
+    assert "`tailorbird experiment stop a`" in followed.trouble
+    found, other = ledger.all()
+    assert isinstance(found, Unread)
+    assert (found.key, found.state, other.key) == ("a", "running", "b")
+    assert [each.key for each in ledger.entries()] == ["b"]
+    with pytest.raises(UsageError, match="not understood any more"):
+        ledger.get("a")
+    with pytest.raises(UsageError, match="has room for 0, not for"):  # nobody gets the units that it had
+        start(ledger, "c", layer="x", share=0.1)
+    with pytest.raises(StateError, match="revision 1, not 7"):
+        ledger.stop("a", at=2.0, who="bob", revision=7)
+    stopped = ledger.stop("a", at=2.0, who="bob")
+    assert (stopped.state, stopped.revision) == ("stopped", 2)
+    assert followed.trouble != ""
+    assert [each.key for each in followed().entries] == ["b"]
+    assert followed.trouble == ""
+    start(ledger, "c", layer="x", share=0.5)

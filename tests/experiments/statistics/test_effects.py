@@ -12,6 +12,7 @@ from tailorbird.experiments.statistics.factorial import factorial_effects
 from tailorbird.experiments.statistics.frequentist import estimates
 from tailorbird.experiments.statistics.novelty import lifts_by_day, trend_of
 from tailorbird.experiments.statistics.shrinkage import shrunk
+from tests.proving import PROVING
 
 FACTORS = {"a": ["x", "y"], "b": ["p", "q", "r"]}
 CELLS = [{"a": one, "b": other} for one in FACTORS["a"] for other in FACTORS["b"]]
@@ -76,6 +77,20 @@ def test_shrunk_effects_lie_between_themselves_and_the_others(drawn: list[tuple[
         assert 0 <= one.kept <= 1
         assert one.interval[0] < one.effect < one.interval[1]
         assert abs(one.effect - own) <= high - low + 1e-9
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0, 2.0, 4.0])
+def test_shrunk_intervals_cover_what_they_say_however_far_true_effects_lie_apart(spread: float) -> None:
+    rng, tests = np.random.default_rng(8), 6_000 if PROVING else 300
+    true = 0.1 + spread * rng.standard_normal((tests, 6))
+    inside = [
+        low <= effect <= high
+        for own in true
+        for effect, each in zip(own, shrunk(own + rng.standard_normal(6), np.ones(6)).effects, strict=True)
+        for low, high in [each.interval]
+    ]
+    assert np.mean(inside) >= (0.945 if PROVING else 0.935)
+    assert np.mean(inside) <= (0.96 if spread >= 2 else 1.0)
 
 
 def test_whether_segments_differ_is_asked_as_statsmodels_asks_it() -> None:

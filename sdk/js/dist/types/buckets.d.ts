@@ -12,6 +12,8 @@ export interface Declared {
     variants: string[];
     weights: number[];
     buckets: [start: number, end: number][];
+    /** Running holdouts: whoever is `held` in one of them takes no part. */
+    holdouts?: Declared[];
 }
 /** The hash of a text under a seed: 0 to 2³² − 1. */
 export declare const hashed: (text: string, seed?: number) => number;

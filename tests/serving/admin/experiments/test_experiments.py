@@ -14,7 +14,7 @@ from tailorbird.audit.log import AuditLog
 from tailorbird.audit.record import AUDIT_FILE
 from tailorbird.experiments.design.template import TEMPLATE
 from tailorbird.experiments.running.assigning import Asker
-from tailorbird.experiments.running.buckets import PARTS, point
+from tailorbird.experiments.running.buckets import PARTS, bucket, point
 from tailorbird.experiments.running.followed import FollowedLedger
 from tailorbird.experiments.running.launching import Launcher
 from tailorbird.experiments.running.ledger import Ledger
@@ -72,6 +72,33 @@ BANDIT = HEAD.replace("share = 0.2", 'kind = "bandit"') + (
 )
 
 
+HOLDOUT = HEAD.replace("share = 0.2", 'kind = "holdout"') + (
+    "[variants.open]\nweight = 0.7\n[variants.held]\nweight = 0.3\n"
+)
+
+
+def test_a_page_that_splits_by_itself_leaves_out_whom_a_holdout_holds(operator):
+    declare(operator, "depth")
+    post(operator, "/depth:start", reason="go")
+    declare(operator, "rest", HOLDOUT)
+    post(operator, "/rest:start", reason="go")
+    told = operator.get("/v1/experiments/depth")["assignment"]
+    (rest,) = told["holdouts"]
+    assert (rest["key"], rest["variants"], rest["holdouts"]) == ("rest", ["open", "held"], [])
+    running, held = FollowedLedger(operator.settings.folder)(), 0
+    for n in range(300):
+        unit = f"user:{n}"
+        is_held = point(rest["salt"], unit) >= rest["weights"][0] * PARTS
+        (low, high), where = told["buckets"][0], bucket(told["layer"], unit)
+        takes_part = low <= where < high and not is_held
+        assert ("depth" in running.assign(Asker(person=unit)).variants) == takes_part
+        held += is_held
+    assert held > 50
+    declare(operator, "sessions", 'unit = "session"\n' + HOLDOUT)
+    post(operator, "/sessions:start", reason="go")
+    assert operator.get("/v1/experiments/depth")["assignment"] is None  # a session decides, too
+
+
 def test_a_page_that_splits_by_itself_gets_what_holds_now(operator):
     def told(key: str) -> dict:
         return operator.get(f"/v1/experiments/{key}")["assignment"]
@@ -88,6 +115,7 @@ def test_a_page_that_splits_by_itself_gets_what_holds_now(operator):
         "variants": ["control", "few"],
         "weights": [0.5, 0.5],
         "buckets": [[held.start, held.end]],
+        "holdouts": [],
     }
     declare(operator, "row", BANDIT)
     post(operator, "/row:start", reason="go")
