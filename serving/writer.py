@@ -10,6 +10,7 @@ from itertools import islice
 
 from serving.lasting import LastingThread
 from tailorbird.errors import TailorbirdError, UsageError
+from tailorbird.events.contract import Sent, as_sent
 from tailorbird.events.devices import device_words
 from tailorbird.events.schema import Event
 from tailorbird.streams.stream import (
@@ -54,17 +55,17 @@ def _promise() -> "Future[Written]":
 
 @dataclass(frozen=True)
 class _Job:
-    """``sent`` as the caller gave them, ``events`` as they are stored: as many, in their order."""
+    """``sent`` as the caller gave them, ``events`` as they are stored, once they are admitted: as many, in their order."""
 
-    sent: Sequence[Event]
-    events: Sequence[Event]
+    sent: Sequence[Sent]
+    events: Sequence[Event] = ()
     yielding: bool = False
     done: "Future[Written]" = field(default_factory=_promise)
 
 
 Fold = Callable[[Sequence[Entry[Event]]], bool]
 """Bring stored events into the live profiles; False when that has to wait."""
-Admit = Callable[[Sequence[Event]], Sequence[Event]]
+Admit = Callable[[Sequence[Sent]], Sequence[Event]]
 """Turn events as callers send them into what is stored of them: as many, in their order."""
 
 
@@ -76,7 +77,7 @@ class GroupWriter:
         event_log: Stream[Event],
         *,
         fold: Fold,
-        admit: Admit = lambda events: events,
+        admit: Admit = as_sent,
         capacity: int = WAITING_EVENTS,
         refuses: Refuses = nobody,
     ) -> None:
@@ -89,7 +90,7 @@ class GroupWriter:
             event_log.announce_appends()
         self.thread = LastingThread(self._run, name="group-writer")
 
-    def write(self, events: Sequence[Event], *, yielding: bool = False) -> "Future[Written]":
+    def write(self, events: Sequence[Sent], *, yielding: bool = False) -> "Future[Written]":
         """Store ``events``; the future completes once they are durable and folded, or fails with the log's error.
 
         ``yielding`` are the platform's own: they passed no door, and where the log takes none of a commit they are refused
@@ -99,7 +100,7 @@ class GroupWriter:
             WriterFullError: so many events wait that these could not be promised a place.
             TailorbirdError: the thread that writes has died, or the writer is closed; another replica can store them.
         """
-        job = _Job(events, events, yielding)
+        job = _Job(events, yielding=yielding)
         with self._counting:
             if self._closed or not self.thread.alive:
                 raise TailorbirdError("this replica cannot store any more", remedy="send the batch again")
@@ -134,7 +135,7 @@ class GroupWriter:
             jobs, size, last = [], 0, job is None
             while job is not None:
                 jobs.append(job)
-                size += len(job.events)
+                size += len(job.sent)
                 if size >= BATCH_EVENTS:
                     break
                 try:
@@ -163,7 +164,7 @@ class GroupWriter:
         sent = [event for job in jobs if not job.yielding for event in job.sent]
         admitted = iter(self._admit(sent) if sent else ())
         return [
-            job if job.yielding else replace(job, events=list(islice(admitted, len(job.sent))))
+            replace(job, events=as_sent(job.sent) if job.yielding else list(islice(admitted, len(job.sent))))
             for job in jobs
         ]
 
@@ -176,7 +177,7 @@ class GroupWriter:
             jobs += [] if job is None else [job]
             ended = job is None
         with self._counting:
-            self._waiting -= sum(len(job.events) for job in jobs)
+            self._waiting -= sum(len(job.sent) for job in jobs)
         return jobs, ended
 
     def _commit(self, jobs: Sequence[_Job]) -> None:

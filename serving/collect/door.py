@@ -7,7 +7,6 @@ from typing import Any
 
 from serving.http.problems import pointer, shown
 from tailorbird.events.contract import Fault, Fields, faults_of
-from tailorbird.events.schema import Event
 
 WAY_SECONDS = 2.0
 """A batch may have been so long on its way: a smaller difference says nothing against the sender's clock."""
@@ -30,9 +29,9 @@ _NAME_OF = {column: name for name, column in _COLUMN_OF.items()}
 
 @dataclass(frozen=True)
 class Checked:
-    """A batch after its checks: kept + rejected = what came."""
+    """A batch after its checks: kept + rejected = what came. What is kept becomes events where people get their names."""
 
-    kept: list[Event] = field(default_factory=list)
+    kept: list[Fields] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
 
@@ -50,7 +49,7 @@ def check(
     shift = 0.0 if sent_at is None or abs(now - sent_at) < WAY_SECONDS else now - sent_at
     for index, raw in enumerate(batch):
         found = _event(raw, now=now, shift=shift)
-        if not isinstance(found, Event):
+        if not isinstance(found, Fields):
             checked.rejected.append({"index": index, "reason": "; ".join(map(_words, found))})
             continue
         checked.kept.append(found)
@@ -63,7 +62,7 @@ def check(
     return checked
 
 
-def _event(raw: Any, *, now: float, shift: float) -> Event | Sequence[Fault]:
+def _event(raw: Any, *, now: float, shift: float) -> Fields | Sequence[Fault]:
     if type(raw) is not dict:
         return [Fault("", "no JSON object", raw)]
     if not raw.keys() <= _COLUMN_OF.keys():
@@ -89,21 +88,7 @@ def _event(raw: Any, *, now: float, shift: float) -> Event | Sequence[Fault]:
     faults = faults_of(fields, now=now)
     if faults:
         return faults
-    return Event(
-        message_id=fields.message_id,
-        type=fields.type,
-        event_time=min(happened, now),
-        received_time=now,
-        user_id=fields.user_id,
-        anonymous_id=fields.anonymous_id,
-        session_id=fields.session_id,
-        item_id=fields.item_id,
-        recommendation_id=fields.recommendation_id,
-        position=fields.position,
-        value=fields.value,
-        context=fields.context or {},
-        properties=fields.properties or {},
-    )
+    return fields._replace(event_time=now) if happened > now else fields
 
 
 def _number(value: object) -> object:

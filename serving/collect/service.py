@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -19,7 +18,7 @@ from serving.http.schemas import EventBatch
 from serving.lasting import dead
 from serving.writer import GroupWriter
 from tailorbird.errors import TailorbirdError, UsageError
-from tailorbird.events.schema import Event
+from tailorbird.events.contract import Fields
 from tailorbird.features.consent.consents import with_refused
 from tailorbird.privacy.policy.policy import PolicyNow, by_default
 
@@ -65,13 +64,13 @@ class CollectService:
             HTTPStatus.SERVICE_UNAVAILABLE if lost else HTTPStatus.OK,
         )
 
-    def _with_signals(self, request: Request, events: Sequence[Event]) -> Sequence[Event]:
+    def _with_signals(self, request: Request, events: Sequence[Fields]) -> Sequence[Fields]:
         """The events with what the sender's browser refuses, in their context."""
         gpc, dnt = request.header(b"sec-gpc") == b"1", request.header(b"dnt") == b"1"
         refused = self._policy().turned_off(gpc=gpc, dnt=dnt) if gpc or dnt else ()
         if not refused:
             return events
-        return [replace(event, context=with_refused(event.context, refused)) for event in events]
+        return [event._replace(context=with_refused(event.context or {}, refused)) for event in events]
 
     async def collect(self, request: Request) -> Answer:
         """POST /v1/events."""

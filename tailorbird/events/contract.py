@@ -3,13 +3,13 @@
 import datetime as dt
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
-from tailorbird.events.schema import LINK_TYPES, OWN_TYPES
+from tailorbird.events.schema import LINK_TYPES, OWN_TYPES, Event
 
 ITEM_TYPES = frozenset({"impression", "view", "click", "add_to_cart", "purchase", "rating", "like", "hide"})
 """Types that mean nothing without an item."""
@@ -48,6 +48,34 @@ class Fields(NamedTuple):
     received_time: Any = None
     context: Any = None
     properties: Any = None
+
+    @property
+    def event(self) -> Event:
+        """The event as it came, once it has no fault and its JSON columns are objects."""
+        return Event(
+            self.message_id,
+            self.type,
+            self.event_time,
+            self.received_time,
+            self.user_id,
+            self.anonymous_id,
+            self.session_id,
+            self.item_id,
+            self.recommendation_id,
+            self.position,
+            self.value,
+            self.context or {},
+            self.properties or {},
+        )
+
+
+Sent = Event | Fields
+"""An event that passed the contract, as its sender wrote it: under the names that callers use."""
+
+
+def as_sent(events: Sequence[Sent]) -> list[Event]:
+    """The events, under the names that they came with."""
+    return [each.event if isinstance(each, Fields) else each for each in events]
 
 
 class Fault(NamedTuple):

@@ -33,6 +33,7 @@ from serving.segments.live import LiveSegments
 from tailorbird.access.changes import Wish, add_key
 from tailorbird.access.keys import COLLECT, RECOMMEND
 from tailorbird.catalog.log.delta import CatalogFollower
+from tailorbird.events.contract import as_sent
 from tailorbird.events.schema import CONSENT, Event
 from tailorbird.plumbing.terminal import emit, say
 from tailorbird.privacy.door.door import Door
@@ -187,7 +188,8 @@ def _stored(
         bare = [_event(names[_of(callers, number, place)], f"a{number}-{place}") for place in range(BATCH)]
         held = [_event(_of(callers, number, place), f"b{number}-{place}") for place in range(BATCH)]
         started = time.perf_counter()
-        log.append(check(orjson.loads(orjson.dumps(bare)), now=time.time(), known_items=frozenset()).kept)
+        kept = check(orjson.loads(orjson.dumps(bare)), now=time.time(), known_items=frozenset()).kept
+        log.append(as_sent(kept))
         between = time.perf_counter()
         access.admit(scope, FOR_COLLECT)
         kept = check(orjson.loads(orjson.dumps(held)), now=time.time(), known_items=frozenset()).kept

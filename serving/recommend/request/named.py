@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from serving.http.schemas import Visitor
+from serving.recommend.request.visit import Who
 from tailorbird.features.consent.standing import GIVEN
 from tailorbird.privacy.door.clean import CleanContexts
 from tailorbird.privacy.door.minimise import parted_context
@@ -30,24 +31,24 @@ class Named:
         """By the keys of a workspace."""
         return cls(Pseudonyms(open_keyring(settings).pseudonyms), policy)
 
-    def __call__(self, visitor: Visitor) -> Visitor:
-        """The visitor under pseudonyms; texts of the context that may be personal are left outside."""
-        names = self._names
-        known: dict[str, object] = {}
-        if visitor.user_id:
-            known["user_id"] = names.user(visitor.user_id)
-        if visitor.anonymous_id:
-            known["anonymous_id"] = names.anonymous(visitor.anonymous_id)
-        if visitor.session_id:
-            known["session_id"] = names.session(visitor.session_id)
-        if visitor.context and not self._is_clean(visitor.context):
+    def __call__(self, visitor: Visitor) -> Who:
+        """Who it is under pseudonyms; texts of the context that may be personal are left outside."""
+        names, user, anonymous = self._names, visitor.user_id, visitor.anonymous_id
+        session = visitor.session_id
+        context: Mapping[str, object] = visitor.context or {}
+        if context and not self._is_clean(context):
             policy = self._policy()
-            own = {each for each in (visitor.user_id, visitor.anonymous_id) if each and len(each) >= SHORT}
-            context = parted_context(visitor.context, declared=policy.declared, ids=own).kept
-            if (said := told_by(visitor.context.get(GIVEN), policy.tcf)) is not None:
-                context[GIVEN] = said
-            known["context"] = context
-        return visitor.model_copy(update=known) if known else visitor
+            own = {each for each in (user, anonymous) if each and len(each) >= SHORT}
+            kept = parted_context(context, declared=policy.declared, ids=own).kept
+            if (said := told_by(context.get(GIVEN), policy.tcf)) is not None:
+                kept[GIVEN] = said
+            context = kept
+        return Who(
+            names.user(user) if user else None,
+            names.anonymous(anonymous) if anonymous else None,
+            names.session(session) if session else None,
+            context,
+        )
 
     def _is_clean(self, context: Mapping[str, object]) -> bool:
         """Whether all of a context is kept as it came, as most are."""

@@ -26,10 +26,24 @@ NO_CONSENT = "no_consent"
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
+class Who(NamedTuple):
+    """Who asks, by the names that people have behind the door, and in which context."""
+
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    session_id: str | None = None
+    context: Mapping[str, Any] = _NONE
+
+    @classmethod
+    def of(cls, visitor: Visitor) -> "Who":
+        """By the names that the request has."""
+        return cls(visitor.user_id, visitor.anonymous_id, visitor.session_id, visitor.context or {})
+
+
 class Visit(NamedTuple):
     """Who asks, what for, and when it came; a tuple, for every request makes it anew when it takes part in experiments."""
 
-    visitor: Visitor
+    visitor: Who
     scenario: str
     wishes: Mapping[str, Any]
     """What the query gets besides the person and the clock."""
@@ -59,8 +73,7 @@ class Visit(NamedTuple):
 
     def unnamed(self) -> "Visit":
         """The same visit of somebody who has no name."""
-        nobody = self.visitor.model_copy(update={"user_id": None, "anonymous_id": None, "session_id": None})
-        return self._replace(visitor=nobody, key=b"")
+        return self._replace(visitor=Who(context=self.visitor.context), key=b"")
 
     def of_nobody(self) -> "Visit":
         """The same visit of somebody who has no name; no experiment counts it."""

@@ -18,7 +18,7 @@ from serving.http.schemas import MAX_RESULTS, RankRequest, RecommendationRequest
 from serving.recommend.arms.arms import ServedArms
 from serving.recommend.cache.results import request_digest
 from serving.recommend.request.asked import asked_for, require_known
-from serving.recommend.request.visit import Drawn, Visit
+from serving.recommend.request.visit import Drawn, Visit, Who
 from serving.recommend.slate.batch import Batcher
 from serving.recommend.slate.draw import Ask, SlateDrawer
 from serving.recommend.slate.exposures import ExposureWriter, described
@@ -47,7 +47,7 @@ class RecommendService:
         workspace: str,
         workspace_key: str,
         scenarios: Callable[[str], Scenario] = lambda name: NO_SCENARIO,
-        named: Callable[[Visitor], Visitor] = lambda visitor: visitor,
+        named: Callable[[Visitor], Who] = Who.of,
         trouble: Callable[[Callable[[str], bool]], str] = lambda leaves_out: "",
         sample_share: float = SAMPLE_SHARE,
         streams: Sequence[Stream[Any]] = (),

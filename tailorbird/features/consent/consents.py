@@ -135,7 +135,7 @@ class Consents:
         """Read what :meth:`to_json` wrote. Raises ValueError where it is damaged."""
         if not isinstance(stored, dict):
             raise ValueError(f"{stored!r} are no consents")
-        return cls({name: tuple(Word(*word) for word in said) for name, said in stored.items()})
+        return cls({name: tuple(map(Word._make, said)) for name, said in stored.items()})
 
 
 NO_CONSENTS = Consents()

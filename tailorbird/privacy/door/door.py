@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tailorbird.catalog.log.told import Patch
 from tailorbird.errors import UsageError
+from tailorbird.events.contract import Sent
 from tailorbird.events.schema import ANONYMOUS, CONSENT, SAID_TYPES, USER, Event, user_key
 from tailorbird.features.consent.standing import BASIS, noted, with_basis
 from tailorbird.features.demographics import NOBODY, Demographics
@@ -66,16 +67,8 @@ class _Held(NamedTuple):
         return cls(policy, covers, noted(covers.purposes), CleanContexts(policy.declared))
 
 
-class _Owner(NamedTuple):
-    """Whose an event is, under pseudonyms."""
-
-    user_id: str | None
-    anonymous_id: str | None
-
-    @property
-    def person(self) -> str:
-        """The person key."""
-        return user_key(user_id=self.user_id, anonymous_id=self.anonymous_id)
+_Owner = tuple[str | None, str | None]
+"""Whose an event is: the user's name and the anonymous one. A plain tuple, as each event has one."""
 
 
 class Door:
@@ -119,21 +112,31 @@ class Door:
         """What the workspace decided, as its files say now."""
         return self._policy()
 
-    def events(self, events: Sequence[Event]) -> list[Event]:
-        """Events as they are stored.
+    def events(self, events: Sequence[Sent]) -> list[Event]:
+        """Events as they are stored, of such as passed the contract; each is made once, as that is half of what the door costs.
 
         Raises:
             StreamAwayError: the book cannot be written.
         """
-        owners = self._owners(events)
-        ciphers = self.book.ciphers(_people(events, owners))
+        owners, people = self._owners(events)
         held, under = self._holding(), self._under
-        kept, plain, is_clean = self._kept, held.as_it_came, held.clean.holds
+        plain, is_clean = held.as_it_came, held.clean.holds
+        as_they_came = [
+            plain and not event.properties and (not event.context or is_clean(event.context))
+            for event in events
+        ]
+        if all(as_they_came):
+            self.book.meet(people)
+            return [
+                under(event, owner, event.context, event.properties)
+                for event, owner in zip(events, owners, strict=True)
+            ]
+        ciphers = self.book.ciphers(people)
         return [
             under(event, owner, event.context, event.properties)
-            if plain and not event.properties and (not event.context or is_clean(event.context))
-            else under(event, owner, *kept(event, owner, ciphers, held))
-            for event, owner in zip(events, owners, strict=True)
+            if each
+            else under(event, owner, *self._kept(event, owner, ciphers, held))
+            for event, owner, each in zip(events, owners, as_they_came, strict=True)
         ]
 
     def frame(
@@ -231,42 +234,47 @@ class Door:
 
     def named(self, event: Event) -> Event:
         """The event under pseudonyms, with nothing else changed."""
-        (owner,) = self._owners([event])
+        (owner,), _ = self._owners([event])
         return self._under(event, owner, event.context, event.properties)
 
-    def _owners(self, events: Sequence[Event]) -> list["_Owner"]:
-        user, anonymous = self.names.user, self.names.anonymous
-        return [
-            _Owner(
-                user(event.user_id) if event.user_id else None,
-                anonymous(event.anonymous_id) if event.anonymous_id else None,
-            )
-            for event in events
-        ]
+    def _owners(self, events: Sequence[Sent]) -> tuple[list[_Owner], dict[str, str]]:
+        """Whose each event is, and the callers' own ids of all whom they name, by person key."""
+        user_name, anonymous_name = self.names.user, self.names.anonymous
+        owners: list[_Owner] = []
+        people: dict[str, str] = {}
+        for event in events:
+            named = visiting = None
+            if user := event.user_id:
+                named = user_name(user)
+                people[f"{USER}{named}"] = user
+            if visitor := event.anonymous_id:
+                visiting = anonymous_name(visitor)
+                people[f"{ANONYMOUS}{visiting}"] = visitor
+            owners.append((named, visiting))
+        return owners, people
 
     def _under(
         self,
-        event: Event,
-        owner: "_Owner",
-        context: Mapping[str, object],
-        properties: Mapping[str, object],
+        event: Sent,
+        owner: _Owner,
+        context: Mapping[str, object] | None,
+        properties: Mapping[str, object] | None,
     ) -> Event:
-        """The event under pseudonyms, with what is kept of its texts: made once, as that is most of what the door costs."""
+        """The event under pseudonyms, with what is kept of its texts."""
         names = self.names
         return Event(
             names.message(event.message_id),
             event.type,
             event.event_time,
             event.received_time,
-            owner.user_id,
-            owner.anonymous_id,
+            *owner,
             names.session(event.session_id) if event.session_id else None,
             event.item_id,
             names.recommendation(event.recommendation_id) if event.recommendation_id else None,
             event.position,
             event.value,
-            context,
-            properties,
+            context or {},
+            properties or {},
         )
 
     def _holding(self) -> "_Held":
@@ -277,24 +285,26 @@ class Door:
         return self._held
 
     def _kept(
-        self, event: Event, owner: "_Owner", ciphers: Mapping[str, AESGCM], held: "_Held"
+        self, event: Sent, owner: _Owner, ciphers: Mapping[str, AESGCM], held: "_Held"
     ) -> tuple[Mapping[str, object], Mapping[str, object]]:
         """Of an event as it came what is kept of its texts, with the basis it came under, where that is not the usual one."""
-        context, properties = event.context, event.properties
+        context, properties = event.context or {}, event.properties or {}
+        user_id, anonymous_id = owner
+        person = user_key(user_id=user_id, anonymous_id=anonymous_id)
         if properties or (context and not held.clean.holds(context)):
             context, properties = parted(
                 context,
                 properties,
                 policy=held.policy,
-                person=owner.person,
-                cipher=ciphers[owner.person],
+                person=person,
+                cipher=ciphers[person],
                 declared=of_consent(event) if event.type == CONSENT else held.policy.declared,
                 ids=ids_of(event.user_id, event.anonymous_id),
             )
         if event.type in SAID_TYPES:
             return context, properties
         if held.covers.rules:
-            return with_basis(context, held.covers.of(context, self._told(owner.person))), properties
+            return with_basis(context, held.covers.of(context, self._told(person))), properties
         return context if held.noted is None else {**context, BASIS: held.noted}, properties
 
 
@@ -308,14 +318,3 @@ def _require_no_events(settings: Settings) -> None:
         remedy="give it the master key of the machine that stored them (TAILORBIRD_MASTER_KEY); a workspace of an older "
         "program is ingested again, into a new one",
     )
-
-
-def _people(events: Sequence[Event], owners: Sequence[_Owner]) -> dict[str, str]:
-    """The callers' own ids of all whom events name, by person key."""
-    people = {}
-    for event, owner in zip(events, owners, strict=True):
-        if user := event.user_id:
-            people[f"{USER}{owner.user_id}"] = user
-        if visitor := event.anonymous_id:
-            people[f"{ANONYMOUS}{owner.anonymous_id}"] = visitor
-    return people

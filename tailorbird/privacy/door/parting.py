@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tailorbird.events.schema import Event
+from tailorbird.events.contract import Sent
 from tailorbird.features.consent.standing import BASIS, GIVEN
 from tailorbird.privacy.door.minimise import SEALED, Declared, parted_context, parted_properties
 from tailorbird.privacy.erasure.mentions import SHORT
@@ -47,7 +47,7 @@ def parted(
     return setting.kept, said.kept
 
 
-def of_consent(event: Event) -> Declared:
+def of_consent(event: Sent) -> Declared:
     """What a consent tells of its text that names nobody."""
     told = {name: event.properties.get(name) for name in _OF_CONSENTS}
     return Declared(

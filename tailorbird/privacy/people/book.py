@@ -72,6 +72,7 @@ class Book:
         self._pages, self._refused = pages, refused
         self._wrapping = AESGCM(keyring.people)
         self._known: OrderedDict[str, _Held] = OrderedDict()
+        self._met: set[str] = set()
         self._numbered: dict[int, str] = {}
         self._guard = threading.Lock()
         self._turn = -1
@@ -93,6 +94,16 @@ class Book:
                 pages = shared_pages(settings, keyring)
                 found = _shared[asked] = cls(pages, keyring, refused=suppressions.refused)
             return found
+
+    def meet(self, people: Mapping[str, str]) -> None:
+        """Give whoever is new a page with the caller's id that ``people`` gives, by person key.
+
+        Raises:
+            StreamAwayError: the pages cannot be read or written.
+        """
+        self._forget_destroyed()
+        if not self._met.issuperset(people):
+            self._held(people)
 
     def ciphers(self, people: Mapping[str, str]) -> dict[str, AESGCM]:
         """Each person's own cipher, by person key; who is new gets a page with the caller's id that ``people`` gives.
@@ -242,8 +253,9 @@ class Book:
         with self._guard:
             if turn == self._turn:
                 self._known.update(found)
+                self._met.update(person for person, held in found.items() if held.met)
             while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
+                self._met.discard(self._known.popitem(last=False)[0])
 
     def _forget_destroyed(self) -> int:
         """A key that another process destroyed must not be used from memory; up to which turn it was looked."""
@@ -251,6 +263,7 @@ class Book:
         if turn != self._turn:
             with self._guard:
                 self._known.clear()
+                self._met.clear()
                 self._numbered.clear()
                 self._turn = turn
         return turn
