@@ -19,6 +19,7 @@ from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.portrait.names import CatalogNames
 from tailorbird.features.portrait.portrait import Portrait, portrait_of
 from tailorbird.features.profile.state import UserState
+from tailorbird.privacy.policy.policy import read_policy
 from tailorbird.segments.belonging import Segments, no_segments
 from tailorbird.segments.rules.rules import RulesNow, no_segment_rules
 from tailorbird.settings import Settings
@@ -91,7 +92,8 @@ class Portraits:
             scale=RatingScale.parse(settings.rating_scale),
         )
         length = settings.history_length
-        parts = fold_parts({}, events, facts, history_length=length)
+        taken_back = read_policy(settings).taken_back_us(PERSONALIZATION)
+        parts = fold_parts({}, events, facts, history_length=length, taken_back=taken_back)
         return self._drawn(joined_parts(parts, user_key, history_length=length), user_key, now=instant)
 
     def _drawn(self, state: UserState, user_key: str, *, now: float) -> Portrait:

@@ -16,11 +16,12 @@ from feature_repo.store import FeatureStoreRoom, item_row
 from feature_repo.updater.ahead import Entries
 from tailorbird.events.schema import BESIDE_TYPES, Event
 from tailorbird.features.consent.consents import PERSONALIZATION
-from tailorbird.features.consent.standing import COVERED, standing_of
+from tailorbird.features.consent.standing import COVERED, standing_in
 from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.history.records import Records, records_of
 from tailorbird.features.items.items import StaticItems
 from tailorbird.features.profile.state import UserState, fold_all
+from tailorbird.privacy.policy.policy import PolicyNow, by_default
 from tailorbird.streams.stream import Entry
 
 
@@ -52,12 +53,13 @@ class Folded:
 class Folding:
     """Folds events into the rows of one room."""
 
-    def __init__(self, room: FeatureStoreRoom) -> None:
-        self._room = room
+    def __init__(self, room: FeatureStoreRoom, *, policy: PolicyNow = by_default) -> None:
+        self._room, self._policy = room, policy
 
     def fold(self, entries: Entries, facts: ItemFacts) -> Folded:
         """Add ``entries`` to what the users' rows hold now. Writes nothing; a row that cannot be read is reported and left out."""
         room, by_user = self._room, _by_user(entries)
+        taken_back = self._policy().taken_back_us(PERSONALIZATION)
         key_of = {name: name_key(USER_KEY, name) for name in by_user}
         # Before the rows: what changes between is seen by whoever compares.
         marks = room.online.marks(room.config)
@@ -72,6 +74,7 @@ class Folding:
             facts,
             places=[[(entry.partition, entry.offset) for entry in each] for each in own],
             length=room.settings.history_length,
+            taken_back=taken_back,
         )
         changes = [
             Change(before, after, each)
@@ -82,7 +85,7 @@ class Folding:
             each.record
             for key in sorted(lost)
             for each in by_user[key]
-            if each.record.type not in BESIDE_TYPES and covered(each.record)
+            if each.record.type not in BESIDE_TYPES and covered(each.record, taken_back=taken_back)
         ]
         if missed:
             records = Records.concatenated([records, records_of(missed, facts)])
@@ -122,9 +125,9 @@ class Folding:
         )
 
 
-def covered(event: Event) -> bool:
+def covered(event: Event, *, taken_back: int) -> bool:
     """Whether an event counts for its item without a word of the person, who cannot be asked."""
-    return standing_of(event.context, PERSONALIZATION) == COVERED
+    return standing_in(event, PERSONALIZATION, taken_back=taken_back) == COVERED
 
 
 def _by_user(entries: Entries) -> dict[str, list[Entry[Event]]]:

@@ -15,11 +15,13 @@ from feature_repo.store import FeatureStoreRoom, item_row
 from feature_repo.updater.folding import covered
 from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import BESIDE_TYPES, Event
+from tailorbird.features.consent.consents import PERSONALIZATION
 from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.history.records import records_of
 from tailorbird.features.items.counters import ItemCounters
 from tailorbird.features.items.items import StaticItems
 from tailorbird.features.profile.state import UserState
+from tailorbird.privacy.policy.policy import read_policy
 from tailorbird.streams.position import BEGINNING, Position
 from tailorbird.streams.stream import Entry, Stream
 
@@ -33,7 +35,7 @@ def repair(room: FeatureStoreRoom, stream: Stream[Event], facts: ItemFacts, stat
 
     The long pass over the past is made before the store is locked, the rest, from there on, while it is.
     """
-    mended = 0
+    mended, taken_back = 0, read_policy(room.settings).taken_back_us(PERSONALIZATION)
     while found := _damaged(room):
         view, keys = found
         names = [name_of(USER_KEY if view == USER_VIEW else ITEM_KEY, key) for key in keys]
@@ -48,9 +50,9 @@ def repair(room: FeatureStoreRoom, stream: Stream[Event], facts: ItemFacts, stat
             past += _entries(stream, column, names, after=reached, through=tables.position())
             tables.mend(view, keys)
             if view == USER_VIEW:
-                _write_users(room, names, past, facts)
+                _write_users(room, names, past, facts, taken_back=taken_back)
             else:
-                _write_items(room, names, past, facts, static)
+                _write_items(room, names, past, facts, static, taken_back=taken_back)
         mended += len(keys)
         log.warning("%d rows of %s rebuilt from %d events", len(keys), view, len(past))
     return mended
@@ -80,6 +82,8 @@ def _write_users(
     names: Sequence[str],
     entries: Sequence[Entry[Event]],
     facts: ItemFacts,
+    *,
+    taken_back: int,
 ) -> None:
     by_user: dict[str, list[Entry[Event]]] = defaultdict(list)
     for entry in sorted(entries, key=lambda each: (each.partition, each.offset)):
@@ -92,6 +96,7 @@ def _write_users(
             facts,
             places=[(entry.partition, entry.offset) for entry in own],
             length=room.settings.history_length,
+            taken_back=taken_back,
         )
         if state.total or state.links:
             states.append(state)
@@ -104,9 +109,13 @@ def _write_items(
     entries: Sequence[Entry[Event]],
     facts: ItemFacts,
     static: StaticItems,
+    *,
+    taken_back: int,
 ) -> None:
     done = [
-        entry.record for entry in entries if entry.record.type not in BESIDE_TYPES and covered(entry.record)
+        entry.record
+        for entry in entries
+        if entry.record.type not in BESIDE_TYPES and covered(entry.record, taken_back=taken_back)
     ]
     records = records_of(done, facts)
     rows = [row for row in (facts.row_of.get(name, -1) for name in names) if row >= 0]

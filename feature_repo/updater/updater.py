@@ -20,6 +20,7 @@ from tailorbird.events.valence import RatingScale
 from tailorbird.features.consent.links import Links
 from tailorbird.features.items.followed import FollowedFacts
 from tailorbird.features.profile.adding import add_nothing
+from tailorbird.privacy.policy.policy_file import PolicyFile
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events, skip_offsets
 from tailorbird.streams.position import BEGINNING, Position
@@ -77,7 +78,7 @@ class ProfileUpdater:
         self._forgotten, self._doubtful = self._forgotten_until_now(), BEGINNING
         scale = RatingScale.parse(settings.rating_scale)
         self._items = FollowedFacts(settings.catalog_folder, scale=scale)
-        self._folding = Folding(self._room)
+        self._folding = Folding(self._room, policy=PolicyFile(settings, clock=time.monotonic))
         self._turn = threading.Lock()
         self._load_catalog()
         add_nothing()

@@ -46,6 +46,7 @@ class Collect:
             read_parts=room.online_parts,
             history_length=chosen.history_length,
             rules=RulesFile(chosen.folder, clock=time.monotonic),
+            policy=lambda: self._door.policy,
             told=ToldPeople(chosen.catalog_folder).of,
         )
         updater = ProfileUpdater(chosen, room=room, log=self._log, on_changes=self._mover.take)

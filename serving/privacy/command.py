@@ -11,10 +11,11 @@ import click
 import orjson
 
 from tailorbird.audit.record import ERASE, at_this_terminal, record
+from tailorbird.backup.known import read_backups
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.terminal import emit, say, table
 from tailorbird.privacy.door.door import Door
-from tailorbird.privacy.erasure.erasing import Erasing, left_of
+from tailorbird.privacy.erasure.erasing import Erasing, looked_into
 from tailorbird.privacy.erasure.receipt import ModelState, Receipt, is_signed
 from tailorbird.settings import load_settings
 
@@ -145,17 +146,23 @@ def verify(receipt: str, workspace: str | None, as_json: bool) -> int:
     if found.state != "done":
         raise UsageError(f"erasure {found.id} is {found.state}", remedy="wait until it is done")
     genuine = is_signed(found, erasing.signing_key())
-    left = left_of(erasing.places, found.people)
+    left, unseen = looked_into(erasing.places, found.people)
     missing = [each.name for each in erasing.places if found.place(each.name) is None]
     table([{"place": name, "left": count} for name, count in left.items()])
     if not genuine:
         say("the signature is not ours, or something was changed since")
     for name in missing:
         say(f"the receipt does not speak of {name}")
+    for name, why in unseen.items():
+        say(f"{name} cannot be looked into: {why}")
+    dropped = [str(each) for each in read_backups(erasing.folder).dropped]
+    for folder in dropped:
+        say(f"not looked into: the backups in {folder}, which `tailorbird backup drop` gave up")
     models = with_models_now(load_settings(workspace=workspace), found).models
     table([_model(each) for each in models])
-    whole = genuine and not missing and not any(left.values())
-    said = {"receipt": found.id, "signed": genuine, "left": left, "erased": whole}
+    whole = genuine and not missing and not unseen and not any(left.values())
+    said = {"receipt": found.id, "signed": genuine, "left": left, "unseen": unseen, "erased": whole}
+    said["dropped_backups"] = dropped
     emit({**said, "models": [asdict(each) for each in models]} if as_json else said, as_json=as_json)
     return int(not whole)
 

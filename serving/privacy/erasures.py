@@ -9,9 +9,10 @@ import pyarrow as pa
 from registry.versions.forgetting import followed
 from registry.versions.people import Span, models_of
 from serving.privacy.places import places_of
+from tailorbird.backup.keys import OthersErased
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import BESIDE_TYPES
-from tailorbird.privacy.erasure.erasing import Erasing
+from tailorbird.privacy.erasure.erasing import AT_ONCE, Erasing
 from tailorbird.privacy.erasure.places import People
 from tailorbird.privacy.erasure.receipt import ModelState, Receipt
 from tailorbird.privacy.export.shelf import ExportShelf
@@ -42,13 +43,25 @@ def open_erasing(settings: Settings) -> Erasing:
 def erase_while_serving(settings: Settings, *, stop: threading.Event) -> None:
     """Erase whoever is asked for, and exports whose time is over, until ``stop``; of all processes that do, one works at a time.
 
+    Where machines share people, also the keys, beside this one's backups, of whoever was erased on another.
+
     Raises:
         TailorbirdError: something cannot be erased now. Call it again.
     """
     erasing, shelf = open_erasing(settings), ExportShelf(settings.folder)
+    others = OthersErased(settings.folder, erasing.suppressions) if settings.people else None
     while not stop.wait(LOOK_SECONDS):
         shelf.sweep()
+        if others is not None:
+            _follow(others, erasing)
         erasing.run()
+
+
+def _follow(others: OthersErased, erasing: Erasing) -> None:
+    """Take away the keys of whoever other machines erased; those of our own go with their receipt, which counts them."""
+    waiting = erasing.ledger.unfinished(limit=AT_ONCE)
+    if all(each.people for each in waiting):  # until then nobody knows all keys of those who wait
+        others.follow(but={key for each in waiting for key in (each.person, *each.people)})
 
 
 def with_models_now(settings: Settings, receipt: Receipt) -> Receipt:

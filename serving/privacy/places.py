@@ -228,5 +228,5 @@ def places_of(settings: Settings, *, door: Door | None = None) -> Sequence[Place
         ExportsPlace(settings.folder),
         RankingsPlace(settings),
         BookPlace(lambda: opened().book),
-        BackupsPlace(settings.folder),
+        BackupsPlace(settings.folder, shared=bool(settings.people)),
     )

@@ -21,10 +21,10 @@ from tailorbird.events.schema import CONSENT, MOVE, USER, Event
 from tailorbird.features.consent.consents import PERSONALIZATION
 from tailorbird.features.consent.standing import may_serve
 from tailorbird.features.demographics import NOBODY, Demographics
-from tailorbird.features.history.records import microseconds
 from tailorbird.features.profile.merge import whole_profile
 from tailorbird.features.profile.state import UserState
 from tailorbird.features.table import PASSIVE_TYPES
+from tailorbird.privacy.policy.policy import PolicyNow, by_default
 from tailorbird.segments.belonging import PromotedSegments, Segments
 from tailorbird.segments.model import NOT_KNOWN, NOWHERE
 from tailorbird.segments.move import Move
@@ -73,6 +73,7 @@ class Mover:
         read_parts: Callable[[Sequence[str]], Sequence[UserState]],
         history_length: int,
         rules: RulesNow = no_segment_rules,
+        policy: PolicyNow = by_default,
         owners: Owners | None = None,
         told: Callable[[str], Demographics] = lambda key: NOBODY,
         clock: Callable[[], float] = time.time,
@@ -81,7 +82,7 @@ class Mover:
     ) -> None:
         self._segments, self._events, self._read_parts = segments, events, read_parts
         self._length, self._told, self._clock = history_length, told, clock
-        self._rules = rules
+        self._rules, self._policy = rules, policy
         self._owners = owners or Owners(events)
         self._capacity, self._retry_seconds = capacity, retry_seconds
         self._waiting, self._counting = 0, threading.Lock()
@@ -102,10 +103,11 @@ class Mover:
         if by is None and not rules.rules:
             return
         since, causes, moving = self._clock() - OLDEST_SECONDS, {}, {}
+        taken_back = self._policy().taken_back_us(PERSONALIZATION)
         for change in changes:
             for entry in reversed(change.entries):
                 event = entry.record
-                if event.received_time >= since and _may_move(event, change.after):
+                if event.received_time >= since and _may_move(event, change.after, taken_back):
                     key = change.after.user_key
                     causes[key], moving[key] = event, change
                     break
@@ -236,13 +238,11 @@ class Mover:
         return due
 
 
-def _may_move(event: Event, state: UserState) -> bool:
+def _may_move(event: Event, state: UserState, taken_back: int) -> bool:
     """Whether an event may be why somebody moves: a history holds it, and it may serve personalization by every word of now."""
     consents = state.links.consents
     return (
         event.type not in UNMOVING
         and not consents.restricted
-        and may_serve(
-            event.context, microseconds(event.event_time), purpose=PERSONALIZATION, consents=consents
-        )
+        and may_serve(event, purpose=PERSONALIZATION, consents=consents, taken_back=taken_back)
     )

@@ -1,4 +1,8 @@
-"""Group commit: whoever comes while one call writes is written with all others who came, by the next."""
+"""Group commit: whoever comes while one call writes is written with all others who came, by the next.
+
+A keyboard's interrupt reaches the main thread alone, at any instruction: it writes in a thread beside, which ends what it began and
+tells everybody, whatever becomes of who asked.
+"""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -19,18 +23,30 @@ class Together(Generic[Asked, Done]):
     def result(self, asked: Asked, write: Callable[[Sequence[Asked]], Sequence[Done]]) -> Done:
         """What became of ``asked``, once ``write`` has done it, by this thread or another one. Raises what ``write`` raised."""
         mine: Future[Done] = Future()
-        with self._coming:
-            self._waiting.append((asked, mine))
+        try:
+            with self._coming:
+                self._waiting.append((asked, mine))
+            if threading.current_thread() is threading.main_thread():
+                threading.Thread(target=self._take_turn, args=(mine, write), name="group-commit").start()
+            else:
+                self._take_turn(mine, write)
+            return mine.result()
+        except BaseException:
+            with self._coming:  # nobody has taken it, or nothing is left to take out
+                self._waiting = [each for each in self._waiting if each[1] is not mine]
+            raise
+
+    def _take_turn(self, mine: "Future[Done]", write: Callable[[Sequence[Asked]], Sequence[Done]]) -> None:
+        """Once nobody else writes, write what waits, unless ``mine`` was among what they wrote."""
         with self._writing:
             if not mine.done():
                 self._write(write)
-        return mine.result()
 
     def _write(self, write: Callable[[Sequence[Asked]], Sequence[Done]]) -> None:
         with self._coming:
             together, self._waiting = self._waiting, []
         try:
-            found = write([asked for asked, _ in together])
+            found = write([asked for asked, _ in together]) if together else ()
         except BaseException as error:
             for _, each in together:
                 each.set_exception(error)

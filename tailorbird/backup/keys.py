@@ -20,6 +20,7 @@ from tailorbird.privacy.keys.keyring import Keyring
 from tailorbird.privacy.keys.sealing import new_key
 from tailorbird.privacy.people.book import Book
 from tailorbird.privacy.people.pages import Page, Refused, slices, unwrapped, wrapped
+from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.streams.database import Database
 
 KEYS_FOLDER, PEOPLE_FILE, KEYRING_FILE = "keys", "people.db", "keyring.json"
@@ -41,6 +42,8 @@ _INSERT = "INSERT INTO people (person, wrapped, sealed) VALUES (?, ?, ?)"
 _DELETE = "DELETE FROM people WHERE person = ?"
 _REMEMBER = "INSERT OR REPLACE INTO destroyed (person) VALUES (?)"
 _SLICE = 500
+AT_ONCE = 5_000
+"""People of one look at what other machines erased."""
 Erased = Callable[[Collection[str]], AbstractSet[str]]
 """Those of some people (person keys) whom an erasure has reached."""
 
@@ -191,8 +194,11 @@ class BackupsPlace:
     words = "the person's key beside backups: what they hold of the person opens no more"
     claims = ()
 
-    def __init__(self, workspace_folder: Path) -> None:
+    def __init__(self, workspace_folder: Path, *, shared: bool = False) -> None:
+        """``shared``: other machines have backups of their own, and take the keys beside them away themselves (:class:`OthersErased`)."""
         self._folder = workspace_folder
+        if shared:
+            self.words += "; beside backups of other machines once their admin application runs, or with their next backup"
 
     def count(self, people: People) -> Mapping[str, int]:
         """Keys of each, one a folder of backups, of those that are there."""
@@ -231,3 +237,43 @@ class BackupsPlace:
                     f"the backups in {folder} are not there",
                     remedy=f"mount them; or, where they are gone for good, `tailorbird backup drop {folder}`",
                 )
+
+
+class OthersErased:
+    """Takes away, beside this machine's backups, the keys of people whom other machines erased.
+
+    It remembers in memory up to which list it looked: a process looks at everybody on it once, then at who is new.
+    """
+
+    def __init__(self, workspace_folder: Path, suppressions: Suppressions) -> None:
+        self._folder, self._suppressions = workspace_folder, suppressions
+        self._looked: dict[Path, frozenset[str]] = {}
+
+    def follow(self, *, but: Collection[str] = ()) -> int:
+        """Look at most AT_ONCE people further in each folder that is there; how many keys went. ``but``: whose erasure is at it itself.
+
+        Raises:
+            TailorbirdError: the list or a folder's keys cannot be had now.
+        """
+        gone, listed = 0, self._suppressions.everybody()
+        for folder in known_backups(self._folder):
+            before = self._looked.get(folder, frozenset())
+            if before is listed or not KeyCopy.there(folder):
+                continue
+            new = sorted(listed.difference(before, but))
+            some = new[:AT_ONCE]
+            if some:
+                gone += _destroyed(folder, some)
+            # Whoever left the list is looked at again once they are back on it.
+            seen = before.intersection(listed).union(some)
+            self._looked[folder] = listed if len(seen) == len(listed) else seen
+        return gone
+
+
+def _destroyed(folder: Path, people: Collection[str]) -> int:
+    """Take away the keys of those who have some; how many had."""
+    with closing(KeyCopy(folder)) as copy:
+        found = copy.known(people)
+        if found:
+            copy.destroy(found)
+        return len(found)

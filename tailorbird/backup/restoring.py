@@ -110,9 +110,10 @@ def restore(
             raise TailorbirdError(
                 f"workspace {settings.workspace!r} is being restored by another process", remedy="wait for it"
             )
-        shutil.rmtree(staging, ignore_errors=True)
         staged = type(settings).model_validate({**settings.model_dump(), "home": staging})
         try:
+            require_absent(settings)  # again: another process may have ended a moment ago
+            shutil.rmtree(staging, ignore_errors=True)
             looked = _restored(staged, backup, manifest, master_key=master_key, advance=advance, stage=stage)
             staged.folder.rename(settings.folder)
         finally:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tailorbird.events.schema import MOVE, Event
+from tailorbird.features.consent.handovers import ALWAYS
 from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.profile.merge import whole_profile
 from tailorbird.features.profile.state import UserState
@@ -53,15 +54,21 @@ def rebuild_profile(
 
 
 def fold_parts(
-    parts: Parts, events: Sequence[Event], facts: ItemFacts, *, history_length: int
+    parts: Parts,
+    events: Sequence[Event],
+    facts: ItemFacts,
+    *,
+    history_length: int,
+    taken_back: int = ALWAYS[0],
 ) -> dict[str, UserState]:
-    """The parts with ``events`` added, each to its own key's."""
+    """The parts with ``events`` added, each to its own key's; no basis covers what was before ``taken_back`` (epoch microseconds)."""
     by_key: dict[str, list[Event]] = {}
     for event in events:
         by_key.setdefault(event.user_key, []).append(event)
     folded = dict(parts)
     for key, some in by_key.items():
-        folded[key] = parts.get(key, UserState.empty(key)).fold(some, facts, length=history_length)
+        part = parts.get(key, UserState.empty(key))
+        folded[key] = part.fold(some, facts, length=history_length, taken_back=taken_back)
     return folded
 
 

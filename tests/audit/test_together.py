@@ -1,7 +1,8 @@
 """Whoever comes while one writes is written by the next, all at once, in the order in which they came."""
 
+import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -54,3 +55,42 @@ def test_a_failure_is_everybodys_of_that_call_and_nobody_elses() -> None:
             with pytest.raises(OSError, match="too much"):
                 each.result()
     assert together.result(4, slowly.write) == 8
+
+
+def interrupt_once(waiting: Callable[[], bool]) -> None:
+    """As a keyboard does, once something is so."""
+    wait_until(waiting)
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGINT)
+
+
+def test_who_is_interrupted_while_it_writes_leaves_it_written_once_and_nobody_waiting() -> None:
+    together, slowly = Together[int, int](), Slowly()
+    with ThreadPoolExecutor(8) as pool:
+
+        def another() -> int:
+            wait_until(lambda: slowly.batches)
+            return together.result(5, slowly.write)
+
+        other = pool.submit(another)
+        pool.submit(interrupt_once, lambda: len(together._waiting) == 1)
+        with pytest.raises(KeyboardInterrupt):
+            together.result(1, slowly.write)
+        slowly.free.set()
+        assert other.result(timeout=20) == 10
+    assert slowly.batches == [[1], [5]]
+
+
+def test_who_is_interrupted_while_it_waits_is_not_written_at_all() -> None:
+    together, slowly = Together[int, int](), Slowly()
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(together.result, 5, slowly.write)
+        wait_until(lambda: slowly.batches)
+        pool.submit(interrupt_once, lambda: len(together._waiting) == 1)
+        with pytest.raises(KeyboardInterrupt):
+            together.result(1, slowly.write)
+        slowly.free.set()
+        assert first.result(timeout=20) == 10
+        assert together.result(4, slowly.write) == 8
+    assert slowly.batches == [[5], [4]]

@@ -21,7 +21,8 @@ from tailorbird.events.interactions import Interactions
 from tailorbird.events.schema import OWN_TYPES
 from tailorbird.events.valence import FIVE_STARS, RatingScale, Taste, presences, strengths
 from tailorbird.features.consent.consents import PERSONALIZATION
-from tailorbird.features.consent.purposes import scan_for
+from tailorbird.features.consent.handovers import ALWAYS
+from tailorbird.features.consent.purposes import scan_for, taken_back_in
 from tailorbird.features.history.contexts import NO_CONTEXTS, PastContexts
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
@@ -49,6 +50,8 @@ class Dataset:
     contexts: PastContexts = NO_CONTEXTS
     through: Position | None = None
     """Up to where the stream of events was read; None where they are of none."""
+    taken_back: int = ALWAYS[0]
+    """Before which instant (epoch microseconds) no basis covered personalization any more, when reading began."""
 
     @cached_property
     def span(self) -> tuple[dt.datetime, dt.datetime]:
@@ -97,6 +100,8 @@ def load_dataset(settings: Settings, *, through: Position | None = None) -> Data
             f"workspace {settings.workspace!r} has no catalogue in {settings.catalog_folder}",
             remedy=f"run `tailorbird ingest --workspace {settings.workspace} ...` first",
         )
+    # Before anything is read: what is taken back meanwhile is found by whoever compares, also where it was heeded already.
+    taken_back = taken_back_in(settings, PERSONALIZATION)
     if through is None:
         with open_events(settings) as stream:
             through = stream.end()
@@ -118,6 +123,7 @@ def load_dataset(settings: Settings, *, through: Position | None = None) -> Data
         interactions,
         contexts,
         through,
+        taken_back,
     )
 
 

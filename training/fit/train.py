@@ -9,8 +9,6 @@ from types import MappingProxyType
 from registry.tracking.runs import Tracker
 from registry.versions.forgetting import LEARNED_AT
 from registry.versions.versions import Registered, Registry
-from tailorbird.features.consent.consents import PERSONALIZATION
-from tailorbird.features.consent.purposes import taken_back_in
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.recipes.recipe import Recipe
 from tailorbird.segments.pinned import PinnedSegments, pinned_version
@@ -91,7 +89,7 @@ def train(
     made_before = registry.find(data=dataset.identity.digest, recipe=recipe.digest, tags=tags, without=unlike)
     if made_before is not None and not again:
         return Trained(made_before, fresh=False)
-    published = {**tags, **more_tags, TAKEN_BACK: str(taken_back_in(settings, PERSONALIZATION))}
+    published = {**tags, **more_tags, TAKEN_BACK: str(dataset.taken_back)}
     plan = Plan.of(
         dataset,
         recipe,

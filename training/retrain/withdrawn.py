@@ -28,13 +28,14 @@ def withdrawn(
     ``through`` is up to where events were read; None takes those that had arrived. ``taken_back`` (epoch microseconds) is before when
     no basis covered anything then. Whoever refuses and was never learned from changes nothing: most who refuse do so at their first visit.
     """
-    before, now = _refusals(settings, read, taken_back)
+    by_now = taken_back_in(settings, PERSONALIZATION)
+    before, now = _refusals(settings, read, taken_back, by_now)
     keys = pa.array(sorted(now.apart(before)), pa.string())
-    everybody = taken_back_in(settings, PERSONALIZATION) > taken_back
+    everybody = by_now > taken_back
     if not len(keys) and not everybody:
         return 0
     lost = 0
-    for batch in scan(settings, columns=[*NEEDED, "received_time"], through=through):
+    for batch in scan(settings, columns=NEEDED, through=through):
         concerned = pc.invert(pc.is_in(batch["type"], _UNTOLD))
         if not everybody:
             concerned = pc.and_(concerned, pc.is_in(batch["user_key"], keys))
@@ -51,9 +52,8 @@ def withdrawn(
     return lost
 
 
-def _refusals(settings: Settings, read: float, taken_back: int) -> tuple[Refusals, Refusals]:
+def _refusals(settings: Settings, read: float, taken_back: int, by_now: int) -> tuple[Refusals, Refusals]:
     """What refused what when the data was ``read``, and what does now."""
-    by_now = taken_back_in(settings, PERSONALIZATION)
     words = list(scan(settings, columns=EVENT_COLUMNS, types=[CONSENT]))
     if not words:
         nobody = (Refusals({}, purpose=PERSONALIZATION, taken_back=each) for each in (taken_back, by_now))

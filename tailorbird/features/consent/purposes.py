@@ -22,7 +22,7 @@ from tailorbird.streams.factory import open_exposures
 from tailorbird.streams.position import Position
 from tailorbird.streams.scan import scan
 
-NEEDED = ("user_key", "event_time", "type", "context")
+NEEDED = ("user_key", "event_time", "received_time", "type", "context")
 """What of an event decides which purposes it may serve."""
 NEEDED_SHOWN = ("recommendation_id", "user_key", "instant", "context")
 """And of an exposure."""
@@ -102,7 +102,10 @@ class Refusals:
     def kept(self, batch: pa.RecordBatch, *, instant: str = "event_time") -> np.ndarray:
         """(n,) bool: the rows (with NEEDED, but for ``instant``) that may serve; what people said always may."""
         times = batch[instant].cast(pa.int64()).to_numpy()
-        standing = standings_of(batch["context"], self._purpose, taken_back=times < self._taken_back)
+        # A clock that ran ahead does not put what had come before a basis was taken back after that.
+        came = batch["received_time"].cast(pa.int64()).to_numpy() if instant == "event_time" else times
+        ended = np.minimum(times, came) < self._taken_back
+        standing = standings_of(batch["context"], self._purpose, taken_back=ended)
         standing[times < self._oldest] = NEVER
         allowed: np.ndarray = standing == COVERED
         concerned = pc.is_in(batch["user_key"], pa.array(list(self._spans), pa.string()))
@@ -140,7 +143,7 @@ def bounds_in(settings: Settings, purpose: str) -> tuple[int, int]:
     """By the policy of now, epoch microseconds: from when on anything may serve a purpose, and before when no basis covers it any more."""
     policy = read_policy(settings)
     since = policy.retention.useful_since(purpose, now=clock_at(settings.clock_at)())
-    return _micros(since), _micros(policy.taken_back.get(purpose))
+    return ALWAYS[0] if since is None else round(since * 1e6), policy.taken_back_us(purpose)
 
 
 def taken_back_in(settings: Settings, purpose: str) -> int:
@@ -181,10 +184,6 @@ def exposures_for(
         for batch in stream.scan(columns=list(dict.fromkeys([*columns, *NEEDED_SHOWN])), **asked):
             kept = batch.filter(pa.array(refusals.kept_shown(batch)))
             yield kept.select(["partition", "offset", *columns])
-
-
-def _micros(instant: float | None) -> int:
-    return ALWAYS[0] if instant is None else round(instant * 1e6)
 
 
 def _since(consents: Consents, purpose: str) -> int:

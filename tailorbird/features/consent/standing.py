@@ -9,7 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tailorbird.events.schema import Event
 from tailorbird.features.consent.consents import ANALYTICS, PERSONALIZATION, SAID, Consents
+from tailorbird.features.consent.handovers import ALWAYS
+from tailorbird.features.history.records import microseconds
 
 BASIS = "basis"
 """Where the platform notes in a context which purposes a legal basis covered when the event came. Where it does not:"""
@@ -79,10 +82,20 @@ def standings_of(
     return found
 
 
-def may_serve(context: Mapping[str, object], time: int, *, purpose: str, consents: Consents) -> bool:
-    """Whether an event of ``time`` (epoch microseconds) may serve a purpose, by the words under its key."""
-    standing = standing_of(context, purpose)
-    return standing != NEVER and time >= consents.since(purpose, covered=standing == COVERED)
+def standing_in(event: Event, purpose: str, *, taken_back: int = ALWAYS[0]) -> Standing:
+    """:func:`standing_of` of an event's context; of what was before ``taken_back`` (epoch microseconds) no basis covers anything any more.
+
+    A clock that ran ahead does not put what had come before that instant after it.
+    """
+    ended = microseconds(min(event.event_time, event.received_time)) < taken_back
+    return standing_of(event.context, purpose, taken_back=ended)
+
+
+def may_serve(event: Event, *, purpose: str, consents: Consents, taken_back: int = ALWAYS[0]) -> bool:
+    """Whether an event may serve a purpose, by the words under its key, and a basis unless that was ``taken_back``."""
+    standing = standing_in(event, purpose, taken_back=taken_back)
+    since = consents.since(purpose, covered=standing == COVERED)
+    return standing != NEVER and microseconds(event.event_time) >= since
 
 
 def noted(basis: Collection[str]) -> list[str] | None:

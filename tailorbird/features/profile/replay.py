@@ -15,7 +15,14 @@ from tailorbird.features.consent.links import NO_LINKS, LinkTimelines
 from tailorbird.features.consent.standing import COVERED, NEVER, standings_of
 from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.history.keysets import NOTHING, lasting_sets
-from tailorbird.features.history.records import MICROSECONDS, Records, behaviour, records_of, records_of_frame
+from tailorbird.features.history.records import (
+    MICROSECONDS,
+    Records,
+    behaviour,
+    frame_microseconds,
+    records_of,
+    records_of_frame,
+)
 from tailorbird.features.history.sums import USER_SUMS
 from tailorbird.features.profile.adding import add_records
 from tailorbird.features.profile.merge import with_linked
@@ -63,7 +70,7 @@ class Timelines:
             known = np.array([code_of.setdefault(str(name), len(code_of)) for name in names], np.int64)
             codes.append(known[local])
             parts.append(records_of_frame(frame, facts))
-            ended = parts[-1].packed["time"] < taken_back
+            ended = np.minimum(parts[-1].packed["time"], _received(frame)) < taken_back
             standings.append(standings_of(_contexts(frame), PERSONALIZATION, taken_back=ended))
         said = [links for links in said if len(links)]
         links = LinkTimelines(pd.concat(said) if said else pd.DataFrame({"type": []}))
@@ -82,6 +89,11 @@ class Timelines:
         place = self.place_of.get(user_key)
         start, end = (0, 0) if place is None else self.indptr[place : place + 2].tolist()
         return self.records.take(slice(start, end))
+
+
+def _received(frame: pd.DataFrame) -> np.ndarray:
+    """(n,) int64 epoch microseconds; what came is said to have come when it happened where nobody noted it."""
+    return frame_microseconds(frame["received_time" if "received_time" in frame else "event_time"])
 
 
 def _contexts(frame: pd.DataFrame) -> pd.Series:

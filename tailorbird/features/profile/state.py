@@ -7,11 +7,12 @@ import numpy as np
 
 from tailorbird.events.schema import BESIDE_TYPES, SAID_TYPES, Event
 from tailorbird.features.consent.consents import PERSONALIZATION
+from tailorbird.features.consent.handovers import ALWAYS
 from tailorbird.features.consent.links import NO_LINKS, Links
 from tailorbird.features.consent.standing import may_serve
 from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.history.keysets import NOTHING, KeySet, bounded
-from tailorbird.features.history.records import MICROSECONDS, RECORD, Records, microseconds, records_of
+from tailorbird.features.history.records import MICROSECONDS, RECORD, Records, records_of
 from tailorbird.features.history.sums import USER_SUMS
 from tailorbird.features.profile.adding import Profiles, Rows, add_to_all, known_messages
 from tailorbird.features.profile.within import permitted
@@ -96,16 +97,16 @@ class UserState:
         *,
         places: Sequence[Place] | None = None,
         length: int = HISTORY_LENGTH,
+        taken_back: int = ALWAYS[0],
     ) -> "UserState":
         """Return the profile with ``events`` of this user added, each once, in whatever order they happened.
 
         ``places`` are their partitions and offsets, ascending within a partition: what ``applied`` holds was folded in
         before and is left out. Without them duplicates are recognised by message among the last ``length`` events.
-        Returns self where nothing is new.
+        Returns self where nothing is new. Of what was before ``taken_back`` (epoch microseconds) no basis covers anything any more.
         """
-        return fold_all(
-            [self], [events], items, places=[places] if places is not None else None, length=length
-        )[0][0]
+        given = [places] if places is not None else None
+        return fold_all([self], [events], items, places=given, length=length, taken_back=taken_back)[0][0]
 
     def marked(self, links: Links, applied: Position) -> "UserState":
         """What ``links`` say joined, and ``applied`` noted; self where neither is new."""
@@ -175,6 +176,7 @@ def fold_all(
     *,
     places: Sequence[Sequence[Place]] | None = None,
     length: int = HISTORY_LENGTH,
+    taken_back: int = ALWAYS[0],
 ) -> tuple[list[UserState], Records]:
     """:meth:`UserState.fold` for many at once; the records that were new, too."""
     unapplied = [
@@ -182,7 +184,7 @@ def fold_all(
         for n, (state, own) in enumerate(zip(states, events, strict=True))
     ]
     heard = [_heard(state, new, applied) for state, (new, applied) in zip(states, unapplied, strict=True)]
-    done = [_behaviour(state, new) for state, (new, _) in zip(heard, unapplied, strict=True)]
+    done = [_behaviour(state, new, taken_back) for state, (new, _) in zip(heard, unapplied, strict=True)]
     records = records_of([event for own in done for event in own], items)
     owners = np.repeat(np.arange(len(states)), [len(own) for own in done])
     if len(records):
@@ -201,16 +203,14 @@ def _heard(state: UserState, events: Sequence[Event], applied: Position) -> User
     return permitted(found, found.links.consents) if said and found.links.consents else found
 
 
-def _behaviour(state: UserState, events: Sequence[Event]) -> list[Event]:
+def _behaviour(state: UserState, events: Sequence[Event], taken_back: int) -> list[Event]:
     """Those of ``events`` that the profile counts: deeds that may serve personalization."""
-    done = [event for event in events if event.type not in BESIDE_TYPES]
     consents = state.links.consents
     return [
         event
-        for event in done
-        if may_serve(
-            event.context, microseconds(event.event_time), purpose=PERSONALIZATION, consents=consents
-        )
+        for event in events
+        if event.type not in BESIDE_TYPES
+        and may_serve(event, purpose=PERSONALIZATION, consents=consents, taken_back=taken_back)
     ]
 
 

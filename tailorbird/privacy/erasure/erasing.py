@@ -172,8 +172,20 @@ class Erasing:
 
 
 def left_of(places: Sequence[Place], people: People) -> dict[str, int]:
-    """What every place holds of people now, as it finds by itself."""
+    """What every place holds of people now, as it finds by itself. Raises TailorbirdError where one cannot be looked into."""
     return {place.name: sum(place.verify(people).values()) for place in places}
+
+
+def looked_into(places: Sequence[Place], people: People) -> tuple[dict[str, int], dict[str, str]]:
+    """As :func:`left_of` of those places that can be looked into; and why the others cannot."""
+    left: dict[str, int] = {}
+    unseen: dict[str, str] = {}
+    for place in places:
+        try:
+            left |= left_of([place], people)
+        except TailorbirdError as error:
+            unseen[place.name] = str(error)
+    return left, unseen
 
 
 def _counted(place: Place, receipt: Receipt, found: Mapping[str, int], *, state: str) -> PlaceState:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tailorbird.errors import UsageError
 from tailorbird.features.consent.consents import ADVERTISING, ANALYTICS, PURPOSES, RESTRICTION
+from tailorbird.features.consent.handovers import ALWAYS
 from tailorbird.privacy.door.minimise import NOTHING_DECLARED, Declared
 from tailorbird.privacy.policy.retention import Ages, AgesTable, Retention
 from tailorbird.privacy.policy.rules import Basis, Rule
@@ -116,6 +117,11 @@ class Policy:
     def covers(self) -> Basis:
         """Which purposes what is done by somebody who said nothing may serve."""
         return Basis(frozenset(self.basis_purposes), self.rules)
+
+    def taken_back_us(self, purpose: str) -> int:
+        """Before which instant (epoch microseconds) no basis covers a purpose any more."""
+        instant = self.taken_back.get(purpose)
+        return ALWAYS[0] if instant is None else round(instant * 1e6)
 
     def turned_off(self, *, gpc: bool, dnt: bool) -> tuple[str, ...]:
         """The purposes that a browser's signals refuse."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -201,6 +202,15 @@ def test_no_deed_without_its_purpose_is_in_any_profile(
         assert (heard.total, float(heard.sums.sum()), len(heard.had_set)) == (0, 0.0, 0)
 
 
+def asked_of(told: pd.DataFrame) -> pa.RecordBatch:
+    """What a reader asks of events, in a log's own units."""
+    batch = pa.RecordBatch.from_pandas(told[list(NEEDED)], preserve_index=False)
+    for name in ("event_time", "received_time"):
+        own = batch[name].cast(pa.timestamp("us", tz="UTC"))
+        batch = batch.set_column(batch.schema.get_field_index(name), name, own)
+    return batch
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.lists(DEEDS, max_size=14))
 def test_whoever_learns_is_given_no_deed_without_its_purpose(deeds: list[tuple[str, str, str]]) -> None:
@@ -208,8 +218,7 @@ def test_whoever_learns_is_given_no_deed_without_its_purpose(deeds: list[tuple[s
     if not events:
         return
     told = frame(events)
-    batch = pa.RecordBatch.from_pandas(told[list(NEEDED)], preserve_index=False)
-    batch = batch.set_column(1, "event_time", batch["event_time"].cast(pa.timestamp("us", tz="UTC")))
+    batch = asked_of(told)
     refusals = Refusals.of(told, purpose="personalization")
     kept = told[refusals.kept(batch)]
     assert set(told.loc[told["type"].isin([CONSENT, "identify", "unlink"]), "message_id"]) <= set(
@@ -236,8 +245,7 @@ def test_a_refusal_is_about_devices_that_no_profile_remembers_any_more() -> None
 
     def learned(*events: Event) -> set[str]:
         told = frame([*events])
-        batch = pa.RecordBatch.from_pandas(told[list(NEEDED)], preserve_index=False)
-        batch = batch.set_column(1, "event_time", batch["event_time"].cast(pa.timestamp("us", tz="UTC")))
+        batch = asked_of(told)
         kept = told[Refusals.of(told, purpose="personalization").kept(batch)]
         return set(kept.loc[kept["type"] == "view", "message_id"])
 
@@ -247,24 +255,30 @@ def test_a_refusal_is_about_devices_that_no_profile_remembers_any_more() -> None
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(DEEDS, max_size=14), st.integers(0, 14))
+@given(
+    st.lists(DEEDS, max_size=14), st.integers(0, 14), st.lists(st.integers(0, 3), min_size=14, max_size=14)
+)
 def test_a_basis_that_was_taken_back_is_as_if_it_had_never_been(
-    deeds: list[tuple[str, str, str]], day: int
+    deeds: list[tuple[str, str, str]], day: int, ahead: list[int]
 ) -> None:
+    """For whoever learns, for profiles that are made anew, and for live ones that hear of it late; whatever a sender's clock said."""
     events, cut = history_of(deeds), NOON + day
+    events = [
+        each if each.type == CONSENT else replace(each, received_time=each.event_time - seconds)
+        for each, seconds in zip(events, ahead, strict=False)
+    ]
     if not events:
         return
     never = [
         replace(each, context={**each.context, BASIS: []})
-        if each.event_time < cut and each.type != CONSENT
+        if min(each.event_time, each.received_time) < cut and each.type != CONSENT
         else each
         for each in events
     ]
     micros = round(cut * 1e6)
     kept = []
     for told, ends in ((frame(events), micros), (frame(never), ALWAYS[0])):
-        batch = pa.RecordBatch.from_pandas(told[list(NEEDED)], preserve_index=False)
-        batch = batch.set_column(1, "event_time", batch["event_time"].cast(pa.timestamp("us", tz="UTC")))
+        batch = asked_of(told)
         refusals = Refusals.of(told, purpose="personalization", taken_back=ends)
         kept.append(refusals.kept(batch).tolist())
     assert kept[0] == kept[1]
@@ -275,6 +289,13 @@ def test_a_basis_that_was_taken_back_is_as_if_it_had_never_been(
         for told, ends in ((frame(events), micros), (frame(never), ALWAYS[0]))
     ]
     assert_same(*profiles)
+    live = [
+        UserState.empty("user:ann").fold(
+            [each for each in told if each.user_key == "user:ann"], FACTS, length=LENGTH, taken_back=ends
+        )
+        for told, ends in ((events, micros), (never, ALWAYS[0]))
+    ]
+    assert_same(*live)
 
 
 def test_every_order_of_a_small_history_leads_to_the_same_profile() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tailorbird.backup.keys import KeyCopy
+from tailorbird.backup import keys as beside
+from tailorbird.backup.keys import KeyCopy, OthersErased
 from tailorbird.backup.known import drop_backups, known_backups
 from tailorbird.backup.making import make_backup
 from tailorbird.backup.manifest import MANIFEST_FILE, Manifest, digests
@@ -204,3 +205,46 @@ def test_without_the_keys_of_people_nothing_is_restored_nor_put_in_their_place(
         back(lived, made, tmp_path)
     assert not elsewhere(lived, tmp_path).folder.exists()
     assert [path.name for path in (backups / "keys").iterdir()] == ["keyring.json"]
+
+
+def test_whom_another_machine_erased_loses_the_keys_beside_the_backups_of_this_one(
+    lived: World, backups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list is this machine's own here: another machine that puts somebody on it looks the same from where it is followed."""
+    make_backup(lived.settings, backups, clock=lambda: lived.clock)
+    gone, kept = lived.key(f"user:{ERASED}"), lived.key(f"user:{KEPT}")
+    monkeypatch.setattr(beside, "AT_ONCE", 1)
+    with closing(Suppressions.of(lived.settings)) as listed:
+        others = OthersErased(lived.settings.folder, listed)
+        assert others.follow() == 0
+        listed.suppress({"anon:nobody", gone, kept}, now=lived.clock)
+        steps = [others.follow(but={kept}) for _ in range(4)]
+        assert sum(steps) == 1
+        with closing(KeyCopy(backups)) as keys:
+            assert keys.known([gone, kept]) == {kept}
+            # Whoever comes back, has a key again, and is erased once more loses that one, too.
+            listed.lift(gone)
+            others.follow(but={kept})
+            keys.made(lived.door.keyring, [gone], refused=lambda people: frozenset(), since=keys.turn())
+            assert keys.known([gone]) == {gone}
+            listed.suppress({gone}, now=lived.clock)
+            assert sum(others.follow() for _ in range(3)) == 2
+            assert keys.known([gone, kept]) == set()
+
+
+def test_two_who_restore_one_after_the_other_do_not_both(lived: World, backups: Path, tmp_path: Path) -> None:
+    made = make_backup(lived.settings, backups, clock=lambda: lived.clock)
+    there = elsewhere(lived, tmp_path)
+    key = master_file(lived.settings)
+    late: list[str] = []
+
+    def meanwhile(stage: str) -> None:
+        if not late:
+            late.append(stage)
+            with pytest.raises(TailorbirdError, match="being restored by another process"):
+                restore(there, made.folder, master_key=key)
+
+    restore(there, made.folder, master_key=key, stage=meanwhile)
+    assert late
+    with pytest.raises(UsageError, match="is there"):
+        restore(there, made.folder, master_key=key)

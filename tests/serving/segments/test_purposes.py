@@ -1,6 +1,8 @@
 """No move rests on an event that may not serve personalization by all that its person had said until then."""
 
+import datetime as dt
 import itertools
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,12 +18,14 @@ from serving.collect.fold import ProfileFolder
 from serving.segments.mover import Mover
 from serving.writer import GroupWriter
 from tailorbird.events.schema import LINK_TYPES, MOVE, Event
+from tailorbird.privacy.policy.policy import POLICY_FILE
+from tailorbird.privacy.policy.policy_file import PolicyFile
 from tailorbird.segments.belonging import no_segments
 from tailorbird.segments.move import Move
 from tailorbird.segments.rules.file import RulesFile
 from tailorbird.streams.factory import open_events
 from tests.features.consent.test_consents import DEEDS, history_of, permitted_times
-from tests.features.toy import NOON
+from tests.features.toy import NOON, event
 from tests.proving import tries
 from tests.serving.triggers.subscriber import wait_until
 from tests.serving.world import World
@@ -49,6 +53,7 @@ class Teller:
             read_parts=world.features.online_parts,
             history_length=world.settings.history_length,
             rules=RulesFile(world.settings.folder, clock=lambda: self.now),
+            policy=PolicyFile(world.settings, clock=time.monotonic),
             clock=lambda: self.now,
         )
         updater = ProfileUpdater(
@@ -69,6 +74,25 @@ class Teller:
     def close(self) -> None:
         for each in (self._writer, self._folder, self._mover, self._log):
             each.close()
+
+
+def test_a_late_event_whose_basis_was_taken_back_moves_nobody_and_is_in_no_profile(world: World) -> None:
+    until = dt.datetime.fromtimestamp(NOON + 10, dt.UTC).isoformat()
+    (world.settings.folder / POLICY_FILE).write_text(f"[taken_back]\npersonalization = {until}\n")
+    teller = Teller(world)
+    late = replace(event("late", "view", "kettle", NOON + 5), received_time=NOON + 20)
+    ahead = replace(event("ahead", "view", "kettle", NOON + 12), received_time=NOON + 9)
+    after = replace(event("after", "view", "kettle", NOON + 15), received_time=NOON + 21)
+    said = replace(
+        event("said", "view", "novel", NOON + 6, context={"consent": True}), received_time=NOON + 22
+    )
+    try:
+        for each, moved in ((late, False), (ahead, False), (after, True), (said, True)):
+            assert bool(teller.tell(each)) == moved, each.message_id
+    finally:
+        teller.close()
+    (profile,) = world.features.online_parts([after.user_key])
+    assert sorted(profile.times.tolist()) == [NOON + 6, NOON + 15]
 
 
 @pytest.fixture
@@ -102,13 +126,13 @@ def test_no_move_rests_on_an_event_without_its_purpose(
     teller: Teller, deeds: list[tuple[str, str, str]]
 ) -> None:
     number, plain = next(NUMBERS), history_of(deeds)
-    for place, event in enumerate(in_words_of(number, plain)):
-        moves = teller.tell(event)
+    for place, told in enumerate(in_words_of(number, plain)):
+        moves = teller.tell(told)
         assert len(moves) <= 1
         for move in moves:
             done = permitted(plain[: place + 1], of_user=move.user_id is not None)
-            assert move.cause == event.message_id
-            assert event.type in LINK_TYPES or event.event_time in {each.event_time for each in done}
+            assert move.cause == told.message_id
+            assert told.type in LINK_TYPES or told.event_time in {each.event_time for each in done}
             counts = Counter(each.type for each in done)
             assert set(move.rules_entered) <= {f"{name}{n}" for name in RULED for n in range(counts[name])}
 
