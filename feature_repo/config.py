@@ -3,9 +3,8 @@
 from feast.repo_config import RegistryConfig, RepoConfig
 
 from feature_repo.online.factory import project_of, store_section
+from feature_repo.rows import ENTITY_KEY_VERSION
 from tailorbird.settings import Settings
-
-ENTITY_KEY_VERSION = 3
 
 
 def repo_config(settings: Settings, *, beside: bool = False) -> RepoConfig:

@@ -1,8 +1,7 @@
 """What has happened to the items until now, from the online store into the tables of the models that serve."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +12,7 @@ from tailorbird.catalog.keys import stable_keys
 from tailorbird.features.items.counters import ItemCounters
 from tailorbird.features.items.items import ItemTable
 
-if TYPE_CHECKING:
-    from feature_repo.store import FeatureStoreRoom
-
+Changed = list[tuple[bytes, Row]]
 TABLES = 4
 """Tables whose counters are held: as many as a replica serves versions, and one that comes."""
 
@@ -36,16 +33,15 @@ class LiveItems:
     features compare items by (:class:`~tailorbird.features.vectors.item.ItemFeatures`) stays as it was counted.
     """
 
-    def __init__(self, room: "FeatureStoreRoom") -> None:
-        self._room = room
+    def __init__(self, changed_since: Callable[[Seen], tuple[Seen, Changed]]) -> None:
+        self._changed_since = changed_since
         self._held: list[_Held] = []
 
     def over(self, base: ItemTable) -> ItemTable:
         """The items of ``base`` with what has happened to them by now; what the store does not hold has not happened."""
         held = next((each for each in self._held if each.origin is base.origin), None)
         before = held.seen if held else NOTHING_SEEN
-        room = self._room
-        after, changed = room.online.read_changed(room.config, room.definitions.item_profile, after=before)
+        after, changed = self._changed_since(before)
         # Where others, or those of a moment before, took the place of the rows read, what these say has not happened.
         same = held is not None and after[0] == before[0] and after[1] >= before[1]
         counters = _as_long(held.counters, base) if held and same else ItemCounters.empty(len(base))
@@ -60,7 +56,7 @@ def _as_long(counters: ItemCounters, base: ItemTable) -> ItemCounters:
     return counters if len(counters.seen) == len(base) else base.counters
 
 
-def _write(counters: ItemCounters, base: ItemTable, changed: list[tuple[bytes, Row]]) -> None:
+def _write(counters: ItemCounters, base: ItemTable, changed: Changed) -> None:
     places = base.rows_of_keys(stable_keys(name_of(ITEM_KEY, key) for key, _ in changed))
     newest = dict(zip(places.tolist(), (row for _, row in changed), strict=True))  # of one item told twice
     newest.pop(-1, None)

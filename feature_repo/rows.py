@@ -17,11 +17,11 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.value_type import ValueType
 
-from feature_repo.config import ENTITY_KEY_VERSION
 from tailorbird.errors import TailorbirdError
 
 Row = Mapping[str, Any]
 """A row's features by name: numbers, text, bytes and arrays; None, or absent, where a feature has no value."""
+ENTITY_KEY_VERSION = 3
 _CHECKSUM = 4
 _FIXED = {ValueType.INT64: "q", ValueType.DOUBLE: "d"}
 

@@ -21,9 +21,9 @@ from feature_repo.layout import (
     layout_file,
     offline_folder,
 )
-from feature_repo.live_items import LiveItems, set_counters
+from feature_repo.live_items import Changed, LiveItems, set_counters
 from feature_repo.offline.rows import OfflineRows
-from feature_repo.online.plugin import LiveOnlineStore, Stored
+from feature_repo.online.plugin import LiveOnlineStore, Seen, Stored
 from feature_repo.rows import Row, name_key
 from feature_repo.values import entity_key
 from tailorbird.catalog.catalog import Catalog
@@ -60,7 +60,7 @@ class FeatureStoreRoom:
         self.definitions = definitions(self.folder)
         self.rows = OfflineRows(settings)
         self._items: tuple[Catalog, ItemTable] | None = None
-        self.live_items = LiveItems(self)
+        self.live_items = LiveItems(self._changed_items)
 
     @cached_property
     def feast(self) -> FeatureStore:
@@ -172,6 +172,9 @@ class FeatureStoreRoom:
         if self._items is None or self._items[0] is not catalog:
             self._items = catalog, ItemTable.of(catalog, ItemCounters.empty(len(catalog)))
         return self.live_items.over(self._items[1])
+
+    def _changed_items(self, seen: Seen) -> tuple[Seen, Changed]:
+        return self.online.read_changed(self.config, self.definitions.item_profile, after=seen)
 
     def applied(self) -> Position:
         """Every event of the stream up to here is in the online rows."""

@@ -6,6 +6,7 @@ import pandas as pd
 
 from tailorbird.events.schema import Event
 from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.slate.query import Query
 from tailorbird.slate.recommender import Recommender
@@ -28,7 +29,7 @@ def state_of(items: Sequence[str], facts: ItemFacts, *, user: str, now: float) -
         )
         for place, item in enumerate(items)
     ]
-    return UserState.empty(user).fold(events, facts)
+    return fold(UserState.empty(user), events, facts)
 
 
 def answer_table(recommender: Recommender, questions: pd.DataFrame, *, now: float, k: int) -> pd.DataFrame:

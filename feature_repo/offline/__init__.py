@@ -1,1 +1,1 @@
-"""Profiles of the past: rows at the instants that training asks for, and how Feast joins them."""
+"""Rows of the past: made for the instants that training asks for, and joined by Feast as of these."""

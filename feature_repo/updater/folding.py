@@ -20,7 +20,8 @@ from tailorbird.features.consent.standing import COVERED, standing_in
 from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.history.records import Records, records_of
 from tailorbird.features.items.items import StaticItems
-from tailorbird.features.profile.state import UserState, fold_all
+from tailorbird.features.profile.folding import fold_all
+from tailorbird.features.profile.state import UserState
 from tailorbird.privacy.policy.policy import PolicyNow, by_default
 from tailorbird.streams.stream import Entry
 

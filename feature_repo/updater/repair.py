@@ -20,6 +20,7 @@ from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.history.records import records_of
 from tailorbird.features.items.counters import ItemCounters
 from tailorbird.features.items.items import StaticItems
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.privacy.policy.policy import read_policy
 from tailorbird.streams.position import BEGINNING, Position
@@ -91,7 +92,8 @@ def _write_users(
     states = []
     for name in names:
         own = by_user[name]
-        state = UserState.empty(name).fold(
+        state = fold(
+            UserState.empty(name),
             [entry.record for entry in own],
             facts,
             places=[(entry.partition, entry.offset) for entry in own],

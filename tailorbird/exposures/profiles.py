@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tailorbird.events.schema import MOVE, Event
 from tailorbird.features.consent.handovers import ALWAYS
 from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.merge import whole_profile
 from tailorbird.features.profile.state import UserState
 
@@ -68,7 +69,7 @@ def fold_parts(
     folded = dict(parts)
     for key, some in by_key.items():
         part = parts.get(key, UserState.empty(key))
-        folded[key] = part.fold(some, facts, length=history_length, taken_back=taken_back)
+        folded[key] = fold(part, some, facts, length=history_length, taken_back=taken_back)
     return folded
 
 

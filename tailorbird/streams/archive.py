@@ -9,7 +9,6 @@ import functools
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,15 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from tailorbird.errors import TailorbirdError
-from tailorbird.plumbing.disk import fsync
-from tailorbird.plumbing.objects import ObjectPath, delta_options, file_system
+from tailorbird.plumbing.objects import ObjectPath
 from tailorbird.streams.codec import Codec
+from tailorbird.streams.conditions import expression
+from tailorbird.streams.delta import ArchiveTable
 from tailorbird.streams.stream import Condition
 from tailorbird.streams.stretch import Stretch, joined, possible
 
 FILE_ROWS = 250_000
 """Rows of a file at most: what a reader holds in memory at a time."""
-ROW_GROUP_ROWS = 50_000
-_KEEP_LOG = "interval 1 days"
 
 
 class Archive:
@@ -44,14 +42,12 @@ class Archive:
         self._partition = partition or 0
         self._mark = source if partition is None else f"{source}/{partition}"
         self._before = 0 if partition is None else -1
-        far = isinstance(folder, ObjectPath)
-        self._options = delta_options() if far else None
-        self._files = file_system() if far else None
+        self._table = ArchiveTable(folder, codec, source=source)
         self.schema = codec.placed_schema
 
     def through(self) -> int:
         """The offset up to which everything was archived; the one before the first (0 or -1) where nothing was."""
-        table = self._open()
+        table = self._table.open()
         if table is None:
             return self._before
         if table.transaction_version(self._source) is None:
@@ -64,40 +60,28 @@ class Archive:
 
     def version(self) -> str:
         """What changes with every commit; empty before the first."""
-        return max((path.name for path in (self.folder / "_delta_log").glob("*.json")), default="")
+        return self._table.version()
 
     def exists(self) -> bool:
         """Whether something was archived."""
-        return (self.folder / "_delta_log").is_dir()
+        return self._table.exists()
 
     def append(self, rows: pa.Table) -> None:
         """Add ``rows`` (sorted by offset, past ``through``) and move ``through`` to the last, in one durable commit."""
-        from deltalake import CommitProperties, Transaction, write_deltalake
-
         first, last = (int(rows["offset"][place].as_py()) for place in (0, -1))
-        table = self._open() or self._made()
+        table = self._table.open() or self._table.made()
         known = table.transaction_version(self._mark)
         if (self._before if known is None else known) >= first:
             raise TailorbirdError(
                 f"{self._codec.name} archive {self.folder} holds offset {first} already: another machine was faster",
                 remedy="nothing is lost; the next compaction goes on from there",
             )
-        with (
-            self._readable()
-        ):  # a commit of another machine since then fails this one: both have the same mark
-            write_deltalake(
-                table,
-                rows.combine_chunks(),
-                mode="append",
-                schema_mode="merge",  # a column that came later
-                writer_properties=_writer(self._codec),
-                commit_properties=CommitProperties(app_transactions=[Transaction(self._mark, last)]),
-            )
-        self._sync(self.stretches(after=first - 1))  # Delta writes large rows as several files
+        self._table.add(table, rows, mark=self._mark, last=last)
+        self._table.sync(self.stretches(after=first - 1))  # Delta writes large rows as several files
 
     def stretches(self, *, after: int | None = None) -> list[Stretch]:
         """What the table holds past ``after`` (all, if None), in the order of the offsets."""
-        table = self._open()
+        table = self._table.open()
         return [] if table is None else self._stretches(table, after=after)
 
     def _stretches(self, table: Any, *, after: int | None = None) -> list[Stretch]:
@@ -138,8 +122,8 @@ class Archive:
                 if possible(stretch, where):
                     condition = (offset > after) & (offset <= through) & expression(where, self.schema)
                     try:
-                        with self._readable():
-                            rows = self._load(stretch, columns, condition)
+                        with self._table.readable():
+                            rows = self._table.load(stretch, columns, condition)
                     except TailorbirdError:
                         lost = {path for path in stretch.paths if not path.exists()}
                         if not lost or lost & tried:
@@ -177,15 +161,15 @@ class Archive:
     def _without(self, met: ds.Expression, look: Callable[[Stretch], bool]) -> Iterator[pa.Table]:
         """Rewrite every stretch at which one must ``look`` without the rows that meet a condition; the people of those rows."""
         after, any_gone = None, False
-        while (table := self._open()) is not None and (left := self._stretches(table, after=after)):
+        while (table := self._table.open()) is not None and (left := self._stretches(table, after=after)):
             stretch = left[0]
             after = stretch.last
             if not look(stretch):
                 continue
-            with self._readable():
-                found = self._load(stretch, [self._codec.person], met)
+            with self._table.readable():
+                found = self._table.load(stretch, [self._codec.person], met)
                 if len(found):
-                    self._replace(table, [stretch], self._load(stretch, None, ~met))
+                    self._replace(table, [stretch], self._table.load(stretch, None, ~met))
             any_gone |= len(found) > 0
             yield found
         # Where this machine alone writes, also if nothing was found: one that was killed after its last commit left the files.
@@ -205,15 +189,15 @@ class Archive:
     def merge(self, *, fewest: int = 8) -> int:
         """Join the newest small files where there are ``fewest`` at least; how many were joined."""
         small: list[Stretch] = []
-        table = self._open()
+        table = self._table.open()
         for stretch in reversed(self._stretches(table) if table is not None else []):
             if stretch.rows + sum(each.rows for each in small) > FILE_ROWS:
                 break
             small.insert(0, stretch)
         if len(small) < fewest:
             return 0
-        with self._readable():
-            rows = pa.concat_tables([self._load(stretch, None, None) for stretch in small])
+        with self._table.readable():
+            rows = pa.concat_tables([self._table.load(stretch, None, None) for stretch in small])
             self._replace(table, small, rows)
         return len(small)
 
@@ -222,10 +206,10 @@ class Archive:
 
         Where this machine alone writes, also those that no commit names: a process was killed while it wrote them.
         """
-        table = self._open()
+        table = self._table.open()
         if table is None:
             return
-        with self._readable():
+        with self._table.readable():
             table.vacuum(
                 retention_hours=keep_hours,
                 enforce_retention_duration=False,
@@ -233,129 +217,9 @@ class Archive:
                 full=isinstance(self.folder, Path),
             )
 
-    def _load(self, stretch: Stretch, columns: Sequence[str] | None, where: ds.Expression | None) -> pa.Table:
-        wanted = (
-            self.schema.names if columns is None else list(dict.fromkeys(["partition", "offset", *columns]))
-        )
-        paths = [path.key if isinstance(path, ObjectPath) else str(path) for path in stretch.paths]
-        source = ds.dataset(paths, schema=self.schema, format="parquet", filesystem=self._files)
-        rows = source.to_table(columns=wanted, filter=where)
-        offsets = rows["offset"].to_numpy()  # (n,)
-        # Other programs, and Delta's own writer where it has several threads, leave a file's rows in any order.
-        return rows if bool((offsets[1:] > offsets[:-1]).all()) else rows.sort_by("offset")
-
     def _replace(self, table: Any, stretches: Sequence[Stretch], rows: pa.Table) -> None:
         """Put ``rows`` where ``stretches`` are, in one commit; refused where these have changed since ``table`` was opened."""
-        from deltalake import write_deltalake
-
-        span = f"partition = {self._partition} AND offset >= {stretches[0].first} AND offset <= {stretches[-1].last}"
-        if len(rows):
-            write_deltalake(
-                table,
-                rows.combine_chunks(),
-                mode="overwrite",
-                schema_mode="merge",
-                predicate=span,
-                writer_properties=_writer(self._codec),
-            )
-        else:
-            table.delete(span)
         first, last = stretches[0].first, stretches[-1].last
-        self._sync([each for each in self.stretches() if first <= each.first and each.last <= last])
-
-    def _made(self) -> Any:
-        """The table without rows, made for this stream: two machines that begin at once must not both be the first."""
-        from deltalake import CommitProperties, DeltaTable, Transaction
-        from deltalake.exceptions import DeltaError
-
-        with self._readable():
-            try:
-                made = DeltaTable.create(
-                    str(self.folder),
-                    schema=self.schema,
-                    mode="error",
-                    storage_options=self._options,
-                    configuration=self._configuration(),
-                    commit_properties=CommitProperties(app_transactions=[Transaction(self._source, 0)]),
-                )
-            except DeltaError:
-                return DeltaTable(str(self.folder), storage_options=self._options)
-        self._sync([])
-        return made
-
-    def _open(self) -> Any:
-        from deltalake import DeltaTable
-
-        if not self.exists():
-            return None
-        with self._readable():
-            return DeltaTable(str(self.folder), storage_options=self._options)
-
-    def _configuration(self) -> dict[str, str | None]:
-        # Statistics of person or item columns would keep ids in the table's log after their rows are gone.
-        return {
-            "delta.dataSkippingStatsColumns": ",".join(["partition", "offset", *self._codec.times]),
-            "delta.logRetentionDuration": _KEEP_LOG,
-            "delta.deletedFileRetentionDuration": "interval 1 hours",
-            "delta.checkpointInterval": "50",
-        }
-
-    def _sync(self, stretches: Sequence[Stretch]) -> None:
-        """Make the newest commit survive a power cut: its files, the table's log, their folders."""
-        if isinstance(self.folder, ObjectPath):
-            return  # an object store answers when it has what was put
-        log = self.folder / "_delta_log"
-        newest = max(log.glob("*.json"))
-        checkpoint = [*log.glob(f"{newest.stem}.checkpoint*"), *log.glob("_last_checkpoint")]
-        data = [path for each in stretches for path in each.paths if isinstance(path, Path)]
-        for path in (*data, newest, *checkpoint, log, self.folder):
-            fsync(path)
-
-    @contextmanager
-    def _readable(self) -> Iterator[None]:
-        from deltalake.exceptions import DeltaError
-
-        try:
-            yield
-        except (pa.ArrowInvalid, OSError, DeltaError) as error:
-            raise TailorbirdError(
-                f"{self._codec.name} archive {self.folder} cannot be read or written: {error}",
-                remedy="free some disk space, or restore the folder from a copy",
-            ) from error
-
-
-def expression(where: Sequence[Condition], schema: pa.Schema) -> ds.Expression:
-    """Conditions as an Arrow expression that is true where all are met."""
-    met = pc.scalar(True)
-    for column, comparison, value in where:
-        kind = schema.field(column).type
-        field = ds.field(column)
-        if comparison == "in":
-            met = met & field.isin(pa.array(list(value), kind))  # type: ignore[call-overload]
-            continue
-        if pa.types.is_timestamp(kind):
-            wanted = pa.scalar(round(float(value) * 1_000_000), pa.int64()).cast(kind)  # type: ignore[arg-type]
-        else:
-            wanted = pa.scalar(value, kind)
-        compare = {"<": field < wanted, "<=": field <= wanted, ">": field > wanted, ">=": field >= wanted}
-        met = met & compare.get(comparison, field == wanted)
-    return met
-
-
-def _writer(codec: Codec) -> Any:
-    """How files are written: an erasure writes them anew, and waits for it.
-
-    What is another in every row gets no dictionary, offsets and times their differences: half the time, six tenths of the bytes.
-    """
-    from deltalake import ColumnProperties, WriterProperties
-
-    differences = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
-    return WriterProperties(
-        compression="ZSTD",
-        compression_level=1,
-        max_row_group_size=ROW_GROUP_ROWS,
-        column_properties={
-            codec.key: ColumnProperties(dictionary_enabled=False),
-            **dict.fromkeys(["offset", *codec.times], differences),
-        },
-    )
+        span = f"partition = {self._partition} AND offset >= {first} AND offset <= {last}"
+        self._table.put(table, rows, span=span)
+        self._table.sync([each for each in self.stretches() if first <= each.first and each.last <= last])

@@ -14,9 +14,10 @@ import pyarrow as pa
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.plumbing.alone import alone
 from tailorbird.plumbing.objects import ObjectPath
-from tailorbird.streams.archive import Archive, expression
+from tailorbird.streams.archive import Archive
 from tailorbird.streams.archived import ArchivedRows
 from tailorbird.streams.codec import Codec, Row
+from tailorbird.streams.conditions import expression
 from tailorbird.streams.database import WAIT_SECONDS, Database
 from tailorbird.streams.position import BEGINNING, Position
 from tailorbird.streams.recovery import put_back, recover

@@ -14,6 +14,7 @@ from tailorbird.evaluation.cases import Cases
 from tailorbird.events.interactions import Interactions
 from tailorbird.features.demographics import Demographics
 from tailorbird.features.history.contexts import PastContexts
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.slate.query import Query
 from tailorbird.slate.shelf import Shelf
@@ -147,6 +148,6 @@ def test_offline_answers_are_those_of_a_live_profile() -> None:
             for row, (who, item, before) in enumerate(ACTS)
             if who == user and before > ago
         ]
-        live = UserState.empty(f"user:{user}").fold(events, FACTS)
+        live = fold(UserState.empty(f"user:{user}"), events, FACTS)
         slate = recommender().recommend(Query(live, NOW - ago, k=6))
         assert [int(item.item_id[1:]) for item in slate.items] == offline.rankings[place].tolist()

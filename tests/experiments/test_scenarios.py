@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tailorbird.errors import UsageError
-from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario, ScenarioFile, read_scenarios, scenarios_of
+from tailorbird.experiments.scenario import NO_SCENARIO, Scenario
+from tailorbird.experiments.scenarios import ScenarioFile, read_scenarios, scenarios_of
 from tailorbird.slate.filtering.parser import parse_filter
 
 WHOLE = """

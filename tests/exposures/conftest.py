@@ -16,6 +16,7 @@ from tailorbird.events.schema import Event, user_key
 from tailorbird.events.valence import PRESENCE
 from tailorbird.features.demographics import demographics_of
 from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.features.profile.state import UserState
 from tailorbird.models.hybrid.fit import fit_hybrid
@@ -53,7 +54,7 @@ class FittedShop:
     def query(self, user: str, events: Sequence[Event], **wishes: object) -> Query:
         key = user_key(user_id=user, anonymous_id=None)
         person = demographics_of(self.users)[key]
-        state = UserState.empty(key).fold(events, self.facts)
+        state = fold(UserState.empty(key), events, self.facts)
         return Query(state, self.end, demographics=person, **wishes)  # type: ignore[arg-type]
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from tailorbird.exposures.profiles import DOUBTFUL, rebuild_profile
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.features.table import HISTORY_LENGTH
 from tests.features.toy import FACTS, NOON, event
@@ -12,7 +13,7 @@ KEY = "user:u1"
 
 
 def folded(events):
-    return UserState.empty(KEY).fold(events, FACTS)
+    return fold(UserState.empty(KEY), events, FACTS)
 
 
 def rebuilt(events, *, instant, version):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from feature_repo.offline.profiles import FeastProfiles
+from feature_repo.past_profiles import FeastProfiles
 from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Catalog

@@ -13,6 +13,7 @@ from feature_repo.definitions import USER_KEY
 from feature_repo.rows import DamagedRowError, RowCodec, name_key, name_of
 from feature_repo.store import FeatureStoreRoom
 from feature_repo.values import entity_key, row_key, to_values
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.settings import Settings
 from tests.features.toy import FACTS, NOON, event
@@ -69,8 +70,8 @@ def test_a_row_has_the_key_that_feast_gives_it(settings: Settings, name: str) ->
 
 def test_both_doors_of_the_store_write_and_read_the_same_row(room: FeatureStoreRoom) -> None:
     view = room.definitions.user_profile
-    state = UserState.empty("ann").fold([event("1", "view", "kettle", NOON)], FACTS)
-    twin = UserState.empty("ben").fold([event("1", "view", "kettle", NOON)], FACTS)
+    state = fold(UserState.empty("ann"), [event("1", "view", "kettle", NOON)], FACTS)
+    twin = fold(UserState.empty("ben"), [event("1", "view", "kettle", NOON)], FACTS)
     at = datetime.fromtimestamp(NOON, UTC)
     room.online_write([state])
     values = to_values(twin.to_row(), view)

@@ -8,8 +8,9 @@ from tailorbird.events.rows import EVENTS
 from tailorbird.events.schema import Event
 from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.items.counters import ItemCounters
+from tailorbird.features.profile.folding import fold_all
 from tailorbird.features.profile.replay import ReplayProfiles
-from tailorbird.features.profile.state import UserState, fold_all
+from tailorbird.features.profile.state import UserState
 from tailorbird.segments.move import RULES, SEGMENT, Move, move_id
 from tests.features.toy import frame, random_shop
 from tests.segments.moves import MOVED, moved, with_moves

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.features.table import SEGMENT_FEATURES, SEGMENT_PLACES
 from tailorbird.segments.pinned import Pin, PinnedSegments, Placed, segment_vector
@@ -22,12 +23,12 @@ def named(placed: Placed) -> dict[str, float]:
 
 def did(*kinds: str) -> UserState:
     events = [event(f"m{n}", kind, "i1", NOON + n) for n, kind in enumerate(kinds)]
-    return UserState.empty("user:ann").fold(events, FACTS)
+    return fold(UserState.empty("user:ann"), events, FACTS)
 
 
 def test_who_is_placed_is_where_the_live_path_has_them() -> None:
     for user in sorted({each.user_key for each in HAPPENED}):
-        state = UserState.empty(user).fold([each for each in HAPPENED if each.user_key == user], FACTS)
+        state = fold(UserState.empty(user), [each for each in HAPPENED if each.user_key == user], FACTS)
         placed, live = PINNED.placed(state), PINNED.model.assign(state)
         assert PINNED.key_of(placed) == live.key
         assert placed.lead == live.evidence

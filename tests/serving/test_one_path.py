@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from feature_repo.command import build_features
-from feature_repo.offline.profiles import FeastProfiles
+from feature_repo.past_profiles import FeastProfiles
 from serving.bench.harness.world import promote_folder
 from serving.cluster import free_ports
 from tailorbird.bundle import BUNDLE_PATH, Fallbacks, Origin, write_bundle

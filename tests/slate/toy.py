@@ -9,6 +9,7 @@ import pandas as pd
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
 from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.models.allowed import Allowed
 from tailorbird.slate.fallback import FallbackChain
@@ -106,7 +107,7 @@ def state(*acts: tuple[str, str], user: str = "ann") -> UserState:
         Event(f"{user}-{n}", kind, NOW - 100 + n, NOW - 100 + n, user_id=user, item_id=item)
         for n, (kind, item) in enumerate(acts)
     ]
-    return UserState.empty(user).fold(events, FACTS)
+    return fold(UserState.empty(user), events, FACTS)
 
 
 def query(*acts: tuple[str, str], **wishes: object) -> Query:

@@ -61,7 +61,7 @@ def test_what_was_archived_is_gone_from_the_database_which_shrinks(stream: Sqlit
     [
         "sqlite.SqliteStream.sync",
         "archive.Archive.append",
-        "archive.Archive._sync",
+        "delta.ArchiveTable.sync",
         "sqlite.SqliteStream.drop_through",
         "sqlite.SqliteStream._drop_leftovers",
         "archive.Archive.merge",
@@ -338,11 +338,11 @@ def test_a_forgotten_person_is_not_among_the_rows_held_for_the_next_page(
 
 def test_every_file_of_a_commit_is_on_the_disk(stream: SqliteStream, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: set[Path] = set()
-    configuration = {**stream.archive._configuration(), "delta.checkpointInterval": "1"}
+    configuration = {**stream.archive._table._configuration(), "delta.checkpointInterval": "1"}
     small = functools.partial(deltalake.write_deltalake, target_file_size=1_000)
     monkeypatch.setattr("deltalake.write_deltalake", small)
-    monkeypatch.setattr(stream.archive, "_configuration", lambda: configuration)
-    monkeypatch.setattr("tailorbird.streams.archive.fsync", synced.add)
+    monkeypatch.setattr(stream.archive._table, "_configuration", lambda: configuration)
+    monkeypatch.setattr("tailorbird.streams.delta.fsync", synced.add)
     for start in (0, 1_100):
         stream.append([event(number) for number in range(start, start + 1_100)])
         compact(stream)

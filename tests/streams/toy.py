@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from tailorbird.errors import UsageError
-from tailorbird.streams.archive import expression
 from tailorbird.streams.codec import Codec
+from tailorbird.streams.conditions import expression
 from tailorbird.streams.position import BEGINNING, Position
 from tailorbird.streams.stream import Appended, Chunk, Entry, Loaded, Refuses, StreamAwayError, nobody
 

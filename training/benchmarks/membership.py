@@ -14,6 +14,7 @@ from tailorbird.events.rows import user_keys
 from tailorbird.events.schema import Event
 from tailorbird.features.history.contexts import PastContexts
 from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.features.profile.state import UserState
 from tailorbird.models.hybrid.fit import fit_hybrid
@@ -171,7 +172,7 @@ def _ranked(
     for at, rows in enumerate(asked):
         now = model.items_at + 60.0 * at
         item = str(names[history[at]])
-        state = state.fold([Event(f"attack-{at}", "click", now, now, item_id=item)], facts)
+        state = fold(state, [Event(f"attack-{at}", "click", now, now, item_id=item)], facts)
         signals = model.signals(model.history_of(state, now=now), rows)
         found.append(model.score(signals, state, now=now)[0])
     return found

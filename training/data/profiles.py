@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feature_repo.offline.profiles import FeastProfiles
+from feature_repo.past_profiles import FeastProfiles
 from tailorbird.evaluation.cases import Cases
 from tailorbird.features.profile.source import ProfileSource
 from tailorbird.features.profile.state import UserState

@@ -2,33 +2,35 @@
 
 import datetime as dt
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tailorbird.errors import TailorbirdError
 from tailorbird.plumbing.clock import seconds_of
-from tailorbird.plumbing.terminal import emit, progress, say, table
-from tailorbird.segments.rules.rules import RULES_FILE, SegmentRules, read_rules
+from tailorbird.plumbing.terminal import emit, progress, say
+from tailorbird.segments.rules.rules import RULES_FILE, read_rules
 from tailorbird.settings import Settings, load_settings
+from training.segments.shown import (
+    SHOWN,
+    TOLD,
+    plain,
+    show_candidates,
+    show_gates,
+    show_rules,
+    show_segments,
+    show_sizes,
+    version_of,
+)
 
 if TYPE_CHECKING:
     from registry.promotion.promote import Promotion
-    from registry.versions.versions import Registered
+    from registry.versions.versions import Registered, Registry
     from tailorbird.segments.model import SegmentModel
 
 _workspace = click.option("--workspace", help="Workspace; default TAILORBIRD_WORKSPACE or `shop`.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-_SHORT = {
-    "davies_bouldin": "D-B",
-    "silhouette": "silh.",
-    "stability": "stable",
-    "extension": "ext.",
-    "smallest": "least",
-}
-SHOWN = 12
-"""Candidates in a table; --json has them all."""
-_FIGURES = ("groups", "silhouette", "davies_bouldin", "stability", "extension", "noise", "smallest")
 
 
 @click.group()
@@ -96,15 +98,17 @@ def fit(
             seed=seed,
             advance=lambda what: bar.update(figures=what),
         )
-    proposed = fitted.found.proposed
-    table(
-        [
-            {
-                **_row(each.number, each.method.words, each.number in fitted.found.with_told, each.figures()),
-                "": "proposed" if each is proposed else "chosen" if each is fitted.chosen else "",
-            }
-            for each in sorted(fitted.found.candidates, key=lambda each: -each.stability)[:SHOWN]
-        ],
+    found = fitted.found
+    show_candidates(
+        (
+            (
+                each.number,
+                each.method.words + (TOLD if each.number in found.with_told else ""),
+                each.figures(),
+                "proposed" if each is found.proposed else "chosen" if each is fitted.chosen else "",
+            )
+            for each in sorted(found.candidates, key=lambda each: -each.stability)[:SHOWN]
+        ),
         title="Candidates that come again most surely",
     )
     if fitted.model is None or fitted.registered is None:
@@ -113,14 +117,14 @@ def fit(
         )
         emit({"model": settings.segments_name, "version": None, "run": fitted.run_id}, as_json=as_json)
         return
-    _show_segments(fitted.model)
+    show_segments(fitted.model)
     emit(
         {
-            **_version(fitted.registered),
+            **version_of(fitted.registered),
             "run": fitted.run_id,
             "candidate": fitted.chosen.number if fitted.chosen else None,
             **({"promoted": _promoted(fitted.registered)} if promoting else {}),
-            **({"segments": [_plain(each) for each in fitted.model.segments]} if as_json else {}),
+            **({"segments": [plain(each) for each in fitted.model.segments]} if as_json else {}),
         },
         as_json=as_json,
     )
@@ -140,15 +144,15 @@ def show(workspace: str | None, version: str, as_json: bool) -> None:
     """
     settings = load_settings(workspace=workspace)
     rules = read_rules(settings.folder / RULES_FILE)
-    _show_rules(rules)
+    show_rules(rules)
     registered, model = _opened(settings, version)
-    _show_segments(model)
+    show_segments(model)
     emit(
         {
-            **_version(registered),
+            **version_of(registered),
             **(
                 {
-                    "segments": [_plain(each) for each in model.segments],
+                    "segments": [plain(each) for each in model.segments],
                     "rules": [
                         {"key": each.key, "name": each.name, "when": each.when} for each in rules.rules
                     ],
@@ -173,49 +177,14 @@ def compare(workspace: str | None, as_json: bool) -> None:
         tailorbird segments compare
         tailorbird segments compare --json
     """
-    from registry.tracking.runs import Run, Tracker
-    from training.segments.fit import KIND, SEARCH, TOLD
+    from training.segments.fit import latest_search
 
-    settings = load_settings(workspace=workspace)
-    tracker = Tracker.open(settings, name=settings.segments_name)
-    latest = tracker.latest(tag=KIND, value=SEARCH)
-    if latest is None:
-        raise TailorbirdError(
-            f"workspace {settings.workspace!r} has no search for segments",
-            remedy="run `tailorbird segments fit`",
-        )
-    runs = tracker.children(Run(tracker.client, latest.info.run_id), status="FINISHED")
-    found: list[dict[str, Any]] = [
-        {
-            "number": int(run.data.tags["candidate"]),
-            "method": str(run.info.run_name).partition(": ")[2].replace(TOLD, " + told"),
-            **{name: run.data.metrics[name] for name in _FIGURES},
-            "sound": bool(run.data.metrics["sound"]),
-            "run": run.info.run_id,
-        }
-        for run in runs
-    ]
-    found.sort(key=lambda each: (-each["stability"], each["number"]))
-    tags = latest.data.tags
-    table(
-        [
-            {
-                **_row(each["number"], each["method"], False, each),
-                "": "proposed"
-                if str(each["number"]) == tags.get("proposed")
-                else ""
-                if each["sound"]
-                else "not sound",
-            }
-            for each in found
-        ]
+    search = latest_search(load_settings(workspace=workspace))
+    show_candidates(
+        (each["number"], each["method"], each, _note(each, search.proposed)) for each in search.candidates
     )
-    result = {
-        "run": latest.info.run_id,
-        "proposed": tags.get("proposed"),
-        "registered": tags.get("registered"),
-    }
-    emit({**result, "candidates": found} if as_json else result, as_json=as_json)
+    result = {"run": search.run_id, "proposed": search.proposed, "registered": search.registered}
+    emit({**result, "candidates": search.candidates} if as_json else result, as_json=as_json)
 
 
 @segments.command()
@@ -250,19 +219,10 @@ def assign(workspace: str | None, version: str, every: str | None, as_json: bool
             done = AssignedPeople(settings).update(
                 model, registered.version, rules=rules, now=_now().timestamp(), advance=bar.advance
             )
-        table(
-            [
-                {
-                    "segment": model.name_of(key),
-                    "people": count,
-                    "share": f"{count / max(1, done.people):.0%}",
-                }
-                for key, count in sorted(done.sizes.items(), key=lambda entry: -entry[1])
-            ]
-        )
+        show_sizes(model, done.sizes)
         emit(
             {
-                **_version(registered),
+                **version_of(registered),
                 "looked_at": done.looked,
                 "moved": done.moved,
                 "people": done.people,
@@ -294,17 +254,11 @@ def promote(workspace: str | None, version: str, alias: str, force: bool, reason
         tailorbird segments promote
         tailorbird segments promote --version 2 --reason "finer groups"
     """
-    from registry.gates.segments import judge_segments
-    from registry.promotion.promote import Order
-    from registry.promotion.promote import promote as move
     from registry.versions.versions import Registry
-    from registry.who import whoami
 
     settings = load_settings(workspace=workspace)
     registry = Registry(settings, name=settings.segments_name)
-    order = Order(alias, whoami(), _now(), reason=reason, force=force)
-    done = move(registry, version, order=order, judged_by=judge_segments)
-    _show_gates(done)
+    done = _moved(registry, version, alias, reason=reason, force=force)
     if not done.moved and done.before == done.version:
         say(f"{done.alias} is version {done.version} already")
     result = {"model": registry.name, **done.to_dict()}
@@ -315,29 +269,32 @@ def promote(workspace: str | None, version: str, alias: str, force: bool, reason
     done.require_moved()
 
 
-def _promoted(registered: "Registered") -> bool:
-    """Whether the champion is this version now: its gates may refuse."""
+def _moved(
+    registry: "Registry", version: str, alias: str, *, reason: str, force: bool = False
+) -> "Promotion":
     from registry.gates.segments import judge_segments
     from registry.promotion.promote import Order
     from registry.promotion.promote import promote as move
-    from registry.versions.versions import Registry
     from registry.who import whoami
 
+    order = Order(alias, whoami(), _now(), reason=reason, force=force)
+    done = move(registry, version, order=order, judged_by=judge_segments)
+    show_gates(done)
+    return done
+
+
+def _promoted(registered: "Registered") -> bool:
+    """Whether the champion is this version now: its gates may refuse."""
+    from registry.versions.versions import Registry
+
     registry = Registry(registered.settings, name=registered.name)
-    order = Order("champion", whoami(), _now(), reason="proposed by the search")
-    done = move(registry, str(registered.version), order=order, judged_by=judge_segments)
-    _show_gates(done)
-    return done.moved
+    return _moved(registry, str(registered.version), "champion", reason="proposed by the search").moved
 
 
-def _show_gates(done: "Promotion") -> None:
-    table(
-        [
-            {"gate": each.gate, "passed": "yes" if each.passed else "NO", "found": each.found}
-            for each in done.findings
-        ],
-        title=f"version {done.version} ▸ {done.alias}",
-    )
+def _note(candidate: Mapping[str, Any], proposed: str | None) -> str:
+    if str(candidate["number"]) == proposed:
+        return "proposed"
+    return "" if candidate["sound"] else "not sound"
 
 
 def _opened(settings: Settings, version: str) -> "tuple[Registered, SegmentModel]":
@@ -352,55 +309,6 @@ def _opened(settings: Settings, version: str) -> "tuple[Registered, SegmentModel
             remedy="`tailorbird segments fit` registers a version, `tailorbird segments promote` an alias",
         ) from error
     return registered, registered.open().model
-
-
-def _show_segments(model: "SegmentModel") -> None:
-    table(
-        [
-            {
-                "segment": each.name,
-                "key": each.key,
-                "share": f"{each.share:.0%}",
-                "precision": f"{each.precision:.2f}",
-                "recall": f"{each.recall:.2f}",
-                "sets apart": ", ".join(
-                    f"{name} {value:+.1f}" for name, value in list(each.traits.items())[:3]
-                ),
-            }
-            for each in sorted(model.segments, key=lambda each: -each.share)
-        ],
-        title=f"Segments: {model.method}",
-    )
-
-
-def _show_rules(rules: SegmentRules) -> None:
-    table([{"rule": each.name, "key": each.key, "when": each.when} for each in rules.rules], title="Rules")
-
-
-def _plain(segment: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {**asdict(segment), "words": list(segment.words)}
-
-
-def _row(number: int, method: str, told: bool, figures: Any) -> dict[str, object]:
-    return {
-        "no": str(number),
-        "method": method + (" + told" if told else ""),
-        **{
-            _SHORT.get(name, name): f"{figures[name]:.0f}" if name == "groups" else f"{figures[name]:.2f}"
-            for name in _FIGURES
-        },
-    }
-
-
-def _version(registered: "Registered") -> dict[str, object]:
-    return {
-        "model": registered.name,
-        "version": registered.version,
-        "method": registered.tags.get("method", ""),
-        "stability": registered.tags.get("stability", ""),
-    }
 
 
 def _now() -> dt.datetime:

@@ -5,11 +5,12 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from registry.tracking.runs import Run, Tracker, git_commit
 from registry.versions.versions import Registered, Registry
 from tailorbird.bundle import Fallbacks, Origin, write_bundle
-from tailorbird.errors import UsageError
+from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.segments.finding.comparing import Candidate
 from tailorbird.segments.finding.finding import Crowd, Found, find, model_of
 from tailorbird.segments.model import SegmentModel
@@ -17,14 +18,14 @@ from tailorbird.settings import Settings
 from training.segments.card import segments_card
 from training.segments.people import People
 from training.segments.plots import figures_by_size, heat_map, map_of, silhouettes, sizes
+from training.segments.shown import FIGURES, TOLD
 
 PLOTTED = 6
 """Candidates whose plots are drawn: the proposed or chosen one, and the most stable of the others."""
 KIND, SEARCH = "tailorbird.kind", "segments"
 """The tag by which the search of a workspace is found again."""
 
-
-TOLD = ", with what people told"
+_TOLD = ", with what people told"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,40 @@ class Fitted:
     chosen: Candidate | None
     model: SegmentModel | None
     registered: Registered | None
+
+
+@dataclass(frozen=True)
+class Search:
+    """What MLflow keeps of a search: its run, the candidates it proposed and registered, and all of them, the most stable first."""
+
+    run_id: str
+    proposed: str | None
+    registered: str | None
+    candidates: list[dict[str, Any]]
+
+
+def latest_search(settings: Settings) -> Search:
+    """The latest search of a workspace. Raises TailorbirdError where there was none."""
+    tracker = Tracker.open(settings, name=settings.segments_name)
+    latest = tracker.latest(tag=KIND, value=SEARCH)
+    if latest is None:
+        raise TailorbirdError(
+            f"workspace {settings.workspace!r} has no search for segments",
+            remedy="run `tailorbird segments fit`",
+        )
+    candidates: list[dict[str, Any]] = [
+        {
+            "number": int(run.data.tags["candidate"]),
+            "method": str(run.info.run_name).partition(": ")[2].replace(_TOLD, TOLD),
+            **{name: run.data.metrics[name] for name in FIGURES},
+            "sound": bool(run.data.metrics["sound"]),
+            "run": run.info.run_id,
+        }
+        for run in tracker.children(Run(tracker.client, latest.info.run_id), status="FINISHED")
+    ]
+    candidates.sort(key=lambda each: (-each["stability"], each["number"]))
+    tags = latest.data.tags
+    return Search(latest.info.run_id, tags.get("proposed"), tags.get("registered"), candidates)
 
 
 def fit_segments(
@@ -100,7 +135,7 @@ def _record(
     tracker: Tracker, parent: Run, found: Found, candidate: Candidate, *, plotted: bool, seed: int
 ) -> None:
     told = candidate.number in found.with_told
-    name = f"{candidate.number}: {candidate.method.words}" + (TOLD if told else "")
+    name = f"{candidate.number}: {candidate.method.words}" + (_TOLD if told else "")
     with tracker.start(name, parent=parent, tags={"candidate": str(candidate.number)}) as run:
         run.params({"method": candidate.method.name, "told": told, **candidate.method.parameters})
         run.metrics({**candidate.figures(), "sound": float(candidate.sound)})

@@ -15,24 +15,18 @@ import orjson
 
 from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater.updater import ProfileUpdater
-from registry.following.follower import Follower
+from serving.bench.harness.inside import Inside
 from serving.bench.harness.machine import Steps, machine
 from serving.bench.harness.world import make_world
 from serving.collect.door import check
 from serving.http.access import FOR_COLLECT, FOR_RECOMMEND, Access
 from serving.http.front import Request
 from serving.lasting import keep_for_good
-from serving.recommend.arms.arms import ServedArms
-from serving.recommend.arms.builder import RecommenderBuilder
-from serving.recommend.request.hydrate import Hydrator
-from serving.recommend.request.named import Named
-from serving.recommend.slate.draw import SlateDrawer
+from serving.recommend.request.visit import Who
 from serving.recommend.slate.exposures import NoExposures
-from serving.recommend.slate.service import RecommendService
 from serving.segments.live import LiveSegments
 from tailorbird.access.changes import Wish, add_key
 from tailorbird.access.keys import COLLECT, RECOMMEND
-from tailorbird.catalog.log.delta import CatalogFollower
 from tailorbird.events.contract import as_sent
 from tailorbird.events.schema import CONSENT, Event
 from tailorbird.plumbing.terminal import emit, say
@@ -127,29 +121,16 @@ async def _answered(
     blocks: int,
 ) -> list[tuple[float, float]]:
     """Microseconds a recommendation without and with, a pair of blocks each."""
-    features = FeatureStoreRoom(settings)
-    arms = ServedArms(
-        Follower(settings),
-        RecommenderBuilder(settings, live_items=features.live_items.over),
-        budget_bytes=2_000_000_000,
-        poll_seconds=60.0,
-        refresh_seconds=600.0,
-        catalogue=CatalogFollower(settings.catalog_folder),
-    )
-    arms.check()
     policy = PolicyFile(settings, clock=time.monotonic)
-    drawer = SlateDrawer(
-        arms,
-        Hydrator(features),
-        segments=LiveSegments(settings),
-        segment_rules=RulesFile(settings.folder, clock=time.monotonic),
-        covers=lambda: policy().covers,
-    )
-    with open_exposures(settings) as shown:
-        common: dict[str, Any] = {"workspace": settings.workspace, "workspace_key": settings.workspace_key}
+    drawn: dict[str, Any] = {
+        "segments": LiveSegments(settings),
+        "segment_rules": RulesFile(settings.folder, clock=time.monotonic),
+        "covers": lambda: policy().covers,
+    }
+    with closing(Inside(settings)) as inside, open_exposures(settings) as shown:
         exposures = NoExposures(shown)
-        bare = RecommendService(arms, drawer, exposures, **common)
-        whole = RecommendService(arms, drawer, exposures, named=Named.of(settings, policy=policy), **common)
+        bare = inside.service(exposures, named=Who.of, **drawn)
+        whole = inside.service(exposures, **drawn)
         without = [_asked(door.names.user(name), "s") for name in silent]
         held = [_asked(name, f"session of {name}") for name in said]
 
@@ -174,7 +155,6 @@ async def _answered(
         for number in range(1, blocks + 1):
             pairs.append((await block(ask_bare, without, number), await block(ask_whole, held, number)))
         exposures.close()
-    arms.close()
     return pairs
 
 

@@ -5,17 +5,20 @@ from collections.abc import Callable
 
 from feature_repo.store import FeatureStoreRoom
 from registry.following.follower import Follower
+from serving.http.schemas import Visitor
 from serving.recommend.arms.arms import ServedArms
 from serving.recommend.arms.builder import RecommenderBuilder
 from serving.recommend.request.hydrate import Hydrator, Profiles
 from serving.recommend.request.named import Named
-from serving.recommend.request.visit import Drawn
-from serving.recommend.slate.draw import SlateDrawer
+from serving.recommend.request.visit import Drawn, Who
+from serving.recommend.slate.draw import USUAL, SlateDrawer
 from serving.recommend.slate.exposures import ExposureWriter
 from serving.recommend.slate.service import RecommendService
 from tailorbird.experiments.running.assigning import NOTHING_RUNS, Assignment
 from tailorbird.privacy.policy.policy_file import PolicyFile
+from tailorbird.privacy.policy.rules import Basis
 from tailorbird.segments.belonging import Segments, no_segments
+from tailorbird.segments.rules.rules import RulesNow, no_segment_rules
 from tailorbird.settings import Settings
 
 
@@ -43,9 +46,12 @@ class Inside:
         *,
         profiles: Profiles | None = None,
         segments: Segments = no_segments,
+        segment_rules: RulesNow = no_segment_rules,
+        covers: Callable[[], Basis] = lambda: USUAL,
+        named: Callable[[Visitor], Who] | None = None,
         answered: Callable[[Drawn], object] = lambda drawn: None,
     ) -> RecommendService:
-        """A service that hands its slates to ``writer``; ``profiles`` are the live ones where none are given."""
+        """A service that hands its slates to ``writer``; profiles are the live ones and names those behind the door, where none are given."""
         settings = self._settings
         return RecommendService(
             self.arms,
@@ -54,11 +60,15 @@ class Inside:
                 Hydrator(self._features if profiles is None else profiles),
                 demographics=self._builder.demographics,
                 segments=segments,
+                segment_rules=segment_rules,
+                covers=covers,
             ),
             writer,
             workspace=settings.workspace,
             workspace_key=settings.workspace_key,
-            named=Named.of(settings, policy=PolicyFile(settings, clock=time.monotonic)),
+            named=Named.of(settings, policy=PolicyFile(settings, clock=time.monotonic))
+            if named is None
+            else named,
             answered=answered,
         )
 

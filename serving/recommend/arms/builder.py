@@ -21,6 +21,7 @@ from tailorbird.features.demographics import NOBODY, Demographics, demographics_
 from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.items.counters import ItemCounters
 from tailorbird.features.items.items import ItemTable
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.models.hybrid.stages import HybridStages, recommender_of
 from tailorbird.settings import Settings
@@ -185,7 +186,7 @@ class RecommenderBuilder:
                 for n in range(length)
                 if len(ids)
             ]
-            queries.append(Query(UserState.empty("warm-up").fold(events, facts), now))
+            queries.append(Query(fold(UserState.empty("warm-up"), events, facts), now))
         return queries
 
     def _popular(self, catalog: Catalog) -> Sequence[str]:

@@ -6,7 +6,7 @@ from typing import Any
 from serving.http.cursor import read_cursor
 from serving.http.problems import ProblemError
 from serving.http.schemas import ItemFilter, RecommendationRequest
-from tailorbird.experiments.scenarios import BoostSaid, Scenario, SegmentFilter
+from tailorbird.experiments.scenario import BoostSaid, Scenario, SegmentFilter
 from tailorbird.slate.filtering.terms import FilterError
 from tailorbird.slate.query import NO_RULES, NO_WISHES, Rules, Wishes
 from tailorbird.slate.recommender import Recommender

@@ -11,7 +11,7 @@ from tailorbird.experiments.arm import CHAMPION
 from tailorbird.experiments.interleaving.pairing import Pair
 from tailorbird.experiments.running.assigning import NOT_ASSIGNED, Assigned, Shadow
 from tailorbird.experiments.running.plans import Draw
-from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
+from tailorbird.experiments.scenario import NO_SCENARIO, Scenario
 from tailorbird.slate.query import NO_WISHES, Query, Slate, Wishes
 from tailorbird.slate.recommender import Recommender
 

@@ -22,7 +22,8 @@ from serving.recommend.request.visit import Drawn, Visit, Who
 from serving.recommend.slate.batch import Batcher
 from serving.recommend.slate.draw import Ask, SlateDrawer
 from serving.recommend.slate.exposures import ExposureWriter, described
-from tailorbird.experiments.scenarios import NO_SCENARIO, UNDECLARED, Scenario
+from tailorbird.experiments.scenario import NO_SCENARIO, Scenario
+from tailorbird.experiments.scenarios import UNDECLARED
 from tailorbird.exposures.exposure import SAMPLE_SHARE, new_recommendation_id
 from tailorbird.features.consent.consents import with_refused
 from tailorbird.privacy.door.minimise import is_word

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from tailorbird.experiments.arm import CHAMPION, DEFAULT_SLATE, Arm, SlateSettings
 from tailorbird.experiments.design.bandit import Bandit
-from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
+from tailorbird.experiments.scenario import NO_SCENARIO, Scenario
 
 Unit = Literal["person", "anonymous", "session", "request"]
 Kind = Literal["ab", "multivariate", "canary", "shadow", "interleaving", "holdout", "bandit"]

@@ -11,7 +11,7 @@ from tailorbird.experiments.design.experiment import HELD, arm_name
 from tailorbird.experiments.interleaving.pairing import Pair, pair_of
 from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.plans import NOTHING_TAKEN, Draw, Plan, Taken, Told
-from tailorbird.experiments.scenarios import NO_SCENARIO, Scenario
+from tailorbird.experiments.scenario import NO_SCENARIO, Scenario
 
 MOST_KEPT = 256
 """Combinations of variants whose arm is kept at hand."""

@@ -190,7 +190,7 @@ def roll(
 ) -> Iterator[UserState]:
     """Yield the profile after the first ``count`` events, for each of the ascending ``counts``.
 
-    The same sums as :meth:`UserState.fold`, for events already in order; without links.
+    The same sums as :func:`~tailorbird.features.profile.folding.fold`, for events already in order; without links.
     """
     packed = records.packed
     kept = np.flatnonzero(packed["kept"])

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,12 +10,10 @@ from tailorbird.features.consent.handovers import ALWAYS, Turn
 from tailorbird.features.history.facts import BUCKETS, Items
 from tailorbird.features.history.keysets import DAY_US, KeySet, lasting_sets
 from tailorbird.features.profile.adding import add_records
-
-if TYPE_CHECKING:
-    from tailorbird.features.profile.state import UserState
+from tailorbird.features.profile.state import UserState
 
 
-def permitted(state: "UserState", consents: Consents) -> "UserState":
+def permitted(state: UserState, consents: Consents) -> UserState:
     """What of a profile ``consents`` let serve personalization: all of it where nothing was ever refused."""
     since = consents.since(PERSONALIZATION) if consents else ALWAYS[0]
     if since == ALWAYS[0]:
@@ -26,12 +23,12 @@ def permitted(state: "UserState", consents: Consents) -> "UserState":
     return within(state, [Turn(since, ALWAYS[1])])
 
 
-def usable(state: "UserState", consents: Consents) -> "UserState":
+def usable(state: UserState, consents: Consents) -> UserState:
     """What of a profile may be used now: what is permitted, and nothing while a restriction holds."""
     return state.emptied() if consents.restricted else permitted(state, consents)
 
 
-def within(state: "UserState", turns: Sequence[Turn]) -> "UserState":
+def within(state: UserState, turns: Sequence[Turn]) -> UserState:
     """The profile of what was done in ``turns``.
 
     All of it where they cover it. Else it is made of the events that the history still holds, affinities of their most

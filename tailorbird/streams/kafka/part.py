@@ -7,9 +7,10 @@ from typing import Generic, TypeVar
 import pyarrow as pa
 
 from tailorbird.plumbing.objects import ObjectPath
-from tailorbird.streams.archive import Archive, expression
+from tailorbird.streams.archive import Archive
 from tailorbird.streams.archived import ArchivedRows
 from tailorbird.streams.codec import Row
+from tailorbird.streams.conditions import expression
 from tailorbird.streams.kafka.mirror import Mirror
 from tailorbird.streams.stream import Condition
 

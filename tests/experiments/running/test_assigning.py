@@ -25,7 +25,7 @@ from tailorbird.experiments.running.checking import overlaps, structural
 from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.renewals import Renewal
 from tailorbird.experiments.running.slots import resized
-from tailorbird.experiments.scenarios import Scenario
+from tailorbird.experiments.scenario import Scenario
 
 VECTORS = json.loads(Path(__file__).with_name("vectors.json").read_text("utf-8"))
 PEOPLE = [f"user:{n}" for n in range(4_000)]

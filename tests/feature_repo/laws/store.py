@@ -11,6 +11,7 @@ from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.settings import Settings
 from tailorbird.streams.position import BEGINNING, Position
@@ -19,9 +20,9 @@ from tests.feature_repo.laws.toy import entries
 from tests.features.toy import FACTS, NOON, event
 
 Shop = tuple[Catalog, list[Event]]
-OLD = UserState.empty("ann").fold([event("1", "view", "kettle", NOON)], FACTS)
-NEW = OLD.fold([event("2", "view", "saw", NOON + 9)], FACTS)
-LATE = NEW.fold([event("3", "view", "drill", NOON + 5)], FACTS)
+OLD = fold(UserState.empty("ann"), [event("1", "view", "kettle", NOON)], FACTS)
+NEW = fold(OLD, [event("2", "view", "saw", NOON + 9)], FACTS)
+LATE = fold(NEW, [event("3", "view", "drill", NOON + 5)], FACTS)
 
 
 class StoreLaws:
@@ -45,7 +46,7 @@ class StoreLaws:
         names = [f"u{n}" for n in range(1_234)]
         room.online_write(
             [
-                UserState.empty(name).fold([event("1", "view", "saw", NOON + n)], FACTS)
+                fold(UserState.empty(name), [event("1", "view", "saw", NOON + n)], FACTS)
                 for n, name in enumerate(names)
             ]
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from feature_repo.offline.profiles import FeastProfiles
+from feature_repo.past_profiles import FeastProfiles
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.rows import table_of_frame

@@ -12,7 +12,7 @@ import pytest
 
 from feature_repo.command import build_features
 from feature_repo.layout import USER_VIEW, layout_file, offline_folder
-from feature_repo.offline.profiles import FeastProfiles
+from feature_repo.past_profiles import FeastProfiles
 from feature_repo.store import FeatureStoreRoom
 from tailorbird.errors import TailorbirdError
 from tailorbird.events.schema import Event

@@ -10,6 +10,7 @@ from feature_repo.store import FeatureStoreRoom
 from feature_repo.updater.updater import ProfileUpdater
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.events.schema import Event
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
@@ -17,9 +18,9 @@ from tests.feature_repo.laws.toy import assert_live, entries
 from tests.features.toy import FACTS, NOON, event
 
 Shop = tuple[Catalog, list[Event]]
-OLD = UserState.empty("ann").fold([event("1", "view", "kettle", NOON)], FACTS)
-NEW = OLD.fold([event("2", "view", "saw", NOON + 9)], FACTS)
-LATE = NEW.fold([event("3", "view", "drill", NOON + 5)], FACTS)
+OLD = fold(UserState.empty("ann"), [event("1", "view", "kettle", NOON)], FACTS)
+NEW = fold(OLD, [event("2", "view", "saw", NOON + 9)], FACTS)
+LATE = fold(NEW, [event("3", "view", "drill", NOON + 5)], FACTS)
 
 
 def test_trouble_inside_a_transaction_is_named_and_rolled_back(room: FeatureStoreRoom) -> None:

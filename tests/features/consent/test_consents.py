@@ -20,6 +20,7 @@ from tailorbird.features.consent.links import MOST_LINKS, Links
 from tailorbird.features.consent.purposes import NEEDED, Refusals
 from tailorbird.features.consent.standing import BASIS
 from tailorbird.features.history.records import frame_microseconds
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.replay import ReplayProfiles, Timelines
 from tailorbird.features.profile.state import UserState
 from tests.features.profile.test_state import assert_same
@@ -88,13 +89,13 @@ def test_a_consent_that_says_nothing_is_refused() -> None:
 
 
 def test_no_profile_is_left_and_none_is_written_until_the_next_consent() -> None:
-    before = UserState.empty("user:ann").fold([event("a", "view", "kettle", NOON)], FACTS)
-    refused = before.fold([word("c1", False, NOON + 1)], FACTS)
+    before = fold(UserState.empty("user:ann"), [event("a", "view", "kettle", NOON)], FACTS)
+    refused = fold(before, [word("c1", False, NOON + 1)], FACTS)
     assert (before.total, refused.total, len(refused.history), len(refused.had)) == (1, 0, 0, 0)
     assert refused.version != before.version
-    still = refused.fold([event("b", "view", "drill", NOON + 2)], FACTS)
+    still = fold(refused, [event("b", "view", "drill", NOON + 2)], FACTS)
     assert (still.total, len(still.had_set)) == (0, 0)
-    again = still.fold([word("c2", True, NOON + 3), event("d", "view", "saw", NOON + 4)], FACTS)
+    again = fold(still, [word("c2", True, NOON + 3), event("d", "view", "saw", NOON + 4)], FACTS)
     assert again.times.tolist() == [NOON + 4]
 
 
@@ -290,8 +291,12 @@ def test_a_basis_that_was_taken_back_is_as_if_it_had_never_been(
     ]
     assert_same(*profiles)
     live = [
-        UserState.empty("user:ann").fold(
-            [each for each in told if each.user_key == "user:ann"], FACTS, length=LENGTH, taken_back=ends
+        fold(
+            UserState.empty("user:ann"),
+            [each for each in told if each.user_key == "user:ann"],
+            FACTS,
+            length=LENGTH,
+            taken_back=ends,
         )
         for told, ends in ((events, micros), (never, ALWAYS[0]))
     ]
@@ -309,5 +314,5 @@ def test_every_order_of_a_small_history_leads_to_the_same_profile() -> None:
     for order in itertools.permutations(events):
         state = UserState.empty("user:ann")
         for each in [*order, *order]:
-            state = state.fold([each], FACTS)
+            state = fold(state, [each], FACTS)
         assert (state.times.tolist(), state.total) == ([NOON + 4], 1)

@@ -11,6 +11,7 @@ from tailorbird.features.demographics import Demographics
 from tailorbird.features.history.facts import BUCKETS, bucket
 from tailorbird.features.portrait.names import CatalogNames
 from tailorbird.features.portrait.portrait import MOST_EVENTS, portrait_of
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.features.table import USER_FEATURES
 from tailorbird.features.vectors.user import user_vector
@@ -33,7 +34,9 @@ LATELY = [
 
 
 def drawn(events, *, now=NOON, length=128, **rest):
-    return portrait_of(UserState.empty("user:ann").fold(events, FACTS, length=length), NAMES, now=now, **rest)
+    return portrait_of(
+        fold(UserState.empty("user:ann"), events, FACTS, length=length), NAMES, now=now, **rest
+    )
 
 
 def test_windows_count_what_happened_in_them() -> None:
@@ -89,7 +92,7 @@ def test_who_has_done_nothing_has_an_empty_portrait() -> None:
 
 
 def test_features_are_those_that_models_are_given() -> None:
-    state = UserState.empty("user:ann").fold(LATELY, FACTS)
+    state = fold(UserState.empty("user:ann"), LATELY, FACTS)
     assert list(drawn(LATELY).features) == list(USER_FEATURES)
     np.testing.assert_array_equal(
         np.array(list(drawn(LATELY).features.values()), np.float32), user_vector(state, now=NOON)
@@ -98,8 +101,8 @@ def test_features_are_those_that_models_are_given() -> None:
 
 @given(st.permutations(LATELY), st.integers(1, 9))
 def test_late_doubled_and_disordered_events_give_the_same_portrait(order, cut) -> None:
-    state = UserState.empty("user:ann").fold(order[:cut], FACTS)
-    state = state.fold(order[:cut] + order[cut:], FACTS).fold(order[::-1], FACTS)
+    state = fold(UserState.empty("user:ann"), order[:cut], FACTS)
+    state = fold(fold(state, order[:cut] + order[cut:], FACTS), order[::-1], FACTS)
     found, expected = portrait_of(state, NAMES, now=NOON), drawn(LATELY)
     assert (found.windows, found.last_events, found.hidden) == (
         expected.windows,

@@ -9,6 +9,7 @@ from tailorbird.catalog.keys import stable_key
 from tailorbird.events.schema import Event
 from tailorbird.features.consent.links import MOST_LINKS, NO_LINKS, Link, Links
 from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.merge import merge_all, merge_states, with_linked
 from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.features.profile.state import UserState
@@ -31,19 +32,22 @@ def link(message_id: str, kind: str, time: float, anonymous_id: str = "a7") -> E
 def some_state(key: str, seed: int, *, events: int = 24) -> tuple[UserState, list[Event], ItemFacts]:
     catalog, made = random_shop(users=1, items=9, events=events, days=20, seed=seed)
     facts = ItemFacts.of(catalog)
-    return UserState.empty(key).fold(made, facts, length=16), made, facts
+    return fold(UserState.empty(key), made, facts, length=16), made, facts
 
 
 def test_what_was_done_before_the_login_is_part_of_the_profile() -> None:
-    before = UserState.empty(A7).fold(
-        [anonymous("1", "click", "kettle", NOON), anonymous("2", "hide", "saw", NOON + 1)], FACTS
+    before = fold(
+        UserState.empty(A7),
+        [anonymous("1", "click", "kettle", NOON), anonymous("2", "hide", "saw", NOON + 1)],
+        FACTS,
     )
-    after = UserState.empty("user:ann").fold([event("3", "click", "drill", NOON + DAY)], FACTS)
+    after = fold(UserState.empty("user:ann"), [event("3", "click", "drill", NOON + DAY)], FACTS)
     merged = merge_states(before, after)
     assert merged.user_key == "user:ann"
     assert_same(
         merged,
-        UserState.empty("x").fold(
+        fold(
+            UserState.empty("x"),
             [
                 event("1", "click", "kettle", NOON),
                 event("2", "hide", "saw", NOON + 1),
@@ -60,8 +64,8 @@ def test_what_was_done_before_the_login_is_part_of_the_profile() -> None:
 @given(SEEDS, st.integers(0, 24))
 def test_merging_is_as_if_it_had_all_been_done_under_one_key(seed: int, cut: int) -> None:
     whole, events, facts = some_state("user:x", seed)
-    one = UserState.empty("user:x").fold(events[:cut], facts, length=16)
-    other = UserState.empty(A7).fold(events[cut:], facts, length=16)
+    one = fold(UserState.empty("user:x"), events[:cut], facts, length=16)
+    other = fold(UserState.empty(A7), events[cut:], facts, length=16)
     merged = merge_states(one, other, length=16)
     assert_same(merged, whole)
     now = NOON + 30 * DAY
@@ -109,7 +113,7 @@ def test_the_newest_word_on_an_id_counts_however_it_arrives(
         data.draw(st.lists(st.sampled_from(events))) if events else []
     )
     cut = data.draw(st.integers(0, len(arrived)))
-    state = UserState.empty("user:ann").fold(arrived[:cut], FACTS).fold(arrived[cut:], FACTS)
+    state = fold(fold(UserState.empty("user:ann"), arrived[:cut], FACTS), arrived[cut:], FACTS)
     assert dict(state.links.newest) == newest
     assert state.links.keys == tuple(f"anon:{who}" for who in sorted(newest) if newest[who].joined)
     assert Links.from_bytes(state.links.to_bytes()) == state.links
@@ -129,22 +133,22 @@ def test_a_link_that_names_nobody_says_nothing() -> None:
 
 
 def test_a_new_link_is_a_new_version_and_so_is_its_end() -> None:
-    state = UserState.empty("user:ann").fold([event("1", "view", "kettle", NOON)], FACTS)
-    joined = state.fold([link("2", "identify", NOON + 1)], FACTS)
-    parted = joined.fold([link("3", "unlink", NOON + 2)], FACTS)
+    state = fold(UserState.empty("user:ann"), [event("1", "view", "kettle", NOON)], FACTS)
+    joined = fold(state, [link("2", "identify", NOON + 1)], FACTS)
+    parted = fold(joined, [link("3", "unlink", NOON + 2)], FACTS)
     assert len({state.version, joined.version, parted.version}) == 3
 
 
 def test_parted_profiles_are_as_if_never_joined() -> None:
-    store = {A7: UserState.empty(A7).fold([anonymous("1", "click", "kettle", NOON)], FACTS)}
+    store = {A7: fold(UserState.empty(A7), [anonymous("1", "click", "kettle", NOON)], FACTS)}
 
     def fetch(places: list[int], keys: list[str]) -> list[UserState]:
         return [store[key] for key in keys]
 
-    ann = UserState.empty("user:ann").fold([event("2", "view", "saw", NOON + 1)], FACTS)
-    joined = ann.fold([link("3", "identify", NOON + 2)], FACTS)
+    ann = fold(UserState.empty("user:ann"), [event("2", "view", "saw", NOON + 1)], FACTS)
+    joined = fold(ann, [link("3", "identify", NOON + 2)], FACTS)
     assert with_linked([joined], fetch)[0].total == 2
-    parted = joined.fold([link("4", "unlink", NOON + 3)], FACTS)
+    parted = fold(joined, [link("4", "unlink", NOON + 3)], FACTS)
     assert_same(with_linked([parted], fetch)[0], ann)
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.features.profile.state import UserState
 from tests.features.profile.test_state import assert_same
@@ -40,7 +41,7 @@ def test_replay_is_the_fold_of_the_past(seed: int) -> None:
         past = [
             e for e in events if e.user_key == user and e.event_time < instant and e.received_time <= instant
         ]
-        assert_same(state, UserState.empty(user).fold(past, facts, length=32))
+        assert_same(state, fold(UserState.empty(user), past, facts, length=32))
         assert state.user_key == user
 
 
@@ -49,4 +50,4 @@ def test_the_toy_day_has_a_known_answer() -> None:
     (state,) = ReplayProfiles.of_frame(frame(log), CATALOG).states_at(
         ["user:ann"], np.array([NOON + 1.5 * DAY])
     )
-    assert_same(state, UserState.empty("user:ann").fold(log[:2], FACTS))
+    assert_same(state, fold(UserState.empty("user:ann"), log[:2], FACTS))

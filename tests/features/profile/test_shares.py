@@ -15,6 +15,7 @@ from tailorbird.events.schema import Event
 from tailorbird.exposures.profiles import fold_parts, joined_parts
 from tailorbird.features.consent.handovers import MOST_HANDOVERS, NOBODY, Handover, Handovers
 from tailorbird.features.consent.links import Links
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.merge import whole_profile
 from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.features.profile.shares import own_turn, share_of
@@ -182,7 +183,7 @@ def test_each_event_is_one_persons_however_all_of_it_arrives(
             if each.type == "click" and who in linked and owner_of(each.event_time, words) == who
         ]
         live = joined_parts(parts, f"user:{who}", history_length=LENGTH)
-        alone = UserState.empty("x").fold(mine, FACTS, length=LENGTH)
+        alone = fold(UserState.empty("x"), mine, FACTS, length=LENGTH)
         assert_same(live, alone)
         if replay is not None:
             (past,) = replay.states_at([f"user:{who}"], np.array([NOON + 40 * DAY]))
@@ -214,8 +215,8 @@ def test_what_was_before_the_remembered_words_is_nobodys_on_a_device_of_many() -
 
 
 def test_a_handover_is_a_new_version_of_the_device_and_no_behaviour() -> None:
-    device = UserState.empty(A7).fold([anonymous("1", "click", "saw", NOON)], FACTS)
-    handed = device.fold(device_words([login("in", "ann", NOON + 1)]), FACTS)
+    device = fold(UserState.empty(A7), [anonymous("1", "click", "saw", NOON)], FACTS)
+    handed = fold(device, device_words([login("in", "ann", NOON + 1)]), FACTS)
     assert (handed.total, own_turn(handed).total) == (1, 1)
     assert handed.version != device.version
     assert share_of(handed, "user:ann").links.handovers == Handovers()

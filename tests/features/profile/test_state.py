@@ -11,6 +11,7 @@ from tailorbird.events.schema import Event
 from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.history.records import records_of, records_of_frame
 from tailorbird.features.history.sums import PRICE, TYPE_CODE, VALUE
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.features.table import USER_HALF_LIVES
 from tailorbird.streams.position import Position
@@ -35,14 +36,14 @@ def assert_same(left: UserState, right: UserState) -> None:
 
 
 def test_a_click_one_half_life_old_counts_half() -> None:
-    state = ANN.fold([event("1", "click", "kettle", NOON), event("2", "click", "drill", NOON + DAY)], FACTS)
+    state = fold(ANN, [event("1", "click", "kettle", NOON), event("2", "click", "drill", NOON + DAY)], FACTS)
     assert count(state, "click", "day") == pytest.approx(1.5)
     assert count(state, "click", "week") == pytest.approx(1 + 2 ** (-1 / 7))
     assert count(state, "click", "ever") == pytest.approx(2.0)
 
 
 def test_affinity_follows_strength_and_knows_category_path_and_brand() -> None:
-    state = ANN.fold([event("1", "purchase", "kettle", NOON), event("2", "view", "saw", NOON)], FACTS)
+    state = fold(ANN, [event("1", "purchase", "kettle", NOON), event("2", "view", "saw", NOON)], FACTS)
     held = dict(zip(state.affinity_keys.tolist(), state.affinity.tolist(), strict=True))
     kettle, saw = (FACTS.affinity_of(CATALOG.row_of[name]).tolist() for name in ("kettle", "saw"))
     assert len(kettle) == 3  # home, kitchen, acme
@@ -53,7 +54,7 @@ def test_affinity_follows_strength_and_knows_category_path_and_brand() -> None:
 
 def test_price_and_rating_sums_take_only_what_is_known() -> None:
     events = [event("1", "view", "novel", NOON), event("2", "rating", "saw", NOON, value=4.0)]
-    state = ANN.fold(events, FACTS)
+    state = fold(ANN, events, FACTS)
     log_price = float(np.float32(np.log1p(15.0)))
     assert state.sums[PRICE].tolist() == pytest.approx([1.0, log_price, log_price**2])
     assert state.sums[VALUE].tolist() == [1.0, 4.0, 16.0]
@@ -61,7 +62,7 @@ def test_price_and_rating_sums_take_only_what_is_known() -> None:
 
 def test_passive_events_count_but_leave_the_history() -> None:
     passive = [event(str(n), "impression", "kettle", NOON + n) for n in range(5)]
-    state = ANN.fold([*passive, event("h", "hover", "kettle", NOON)], FACTS)
+    state = fold(ANN, [*passive, event("h", "hover", "kettle", NOON)], FACTS)
     assert len(state.history) == 0
     assert count(state, "impression", "ever") == 5.0
     assert count(state, "other", "ever") == 1.0
@@ -69,7 +70,7 @@ def test_passive_events_count_but_leave_the_history() -> None:
 
 def test_history_keeps_the_newest_by_the_time_they_happened() -> None:
     events = [event(str(n), "view", "kettle", NOON + n) for n in range(12)]
-    state = ANN.fold(events[4:], FACTS, length=8).fold(events[:4], FACTS, length=8)
+    state = fold(fold(ANN, events[4:], FACTS, length=8), events[:4], FACTS, length=8)
     assert state.times.tolist() == [NOON + n for n in range(4, 12)]
     assert state.total == 12
     assert count(state, "view", "ever") == 12.0
@@ -83,14 +84,14 @@ def test_what_was_had_or_hidden_outlasts_the_history() -> None:
         event("4", "impression", "teapot", NOON + 3),
     ]
     later = [event(f"v{n}", "view", f"i{n}", NOON + 10 + n) for n in range(8)]
-    state = ANN.fold([*first, *later], FACTS, length=8)
+    state = fold(ANN, [*first, *later], FACTS, length=8)
     assert not {stable_key(name) for name in ("kettle", "novel", "saw")} & set(state.history["item"].tolist())
     assert state.hidden.tolist() == [stable_key("novel")]
     wanted = {stable_key(name) for name in ("kettle", "saw", *(f"i{n}" for n in range(8)))}
     assert (
         set(state.had.tolist()) == wanted
     )  # the disliked saw too: it was met; the teapot was only on the screen
-    liked = state.fold([event("5", "like", "novel", NOON + 99)], FACTS)
+    liked = fold(state, [event("5", "like", "novel", NOON + 99)], FACTS)
     assert liked.hidden.tolist() == [stable_key("novel")]  # nothing brings a hidden item back
 
 
@@ -98,7 +99,7 @@ def test_one_star_does_not_speak_for_its_item_and_a_return_takes_the_purchase_ba
     kettle = FACTS.affinity_of(CATALOG.row_of["kettle"]).tolist()
 
     def held(*events: Event) -> list[float]:
-        state = ANN.fold(list(events), FACTS)
+        state = fold(ANN, list(events), FACTS)
         found = dict(zip(state.affinity_keys.tolist(), state.affinity.tolist(), strict=True))
         return [found[key] for key in kettle]
 
@@ -108,27 +109,27 @@ def test_one_star_does_not_speak_for_its_item_and_a_return_takes_the_purchase_ba
 
 
 def test_an_unknown_item_is_remembered_by_key_without_affinity() -> None:
-    state = ANN.fold([event("1", "click", "unheard-of", NOON)], FACTS)
+    state = fold(ANN, [event("1", "click", "unheard-of", NOON)], FACTS)
     assert state.history["item"].tolist() == state.had.tolist() == [stable_key("unheard-of")]
     assert len(state.affinity) == 0
 
 
 def test_version_changes_with_every_event_even_a_late_one() -> None:
-    first = ANN.fold([event("1", "view", "kettle", NOON), event("2", "view", "saw", NOON + 9)], FACTS)
-    late = first.fold([event("3", "view", "drill", NOON + 5)], FACTS)
+    first = fold(ANN, [event("1", "view", "kettle", NOON), event("2", "view", "saw", NOON + 9)], FACTS)
+    late = fold(first, [event("3", "view", "drill", NOON + 5)], FACTS)
     assert len({ANN.version, first.version, late.version}) == 3
 
 
 def test_folding_leaves_the_profile_it_started_from_alone() -> None:
-    first = ANN.fold([event("1", "purchase", "kettle", NOON)], FACTS)
+    first = fold(ANN, [event("1", "purchase", "kettle", NOON)], FACTS)
     before = (first.sums.copy(), first.affinity.copy(), first.history.copy())
-    first.fold([event("2", "purchase", "teapot", NOON + 5), event("3", "view", "novel", NOON - 5)], FACTS)
+    fold(first, [event("2", "purchase", "teapot", NOON + 5), event("3", "view", "novel", NOON - 5)], FACTS)
     for kept, now in zip(before, (first.sums, first.affinity, first.history), strict=True):
         assert kept.tobytes() == now.tobytes()
 
 
 def test_rows_round_trip_and_a_missing_row_is_an_empty_profile() -> None:
-    state = ANN.fold([event("1", "purchase", "kettle", NOON, value=2.0)], FACTS, places=[(1, 7)])
+    state = fold(ANN, [event("1", "purchase", "kettle", NOON, value=2.0)], FACTS, places=[(1, 7)])
     again = UserState.from_row("ann", state.to_row())
     assert_same(again, state)
     assert again.applied == state.applied == Position({1: 7})
@@ -137,10 +138,10 @@ def test_rows_round_trip_and_a_missing_row_is_an_empty_profile() -> None:
 
 def test_what_was_applied_is_not_applied_again() -> None:
     first, second = event("1", "impression", "kettle", NOON), event("2", "impression", "saw", NOON)
-    state = ANN.fold([first, second], FACTS, places=[(0, 3), (2, 1)])
+    state = fold(ANN, [first, second], FACTS, places=[(0, 3), (2, 1)])
     assert state.applied == Position({0: 3, 2: 1})
-    assert state.fold([first, second], FACTS, places=[(0, 3), (2, 1)]) is state
-    later = state.fold([second, event("3", "impression", "saw", NOON)], FACTS, places=[(2, 1), (2, 9)])
+    assert fold(state, [first, second], FACTS, places=[(0, 3), (2, 1)]) is state
+    later = fold(state, [second, event("3", "impression", "saw", NOON)], FACTS, places=[(2, 1), (2, 9)])
     assert count(later, "impression", "ever") == 3.0
 
 
@@ -149,13 +150,13 @@ def test_what_was_applied_is_not_applied_again() -> None:
 def test_order_batches_and_duplicates_do_not_matter(seed: int, data: st.DataObject) -> None:
     catalog, events = random_shop(users=1, items=6, events=30, days=20, seed=seed)
     facts = ItemFacts.of(catalog)
-    punctual = UserState.empty("x").fold(sorted(events, key=lambda e: e.event_time), facts, length=16)
+    punctual = fold(UserState.empty("x"), sorted(events, key=lambda e: e.event_time), facts, length=16)
     log = list(enumerate(data.draw(st.permutations(events)), start=1))  # in the order they were heard of
     cut = data.draw(st.integers(0, len(log)))
     again = sorted(data.draw(st.sets(st.integers(0, cut))))  # a reader that died sends some once more
     state = UserState.empty("x")
     for batch in (log[:cut], [log[n] for n in again if n < cut] + log[cut:]):
-        state = state.fold([e for _, e in batch], facts, places=[(0, n) for n, _ in batch], length=16)
+        state = fold(state, [e for _, e in batch], facts, places=[(0, n) for n, _ in batch], length=16)
     assert_same(state, punctual)
 
 
@@ -173,7 +174,7 @@ def test_frames_and_events_give_the_same_records() -> None:
 
 
 def test_compiled_code_sees_no_difference_between_a_stored_and_a_folded_profile() -> None:
-    folded = ANN.fold([event("1", "view", "kettle", NOON), event("2", "purchase", "saw", NOON + 1)], FACTS)
+    folded = fold(ANN, [event("1", "view", "kettle", NOON), event("2", "purchase", "saw", NOON + 1)], FACTS)
     stored = UserState.from_row("ann", folded.to_row())
     for name in ("history", "sums", "affinity_keys", "affinity"):  # else a replica would compile in a request
         kinds = {numba.typeof(getattr(state, name)) for state in (folded, stored, ANN)}

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailorbird.features.history.context import context_bucket, context_vector
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.features.table import DEVICES, LIVE_WINDOW_S, REFERRERS, USER_FEATURES
 from tailorbird.features.vectors.cacheable import cacheable_seconds
@@ -24,7 +25,7 @@ def profile(happened: list[tuple[float, str]], now: float) -> UserState:
         event(f"m{n}", kind, None if kind == "search" else ITEMS[n % 3], now - age)
         for n, (age, kind) in enumerate(happened)
     ]
-    return UserState.empty("user:ann").fold(events, FACTS)
+    return fold(UserState.empty("user:ann"), events, FACTS)
 
 
 def live(state: UserState, now: float) -> list[float]:

@@ -13,6 +13,7 @@ from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.history.records import behaviour, records_of, records_of_frame
 from tailorbird.features.items.counters import ItemCounters
 from tailorbird.features.items.items import ItemTable, StaticItems
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.features.profile.source import RowsOfKeys, histories_of
 from tailorbird.features.profile.state import UserState
@@ -64,7 +65,8 @@ def test_somebody_new_has_only_demographics() -> None:
 
 
 def test_the_live_window_is_fifteen_minutes_and_empties_by_itself() -> None:
-    state = ANN.fold(
+    state = fold(
+        ANN,
         [
             event("1", "view", "kettle", NOON - 900),
             event("2", "view", "kettle", NOON - 899),
@@ -88,14 +90,14 @@ def test_the_live_window_is_fifteen_minutes_and_empties_by_itself() -> None:
 
 
 def test_category_mix_of_the_window_is_an_even_split() -> None:
-    state = ANN.fold([event("1", "view", "kettle", NOON - 2), event("2", "view", "saw", NOON - 1)], FACTS)
+    state = fold(ANN, [event("1", "view", "kettle", NOON - 2), event("2", "view", "saw", NOON - 1)], FACTS)
     x = user(state, NOON)
     assert x["live_category_entropy"] == pytest.approx(np.log(2), rel=1e-6)
     assert x["live_categories"] == pytest.approx(np.log1p(2))
 
 
 def test_counters_decay_while_nobody_sends_anything() -> None:
-    state = ANN.fold([event("1", "click", "kettle", NOON)], FACTS)
+    state = fold(ANN, [event("1", "click", "kettle", NOON)], FACTS)
     assert user(state, NOON)["click_day"] == pytest.approx(np.log1p(1.0))
     assert user(state, NOON + DAY)["click_day"] == pytest.approx(np.log1p(0.5))
     assert user(state, NOON + DAY)["click_ever"] == pytest.approx(np.log1p(1.0))
@@ -107,7 +109,7 @@ def test_the_session_is_the_latest_one() -> None:
         event("2", "view", "kettle", NOON - 60, session_id="new"),
         event("3", "view", "saw", NOON - 20, session_id="new"),
     ]
-    x = user(ANN.fold(events, FACTS), NOON)
+    x = user(fold(ANN, events, FACTS), NOON)
     assert x["session_events"] == pytest.approx(np.log1p(2))
     assert x["session_seconds"] == pytest.approx(np.log1p(40.0), rel=1e-6)
 
@@ -168,7 +170,8 @@ def test_item_counters_do_not_care_about_order_or_batches() -> None:
 
 
 def test_cross_features_find_what_the_user_likes_now() -> None:
-    state = ANN.fold(
+    state = fold(
+        ANN,
         [
             event("1", "purchase", "drill", NOON - 30 * DAY),
             event("2", "view", "kettle", NOON - 120),
@@ -194,7 +197,8 @@ def test_cross_features_find_what_the_user_likes_now() -> None:
 
 
 def test_bought_leaves_the_cart_and_hidden_is_known() -> None:
-    state = ANN.fold(
+    state = fold(
+        ANN,
         [
             event("1", "add_to_cart", "saw", NOON - 9),
             event("2", "purchase", "saw", NOON - 8),
@@ -209,7 +213,7 @@ def test_bought_leaves_the_cart_and_hidden_is_known() -> None:
 def test_candidates_in_any_order_get_the_same_features() -> None:
     catalog, events = random_shop(users=1, items=40, events=200, days=0.1, seed=2)
     facts = ItemFacts.of(catalog)
-    state = UserState.empty("x").fold(events, facts)
+    state = fold(UserState.empty("x"), events, facts)
     table = item_table(catalog, frame(events), NOON + DAY)
     order = np.random.default_rng(3).permutation(40)
     straight = cross_matrix(state, table, np.arange(40), now=NOON + 0.1 * DAY)
@@ -221,8 +225,8 @@ def test_candidates_in_any_order_get_the_same_features() -> None:
 def test_everything_is_finite_for_empty_and_strange_inputs() -> None:
     bare = Catalog.of_ids(["a", "b"])
     table = item_table(bare, frame([]), 0.0)
-    odd = ANN.fold(
-        [event("1", "rating", "a", NOON, value=float("inf")), event("2", "view", None, -5.0)], FACTS
+    odd = fold(
+        ANN, [event("1", "rating", "a", NOON, value=float("inf")), event("2", "view", None, -5.0)], FACTS
     )
     for state in (ANN, odd):
         for now in (-10.0, 0.0, NOON, NOON + 1e9):
@@ -235,7 +239,8 @@ def test_everything_is_finite_for_empty_and_strange_inputs() -> None:
 
 
 def test_histories_hold_what_speaks_for_an_item_of_the_catalogue() -> None:
-    state = ANN.fold(
+    state = fold(
+        ANN,
         [
             event("1", "view", "kettle", NOON),
             event("2", "search", None, NOON + 1),
@@ -253,7 +258,8 @@ def test_histories_hold_what_speaks_for_an_item_of_the_catalogue() -> None:
 
 
 def test_a_disliked_item_is_in_the_history_by_presence_only() -> None:
-    state = ANN.fold(
+    state = fold(
+        ANN,
         [event("1", "rating", "kettle", NOON, value=5.0), event("2", "rating", "saw", NOON + 1, value=1.0)],
         FACTS,
     )
@@ -301,7 +307,7 @@ def test_a_rating_far_off_the_scale_moves_nothing_further_than_its_end(value: fl
             item_matrix(item_table(catalog, rows, now), now=now),
             item_matrix(ItemTable.of(catalog, counters), now=now),
             user_vector(state, now=now),
-            user_vector(UserState.empty(person).fold(mine, facts), now=now),
+            user_vector(fold(UserState.empty(person), mine, facts), now=now),
         ]
 
     far, end = features(value), features(5.0 if value > 0 else 1.0)

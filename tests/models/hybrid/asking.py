@@ -5,6 +5,7 @@ import numpy as np
 from tailorbird.events.columns import EventColumns
 from tailorbird.events.schema import Event
 from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.features.profile.state import UserState
 from tailorbird.models.hybrid.fit import FittedHybrid, Progress, fit_hybrid
@@ -57,7 +58,8 @@ def fit(steps: Steps) -> FittedHybrid:
 
 def profile_of(*item_rows: int, user: str = "someone") -> UserState:
     catalog = toy.catalog()
-    return UserState.empty(user).fold(
+    return fold(
+        UserState.empty(user),
         [
             Event(
                 f"e-{place}",

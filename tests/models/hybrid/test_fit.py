@@ -15,6 +15,7 @@ from tailorbird.events.valence import strengths
 from tailorbird.features.history.contexts import NO_CONTEXTS, PastContexts
 from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.history.records import frame_microseconds
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.features.profile.state import UserState
 from tailorbird.models.hybrid.fit import FittedHybrid, Progress, fit_hybrid
@@ -160,7 +161,7 @@ def test_one_star_does_not_promote_its_item() -> None:
         event = Event(
             "r", "rating", NOW - 60, NOW - 60, user_id="ann", item_id=catalog.item_ids[row], value=stars
         )
-        return UserState.empty("user:ann").fold([event], ItemFacts.of(catalog))
+        return fold(UserState.empty("user:ann"), [event], ItemFacts.of(catalog))
 
     by_valence, by_presence = _rated("valence"), _rated("presence")
     assert ask(by_presence, rated(0, 5.0))[0] == 1

@@ -10,6 +10,7 @@ from tailorbird.events.columns import EventColumns
 from tailorbird.events.schema import Event
 from tailorbird.features.demographics import demographics_of
 from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.replay import ReplayProfiles
 from tailorbird.features.profile.state import UserState
 from tailorbird.features.table import SEGMENT_FEATURES, USER_FEATURES
@@ -69,7 +70,7 @@ def who(kind: str, *, count: int = 5) -> UserState:
         Event(f"{kind}-{n}", kind, NOW - 60.0 + n, NOW - 60.0 + n, user_id="new", item_id=item)
         for n in range(count)
     ]
-    return UserState.empty("user:new").fold(events, ItemFacts.of(toy.catalog()))
+    return fold(UserState.empty("user:new"), events, ItemFacts.of(toy.catalog()))
 
 
 def test_popularity_is_counted_by_the_segment_of_the_instant(model: HybridModel) -> None:

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailorbird.events.schema import Event
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.segments.finding.evidence import NAMES, evidence
 from tests.features.toy import FACTS, NOON
@@ -14,7 +15,7 @@ DAY = 86_400.0
 
 
 def share(events: list[Event], trait: str, *, half_life: float = 1e12) -> float:
-    state = UserState.empty("user:ann").fold(events, FACTS)
+    state = fold(UserState.empty("user:ann"), events, FACTS)
     top, bottom = evidence(state.history, [half_life])[0, NAMES.index(trait)]
     return float(top / bottom)
 
@@ -75,10 +76,10 @@ def test_order_batches_and_repetition_change_nothing(order: list[int], again: li
         event(n, kinds[n % 6], item=("kettle", "drill", "novel")[n % 3], at=n * 977.0, session=f"s{n // 4}")
         for n in range(12)
     ]
-    punctual = UserState.empty("user:ann").fold(story, FACTS)
+    punctual = fold(UserState.empty("user:ann"), story, FACTS)
     state = UserState.empty("user:ann")
     for n in [*order, *again]:
-        state = state.fold([story[n]], FACTS)
+        state = fold(state, [story[n]], FACTS)
     lives = [DAY, 20 * DAY]
     assert np.array_equal(evidence(state.history, lives), evidence(punctual.history, lives))
 

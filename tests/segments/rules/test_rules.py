@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tailorbird.errors import UsageError
 from tailorbird.events.schema import Event
 from tailorbird.features.demographics import Demographics
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.segments.moving import RulesMoved, rules_moved
 from tailorbird.segments.rules.facts import FACTS, facts_of
@@ -29,7 +30,7 @@ ANN = Demographics(age=34.0, gender="f", country="NL")
 
 
 def folded(events: list[Event]) -> UserState:
-    return UserState.empty("user:ann").fold(events, ITEMS)
+    return fold(UserState.empty("user:ann"), events, ITEMS)
 
 
 def rules(**when: str) -> SegmentRules:
@@ -115,7 +116,7 @@ def test_rules_do_not_depend_on_the_order_of_events(order: list[Event], cut: int
     all_rules = rules(
         away=AWAY, mobile='device = "mobile"', two="purchases_30d >= 2", new="days_since_first < 30"
     )
-    state = folded(order[:cut]).fold([*order[cut:], order[0]], ITEMS)
+    state = fold(folded(order[:cut]), [*order[cut:], order[0]], ITEMS)
     now = NOON + days * DAY
     assert all_rules.matching(state, now=now) == all_rules.matching(folded(HISTORY), now=now)
 
@@ -174,7 +175,7 @@ def moved(before: list[Event], after: Event, *, when: str) -> RulesMoved:
     return rules_moved(
         rules(r=when),
         state,
-        state.fold([after], ITEMS),
+        fold(state, [after], ITEMS),
         now=after.received_time,
         demographics=Demographics(),
         then="",

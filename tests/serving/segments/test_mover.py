@@ -27,6 +27,7 @@ from serving.writer import GroupWriter
 from tailorbird.catalog.log.told import Patch
 from tailorbird.events.schema import MOVE, Event
 from tailorbird.features.demographics import NOBODY
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.segments.belonging import no_segments
 from tailorbird.segments.finding.finding import Crowd, find, model_of
@@ -239,7 +240,7 @@ def still(known: World) -> Iterator[Mover]:
 def change(*events: Event) -> Change:
     before = UserState.empty(events[0].user_key)
     placed = [Entry(0, place, event) for place, event in enumerate(events, start=1)]
-    return Change(before, before.fold(events, toy.FACTS), placed)
+    return Change(before, fold(before, events, toy.FACTS), placed)
 
 
 def test_what_moves_nobody_is_not_looked_at(known: World, still: Mover) -> None:

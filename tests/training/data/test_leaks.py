@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_repo.command import build_features
-from feature_repo.offline.profiles import FeastProfiles
+from feature_repo.past_profiles import FeastProfiles
 from tailorbird.catalog.catalog import Catalog
 from tailorbird.catalog.patches import patched_items, write_patched
 from tailorbird.evaluation.cases import Cases

@@ -16,8 +16,9 @@ from tailorbird.exposures.record import exposure_of
 from tailorbird.features.demographics import segment_of
 from tailorbird.features.history.contexts import PastContexts
 from tailorbird.features.items.items import ItemTable
+from tailorbird.features.profile.folding import fold_all
 from tailorbird.features.profile.replay import ReplayProfiles
-from tailorbird.features.profile.state import UserState, fold_all
+from tailorbird.features.profile.state import UserState
 from tailorbird.models.hybrid.fit import fit_hybrid
 from tailorbird.models.hybrid.model import HybridModel
 from tailorbird.models.hybrid.stages import recommender_of

@@ -14,6 +14,7 @@ from tailorbird.catalog.log.told import Patch
 from tailorbird.catalog.store import CatalogStore
 from tailorbird.events.schema import Event
 from tailorbird.features.history.facts import ItemFacts
+from tailorbird.features.profile.folding import fold
 from tailorbird.features.profile.state import UserState
 from tailorbird.models.hybrid.stages import HybridStages
 from tailorbird.recipes.recipe import Recipe
@@ -126,7 +127,7 @@ def test_an_event_on_it_is_part_of_the_history(make_reading: Callable[..., World
     world.tell(OOLONG)
     click = Event("m1", "click", world.clock - 1, world.clock, user_id="zoe", item_id="oolong")
     facts = ItemFacts.of(Catalog.read(world.settings.catalog_folder))  # as the updater knows it
-    state = UserState.empty("user:zoe").fold([click], facts)
+    state = fold(UserState.empty("user:zoe"), [click], facts)
     stages = world.served.champion.stages
     history = stages.model.history_of(state, now=world.clock)  # type: ignore[union-attr]
     assert history.items.tolist() == [12]
