@@ -24,8 +24,10 @@ _GAP = 2
 """Blanks between columns."""
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?")
 _SHORT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
-stderr = Console(stderr=True, highlight=False, markup=False)
-"""Without markup: `[basis]` is a table of a file, and a title may have any brackets."""
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+"""What would break a row, or tell the terminal what to do."""
+stderr = Console(stderr=True, highlight=False, markup=False, emoji=False)
+"""Without markup and emoji: `[basis]` is a table of a file, `user:star:7` an id, and a title may have any brackets."""
 
 
 @contextmanager
@@ -125,7 +127,8 @@ def table(rows: Sequence[Mapping[str, object]], *, title: str = "") -> None:
 
 def _fitted(widest: Sequence[int], least: Sequence[int], *, width: int) -> list[int] | None:
     """How wide columns may be: the widest gives way first, none below its least; None where that is too wide."""
-    found, room = list(widest), width - _GAP * (len(widest) - 1)
+    room = width - _GAP * (len(widest) - 1)
+    found = [max(least[at], min(own, room)) for at, own in enumerate(widest)]
     while sum(found) > room:
         folding = [at for at, own in enumerate(found) if own > least[at]]
         if not folding:
@@ -178,11 +181,14 @@ def _unbroken(text: str) -> int:
 
 def _shown(value: object) -> str:
     """A cell; instants are short, in UTC."""
-    text = _cell(value)
+    text = _CONTROLS.sub(" ", _cell(value))
     if not _INSTANT.fullmatch(text):
         return text
-    at = dt.datetime.fromisoformat(text)
-    return (at.astimezone(dt.UTC) if at.tzinfo else at).strftime("%Y-%m-%d %H:%M")
+    try:
+        at = dt.datetime.fromisoformat(text)
+        return (at.astimezone(dt.UTC) if at.tzinfo else at).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError):  # 30 February is whatever somebody called it
+        return text
 
 
 def emit(result: Mapping[str, object], *, as_json: bool) -> None:

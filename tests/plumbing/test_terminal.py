@@ -1,6 +1,7 @@
 """What a command prints: a person reads no Python, a program reads typed JSON."""
 
 import json
+import time
 
 import pytest
 
@@ -92,3 +93,28 @@ def test_where_ids_would_break_each_row_is_a_block(
         "said  one and so on and on",
         "n     7",
     ]
+
+
+@pytest.mark.parametrize(
+    "said", ["2026-02-30 10:00", "2026-02-28T24:00:01", "9999-12-31T23:59:59-01:00", "user:heart:5"]
+)
+def test_what_only_looks_like_an_instant_or_an_emoji_is_said_as_it_is(
+    capfd: pytest.CaptureFixture[str], said: str
+) -> None:
+    table([{"said": said}])
+    assert printed(capfd) == ["said", said]
+
+
+def test_no_cell_breaks_its_row_or_moves_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    table([{"said": "one\r\ntwo\tthree\x1b[2J\u2028four", "n": 3}])
+    assert printed(capfd) == ["said                    n", "one two three [2J four  3"]
+
+
+def test_a_long_text_is_folded_at_once(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    began = time.perf_counter()
+    table([{"id": "a1", "said": "word " * 100_000}])
+    assert time.perf_counter() - began < 2.0  # it gave way cell by cell: 500,000 times
+    assert max(map(len, printed(capfd))) <= 40

@@ -56,10 +56,12 @@ class AssignmentOut(Body):
     )
 
     @classmethod
-    def of(cls, entry: Entry, holdouts: Sequence[Entry]) -> "AssignmentOut | None":
+    def of(cls, entry: Entry, holdouts: Sequence[Entry] | None) -> "AssignmentOut | None":
         """Of a running experiment whose variants follow from the unit alone, beside the ``holdouts`` that run; None of others."""
         said = entry.experiment
-        if entry.state != "running" or said.kind not in _SPLIT or not _by_unit_alone(said, holdouts):
+        if holdouts is None or entry.state != "running" or said.kind not in _SPLIT:
+            return None
+        if not _by_unit_alone(said, holdouts):
             return None
         return cls._of(entry, holdouts=[cls._of(each) for each in holdouts])
 
@@ -111,7 +113,7 @@ class ExperimentOut(Body):
     trouble: str = ""
 
     @classmethod
-    def of(cls, standing: Standing, holdouts: Sequence[Entry] = ()) -> "ExperimentOut":
+    def of(cls, standing: Standing, holdouts: Sequence[Entry] | None = ()) -> "ExperimentOut":
         """As JSON has it, beside the ``holdouts`` that run."""
         said, entry = standing.experiment, standing.entry
         known = cls(key=standing.key, state=standing.state, trouble=standing.trouble)  # type: ignore[arg-type]
@@ -130,7 +132,7 @@ class ExperimentOut(Body):
         return known if entry is None else known.model_copy(update=_of_entry(entry, holdouts))
 
 
-def _of_entry(entry: Entry, holdouts: Sequence[Entry]) -> dict[str, Any]:
+def _of_entry(entry: Entry, holdouts: Sequence[Entry] | None) -> dict[str, Any]:
     return {
         "share": entry.share,
         "revision": entry.revision,

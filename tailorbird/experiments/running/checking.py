@@ -10,6 +10,7 @@ from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.experiments.arm import CHAMPION
 from tailorbird.experiments.design.experiment import Experiment, Variant
 from tailorbird.experiments.measuring.declared import chosen, read_metrics
+from tailorbird.experiments.running.buckets import Range
 from tailorbird.experiments.running.entries import Entry
 from tailorbird.experiments.running.slots import resized
 from tailorbird.features.consent.consents import ANALYTICS
@@ -43,8 +44,13 @@ class Known:
     """Keys of the learned segments and of the written rules."""
 
 
-def structural(experiment: Experiment, running: Sequence[Entry]) -> list[Finding]:
-    """What the ledger alone says against it; looked at again when it starts."""
+def structural(
+    experiment: Experiment, running: Sequence[Entry], *, held: Sequence[Range] = ()
+) -> list[Finding]:
+    """What the ledger alone says against it; looked at again when it starts.
+
+    ``held``: the buckets of its layer that others hold, also what runs and cannot be read.
+    """
     others = [each for each in running if each.key != experiment.key]
     found: list[Finding] = []
     if len(others) >= MOST_RUNNING:
@@ -96,9 +102,10 @@ def structural(experiment: Experiment, running: Sequence[Entry]) -> list[Finding
             )
         )
     try:
-        held = [
+        own = [
             each for entry in others if entry.experiment.layer == experiment.layer for each in entry.buckets
         ]
+        held = [*held, *own]
         resized((), experiment.share, others=held, layer=experiment.layer)
         if experiment.ramp:
             resized((), experiment.ramp[-1].share, others=held, layer=experiment.layer)
@@ -156,8 +163,8 @@ def of_platform(experiment: Experiment, known: Known) -> list[Finding]:
             )
     answering = {each.name: _answering(each, there) for each in experiment.variants}
     for each in experiment.treatments:
-        if (each.version or each.alias) and answering[each.name] == answering[experiment.control]:
-            version = answering[each.name][0]
+        version = answering[each.name][0] if each.version or each.alias else ""
+        if version and answering[each.name] == answering[experiment.control]:
             champion = ", the champion already" if version == there.get(CHAMPION) else ""
             found.append(
                 Finding(

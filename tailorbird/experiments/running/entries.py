@@ -82,6 +82,8 @@ class Unread:
     revision: int
     trouble: str
     remedy: str
+    is_holdout: bool = False
+    """Then nobody knows any more whom it holds."""
 
     def __str__(self) -> str:
         return f"{self.trouble}; {self.remedy}"
@@ -120,18 +122,35 @@ def entry_of(connection: sqlite3.Connection, key: str) -> Entry | None:
 
 
 def held_in(connection: sqlite3.Connection, layer: str, *, but: str = "") -> list[Range]:
-    """The buckets that what runs in a layer holds, also what cannot be read; without those of the experiment ``but``."""
+    """The buckets that what runs in a layer holds, also what cannot be read; without those of the experiment ``but``.
+
+    Raises UsageError where it cannot be read which they are.
+    """
     rows = connection.execute(
-        "SELECT buckets FROM experiments WHERE state = 'running' AND layer = ? AND key <> ?", (layer, but)
+        "SELECT key, buckets FROM experiments WHERE state = 'running' AND layer = ? AND key <> ?",
+        (layer, but),
     )
-    return [Range(*each) for (held,) in rows for each in json.loads(held)]
+    found: list[Range] = []
+    for key, held in rows:
+        try:
+            found += _ranges(held)
+        except (ValueError, TypeError) as error:
+            raise UsageError(
+                f"which part of layer {layer!r} experiment {key!r} holds is not understood any more: {error}",
+                remedy=f"`tailorbird experiment stop {key}` ends it; or use the version of tailorbird that it was started with",
+            ) from error
+    return found
+
+
+def _ranges(held: str) -> tuple[Range, ...]:
+    return tuple(Range(int(start), int(end)) for start, end in json.loads(held))
 
 
 def _tried(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry | Unread:
     try:
         return _read(connection, row)
-    except (TailorbirdError, ValueError) as error:
-        key, state, revision = row[:3]
+    except (TailorbirdError, ValueError, TypeError) as error:
+        key, state, revision, declared = row[:4]
         said = error.what if isinstance(error, TailorbirdError) else str(error)
         stop = f"`tailorbird experiment stop {key}` ends it; or " if state == "running" else ""
         return Unread(
@@ -140,7 +159,16 @@ def _tried(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry | Unread
             revision,
             f"experiment {key!r} was started, and what it declares is not understood any more: {said}",
             f"{stop}use the version of tailorbird that it was started with",
+            is_holdout=_is_holdout(declared),
         )
+
+
+def _is_holdout(declared: str) -> bool:
+    try:
+        values = json.loads(declared)
+    except ValueError:
+        return False
+    return isinstance(values, dict) and values.get("kind") == "holdout"
 
 
 def _read(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry:
@@ -154,7 +182,7 @@ def _read(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry:
         experiment,
         state,
         revision,
-        tuple(Range(*each) for each in json.loads(buckets)),
+        _ranges(buckets),
         started,
         stopped,
         decided,
@@ -206,7 +234,7 @@ def step(connection: sqlite3.Connection, key: str, *, at: float, who: str, did: 
     state, held = connection.execute(
         "SELECT state, buckets FROM experiments WHERE key = ?", (key,)
     ).fetchone()
-    share = share_of(Range(*each) for each in json.loads(held)) if state == "running" else 0.0
+    share = share_of(_ranges(held)) if state == "running" else 0.0
     connection.execute(
         "INSERT INTO steps (key, at, who, did, share, reason) VALUES (?, ?, ?, ?, ?, ?)",
         (key, at, who, did, share, reason),

@@ -13,6 +13,7 @@ from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.experiments.design.declared import experiment_of, read_experiment
 from tailorbird.experiments.design.experiment import Experiment
 from tailorbird.experiments.design.files import declared_keys, file_of, read_values, values_of
+from tailorbird.experiments.running.buckets import Range
 from tailorbird.experiments.running.checking import (
     Finding,
     Known,
@@ -96,9 +97,12 @@ class Launcher:
             else Standing(key, DRAFT, read_experiment(self._settings.folder, key))
         )
 
-    def holdouts(self) -> list[Entry]:
-        """Those that run: whom they hold takes part in nothing else."""
-        return [each for each in self.ledger.entries(state="running") if each.experiment.kind == "holdout"]
+    def holdouts(self) -> list[Entry] | None:
+        """Those that run: whom they hold takes part in nothing else. None where one cannot be read any more: then nobody takes part."""
+        running = self.ledger.all(state="running")
+        if any(isinstance(each, Unread) and each.is_holdout for each in running):
+            return None
+        return [each for each in running if isinstance(each, Entry) and each.experiment.kind == "holdout"]
 
     def knows(self, key: str) -> bool:
         """Whether it is declared or was ever started."""
@@ -138,7 +142,8 @@ class Launcher:
         """What would refuse an experiment, and what is worth knowing before it starts. Raises UsageError."""
         experiment = read_experiment(self._settings.folder, key)
         running = self.ledger.entries(state="running")
-        findings = structural(experiment, running) + of_platform(experiment, self._known)
+        findings = structural(experiment, running, held=self._held(experiment))
+        findings += of_platform(experiment, self._known)
         findings += of_metrics(experiment, self._settings.folder) + of_consent(read_policy(self._settings))
         if self.ledger.find(key):
             findings.insert(
@@ -154,7 +159,9 @@ class Launcher:
         if self.ledger.find(key) is None:  # else the ledger says who was first
             refused = refusal(
                 [
-                    *structural(experiment, self.ledger.entries(state="running")),
+                    *structural(
+                        experiment, self.ledger.entries(state="running"), held=self._held(experiment)
+                    ),
                     *of_platform(experiment, self._known),
                     *of_metrics(experiment, folder),
                 ]
@@ -215,6 +222,9 @@ class Launcher:
         entry = self.ledger.renew(key, renewal, folded)
         self._announce()
         return entry
+
+    def _held(self, experiment: Experiment) -> Sequence[Range]:
+        return self.ledger.held(experiment.layer, but=experiment.key)
 
     def _running(self, key: str, revision: int | None) -> Entry:
         """The experiment as it was seen: what is refused is not written down as done."""

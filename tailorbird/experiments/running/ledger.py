@@ -131,6 +131,11 @@ class Ledger:
             )
             return stepped(connection, key, at=at, who=who, did="ramp", reason=reason)
 
+    def held(self, layer: str, *, but: str) -> list[Range]:
+        """The buckets that what runs in a layer besides ``but`` holds, readable or not. Raises UsageError where these cannot be read."""
+        with self._reading() as connection:
+            return [] if connection is None else held_in(connection, layer, but=but)
+
     def require_room(self, entry: Entry, share: float) -> None:
         """Raise UsageError where a running experiment cannot have so much of its layer."""
         with self._reading() as connection:

@@ -12,7 +12,8 @@ from tailorbird.experiments.statistics.frequentist import LEVEL, Interval
 
 POINTS = 400
 WIDEST = 20.0
-"""Median standard errors up to which the spread of true effects is thought of: two or three segments hardly bound it."""
+"""Median standard errors, or median distances of effects from their middle where these are more, up to which the spread of true
+effects is thought of: two or three segments hardly bound it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def shrunk(effects: Sequence[float], errors: Sequence[float], *, confidence: flo
     y, s = np.asarray(effects, float), np.asarray(errors, float)
     if len(y) < 2:
         raise ValueError("one effect has nothing to be drawn towards")
-    scale = float(np.median(s))
+    # Effects far apart beside small errors: a spread cut off at those would draw the one that is known badly too near.
+    scale = max(float(np.median(s)), float(np.median(np.abs(y - np.median(y)))))
     # Denser near zero, where the likelihood changes most.
     taus = scale * WIDEST * np.linspace(0.0, 1.0, POINTS) ** 2
     variances = s[None, :] ** 2 + taus[:, None] ** 2  # (points, k)

@@ -32,3 +32,9 @@ def test_a_variant_that_answers_as_control_does_is_named(
     words = [each.words for each in found if NOTHING in each.words]
     assert words == ([f"{named}: {NOTHING}"] if named else [])
     assert all(each.level == "warning" for each in found)
+
+
+def test_where_no_version_is_known_nothing_is_said_of_it() -> None:
+    nothing = Known(versions=lambda asked: asked, aliases=dict, segments=list)
+    experiment = entry("a", variants={"control": {}, "b": {"alias": "next"}}).experiment
+    assert [each.words for each in of_platform(experiment, nothing) if NOTHING in each.words] == []

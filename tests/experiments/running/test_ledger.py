@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tailorbird.errors import UsageError
 from tailorbird.experiments.design.declared import experiment_of
+from tailorbird.experiments.running.assigning import Asker
 from tailorbird.experiments.running.buckets import BUCKETS, Range
 from tailorbird.experiments.running.entries import StateError, Unread
 from tailorbird.experiments.running.followed import FollowedLedger
@@ -152,7 +153,7 @@ def spoil(ledger: Ledger, key: str, declared: str) -> None:
         connection.execute("UPDATE experiments SET declared = ? WHERE key = ?", (declared, key))
 
 
-@pytest.mark.parametrize("declared", [json.dumps({**values(), "of_tomorrow": 1}), "{", "{}"])
+@pytest.mark.parametrize("declared", [json.dumps({**values(), "of_tomorrow": 1}), "{", "{}", "null"])
 def test_what_cannot_be_read_any_more_is_named_with_the_remedy_and_all_others_go_on(ledger, declared):
     for key in ("a", "b"):
         start(ledger, key, layer="x", share=0.5)
@@ -179,3 +180,35 @@ def test_what_cannot_be_read_any_more_is_named_with_the_remedy_and_all_others_go
     assert [each.key for each in followed().entries] == ["b"]
     assert followed.trouble == ""
     start(ledger, "c", layer="x", share=0.5)
+
+
+def test_while_nobody_knows_whom_a_holdout_holds_nobody_takes_part(ledger):
+    start(ledger, "a")
+    sizes = {"open": {"weight": 0.5}, "held": {"weight": 0.5}}
+    rest = values(kind="holdout", variants=sizes)
+    start(ledger, "rest", kind="holdout", variants=sizes)
+    followed = FollowedLedger(ledger.path.parent)
+    people = [Asker(person=f"user:{n}") for n in range(100)]
+    assert 20 < sum("a" in followed().assign(each).variants for each in people) < 80
+    spoil(ledger, "rest", json.dumps({**rest, "of_tomorrow": 1}))
+    assert not any(followed().assign(each).variants for each in people)
+    assert "whom holdout 'rest' holds is not known" in followed.trouble
+    ledger.stop("rest", at=2.0, who="bob")
+    assert all("a" in followed().assign(each).variants for each in people)
+    assert followed.trouble == ""
+
+
+@pytest.mark.parametrize("held", ["null", "[[0, 10, 1]]", '{"of": "tomorrow"}', '[[0, "x"]]'])
+def test_buckets_that_cannot_be_read_stop_nobody_elsewhere_and_their_layer_is_full(ledger, held):
+    for key in ("a", "b"):
+        start(ledger, key, layer=key)
+    with closing(sqlite3.connect(ledger.path)) as connection, connection:
+        connection.execute("UPDATE experiments SET buckets = ? WHERE key = 'a'", (held,))
+    followed = FollowedLedger(ledger.path.parent)
+    assert [each.key for each in followed().entries] == ["b"]
+    assert "experiment 'a' was started" in followed.trouble
+    with pytest.raises(UsageError, match="which part of layer 'a'"):
+        start(ledger, "c", layer="a", share=0.1)
+    start(ledger, "c", layer="c")
+    assert ledger.stop("a", at=2.0, who="bob").state == "stopped"
+    start(ledger, "d", layer="a", share=0.1)

@@ -93,6 +93,15 @@ def test_shrunk_intervals_cover_what_they_say_however_far_true_effects_lie_apart
     assert np.mean(inside) <= (0.96 if spread >= 2 else 1.0)
 
 
+def test_a_segment_that_is_known_badly_is_covered_too_where_the_others_are_known_well_and_differ() -> None:
+    rng, tests = np.random.default_rng(8), 6_000 if PROVING else 300
+    errors, inside = np.array([0.01] * 5 + [0.5]), 0
+    for own in 0.1 + 0.5 * rng.standard_normal((tests, 6)):
+        low, high = shrunk(own + errors * rng.standard_normal(6), errors).effects[-1].interval
+        inside += low <= own[-1] <= high
+    assert inside / tests >= (0.94 if PROVING else 0.92)
+
+
 def test_whether_segments_differ_is_asked_as_statsmodels_asks_it() -> None:
     effects, errors = np.array([0.1, 0.0, 0.2, 0.5]), np.array([0.1, 0.08, 0.1, 0.12])
     assert shrunk(effects, errors).p_value == pytest.approx(

@@ -1,8 +1,10 @@
 """Experiments over admin: declared, checked, started, ramped and stopped, each by one person at a time, and written down."""
 
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from tailorbird.experiments.running.assigning import Asker
 from tailorbird.experiments.running.buckets import PARTS, bucket, point
 from tailorbird.experiments.running.followed import FollowedLedger
 from tailorbird.experiments.running.launching import Launcher
-from tailorbird.experiments.running.ledger import Ledger
+from tailorbird.experiments.running.ledger import LEDGER_FILE, Ledger
 from tailorbird.experiments.running.renewals import Renewal
 from tests.serving.wrong_keys import put_keys
 
@@ -97,6 +99,27 @@ def test_a_page_that_splits_by_itself_leaves_out_whom_a_holdout_holds(operator):
     declare(operator, "sessions", 'unit = "session"\n' + HOLDOUT)
     post(operator, "/sessions:start", reason="go")
     assert operator.get("/v1/experiments/depth")["assignment"] is None  # a session decides, too
+
+
+def test_beside_what_cannot_be_read_pages_are_told_no_assignment_and_no_refused_start_is_written_down(
+    operator,
+):
+    declare(operator, "depth")
+    post(operator, "/depth:start", reason="go")
+    declare(operator, "rest", HOLDOUT)
+    post(operator, "/rest:start", reason="go")
+    assert operator.get("/v1/experiments/depth")["assignment"] is not None
+    folder = operator.settings.folder
+    with closing(sqlite3.connect(folder / LEDGER_FILE)) as connection, connection:
+        connection.execute("UPDATE experiments SET declared = '{\"kind\": \"holdout\"}' WHERE key = 'rest'")
+    assert operator.get("/v1/experiments/depth")["assignment"] is None  # nobody knows whom it holds
+    declare(
+        operator, "more", f'layer = "rest"\n{HEAD}[variants.control]\n[variants.new]\npayload = {{x = 1}}\n'
+    )
+    assert "has room for 0" in operator.call("POST", "/v1/experiments/more:start", json={"reason": "go"}).text
+    assert not post(operator, "/more:check")["startable"]
+    written = [each for each in AuditLog(folder / AUDIT_FILE).entries() if each.whom == "more"]
+    assert [each.plain()["detail"]["did"] for each in written] == ["declare"]
 
 
 def test_a_page_that_splits_by_itself_gets_what_holds_now(operator):
