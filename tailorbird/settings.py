@@ -153,7 +153,12 @@ class Settings(BaseSettings):
     @field_validator("home", "mlruns")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
-        return path.expanduser().resolve()
+        found = path.expanduser().resolve()
+        if file := next(
+            (each for each in (found, *found.parents) if each.exists() and not each.is_dir()), None
+        ):
+            raise ValueError(f"{file} is a file, and this names a folder")
+        return found
 
     @field_validator("tls_ca")
     @classmethod

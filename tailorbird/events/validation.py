@@ -12,6 +12,8 @@ from tailorbird.events.contract import Fields, faults_of
 from tailorbird.events.rows import MICROSECONDS, micros, user_keys
 from tailorbird.events.schema import SCHEMA
 
+_REASON = r"^((?:wrong type|bad time): (?:before 1990|\w+)|[^:;]*)"
+
 
 @dataclass(frozen=True)
 class Validated:
@@ -27,8 +29,12 @@ class Validated:
     @property
     def reasons(self) -> dict[str, int]:
         """Rows by their first reason without its value, the most frequent first."""
-        first = self.quarantined["reason"].str.split("; ").str[0].str.split(":").str[0]
-        return {str(reason): int(count) for reason, count in first.value_counts().items()}
+        return {str(reason): int(count) for reason, count in self.first_reasons.value_counts().items()}
+
+    @property
+    def first_reasons(self) -> pd.Series:
+        """Each quarantined row's first reason without its value; of a wrong type or time with the field: ``bad time: event_time``."""
+        return self.quarantined["reason"].astype(str).str.extract(_REASON, expand=False)
 
 
 def validate(

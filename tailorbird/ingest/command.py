@@ -17,7 +17,7 @@ from tailorbird.ingest.workspace import (
 )
 from tailorbird.plumbing.terminal import emit, progress, say, table
 from tailorbird.privacy.keys.keyring import open_keyring
-from tailorbird.privacy.policy.policy import read_policy
+from tailorbird.privacy.policy.policy import POLICY_FILE, read_policy
 from tailorbird.settings import load_settings
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -69,7 +69,7 @@ def ingest(
         tailorbird ingest --events e.parquet --items i.parquet --users u.parquet --mapping m.toml
         tailorbird ingest --mapping my-shop/mapping.toml
         tailorbird ingest --events export.jsonl --mapping segment
-        tailorbird ingest --events clicks.jsonl --json
+        tailorbird ingest --events clicks.jsonl --mapping clicks.toml --json
     """
     settings = load_settings(workspace=workspace)
     mapping = _mapping(name, mapping_file=mapping_file, events=events, path=path)
@@ -96,8 +96,11 @@ def ingest(
         open_keyring(settings)  # another master key is said now, not by the next command
         say(f"already in workspace {settings.workspace}: the same files with the same mapping")
     _show(report)
-    if warning := read_policy(settings).warning:
-        say(warning)
+    if mapping.basis and not read_policy(settings).basis:
+        say(
+            f"these data are used by the mapping's own basis, {mapping.basis}; what people do live is not until [basis] in the "
+            f"workspace's {POLICY_FILE} says by which (docs/privacy.md)"
+        )
     emit(report.to_json() if as_json else _summary(report), as_json=as_json)
     if report.rows_in and not report.accepted:
         raise TailorbirdError(
@@ -148,6 +151,8 @@ def _show(report: IngestReport) -> None:
     )
     if report.reasons:
         table([{"quarantined because": reason, "events": count} for reason, count in report.reasons.items()])
+    for reason, hint in report.hints.items():
+        say(f"{reason}: {hint}")
     for file in report.quarantine_files:
         say(f"quarantine: {file}")
     for anomaly in report.anomalies:

@@ -9,7 +9,7 @@ import pandas as pd
 from tailorbird.catalog.catalog import ITEM_COLUMNS, USER_COLUMNS
 from tailorbird.errors import UsageError
 from tailorbird.ingest.expressions import Expression
-from tailorbird.ingest.files import Source
+from tailorbird.ingest.files import Source, remedy_of_absent
 from tailorbird.ingest.mapping import TableMapping
 from tailorbird.ingest.records import with_paths
 from tailorbird.ingest.values import json_texts, texts, times
@@ -29,7 +29,10 @@ def described_rows(what: str, table: TableMapping | None, source: Source) -> pd.
     if key not in rows:
         name = source.path.name if source.path else what
         raise UsageError(
-            f"{name} has no column {key!r}", remedy=f'map it: [{what}.columns] {key} = "<your column>"'
+            f"{name} has no column {key!r}",
+            remedy=remedy_of_absent(
+                source.frame.columns, otherwise=f'map it: [{what}.columns] {key} = "<your column>"'
+            ),
         )
     rows[key] = texts(rows[key])
     return rows

@@ -13,7 +13,8 @@ import pandas as pd
 
 from tailorbird.errors import UsageError
 from tailorbird.ingest.conditions import check_cases, filled, hits
-from tailorbird.ingest.values import numbers, snake_name, texts, times
+from tailorbird.ingest.files import remedy_of_absent
+from tailorbird.ingest.values import decimal_numbers, numbers, snake_name, texts, times
 
 Evaluate = Callable[[pd.DataFrame, Mapping[str, object]], pd.Series]
 TIME_UNITS = ("s", "ms", "us", "ns")
@@ -33,7 +34,7 @@ class Expression:
             if name not in frame:
                 raise UsageError(
                     f"the source has no column {name!r}; it has {', '.join(map(str, frame.columns))}",
-                    remedy="correct the mapping",
+                    remedy=remedy_of_absent(frame.columns, otherwise="correct the mapping"),
                 )
         series = _EVALUATE[self.kind](frame, {"value": self.value, **self.options})
         if unless := self.options.get("unless"):
@@ -115,6 +116,8 @@ def _column(frame: pd.DataFrame, options: Mapping[str, object]) -> pd.Series:
         # A value that the map does not name stays, so that validation can report it.
         names = texts(series)
         series = names.map(renamed).where(names.isin(list(renamed)), series)
+    if options.get("decimal") == ",":
+        series = decimal_numbers(series)
     default = options.get("default")
     return series if default is None else series.astype(object).where(series.notna(), default)
 
@@ -224,6 +227,10 @@ def _object(values: dict[str, object]) -> str:
 def _check(kind: str, value: object, options: Mapping[str, object], *, where: str) -> None:
     if kind == "time" and options.get("unit") not in (None, *TIME_UNITS):
         raise UsageError(f"{where}: unit {options['unit']!r}", remedy=f"use one of {', '.join(TIME_UNITS)}")
+    if kind == "time" and (form := options.get("format")) is not None:
+        _check_format(form, where=where)
+    if options.get("decimal", ".") not in (".", ","):
+        raise UsageError(f"{where}: decimal = {options['decimal']!r}", remedy='use "," or "."')
     if kind == "cases":
         check_cases(value, has_otherwise="otherwise" in options, where=where)
     if kind == "join" and not _is_names(value):
@@ -232,6 +239,19 @@ def _check(kind: str, value: object, options: Mapping[str, object], *, where: st
         raise UsageError(
             f"{where}: {kind} = {value!r}", remedy="give a list of column names and of { column = … }"
         )
+
+
+def _check_format(form: object, *, where: str) -> None:
+    wrong = UsageError(
+        f"{where}: format = {form!r} is no format of times",
+        remedy='write it as strptime does: "%d.%m.%Y %H:%M"',
+    )
+    if not isinstance(form, str) or "%" not in form:
+        raise wrong
+    try:
+        pd.to_datetime(pd.Series([""]), format=form, errors="coerce")
+    except ValueError as error:
+        raise wrong from error
 
 
 def _is_names(value: object) -> bool:
@@ -252,7 +272,7 @@ _EVALUATE: dict[str, Evaluate] = {
     "json": _json,
 }
 _OPTIONS: dict[str, tuple[str, ...]] = {
-    "column": ("map", "default"),
+    "column": ("map", "default", "decimal"),
     "constant": (),
     "join": ("by", "prefix"),
     "split": ("by",),

@@ -3,13 +3,15 @@
 import codecs
 import csv
 import gzip
+import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 import pandas as pd
 import pyarrow as pa
@@ -21,15 +23,21 @@ from tailorbird.ingest.lines import Broken, one_line_pattern, part_lines
 
 NULLS = ["", "NULL", "null", "None", "NaN", "nan"]
 """What stands for nothing in a CSV."""
+OTHER_DELIMITERS = (";", "\t", "|")
+"""What parts cells where no comma does."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A table as it was found: ``frame`` with a RangeIndex, and the lines that are no rows."""
+    """A table as it was found: ``frame`` with a RangeIndex, and the lines that are no rows.
+
+    ``lines`` (rows,) is the number of the line on which each row begins, from 1; empty where rows are no lines.
+    """
 
     frame: pd.DataFrame
     broken: list[Broken] = field(default_factory=list)
     path: Path | None = None
+    lines: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def row_count(self) -> int:
@@ -37,11 +45,13 @@ class Source:
         return len(self.frame) + len(self.broken)
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path, *, delimiter: str = "") -> Source:
     """Read a table; the format follows from the suffix (``.parquet``, ``.csv``, ``.tsv``, ``.jsonl``; ``.gz`` too).
 
+    ``delimiter`` is what parts the cells of a CSV, where it is not what the suffix says.
+
     Raises:
-        UsageError: No such file, or an unknown suffix.
+        UsageError: No such file, an unknown suffix, or two columns of one name.
         TailorbirdError: The file is empty, half written or damaged.
     """
     if not path.is_file():
@@ -65,11 +75,36 @@ def read_source(path: Path) -> Source:
         ) from error
     if not content.strip():
         raise TailorbirdError(f"{path} is empty", remedy="write the file again")
-    frame, broken = reader(content, path)
-    return Source(frame.reset_index(drop=True), broken, path)
+    if delimiter and suffix[0] in SEPARATED:
+        reader = _separated(delimiter)
+    source = reader(content, path)
+    _require_one_of_each_name(source.frame, path)
+    return replace(source, frame=source.frame.reset_index(drop=True))
 
 
-def _parquet(content: bytes, path: Path) -> tuple[pd.DataFrame, list[Broken]]:
+def _require_one_of_each_name(frame: pd.DataFrame, path: Path) -> None:
+    for name in frame.columns[frame.columns.duplicated()]:
+        if name:  # cells without a name, as spreadsheets leave them at the end, are nobody's column
+            raise UsageError(
+                f"{path} has the column {name!r} more than once",
+                remedy="rename or remove one of them in the file's header",
+            )
+
+
+def remedy_of_absent(columns: Iterable[object], *, otherwise: str) -> str:
+    """What to do where a file lacks a column: one that was read as a single column has another delimiter."""
+    only, *others = [str(name) for name in columns] or [""]
+    found = next((each for each in OTHER_DELIMITERS if each in only), "")
+    if others or not found:
+        return otherwise
+    said = json.dumps(found)
+    return (
+        f"its cells are parted by {said}: write delimiter = {said} into the mapping (--mapping FILE), under that of [events], "
+        "[items] and [users] which reads the file"
+    )
+
+
+def _parquet(content: bytes, path: Path) -> Source:
     try:
         table = pq.read_table(BytesIO(content))
     except (pa.ArrowInvalid, OSError) as error:
@@ -80,11 +115,11 @@ def _parquet(content: bytes, path: Path) -> tuple[pd.DataFrame, list[Broken]]:
     ]
     # Long whole numbers with gaps stay exact, and a column that pandas had made the index stays a column.
     options = {"integer_object_nulls": True, "ignore_metadata": True}
-    return pa.Table.from_arrays(plain, names=table.column_names).to_pandas(**options), []
+    return Source(pa.Table.from_arrays(plain, names=table.column_names).to_pandas(**options), [], path)
 
 
-def _separated(delimiter: str) -> Callable[[bytes, Path], tuple[pd.DataFrame, list[Broken]]]:
-    def read(content: bytes, path: Path) -> tuple[pd.DataFrame, list[Broken]]:
+def _separated(delimiter: str) -> Callable[[bytes, Path], Source]:
+    def read(content: bytes, path: Path) -> Source:
         content = content.removeprefix(codecs.BOM_UTF8)
         if b"\n" not in content:
             content = content.replace(b"\r", b"\n")
@@ -106,17 +141,26 @@ def _separated(delimiter: str) -> Callable[[bytes, Path], tuple[pd.DataFrame, li
             ends_open = not one_line_pattern(delimiter).match(content, content.rfind(b"\n") + 1)
             if ends_open or (rows.broken and rows.broken[-1].line == lines):
                 raise _half_written(path, f"line {lines} ends in its middle")
-        return rows.table.to_pandas(), rows.broken
+        of_rows = np.arange(1, lines + 1) if rows.first is None else rows.first
+        aside = [
+            place for place in rows.aside if place < len(of_rows)
+        ]  # a lone carriage return ends a row and no line
+        return Source(rows.table.to_pandas(), rows.broken, path, np.delete(of_rows, aside)[1:])
 
     return read
 
 
 class _Rows(NamedTuple):
-    """A table, and the rows that do not fit into it; their ``line`` counts rows, header included. Or what is damaged."""
+    """A table, and the rows that do not fit into it; their ``line`` counts rows, header included. Or what is damaged.
+
+    ``first`` are the lines on which rows begin, None where each line is a row; ``aside`` the places in it of those that do not fit.
+    """
 
     table: pa.Table
     broken: list[Broken]
     damage: pa.ArrowInvalid | None = None
+    first: np.ndarray | None = None
+    aside: tuple[int, ...] = ()
 
 
 def _rows(content: bytes, *, delimiter: str, names: list[str]) -> _Rows:
@@ -142,7 +186,7 @@ def _rows(content: bytes, *, delimiter: str, names: list[str]) -> _Rows:
         )
     except pa.ArrowInvalid as error:
         return _Rows(pa.table({}), [], error)
-    return _Rows(table, broken)
+    return _Rows(table, broken, aside=tuple(each.line - 1 for each in broken))
 
 
 def _rows_but_open_quotes(
@@ -159,11 +203,13 @@ def _rows_but_open_quotes(
     if parted.broken:
         rows = _rows(parted.content, delimiter=delimiter, names=names)
     found = [replace(each, line=parted.line_of(each.line)) for each in rows.broken]
-    return rows._replace(broken=sorted([*parted.broken, *found], key=lambda each: each.line))
+    ordered = sorted([*parted.broken, *found], key=lambda each: each.line)
+    return rows._replace(broken=ordered, first=parted.first)
 
 
-def _json_lines(content: bytes, path: Path) -> tuple[pd.DataFrame, list[Broken]]:
+def _json_lines(content: bytes, path: Path) -> Source:
     rows: list[dict[str, object]] = []
+    of_rows: list[int] = []
     broken: list[Broken] = []
     lines = content.splitlines()
     for number, line in enumerate(lines, start=1):
@@ -178,9 +224,10 @@ def _json_lines(content: bytes, path: Path) -> tuple[pd.DataFrame, list[Broken]]
             continue
         if isinstance(row, dict):
             rows.append(row)
+            of_rows.append(number)
         else:
             broken.append(Broken(number, "not a JSON object", line.decode(errors="replace")))
-    return pd.DataFrame.from_records(rows), broken
+    return Source(pd.DataFrame.from_records(rows), broken, path, np.array(of_rows, np.int64))
 
 
 def _half_written(path: Path, detail: str) -> TailorbirdError:
@@ -190,7 +237,8 @@ def _half_written(path: Path, detail: str) -> TailorbirdError:
     )
 
 
-READERS: dict[str, Callable[[bytes, Path], tuple[pd.DataFrame, list[Broken]]]] = {
+SEPARATED = (".csv", ".tsv")
+READERS: dict[str, Callable[[bytes, Path], Source]] = {
     ".parquet": _parquet,
     ".pq": _parquet,
     ".csv": _separated(","),

@@ -23,9 +23,11 @@ class TableMapping:
     ``same_names`` takes every source column that already has a schema column's name. ``from_events`` builds the table
     from the rows of the events' source (one row an id, values by ``aggregate``), of ``types`` if given. Of ``records`` a
     dotted name reads within and what a record lacks is empty; ``each`` names a list of them that makes one event an element.
+    ``delimiter`` parts the cells of a CSV, where it is not what the file's suffix says.
     """
 
     file: str = ""
+    delimiter: str = ""
     same_names: bool = False
     from_events: bool = False
     types: tuple[str, ...] = ()
@@ -170,7 +172,7 @@ def _table(
     if not isinstance(tree, dict):
         raise UsageError(f"[{where}] is {tree!r}", remedy=f"write a table: [{where}]")
     keys = (
-        *("file", "same_names", "records", "columns"),
+        *("file", "delimiter", "same_names", "records", "columns"),
         *(("from_events", "types") if may_derive else ("each",)),
     )
     _known(tree, keys, where=f"[{where}]")
@@ -187,6 +189,7 @@ def _table(
             )
     return TableMapping(
         file=str(tree.get("file", "")),
+        delimiter=_delimiter(tree.get("delimiter", ""), where=where),
         same_names=bool(tree.get("same_names", False)),
         from_events=bool(tree.get("from_events", False)),
         types=tuple(tree.get("types", ())),
@@ -194,6 +197,14 @@ def _table(
         each=str(tree.get("each", "")),
         columns=parsed,
     )
+
+
+def _delimiter(value: object, *, where: str) -> str:
+    if not isinstance(value, str) or (value and (len(value) != 1 or not value.isascii() or value in '"\r\n')):
+        raise UsageError(
+            f"{where}.delimiter = {value!r}", remedy='give one character, such as ";", or "\\t" for a tab'
+        )
+    return value
 
 
 def _check_events(mapping: Mapping) -> None:

@@ -106,7 +106,8 @@ def read_quarantine(path: Path, *, keyring: Keyring) -> pd.DataFrame:
         ]
     except SealError as error:
         raise TailorbirdError(
-            f"{path} was sealed by another key", remedy="give the master key of the workspace that wrote it"
+            f"{path} was sealed by another workspace, or under another master key",
+            remedy="name the workspace that wrote it: --workspace NAME; where it is that one, give its master key",
         ) from error
     rows.loc[sealed, "reason"] = [each["reason"] for each in opened]
     rows.loc[sealed, "raw"] = [each["raw"] for each in opened]

@@ -1,5 +1,6 @@
 """``tailorbird quarantine``: the rows that were not accepted, as they came."""
 
+import json
 from pathlib import Path
 
 import click
@@ -47,4 +48,26 @@ def quarantine(file: Path | None, workspace: str | None, limit: int, as_json: bo
     if as_json:
         emit({"rows": shown}, as_json=True)
     else:
-        table(shown, title=path.name)
+        table(_one_field_a_column(shown), title=path.name)
+
+
+def _one_field_a_column(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Rows with a column for each field of their raw rows: where they are too wide, a line each."""
+    parted = [{**row, **_fields(str(row["raw"]))} for row in rows]
+    names = dict.fromkeys(name for row in parted for name in row)
+    return [{name: row.get(name, "") for name in names} for row in parted]
+
+
+def _fields(raw: str) -> dict[str, object]:
+    try:
+        told = json.loads(raw)
+    except json.JSONDecodeError:
+        return {}
+    if not isinstance(told, dict):
+        return {}
+    fields = {f"raw.{name}": "-" if value is None else _text(value) for name, value in told.items()}
+    return {"raw": "", **fields}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

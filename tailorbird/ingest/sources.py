@@ -13,7 +13,7 @@ from tailorbird.errors import UsageError
 from tailorbird.events.rows import user_keys
 from tailorbird.events.schema import SCHEMA
 from tailorbird.ingest.descriptions import cleaned, derived_rows, described_rows, evaluated
-from tailorbird.ingest.files import Source, read_source
+from tailorbird.ingest.files import Source, read_source, remedy_of_absent
 from tailorbird.ingest.mapping import Mapping, TableMapping
 from tailorbird.ingest.records import unfolded
 from tailorbird.ingest.values import json_texts, numbers, texts, times
@@ -40,7 +40,8 @@ class Tables:
     ``events`` has SCHEMA's columns, one row for each row of its source and in its order. A column of clean data has its
     schema type; one that holds a value that does not fit keeps all values as found, for validation to name them.
     ``ordered_only`` says that times are synthetic. ``sources`` are the raw tables by ``events``, ``items``, ``users``; ``lost_values`` counts, by table and column, the values of items
-    and users that said nothing (a price that is no number).
+    and users that said nothing (a price that is no number). ``repeated`` are the rows of events without ids of their own that are
+    equal to one before them in every column.
     """
 
     events: pd.DataFrame
@@ -52,6 +53,7 @@ class Tables:
     users_read: pd.DataFrame = field(default_factory=pd.DataFrame)
     sources: MappingType[str, Source] = field(default_factory=dict)
     lost_values: MappingType[str, MappingType[str, int]] = field(default_factory=dict)
+    repeated: pd.Index = field(default_factory=lambda: pd.Index([]))
 
 
 def read_tables(
@@ -77,23 +79,25 @@ def read_tables(
             f"no folder {path}", remedy="--path wants the folder that holds the data set's files"
         )
     path = path or mapping.folder
-    source = read_source(_file(mapping.events, given=events, path=path, what="events"))
+    source = read_source(
+        _file(mapping.events, given=events, path=path, what="events"), delimiter=mapping.events.delimiter
+    )
     if tie_seed is not None:
-        source = replace(
-            source, frame=source.frame.sample(frac=1.0, random_state=tie_seed, ignore_index=True)
-        )
+        mixed = source.frame.sample(frac=1.0, random_state=tie_seed)
+        lines = source.lines[mixed.index] if len(source.lines) == len(mixed) else source.lines[:0]
+        source = replace(source, frame=mixed.reset_index(drop=True), lines=lines)
     places = None
     if mapping.events.each:
         rows, places = unfolded(source.frame, mapping.events.each)
-        source = replace(source, frame=rows)
+        source = replace(source, frame=rows, lines=source.lines[np.cumsum(places == 0) - 1])
     sources = {"events": source}
-    frame = _events(source, mapping, places=places)
+    frame, repeated = _events(source, mapping, places=places)
     lost, described = {}, {}
     for what, table, given in (("items", mapping.items, items), ("users", mapping.users, users)):
         if table is not None and table.from_events and given is None:
             rows = derived_rows(what, table, raw=source.frame, types=frame["type"])
         elif file := _optional_file(table, given=given, path=path):
-            sources[what] = read_source(file)
+            sources[what] = read_source(file, delimiter=table.delimiter if table else "")
             rows = described_rows(what, table, sources[what])
         else:
             rows = pd.DataFrame()
@@ -113,6 +117,7 @@ def read_tables(
         users_read=user_rows,
         sources=sources,
         lost_values=lost,
+        repeated=repeated,
     )
 
 
@@ -126,7 +131,10 @@ def file_paths(
     return [file for file in found if file is not None]
 
 
-def _events(source: Source, mapping: Mapping, *, places: np.ndarray | None = None) -> pd.DataFrame:
+def _events(
+    source: Source, mapping: Mapping, *, places: np.ndarray | None = None
+) -> tuple[pd.DataFrame, pd.Index]:
+    """The events, and which rows of them are equal to one before, where no id tells them apart."""
     raw = source.frame
     columns = evaluated(raw, mapping.events, allowed=SCHEMA.names)
     for needed in (("type",), ("event_time",), ("user_id", "anonymous_id")):
@@ -134,7 +142,9 @@ def _events(source: Source, mapping: Mapping, *, places: np.ndarray | None = Non
             raise UsageError(
                 f"{source.path.name if source.path else 'the source'} has no column {' or '.join(needed)}; "
                 f"it has {', '.join(map(str, raw.columns))}",
-                remedy="say in a mapping file how it is made: --mapping FILE",
+                remedy=remedy_of_absent(
+                    raw.columns, otherwise="say in a mapping file how it is made: --mapping FILE"
+                ),
             )
     events = pd.DataFrame(
         {name: columns.get(name, pd.Series(None, index=raw.index, dtype=object)) for name in SCHEMA.names}
@@ -149,14 +159,17 @@ def _events(source: Source, mapping: Mapping, *, places: np.ndarray | None = Non
         events["event_time"] = _clock(events["event_time"], events, by_row=_by_row(mapping))
     else:
         events["event_time"] = times(events["event_time"])
+    repeated = pd.Index([])
     if "message_id" not in columns:
-        events["message_id"] = _content_ids(events, name=mapping.name)
+        hashes = _content_hashes(events)
+        repeated = _repeated(events, hashes)
+        events["message_id"] = _content_ids(hashes, name=mapping.name)
     elif places is not None:
         events["message_id"] = _numbered(events["message_id"], places)
     events["event_time"] = without_ties(events["event_time"], user_keys(events))
     received = times(events["received_time"]) if "received_time" in columns else events["event_time"]
     events["received_time"] = received.where(received.notna(), events["event_time"])
-    return events
+    return events, repeated
 
 
 def without_ties(instants: pd.Series, keys: pd.Series) -> pd.Series:
@@ -193,11 +206,8 @@ def _by_row(mapping: Mapping) -> bool:
     return mapping.events.columns["event_time"].value == "row"
 
 
-def _content_ids(events: pd.DataFrame, *, name: str) -> pd.Series:
-    """An id that follows from the row's content, so that ingesting a file again, or a longer one, repeats the ids.
-
-    Equal rows are told apart by their number of occurrence; what other rows hold changes no id.
-    """
+def _content_hashes(events: pd.DataFrame) -> pd.Series:
+    """A number that follows from the row's content; what other rows hold does not change it."""
     content, hashes_of_unfit = {}, pd.Series(np.uint64(0), index=events.index)
     for column in _IDENTITY:
         values = events[column]
@@ -210,10 +220,22 @@ def _content_ids(events: pd.DataFrame, *, name: str) -> pd.Series:
         content[column] = fit
         if unfit.any():
             hashes_of_unfit[unfit] ^= pd.util.hash_pandas_object(values[unfit].astype(str), index=False)
-    hashes = pd.util.hash_pandas_object(pd.DataFrame(content), index=False) ^ hashes_of_unfit
+    return pd.util.hash_pandas_object(pd.DataFrame(content), index=False) ^ hashes_of_unfit
+
+
+def _content_ids(hashes: pd.Series, *, name: str) -> pd.Series:
+    """An id that follows from the row's content, so that ingesting a file again, or a longer one, repeats the ids.
+
+    Equal rows are told apart by their number of occurrence.
+    """
     nth = hashes.groupby(hashes).cumcount()
     ids = [f"{name}-{code:016x}" + (f"-{n}" if n else "") for code, n in zip(hashes, nth, strict=True)]
-    return pd.Series(ids, index=events.index, dtype=object)
+    return pd.Series(ids, index=hashes.index, dtype=object)
+
+
+def _repeated(events: pd.DataFrame, hashes: pd.Series) -> pd.Index:
+    alike = events[hashes.duplicated(keep=False)]  # few: the others are not looked at again
+    return alike.index[alike.astype(str).duplicated()]
 
 
 def _numbered(ids: pd.Series, places: np.ndarray) -> pd.Series:

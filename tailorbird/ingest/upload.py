@@ -81,7 +81,7 @@ def upload(
     if table is None:
         raise UsageError(f"mapping {chosen.name!r} has no [{what}]", remedy=f"say in it how {what} are made")
     _require_few_rows(path)
-    source = read_source(path)
+    source = read_source(path, delimiter=table.delimiter)
     rows, lost = cleaned(described_rows(what, table, source), what=what)
     kept, bad = parted_table(rows, key=KEYS[what], table=what)
     patches, refused = _patches(kept, what)

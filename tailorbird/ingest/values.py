@@ -9,6 +9,8 @@ import pandas as pd
 
 from tailorbird.errors import UsageError
 
+_is_decimal = re.compile(r"\s*[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?\s*").fullmatch
+
 
 def texts(series: pd.Series) -> pd.Series:
     """Identifiers and names as text: whole numbers without a decimal point, missing and empty values as None."""
@@ -31,6 +33,15 @@ def numbers(series: pd.Series) -> pd.Series:
     """Numbers as float64; if any value is not a number, the column stays as found."""
     parsed = pd.to_numeric(series, errors="coerce")
     return series if (parsed.isna() & series.notna()).any() else parsed.astype(float)
+
+
+def decimal_numbers(series: pd.Series) -> pd.Series:
+    """Texts with a decimal comma as numbers, where dots may group thousands: ``1.234,50``; others stay as found."""
+    fits = series.map(lambda value: isinstance(value, str) and bool(_is_decimal(value)))
+    plain = series[fits].str.strip().str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+    found = series.astype(object)
+    found[fits] = pd.to_numeric(plain)
+    return found
 
 
 def json_texts(series: pd.Series) -> pd.Series:

@@ -29,6 +29,7 @@ from tailorbird.ingest.quarantine import (
     without_erased,
     write_quarantine,
 )
+from tailorbird.ingest.refusals import hints
 from tailorbird.ingest.sources import Tables
 from tailorbird.plumbing.alone import alone
 from tailorbird.privacy.door.door import Door
@@ -66,6 +67,8 @@ class IngestReport:
     skipped: bool = False
     suppressed: int = 0
     """Accepted events of people who were erased: not stored."""
+    hints: dict[str, str] = field(default_factory=dict)
+    """By reason, what such values look like and what was expected."""
 
     def to_json(self) -> dict[str, object]:
         """The report as plain values."""
@@ -199,6 +202,7 @@ def _ingest(
         already_stored=appended.duplicates,
         suppressed=appended.refused,
         reasons=_reasons(validated, events_out),
+        hints=hints(validated),
         items_in=len(items_read) + len(bad_items),
         items_quarantined=len(bad_items),
         items=len(catalog),
@@ -208,7 +212,7 @@ def _ingest(
         first_event="" if times.empty else times.min().isoformat(),
         last_event="" if times.empty else times.max().isoformat(),
         ordered_only=tables.ordered_only,
-        anomalies=[*anomalies, *_lost_values(tables)],
+        anomalies=[*anomalies, *_lost_values(tables), *_repeated_rows(tables, validated.accepted)],
         quarantine_files=[str(file) for file in files],
         position=position.to_text(),
     )
@@ -283,6 +287,22 @@ def _lost_values(tables: Tables) -> list[Anomaly]:
         )
         for table, columns in tables.lost_values.items()
         for column, count in columns.items()
+    ]
+
+
+def _repeated_rows(tables: Tables, accepted: pd.DataFrame) -> list[Anomaly]:
+    rows = tables.repeated.intersection(accepted.index)
+    if rows.empty:
+        return []
+    lines, row = tables.sources["events"].lines, int(rows[0])
+    place = f"line {lines[row]}" if row < len(lines) else f"row {row + 1}"
+    return [
+        Anomaly(
+            "repeated rows",
+            float(len(rows)),
+            f"{len(rows):,} rows are equal to one before them in all that is mapped, time included, such as {place} of the file; each "
+            "counts as an event of its own: remove them, or map a message_id",
+        )
     ]
 
 

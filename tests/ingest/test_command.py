@@ -142,9 +142,9 @@ def test_every_row_is_accepted_or_in_quarantine_with_its_reason(files: Path) -> 
     assert report["reasons"] == {
         "duplicate message_id": 1,
         "unknown item": 1,
-        "bad time": 1,
+        "bad time: event_time": 1,
         "future time": 1,
-        "wrong type": 1,
+        "wrong type: value": 1,
         "broken line": 1,
     }
     assert (report["items_in"], report["items_quarantined"], report["items"]) == (4, 2, 2)
