@@ -3,6 +3,7 @@
 import logging
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +24,8 @@ LOOK_SECONDS = 0.1
 CRASH_SECONDS = 0.5
 """A proxy that lived shorter than this is not followed at once, but after as long."""
 DRAIN_SECONDS = 2.0
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+"""Before a command that must not outlive the thread that starts it, however that ends."""
 RAYS_FILE = "haproxy.cfg"
 LAST_LINE = "stats refresh 1s"
 """How Ray's configuration ends."""
@@ -56,8 +59,8 @@ class ProxyKeeper:
 
     A ``certificate`` that is renewed in its place is shown from then on.
 
-    The socket belongs to this process: while no HAProxy runs, callers wait in its queue instead of being refused. A changed
-    list of replicas starts the next HAProxy beside the old one, which answers what it has and ends.
+    The socket belongs to this process: while no HAProxy runs, callers wait in its queue instead of being refused; where this
+    process is killed, HAProxy dies with it. A changed list of replicas starts the next HAProxy beside the old one, which answers what it has and ends.
     """
 
     def __init__(
@@ -102,7 +105,12 @@ class ProxyKeeper:
     def close(self) -> None:
         """Let the proxy answer what it has, then end it."""
         self._stop.set()
-        self.thread.join(timeout=5)
+        self.thread.join(timeout=5 + DRAIN_SECONDS)
+        self._held.close()
+        self._words.close()
+
+    def _drain(self) -> None:
+        """In the thread that started them: they would die with it."""
         running = [each for each in (self._process, *self._leaving) if each and each.poll() is None]
         for process in running:
             process.send_signal(signal.SIGUSR1)
@@ -113,8 +121,6 @@ class ProxyKeeper:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self._held.close()
-        self._words.close()
 
     def _keep(self) -> None:
         while not self._stop.is_set():
@@ -128,6 +134,7 @@ class ProxyKeeper:
                     self._stop.wait(CRASH_SECONDS)
                 self.restarts += 1
                 self._start()
+        self._drain()
 
     def _follow(self) -> None:
         """Start the next proxy where the list of replicas has changed."""
@@ -180,7 +187,7 @@ class ProxyKeeper:
             handover = ["-sf", str(before.pid)]
             self._leaving.append(before)
         self._process = subprocess.Popen(  # noqa: S603
-            [self._binary, "-db", "-q", "-f", self._config, *handover],
+            [*DIES_WITH_US, self._binary, "-db", "-q", "-f", self._config, *handover],
             pass_fds=[self._held.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

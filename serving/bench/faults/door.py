@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from serving.bench.faults.network import DIES_WITH_US
 from serving.cluster import free_ports
+from serving.proxy.keeper import DIES_WITH_US
 from tailorbird.errors import TailorbirdError
 
 CONFIG = Path(__file__).parents[3] / "deploy" / "haproxy.cfg"

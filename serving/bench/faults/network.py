@@ -15,10 +15,9 @@ from typing import Self
 
 import psutil
 
+from serving.proxy.keeper import DIES_WITH_US
 from tailorbird.errors import TailorbirdError, UsageError
 
-DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
-"""Before a command that must not outlive us, however we end."""
 _RELAY = """defaults
     mode tcp
     timeout connect 5s

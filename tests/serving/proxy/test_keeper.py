@@ -5,6 +5,8 @@ import http.client
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -12,14 +14,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
 
+import psutil
 import pytest
 
 from serving.cluster import free_ports
 from serving.proxy.config import Limits
-from serving.proxy.keeper import ProxyKeeper, bind
+from serving.proxy.keeper import DIES_WITH_US, ProxyKeeper, bind
 from tailorbird.access.certificate import Certificate
 from tailorbird.errors import UsageError
 from tests.serving.proxy.test_replicas import rays_configuration
+from tests.serving.triggers.subscriber import wait_until
 
 
 class Replica(ThreadingHTTPServer):
@@ -111,6 +115,20 @@ class Door:
         raise AssertionError("nothing answers")
 
 
+KEEPS = """
+import sys, time
+from pathlib import Path
+from tests.serving.proxy.test_keeper import Door
+from tests.serving.proxy.test_replicas import rays_configuration
+
+door = Door(Path(sys.argv[1]))
+rays_configuration(door.rays, {("recommend", "/"): [int(sys.argv[2])]})
+door.until_answered("a")
+print(door.port, door.keeper.pid, flush=True)
+time.sleep(60)
+"""
+
+
 @pytest.fixture
 def door(tmp_path):
     made = Door(tmp_path)
@@ -125,6 +143,17 @@ def test_a_killed_proxy_turns_no_later_caller_away(door):
         os.kill(door.keeper.pid, signal.SIGKILL)
         assert door.ask() == (200, "a")  # neither refused nor reset: it waits in the socket's queue
     assert door.keeper.restarts == 5
+
+
+@pytest.mark.skipif(not DIES_WITH_US, reason="setpriv of util-linux ties the proxy to its keeper")
+def test_the_proxy_does_not_outlive_its_keeper_however_that_ends(tmp_path):
+    command = [sys.executable, "-c", KEEPS, tmp_path, str(Replica("a").port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as kept:
+        port, pid = map(int, kept.stdout.readline().split())
+        kept.kill()
+    wait_until(lambda: not psutil.pid_exists(pid))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
 
 
 def test_a_replica_that_dies_with_a_request_in_hand_costs_no_caller_anything(door):
