@@ -168,13 +168,19 @@ def _start(folder: Path) -> None:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
 
     terminate = signal.getsignal(signal.SIGTERM)
-    ray.init(
-        num_cpus=max(2, os.cpu_count() or 2),
-        include_dashboard=False,
-        configure_logging=False,
-        log_to_driver=False,
-        _temp_dir=str(folder / "ray"),
-    )
+    try:
+        ray.init(
+            num_cpus=max(2, os.cpu_count() or 2),
+            include_dashboard=False,
+            configure_logging=False,
+            log_to_driver=False,
+            _temp_dir=str(folder / "ray"),
+        )
+    except Exception as error:  # Ray raises no class of its own where its processes come up too slowly
+        raise TailorbirdError(
+            f"Ray did not start: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}",
+            remedy="a machine that is very busy may need another try; where it stays so, see how much memory and disk are free",
+        ) from error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, terminate)  # Ray puts its own in place
     # Ray's own proxy answers nobody: we read from its configuration where the replicas are (ADR 0013).

@@ -2,9 +2,10 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 import httpx
@@ -56,6 +57,8 @@ def serve(
     with running(settings) as started:
         emit(addresses(settings), as_json=as_json)
         say(f"serving; logs are in {started.folder / 'ray' / 'session_latest' / 'logs' / 'serve'}")
+        for problem in _problems(settings):
+            say(f"not all is well: {problem}")
         say(doors)
         for way in plain_ways(settings):
             say(f"not encrypted beyond this machine: {way}")
@@ -160,12 +163,21 @@ def _admin_port(settings: Settings) -> int:
 
 
 def _serves_already(settings: Settings) -> bool:
+    return _readiness(settings).get("workspaceKey") == settings.workspace_key
+
+
+def _problems(settings: Settings) -> Sequence[str]:
+    """What is degraded, as a replica says."""
+    return _readiness(settings).get("problems", ())
+
+
+def _readiness(settings: Settings) -> dict[str, Any]:
+    """What answers at this workspace's address; empty where nothing does that speaks as we do."""
     try:
-        answer = _asked(settings, "ready", seconds=2.0)
-        found: dict[str, object] = answer.json()
+        found = _asked(settings, "ready", seconds=2.0).json()
     except (httpx.HTTPError, ValueError):
-        return False
-    return isinstance(found, dict) and found.get("workspaceKey") == settings.workspace_key
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _asked(settings: Settings, health: str, *, seconds: float) -> httpx.Response:

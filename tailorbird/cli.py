@@ -5,6 +5,7 @@ and the import contract (tailorbird imports no other room) holds.
 """
 
 import importlib
+import os
 import signal
 import sys
 import warnings
@@ -184,6 +185,11 @@ def tailorbird() -> None:
         tailorbird ingest --events e.parquet --items i.parquet --mapping m.toml
         tailorbird serve --port 8000
     """
+    if any(name.startswith("TAILORBIRD_") for name in os.environ):
+        from tailorbird.settings import misspelt
+
+        for name, near in misspelt(os.environ).items():
+            click.echo(f"{name} is no setting and changes nothing; did you mean {near}?", err=True)
 
 
 def _imported(place: str) -> click.Command:

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -17,6 +19,8 @@ from tailorbird.plumbing.objects import ObjectPath
 from tailorbird.plumbing.postgres import SCHEMES as POSTGRES
 from tailorbird.plumbing.postgres import is_postgres, sqlalchemy_address
 
+_OTHERS = {"TAILORBIRD_NEW_MASTER_KEY"}
+"""Variables that a command reads itself."""
 _is_loopback_origin = re.compile(r"http://(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d{1,5})?").fullmatch
 
 
@@ -326,6 +330,17 @@ def load_settings(**overrides: object) -> Settings:
             f"setting {name} = {_shown(wrong['input'])}: {wrong['msg'].removeprefix('Value error, ')}",
             remedy=f"correct the option, or TAILORBIRD_{name.upper()}",
         ) from error
+
+
+def misspelt(names: Iterable[str]) -> dict[str, str]:
+    """Those variables that mean a setting and are read by nobody, each with the setting's."""
+    known = {f"TAILORBIRD_{name.upper()}" for name in Settings.model_fields}
+    found = {}
+    for name in names:
+        if name.startswith("TAILORBIRD_") and name not in known | _OTHERS:
+            for near in get_close_matches(name, known, n=1, cutoff=0.9):
+                found[name] = near
+    return found
 
 
 def _shown(value: object) -> str:

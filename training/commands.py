@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tailorbird.plumbing.terminal import emit, progress, say, table
+from tailorbird.recipes.recipe import load_recipe
 from tailorbird.settings import load_settings
 
 if TYPE_CHECKING:
@@ -44,12 +45,11 @@ def train(workspace: str | None, recipe: str, segments: str, seed: int, again: b
         tailorbird train --recipe quick
         tailorbird train --workspace movielens-1m --recipe mine.toml --seed 1
     """
+    settings, chosen = load_settings(workspace=workspace), load_recipe(recipe)
     from registry.following.pinned import segments_to_pin
-    from tailorbird.recipes.recipe import load_recipe
     from training.data.training_set import training_set
     from training.fit.train import train as train_recipe
 
-    settings, chosen = load_settings(workspace=workspace), load_recipe(recipe)
     now = _now()  # before the data is read: whoever was erased until then is in none of it
     dataset = training_set(settings)
     trained = train_recipe(
@@ -103,14 +103,13 @@ def tune(
         tailorbird tune --recipe quick --trials 4
         tailorbird tune --recipe default --space my_space.toml --trials 50 --pruner hyperband
     """
+    settings, start = load_settings(workspace=workspace), load_recipe(recipe)
     from registry.following.pinned import segments_to_pin
-    from tailorbird.recipes.recipe import load_recipe
     from training.data.training_set import training_set
     from training.tuning.space import FOLDER, load_space
     from training.tuning.tune import Job
     from training.tuning.tune import tune as run_study
 
-    settings, start = load_settings(workspace=workspace), load_recipe(recipe)
     named = space or (start.name if (FOLDER / f"{start.name}.toml").is_file() else "default")
     now = _now()  # before the data is read
     job = Job(

@@ -77,7 +77,7 @@ def cluster(settings: Settings, *, cpus: int) -> Iterator[None]:
                 logging_level=logging.ERROR,
                 runtime_env={"env_vars": dict.fromkeys(THREADS, "1")},
             )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises no class of its own where its processes come up too slowly
         raise TailorbirdError(
             f"Ray does not start ({error})",
             remedy="check TAILORBIRD_RAY_ADDRESS, or that the machine has free memory",

@@ -36,6 +36,7 @@ def profile(user_id: str, anonymous: bool, at: str | None, workspace: str | None
         tailorbird profile a-7f3e --anonymous
         tailorbird profile u1 --at 2026-11-01T12:00 --json
     """
+    settings = load_settings(workspace=workspace)
     from feature_repo.layout import require_applied
     from feature_repo.portraits import Portraits
     from serving.segments.live import LiveSegments
@@ -43,7 +44,6 @@ def profile(user_id: str, anonymous: bool, at: str | None, workspace: str | None
     from tailorbird.privacy.door.told import told_to_caller
     from tailorbird.segments.rules.file import RulesFile
 
-    settings = load_settings(workspace=workspace)
     bring_catalog(settings)
     require_applied(settings)
     door = Door.of(settings)

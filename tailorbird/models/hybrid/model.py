@@ -262,10 +262,15 @@ class HybridModel:
         return ranker.score(shortlist.signals, self._item_part.take(rows), cross, user, request), user
 
     def similar(self, row: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The ``k`` items that go with one item, itself left out: rows (≤ k,) and scores (≤ k,) float32, best first."""
-        alone = Histories.of([[row]], now=self.items_at)
+        """The ``k`` items that go with one item, itself left out: rows (≤ k,) and scores (≤ k,) float32, best first.
+
+        None where popularity is the only source: what everybody takes goes with nothing in particular.
+        """
         sources = [source for name, source in self.retrievers.items() if name != Popularity.name]
-        asked = [source.ask([alone])[0] for source in sources or self.retrievers.values()]
+        if not sources:
+            return np.zeros(0, np.int64), np.zeros(0, np.float32)
+        alone = Histories.of([[row]], now=self.items_at)
+        asked = [source.ask([alone])[0] for source in sources]
         allowed = Allowed.all_but(len(self.catalog), np.array([row]))
         found = self._merged(asked, min(4 * k, len(allowed)), allowed, np.ones(len(asked)))
         strength = found.signals[:, : len(asked)].mean(axis=1)

@@ -90,6 +90,18 @@ def test_similar_items_are_of_the_same_shelf(model: HybridModel) -> None:
     assert (np.diff(scores) <= 0).all()
 
 
+def test_what_everybody_takes_goes_with_nothing_in_particular(model: HybridModel) -> None:
+    alone = HybridModel(
+        catalog=model.catalog,
+        retrievers={"popularity": model.retrievers["popularity"]},
+        ranker=model.ranker,
+        item_table=model.item_table,
+        items_at=model.items_at,
+        recipe=model.recipe,
+    )
+    assert [len(each) for each in alone.similar(2, 4)] == [0, 0]
+
+
 def test_more_than_the_catalogue_and_nothing_at_all(model: HybridModel) -> None:
     state = profile_of(0, 1)
     assert len(ask(model, state, k=1000)) <= toy.ITEMS
