@@ -81,6 +81,7 @@ class Admin:
         self._erasing = LastingThread(
             partial(_erase, self._settings, self._stop), name="erasures", pause_seconds=PAUSE_SECONDS
         )
+        self._reaching = LastingThread(partial(_reach, self._settings, self._stop), name="erasures-elsewhere")
         self._retaining = LastingThread(
             partial(_retain, self._settings, self._stop),
             name="retention",
@@ -105,6 +106,8 @@ class Admin:
             raise RuntimeError("the thread that delivers triggers has died")
         if not self._erasing.alive:
             raise RuntimeError("the thread that erases people has died")
+        if not self._reaching.alive:
+            raise RuntimeError("the thread that follows other machines' erasures has died")
         if not self._retaining.alive:
             raise RuntimeError("the thread that lets go of what is old has died")
         if not self._guarding.alive:
@@ -171,6 +174,12 @@ def _erase(settings: Settings, stop: threading.Event) -> None:
     from serving.privacy.erasures import erase_while_serving
 
     erase_while_serving(settings, stop=stop)
+
+
+def _reach(settings: Settings, stop: threading.Event) -> None:
+    from serving.privacy.erasures import follow_others_while_serving
+
+    follow_others_while_serving(settings, stop=stop)
 
 
 def _retain(settings: Settings, stop: threading.Event) -> None:

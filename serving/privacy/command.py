@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -155,7 +155,9 @@ def verify(receipt: str, workspace: str | None, as_json: bool) -> int:
         say(f"the receipt does not speak of {name}")
     for name, why in unseen.items():
         say(f"{name} cannot be looked into: {why}")
-    dropped = [str(each) for each in read_backups(erasing.folder).dropped]
+    dropped: list[str] = []
+    with suppress(TailorbirdError):  # said above, of the place
+        dropped += map(str, read_backups(erasing.folder).dropped)
     for folder in dropped:
         say(f"not looked into: the backups in {folder}, which `tailorbird backup drop` gave up")
     models = with_models_now(load_settings(workspace=workspace), found).models

@@ -1,5 +1,6 @@
 """Erasures of one workspace, with everything they need: for admin's replicas and for the command."""
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.settings import Settings
 from tailorbird.streams.factory import open_events
 
+log = logging.getLogger("tailorbird.privacy")
 LOOK_SECONDS = 0.5
 SETTLE_SECONDS = 3.0
 """How long a record may be on its way to a broker that was let in before its person was suppressed."""
@@ -43,25 +45,41 @@ def open_erasing(settings: Settings) -> Erasing:
 def erase_while_serving(settings: Settings, *, stop: threading.Event) -> None:
     """Erase whoever is asked for, and exports whose time is over, until ``stop``; of all processes that do, one works at a time.
 
-    Where machines share people, also the keys, beside this one's backups, of whoever was erased on another.
-
     Raises:
         TailorbirdError: something cannot be erased now. Call it again.
     """
     erasing, shelf = open_erasing(settings), ExportShelf(settings.folder)
-    others = OthersErased(settings.folder, erasing.suppressions) if settings.people else None
     while not stop.wait(LOOK_SECONDS):
         shelf.sweep()
-        if others is not None:
-            _follow(others, erasing)
         erasing.run()
 
 
-def _follow(others: OthersErased, erasing: Erasing) -> None:
+def follow_others_while_serving(settings: Settings, *, stop: threading.Event) -> None:
+    """Where machines share people, take away the keys, beside this one's backups, of whoever was erased on another, until ``stop``.
+
+    Beside the erasures of its own, which may take hours or wait for a place. What cannot be done now is tried with the next look:
+    who was looked at is known as long as this runs.
+    """
+    if not settings.people:
+        return
+    erasing, others, trouble = open_erasing(settings), OthersErased(settings.folder), ""
+    while not stop.wait(LOOK_SECONDS):
+        try:
+            follow_others(others, erasing)
+            trouble = ""
+        except TailorbirdError as error:
+            if str(error) != trouble:
+                trouble = str(error)
+                log.warning("keys beside backups, of people whom other machines erased, wait: %s", trouble)
+
+
+def follow_others(others: OthersErased, erasing: Erasing) -> None:
     """Take away the keys of whoever other machines erased; those of our own go with their receipt, which counts them."""
+    listed = erasing.suppressions.everybody()  # the list first: who asks from here on is not in it
     waiting = erasing.ledger.unfinished(limit=AT_ONCE)
-    if all(each.people for each in waiting):  # until then nobody knows all keys of those who wait
-        others.follow(but={key for each in waiting for key in (each.person, *each.people)})
+    # Until all are seen, and their keys known, nobody can tell whose are ours.
+    if len(waiting) < AT_ONCE and all(each.people for each in waiting):
+        others.follow(listed, but={key for each in waiting for key in (each.person, *each.people)})
 
 
 def with_models_now(settings: Settings, receipt: Receipt) -> Receipt:

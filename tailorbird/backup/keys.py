@@ -3,6 +3,7 @@
 A backup without it is sealed for good. It is brought up to date with every backup, and an erasure reaches it as it does the book.
 """
 
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -20,7 +21,6 @@ from tailorbird.privacy.keys.keyring import Keyring
 from tailorbird.privacy.keys.sealing import new_key
 from tailorbird.privacy.people.book import Book
 from tailorbird.privacy.people.pages import Page, Refused, slices, unwrapped, wrapped
-from tailorbird.privacy.people.suppression import Suppressions
 from tailorbird.streams.database import Database
 
 KEYS_FOLDER, PEOPLE_FILE, KEYRING_FILE = "keys", "people.db", "keyring.json"
@@ -58,8 +58,8 @@ class KeyCopy:
 
     @staticmethod
     def there(backups: Path) -> bool:
-        """Whether the folder has one."""
-        return (backups / KEYS_FOLDER / PEOPLE_FILE).exists()
+        """Whether the folder has one. One that the system cannot look into, such as a disk that went away, has none now."""
+        return os.path.exists(backups / KEYS_FOLDER / PEOPLE_FILE)  # noqa: PTH110 - Path.exists raises there
 
     def follow(self, book: Book, *, suppressed: Collection[str], erased: Erased) -> int:
         """Hold the pages that the book holds now, and none of whoever is ``suppressed``; how many there are.
@@ -245,28 +245,37 @@ class OthersErased:
     It remembers in memory up to which list it looked: a process looks at everybody on it once, then at who is new.
     """
 
-    def __init__(self, workspace_folder: Path, suppressions: Suppressions) -> None:
-        self._folder, self._suppressions = workspace_folder, suppressions
+    def __init__(self, workspace_folder: Path) -> None:
+        self._folder = workspace_folder
         self._looked: dict[Path, frozenset[str]] = {}
 
-    def follow(self, *, but: Collection[str] = ()) -> int:
-        """Look at most AT_ONCE people further in each folder that is there; how many keys went. ``but``: whose erasure is at it itself.
+    def follow(self, listed: frozenset[str], *, but: Collection[str] = ()) -> int:
+        """Look at most AT_ONCE people of a list further in each folder that is there; how many keys went.
+
+        ``listed`` is whoever is suppressed, the same object as long as that is the same list; ``but``: whose erasure is at it itself.
 
         Raises:
-            TailorbirdError: the list or a folder's keys cannot be had now.
+            TailorbirdError: keys of a folder cannot be had now; those of the others are gone.
         """
-        gone, listed = 0, self._suppressions.everybody()
+        gone, trouble = 0, None
         for folder in known_backups(self._folder):
-            before = self._looked.get(folder, frozenset())
-            if before is listed or not KeyCopy.there(folder):
-                continue
-            new = sorted(listed.difference(before, but))
-            some = new[:AT_ONCE]
-            if some:
-                gone += _destroyed(folder, some)
-            # Whoever left the list is looked at again once they are back on it.
-            seen = before.intersection(listed).union(some)
-            self._looked[folder] = listed if len(seen) == len(listed) else seen
+            try:
+                gone += self._follow(folder, listed, but)
+            except TailorbirdError as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
+        return gone
+
+    def _follow(self, folder: Path, listed: frozenset[str], but: Collection[str]) -> int:
+        before = self._looked.get(folder, frozenset())
+        if before is listed or not KeyCopy.there(folder):
+            return 0
+        some = sorted(listed.difference(before, but))[:AT_ONCE]
+        gone = _destroyed(folder, some) if some else 0
+        # Whoever left the list is looked at again once they are back on it.
+        seen = before.intersection(listed).union(some)
+        self._looked[folder] = listed if len(seen) == len(listed) else seen
         return gone
 
 

@@ -12,7 +12,7 @@ from tailorbird.events.valence import RatingScale
 from tailorbird.exposures.parity import COLUMNS, Parity, check_parity, read_sample
 from tailorbird.exposures.past import events_of_person
 from tailorbird.features.consent.consents import PERSONALIZATION
-from tailorbird.features.consent.purposes import exposures_for
+from tailorbird.features.consent.purposes import exposures_for, taken_back_in
 from tailorbird.features.demographics import demographics_of
 from tailorbird.features.history.facts import ItemFacts
 from tailorbird.plumbing.terminal import emit, say, table
@@ -100,6 +100,7 @@ def parity_of(settings: Settings, *, limit: int) -> Parity:
             ),
             people=demographics_of(Users.read(settings.catalog_folder)),
             history_length=settings.history_length,
+            taken_back=taken_back_in(settings, PERSONALIZATION),
             pinned_by=partial(importlib.import_module(REGISTRY).segments_pinned_by, settings),
         )
     finally:

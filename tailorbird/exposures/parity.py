@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from tailorbird.events.schema import Event
 from tailorbird.exposures.codec import unpack_inputs
 from tailorbird.exposures.profiles import rebuild_profile
+from tailorbird.features.consent.handovers import ALWAYS
 from tailorbird.features.demographics import NOBODY, Demographics
 from tailorbird.features.history.facts import ItemFacts
 from tailorbird.features.table import SEGMENT_FEATURES, USER_FEATURES
@@ -73,11 +74,12 @@ def check_parity(
     facts: ItemFacts,
     people: Mapping[str, Demographics],
     history_length: int,
+    taken_back: int = ALWAYS[0],
     pinned_by: Callable[[str], PinnedSegments | None] = lambda version: None,
 ) -> Parity:
     """Compute every vector again from its person's events; ``events_of`` gives them in the order of arrival.
 
-    ``pinned_by`` gives the segments that a version of the model pins; of one that is gone only the other features are compared.
+    No basis covers what was before ``taken_back`` (epoch microseconds). ``pinned_by`` gives the segments that a version of the model pins; of one that is gone only the other features are compared.
     """
     pins: dict[str, PinnedSegments | None] = {}
     by_person: dict[str, list[Sampled]] = {}
@@ -97,6 +99,7 @@ def check_parity(
                 instant=each.scored_at,
                 version=each.profile_version,
                 history_length=history_length,
+                taken_back=taken_back,
             )
             if not rebuilt.exact:
                 unfounded.append(each.recommendation_id)

@@ -1,6 +1,6 @@
 """The profile an answer was made from, rebuilt from the stream of events as it was at the answer's instant."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tailorbird.events.schema import MOVE, Event
@@ -34,20 +34,50 @@ def rebuild_profile(
     instant: float,
     version: str,
     history_length: int,
+    taken_back: int = ALWAYS[0],
 ) -> Rebuilt:
     """The profile with ``version`` at ``instant`` (epoch seconds).
+
+    No basis covers what was before ``taken_back`` (epoch microseconds). A live profile keeps what it took in before it was told so,
+    and takes in no more of it; one that was made anew has none: each is tried.
 
     ``events`` are the person's and those of the keys linked to them, in the order of their arrival. An event counts from
     when it was received. The last ones before the instant may have been on their way to the profile, so of the states
     they lead to the one with the right version is taken; where none has it, the newest.
     """
     received = [event for event in events if event.received_time <= instant and event.type != MOVE]
+    kept = [(ALWAYS[0], ALWAYS[0]), (ALWAYS[0], taken_back), (taken_back, taken_back)]
+    found = Rebuilt(UserState.empty(user_key), received, exact=False)
+    for before, since in dict.fromkeys(kept):
+
+        def added(
+            parts: Parts, some: Sequence[Event], before: int = before, since: int = since
+        ) -> dict[str, UserState]:
+            early = [event for event in some if event.received_time * 1e6 < taken_back]
+            late = [event for event in some if event.received_time * 1e6 >= taken_back]
+            parts = fold_parts(parts, early, facts, history_length=history_length, taken_back=before)
+            return fold_parts(parts, late, facts, history_length=history_length, taken_back=since)
+
+        found = _rebuilt(user_key, received, added, version=version, history_length=history_length)
+        if found.exact:
+            break
+    return found
+
+
+def _rebuilt(
+    user_key: str,
+    received: Sequence[Event],
+    added: Callable[[Parts, Sequence[Event]], Parts],
+    *,
+    version: str,
+    history_length: int,
+) -> Rebuilt:
     sure = max(0, len(received) - DOUBTFUL)
-    parts = fold_parts({}, received[:sure], facts, history_length=history_length)
+    parts = added({}, received[:sure])
     state = joined_parts(parts, user_key, history_length=history_length)
     found = Rebuilt(state, received[:sure], exact=True) if state.version == version else None
     for count in range(sure, len(received)):
-        parts = fold_parts(parts, [received[count]], facts, history_length=history_length)
+        parts = added(parts, [received[count]])
         state = joined_parts(parts, user_key, history_length=history_length)
         if state.version == version:
             found = Rebuilt(state, received[: count + 1], exact=True)

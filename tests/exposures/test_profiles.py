@@ -54,6 +54,31 @@ def test_an_event_that_was_received_later_is_not_counted():
     assert late not in found.events
 
 
+def test_what_came_after_its_basis_was_taken_back_is_in_it_only_where_it_was_in_the_live_one():
+    first, *others = past(9)
+    early = replace(first, message_id="early", event_time=NOON - 500, received_time=NOON - 400)
+    late = replace(first, message_id="late", event_time=NOON - 500, received_time=NOON + 4.5)
+    events = [early, *others[:4], late, *others[4:]]
+    taken_back = round((NOON - 100) * 1e6)
+    before = folded([early])
+    for live, total in (
+        (folded(events), 10),  # the policy did not say so yet
+        (fold(before, events[1:], FACTS, taken_back=taken_back), 9),
+        (fold(UserState.empty(KEY), events, FACTS, taken_back=taken_back), 8),  # made anew since
+    ):
+        found = rebuild_profile(
+            KEY,
+            events,
+            FACTS,
+            instant=NOON + 99,
+            version=live.version,
+            history_length=HISTORY_LENGTH,
+            taken_back=taken_back,
+        )
+        assert found.exact
+        assert (live.total, found.state.total) == (total, total)
+
+
 def test_nothing_is_a_profile_too():
     found = rebuilt(past(5), instant=NOON - 1, version=UserState.empty(KEY).version)
     assert found.exact

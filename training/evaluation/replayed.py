@@ -25,6 +25,8 @@ from tailorbird.exposures.outcomes import Shown, by_model
 from tailorbird.exposures.past import events_of_person
 from tailorbird.exposures.profiles import rebuild_profile
 from tailorbird.exposures.trace import query_of
+from tailorbird.features.consent.consents import PERSONALIZATION
+from tailorbird.features.consent.purposes import taken_back_in
 from tailorbird.features.demographics import NOBODY, Demographics, demographics_of
 from tailorbird.features.history.facts import ItemFacts
 from tailorbird.models.hybrid.model import HybridModel
@@ -175,6 +177,7 @@ def _chances(
     facts = ItemFacts.of(catalog, scale=RatingScale.parse(settings.rating_scale))
     people: Mapping[str, Demographics] = demographics_of(Users.read(settings.catalog_folder))
     found: list[np.ndarray | None] = []
+    taken_back = taken_back_in(settings, PERSONALIZATION)
     with closing(open_events(settings)) as happened:
         for exposure in exposures:
             rebuilt = rebuild_profile(
@@ -184,6 +187,7 @@ def _chances(
                 instant=exposure.scored_at,
                 version=exposure.profile_version,
                 history_length=settings.history_length,
+                taken_back=taken_back,
             )
             if not rebuilt.exact:
                 found.append(None)

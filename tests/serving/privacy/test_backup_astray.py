@@ -215,20 +215,20 @@ def test_whom_another_machine_erased_loses_the_keys_beside_the_backups_of_this_o
     gone, kept = lived.key(f"user:{ERASED}"), lived.key(f"user:{KEPT}")
     monkeypatch.setattr(beside, "AT_ONCE", 1)
     with closing(Suppressions.of(lived.settings)) as listed:
-        others = OthersErased(lived.settings.folder, listed)
-        assert others.follow() == 0
+        others = OthersErased(lived.settings.folder)
+        assert others.follow(listed.everybody()) == 0
         listed.suppress({"anon:nobody", gone, kept}, now=lived.clock)
-        steps = [others.follow(but={kept}) for _ in range(4)]
+        steps = [others.follow(listed.everybody(), but={kept}) for _ in range(4)]
         assert sum(steps) == 1
         with closing(KeyCopy(backups)) as keys:
             assert keys.known([gone, kept]) == {kept}
             # Whoever comes back, has a key again, and is erased once more loses that one, too.
             listed.lift(gone)
-            others.follow(but={kept})
+            others.follow(listed.everybody(), but={kept})
             keys.made(lived.door.keyring, [gone], refused=lambda people: frozenset(), since=keys.turn())
             assert keys.known([gone]) == {gone}
             listed.suppress({gone}, now=lived.clock)
-            assert sum(others.follow() for _ in range(3)) == 2
+            assert sum(others.follow(listed.everybody()) for _ in range(3)) == 2
             assert keys.known([gone, kept]) == set()
 
 

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from serving.privacy.command import erase
 from serving.privacy.erasures import open_erasing
+from tailorbird.backup.known import BACKUPS_FILE, drop_backups, note_backups
 from tailorbird.events.schema import id_of
 from tailorbird.privacy.erasure.erasing import Erasing, left_of
 from tailorbird.privacy.erasure.receipt import is_signed
@@ -192,6 +194,40 @@ def test_a_receipt_is_verified_by_looking_and_a_changed_one_is_found(lived, tmp_
     )
     found = CliRunner().invoke(erase, ["verify", receipt["id"], "--json"], standalone_mode=False)
     assert (found.return_value, json.loads(found.stdout)["left"]["events"]) == (1, 1)
+
+
+def test_verifying_names_what_cannot_be_looked_into_and_what_was_dropped(lived, tmp_path, monkeypatch):
+    monkeypatch.setenv("TAILORBIRD_HOME", str(lived.settings.home))
+    monkeypatch.setenv("TAILORBIRD_WORKSPACE", lived.settings.workspace)
+    monkeypatch.setenv("TAILORBIRD_MLRUNS", str(lived.settings.mlruns))
+    erasing = open_erasing(lived.settings)
+    asked = erasing.ask(lived.key("user:nobody"))
+    erasing.run()
+
+    def verified() -> tuple[int, dict[str, Any], str]:
+        found = CliRunner().invoke(erase, ["verify", asked.id, "--json"], standalone_mode=False)
+        assert found.exception is None
+        return found.return_value, json.loads(found.stdout), "".join(found.stderr.split())
+
+    code, said, words = verified()
+    assert (code, said["unseen"], said["dropped_backups"], said["left"]["backups"]) == (0, {}, [], 0)
+    gone, away = tmp_path / "gone", tmp_path / ("away" * 100)  # the second's name is one that no disk takes
+    for folder in (gone, away):
+        note_backups(lived.settings.folder, folder)
+    for folder in (gone, away):
+        code, said, words = verified()
+        assert (code, said["erased"], list(said["unseen"])) == (1, False, ["backups"])
+        assert f"backupscannotbelookedinto:thebackupsin{folder}arenotthere" in words
+        assert "backups" not in said["left"]
+        assert drop_backups(lived.settings.folder, folder)
+    code, said, words = verified()
+    assert (code, said["erased"], said["unseen"]) == (0, True, {})
+    assert said["dropped_backups"] == [str(gone), str(away)]
+    assert f"notlookedinto:thebackupsin{away}" in words
+    (lived.settings.folder / "privacy" / BACKUPS_FILE).write_text("{")
+    code, said, words = verified()
+    assert (code, said["erased"], list(said["unseen"])) == (1, False, ["backups"])
+    assert f"{BACKUPS_FILE}cannotberead" in words
 
 
 def test_only_this_workspace_signs(lived):
