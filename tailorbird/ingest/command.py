@@ -98,8 +98,8 @@ def ingest(
     _show(report)
     if mapping.basis and not read_policy(settings).basis:
         say(
-            f"these data are used by the mapping's own basis, {mapping.basis}; what people do live is not until [basis] in the "
-            f"workspace's {POLICY_FILE} says by which (docs/privacy.md)"
+            f"these data are used by the mapping's own basis, {mapping.basis}; what people do live has none until the "
+            f"workspace's {POLICY_FILE} declares [basis] (docs/privacy.md)"
         )
     emit(report.to_json() if as_json else _summary(report), as_json=as_json)
     if report.rows_in and not report.accepted:

@@ -2,8 +2,10 @@
 
 import re
 
+from tailorbird.events.schema import SCHEMA
 from tailorbird.events.validation import Validated
 
+_KINDS = ("wrong type", "bad time")
 _MOST_LETTERS = 32
 _TIME = (
     'a time such as 2026-11-17T09:30:00Z; a mapping reads others: { time = "…", format = "%d.%m.%Y %H:%M" }'
@@ -16,16 +18,21 @@ _EXPECTED = {
     "position": _NUMBER,
     "value": _NUMBER,
 }
+_FIELDS = ("before 1990", *SCHEMA.names)
 
 
 def hints(validated: Validated) -> dict[str, str]:
     """By reason that names a field: the look of its first value, each digit a 9 and each letter an a, and what fits there."""
     found: dict[str, str] = {}
-    for reason, whole in zip(validated.first_reasons, validated.quarantined["reason"], strict=True):
-        field = reason.partition(": ")[2]
-        if field and reason not in found:
-            value = whole.removeprefix(reason).partition("; ")[0].strip()
-            found[reason] = f"looks like {_look(value)}, expected {_EXPECTED.get(field, 'a text')}"
+    for whole in validated.quarantined["reason"]:
+        for each in whole.split("; "):
+            kind, _, told = each.partition(": ")
+            field = next((name for name in _FIELDS if told.startswith(f"{name} ")), "")
+            if kind not in _KINDS or not field or f"{kind}: {field}" in found:
+                continue
+            hint = f"looks like {_look(told.removeprefix(field).strip())}, expected {_EXPECTED.get(field, 'a text')}"
+            if hint not in found.values():  # received_time is event_time where nobody says it
+                found[f"{kind}: {field}"] = hint
     return found
 
 

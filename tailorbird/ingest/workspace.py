@@ -300,7 +300,7 @@ def _repeated_rows(tables: Tables, accepted: pd.DataFrame) -> list[Anomaly]:
         Anomaly(
             "repeated rows",
             float(len(rows)),
-            f"{len(rows):,} rows are equal to one before them in all that is mapped, time included, such as {place} of the file; each "
+            f"rows equal to one before them in all that is mapped, time included: {len(rows):,}, such as {place} of the file; each "
             "counts as an event of its own: remove them, or map a message_id",
         )
     ]

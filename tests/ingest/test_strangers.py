@@ -131,11 +131,20 @@ def test_a_refused_value_is_told_by_its_field_and_look_alone(home: Path) -> None
     assert "12,57" not in shown.output
 
 
+def test_each_field_of_a_row_is_told_once_and_no_word_of_a_value(home: Path) -> None:
+    row = 'purchase;ann;cup;17.11.2026;"1; wrong type: Smith 5"\n'
+    (home / "own.toml").write_text(SAME + 'delimiter = ";"\n')
+    text = HEADER.replace(",", ";") + "click;ann;cup;2024-05-01;\n" + row
+    hints = ingested(home, text + 2 * "purchase;ann;cup;17.11.2026;9,5\n", mapping="own.toml")["hints"]
+    assert sorted(hints) == ["bad time: event_time", "wrong type: value"]
+    assert "Smith" not in str(hints)
+
+
 def test_a_basis_of_the_mapping_is_not_said_to_be_missing(home: Path) -> None:
     (home / "e.csv").write_text(HEADER + "click,ann,cup,2024-05-01,\n")
     said = invoke("ingest", "--events", home / "e.csv", "--mapping", home / "same.toml").stderr
     assert "no legal basis" not in said
-    assert "the mapping's own basis, contract; what people do live" in said
+    assert "the mapping's own basis, contract; what people do live has none" in said
 
 
 ROW = "click,ann,cup,2024-05-01T10:00:00Z,1\n"
