@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -57,6 +57,14 @@ def test_a_failure_is_everybodys_of_that_call_and_nobody_elses() -> None:
     assert together.result(4, slowly.write) == 8
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """As in a terminal: a shell that starts us with `&` has them ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt_once(waiting: Callable[[], bool]) -> None:
     """As a keyboard does, once something is so."""
     wait_until(waiting)
@@ -65,6 +73,7 @@ def interrupt_once(waiting: Callable[[], bool]) -> None:
     signal.pthread_kill(main, signal.SIGINT)
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_who_is_interrupted_while_it_writes_leaves_it_written_once_and_nobody_waiting() -> None:
     together, slowly = Together[int, int](), Slowly()
     with ThreadPoolExecutor(8) as pool:
@@ -82,6 +91,7 @@ def test_who_is_interrupted_while_it_writes_leaves_it_written_once_and_nobody_wa
     assert slowly.batches == [[1], [5]]
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_who_is_interrupted_while_it_waits_is_not_written_at_all() -> None:
     together, slowly = Together[int, int](), Slowly()
     with ThreadPoolExecutor(8) as pool:
