@@ -86,9 +86,14 @@ class SqlitePointers:
         if not self.database.exists():
             return []
         try:
-            opened = sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
-            with closing(opened) as connection:
-                return connection.execute(query, values).fetchall()
+            try:
+                return self._read("ro", query, *values)
+            except sqlite3.OperationalError as error:
+                if "readonly" not in str(error):
+                    raise
+                return self._read(
+                    "rw", query, *values
+                )  # a writer was killed: what it left is rolled back first
         except sqlite3.Error as error:
             if "no such table" in str(error) and not self._has_schema():
                 return []  # another process is making the database
@@ -99,11 +104,14 @@ class SqlitePointers:
 
     def _has_schema(self) -> bool:
         try:
-            opened = sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
-            with closing(opened) as connection:
-                return bool(connection.execute("SELECT * FROM alembic_version").fetchall())
+            return bool(self._read("ro", "SELECT * FROM alembic_version"))
         except sqlite3.Error:
             return False
+
+    def _read(self, mode: str, query: str, *values: object) -> list[tuple[object, ...]]:
+        opened = sqlite3.connect(f"{self.database.as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS)
+        with closing(opened) as connection:
+            return connection.execute(query, values).fetchall()
 
 
 class PostgresPointers:

@@ -10,6 +10,7 @@ from tailorbird.cli import tailorbird
 from tailorbird.errors import TailorbirdError, UsageError
 from tailorbird.ingest.files import read_source
 from tailorbird.ingest.mapping import parse_mapping
+from tailorbird.plumbing.terminal import stderr
 from tailorbird.settings import load_settings
 from tailorbird.streams.scan import read_log
 from tests.docs.test_docs import ROOT
@@ -24,6 +25,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TAILORBIRD_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TAILORBIRD_WORKSPACE", "test")
     monkeypatch.setenv("TAILORBIRD_PRIVACY", "")
+    monkeypatch.setattr(stderr, "_width", None)  # what stood in COLUMNS when it was made
     (tmp_path / "same.toml").write_text(SAME)
     return tmp_path
 

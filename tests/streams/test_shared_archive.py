@@ -94,7 +94,8 @@ def test_who_is_forgotten_while_files_are_joined_stays_forgotten(
             one.append([event(number)])
             compact(one)
         (mine,), (theirs,) = one.parts, two.parts
-        load, patch = mine.archive._load, pytest.MonkeyPatch()
+        table, patch = mine.archive._table, pytest.MonkeyPatch()
+        load = table.load
         loads = iter(range(6))
 
         def forgotten_meanwhile(*arguments: object) -> object:
@@ -104,7 +105,7 @@ def test_who_is_forgotten_while_files_are_joined_stays_forgotten(
                 assert theirs.archive.forget("user:user-1") == 2
             return rows
 
-        patch.setattr(mine.archive, "_load", forgotten_meanwhile)
+        patch.setattr(table, "load", forgotten_meanwhile)
         with pytest.raises(TailorbirdError, match="cannot be read or written"):
             mine.archive.merge(fewest=2)
         assert archived(one) == archived(two) == Counter(["m0", "m2", "m3", "m5"])

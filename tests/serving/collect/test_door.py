@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.collect.door import check
-from tailorbird.events.contract import EARLIEST
+from tailorbird.events.contract import EARLIEST, as_sent
 from tailorbird.events.rows import EVENTS, table_of_frame
 from tailorbird.events.validation import validate
 
@@ -60,7 +60,7 @@ def test_both_doors_decide_alike(raw: dict[str, object]) -> None:
     assert len(live.kept) == len(filed.accepted), (live.rejected, filed.reasons)
     if live.kept:
         (row,) = EVENTS.rows_of_table(table_of_frame(filed.accepted))
-        brought, sent = EVENTS.from_row(row), live.kept[0]
+        brought, (sent,) = EVENTS.from_row(row), as_sent(live.kept)
         assert abs(min(brought.event_time, NOW) - sent.event_time) < 1e-3
         same = ("message_id", "type", "user_id", "anonymous_id", "item_id", "position", "value", "context")
         assert [getattr(brought, name) for name in same] == [getattr(sent, name) for name in same]

@@ -156,7 +156,11 @@ def test_similar_items_of_an_unknown_item_are_a_404(world):
     response = world.call("GET", "/v1/items/nobody/similar")
     assert response.status_code == 404
     assert '"nobody"' in response.json()["detail"]
-    assert ids(world.call("GET", "/v1/items/i6/similar?numResults=2")) == ["i0", "i1"]
+    of_nobody = world.call(
+        "GET", "/v1/items/i6/similar?numResults=2"
+    )  # popularity is this model's only source
+    assert len(ids(of_nobody)) == 2
+    assert of_nobody.json()["fallback"] == "popularity"
 
 
 def test_rank_orders_the_given_items(world):
