@@ -1,7 +1,10 @@
 """MLflow's tables read directly and its client asked say the same, and a registry that is away says so."""
 
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +22,17 @@ from registry.tracking.runs import Tracker
 from registry.versions.versions import Registry
 from tailorbird.plumbing.postgres import connect
 from tailorbird.settings import Settings, load_settings
+
+KILLED = """
+import os, signal, sqlite3, sys
+
+writer = sqlite3.connect(sys.argv[1], isolation_level=None)
+writer.execute("PRAGMA cache_size = 1")  # what is not committed is in the file already
+writer.execute("BEGIN")
+for number in range(5_000):
+    writer.execute("INSERT INTO registered_models (name) VALUES (?)", (f"model {number}",))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 class PointersLaws:
@@ -64,6 +78,18 @@ class TestSqlitePointers(PointersLaws):
         settings = load_settings(mlruns=tmp_path / "nothing", workspace="test")
         assert open_pointers(settings).aliases() == {}
         assert not (tmp_path / "nothing").exists()
+
+    def test_a_writer_that_was_killed_in_the_middle_keeps_nobody_from_reading(
+        self, settings: Settings
+    ) -> None:
+        pointers, database = self.pointers(settings), settings.mlruns / "mlflow.db"
+        client = Registry(settings).client
+        client.create_registered_model(settings.model_name)
+        client.create_model_version(settings.model_name, source="file:///artifacts/1")
+        client.set_registered_model_alias(settings.model_name, "champion", "1")
+        killed = subprocess.run([sys.executable, "-c", KILLED, database], check=False)
+        assert killed.returncode == -signal.SIGKILL
+        assert pointers.aliases() == {"champion": "1"}
 
     def test_a_locked_or_damaged_database_is_away_and_comes_back(self, settings: Settings) -> None:
         pointers, database = self.pointers(settings), settings.mlruns / "mlflow.db"
